@@ -1,0 +1,57 @@
+# The commands of the README. Only Python 3.11 to 3.13 and make are needed; everything else goes into .venv.
+# PYTHON=python3.12 make demo   chooses the interpreter.
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench format constraints clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or say PYTHON=/path/to/python make ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
+	$(PIP) --editable '.[serve]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
+	$(PIP) --editable '.[serve,bench,test,lint]'
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and a report
+	$(BIN)/oasis demo $(DEMO)
+
+test: $(VENV)/.dev  ## the whole suite; tests without servers come first
+	$(BIN)/python -m pytest $(TEST)
+
+lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint dbt_sql
+	$(BIN)/yamllint .
+
+bench: $(VENV)/.dev  ## the benchmark tables
+	$(BIN)/python -m benchmarks $(BENCH)
+
+format: $(VENV)/.dev  ## put code and SQL into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/sqlfluff fix dbt_sql
+
+constraints: | $(BIN)/python  ## pin the full set of packages anew, for every supported Python and system
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --strip-extras \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+
+clean:  ## remove what the targets above made (never a home folder with data)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

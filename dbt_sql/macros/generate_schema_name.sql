@@ -1,0 +1,4 @@
+{#- Schemas are used as they are written: the contract names them, so no target prefix. -#}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ custom_schema_name or target.schema }}
+{%- endmacro %}

@@ -1,0 +1,1 @@
+{{ merged_rows() }}

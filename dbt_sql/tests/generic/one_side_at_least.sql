@@ -1,0 +1,6 @@
+{% test one_side_at_least(model) %}
+    select 1
+    from {{ model }}
+    where "NodeID" is null and "XNodeID" is null
+    limit 1
+{% endtest %}

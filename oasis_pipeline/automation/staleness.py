@@ -1,0 +1,201 @@
+"""Which asset partitions must be made again, told from the ledger alone.
+
+Here: the rules of dependence and a pure function from ledger states to stale partitions. Not here: running anything.
+
+The ledger keeps two ticks of one clock for each partition: when its rows last changed, and when its last making
+began. A partition is stale when something that it is made from changed after that making began. Ticks, unlike
+times, order what happened in one database without doubt.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.storage.ledger import State
+
+WHOLE = ""
+"""Partition of an asset without partitions."""
+
+States = Mapping[tuple[str, str], State]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one asset is made from.
+
+    Attributes
+    ----------
+    asset : str
+        ``schema/name``.
+    days : tuple of str
+        The asset's day is made from the same day of these.
+    earlier_days : tuple of str
+        The asset's day is made from that day and the ones before it (as far as `reach_days`) of these.
+    whole : tuple of str
+        Assets without partitions that it is made from.
+    partitioned : bool
+        False for an asset made as a whole, from all partitions of `days`.
+    """
+
+    asset: str
+    days: tuple[str, ...] = ()
+    earlier_days: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    partitioned: bool = True
+    reach_days: int = BOUNDS_WINDOW_DAYS
+
+
+SOURCES = ("xspoc/card", "xspoc/xdiagresults")
+"""A day exists when one of these has rows on it."""
+
+RULES: tuple[Rule, ...] = (
+    Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
+    Rule("clean/dynabounds", days=("xspoc/card",), earlier_days=("xspoc/card", "analysis/failure_info")),
+    Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
+    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
+    Rule("clean/dynapred", days=("clean/card_features",)),
+)
+"""In the order in which they are made."""
+
+MODEL_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """Days from first to last, both included."""
+
+    first: date
+    last: date
+
+    def keys(self) -> list[str]:
+        """Partition keys of the range."""
+        count = (self.last - self.first).days + 1
+        return [(self.first + timedelta(days=i)).isoformat() for i in range(count)]
+
+
+@dataclass
+class Plan:
+    """What is stale.
+
+    Attributes
+    ----------
+    days : dict of str to set of str
+        Stale partitions of each partitioned asset.
+    whole : set of str
+        Stale assets without partitions.
+    """
+
+    days: dict[str, set[str]] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole) or any(self.days.values())
+
+
+def days_with_rows(states: States) -> list[str]:
+    """Days on which cards or vendor results exist, ascending."""
+    return sorted({partition for (asset, partition), state in states.items() if asset in SOURCES and partition and state.rows != 0})
+
+
+def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
+    """Find what has to be made.
+
+    Parameters
+    ----------
+    states : mapping of (asset, partition) to State
+        The whole ledger.
+    base_days : iterable of str
+        Days predicted by a base model although a trained model is in use now.
+
+    Returns
+    -------
+    Plan
+        Assets whose inputs are stale themselves are not in it yet: a plan is asked for anew after each step, when
+        it is known which rows that step really changed.
+    """
+    plan = Plan()
+    existing = days_with_rows(states)
+    for rule in RULES:
+        if rule.partitioned:
+            # a day that lost all its rows is still stale for what was made from them
+            gone = {p for (asset, p) in states if asset == rule.asset and p} - set(existing)
+            days = _stale_days(rule, states, sorted({*existing, *gone}), gone)
+            if rule.asset == "clean/dynapred":
+                days |= set(base_days)
+            if days:
+                plan.days[rule.asset] = days
+        elif _whole_is_stale(rule, states):
+            plan.whole.add(rule.asset)
+    return plan
+
+
+def _changed(states: States, asset: str, partition: str) -> int:
+    state = states.get((asset, partition))
+    return state.changed_tick if state else 0
+
+
+def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> set[str]:
+    found: set[str] = set()
+    history = sorted(
+        (partition, state.changed_tick)
+        for (asset, partition), state in states.items()
+        if asset in rule.earlier_days and partition
+    )
+    history_days = [day for day, _ in history]
+    for day in days:
+        inputs = max(
+            (
+                *(_changed(states, asset, day) for asset in rule.days),
+                *(_changed(states, asset, WHOLE) for asset in rule.whole),
+            ),
+            default=0,
+        )
+        if rule.earlier_days:
+            begin = (date.fromisoformat(day) - timedelta(days=rule.reach_days - 1)).isoformat()
+            start, stop = bisect_left(history_days, begin), bisect_left(history_days, day + "~")
+            inputs = max((inputs, *(tick for _, tick in history[start:stop])))
+        own = states.get((rule.asset, day))
+        if inputs == 0 and day not in gone:
+            continue  # nothing to make this day from
+        if own is None or own.made_tick < inputs or own.error:
+            found.add(day)
+    return found
+
+
+def _whole_is_stale(rule: Rule, states: States) -> bool:
+    own = states.get((rule.asset, WHOLE))
+    return own is None or own.made_tick < max((_changed(states, asset, WHOLE) for asset in rule.whole), default=0)
+
+
+def ranges(days: Iterable[str], *, bridge: Iterable[str] = ()) -> list[DayRange]:
+    """Join days to ranges.
+
+    Parameters
+    ----------
+    days : iterable of str
+        Partition keys.
+    bridge : iterable of str
+        Days that may be made again in passing; a range goes across them.
+
+    Returns
+    -------
+    list of DayRange
+        Ascending, each as long as possible; a calendar day in none of the two ends a range.
+    """
+    wanted = {date.fromisoformat(day) for day in days}
+    across = {date.fromisoformat(day) for day in bridge}
+    found: list[DayRange] = []
+    for day in sorted(wanted):
+        if found:
+            between = found[-1].last + timedelta(days=1)
+            while between < day and between in across:
+                between += timedelta(days=1)
+            if between == day:
+                found[-1] = DayRange(found[-1].first, day)
+                continue
+        found.append(DayRange(day, day))
+    return found

@@ -1,0 +1,385 @@
+"""Drop files: what their names say, and their bytes to columns of text.
+
+Here: names and stamps, headers, reading csv, csv.gz, parquet and xlsx into chunks of text columns with row numbers.
+Not here: what a text means (``values``) and whether a row can be used (``rules``).
+
+Every reader ends in the same form: one text column for each column of the file (raw bytes for a blob column of a Parquet
+file), rows numbered from 1 after the header, blank lines not counted. A file that can't be brought into this form
+raises :class:`FileRejected`; a single line that can't becomes a :class:`Malformed`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from oasis_pipeline.schema import CARD_BLOBS, DropKind, drop_kind
+
+BLOCK_BYTES = 32 << 20
+"""Bytes of csv read at once, so also the longest line; a chunk and all that is made of it stay well under 256 MB."""
+MAX_COLUMNS = 4096
+_NAME = re.compile(r"([A-Za-z]+)\.E2E\.(\d{8})\.(\d{4})((?:\.[a-z]+){1,2})")
+
+
+class FileRejected(Exception):
+    """A file can't be read at all; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class DropName:
+    """What the name of a drop file says.
+
+    Attributes
+    ----------
+    name : str
+        The name itself.
+    kind : DropKind
+    stamp : datetime
+        When the file was written, field's local time, to the minute.
+    suffix : str
+        ``.csv``, ``.csv.gz``, ``.parquet`` or ``.xlsx``.
+    """
+
+    name: str
+    kind: DropKind
+    stamp: datetime
+    suffix: str
+
+
+def parse_name(name: str) -> DropName | None:
+    """Read a file name ``<Kind>.E2E.<YYYYMMDD>.<HHMM><suffix>``.
+
+    Parameters
+    ----------
+    name : str
+        Name without folder.
+
+    Returns
+    -------
+    DropName or None
+        None if the name fits no kind or its stamp is no real time.
+    """
+    match = _NAME.fullmatch(name)
+    kind = drop_kind(match[1]) if match else None
+    if match is None or kind is None or match[4] not in kind.suffixes:
+        return None
+    try:
+        stamp = datetime.strptime(match[2] + match[3], "%Y%m%d%H%M")
+    except ValueError:
+        return None
+    return DropName(name, kind, stamp, match[4])
+
+
+def archive_path(kind: DropKind, source_file: str) -> str:
+    """Where the object store keeps a file."""
+    return f"backup/{kind.name}/{source_file}"
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line whose number of fields is not the header's.
+
+    Attributes
+    ----------
+    row_number : int
+        1 = first row after the header.
+    text : str
+        The line as it came.
+    reason : str
+    """
+
+    row_number: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """How the columns of a file map to those of its kind.
+
+    Attributes
+    ----------
+    names : tuple of str
+        As they stand in the file, made unique.
+    index : dict of str to int
+        Column of the kind -> position in the file.
+    ignored, missing : tuple of str
+        Columns of the file that the kind does not know, and columns of the kind that the file lacks.
+    """
+
+    names: tuple[str, ...]
+    index: dict[str, int]
+    ignored: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def match_header(kind: DropKind, names: Sequence[str]) -> Header:
+    """Match a file's column names to those of its kind, exactly first, then without regard to case and outer blanks.
+
+    Parameters
+    ----------
+    kind : DropKind
+    names : sequence of str
+        As they stand in the file.
+
+    Returns
+    -------
+    Header
+
+    Raises
+    ------
+    FileRejected
+        If a column of the kind stands there twice, or a key column is missing.
+    """
+    cleaned = [name.replace("\x00", "\ufffd") for name in names]
+    index: dict[str, int] = {}
+    folded: dict[str, list[int]] = {}
+    for position, name in enumerate(cleaned):
+        folded.setdefault(name.strip().casefold(), []).append(position)
+    for wanted in kind.columns:
+        places = [position for position, name in enumerate(cleaned) if name == wanted]
+        places = places or folded.get(wanted.casefold(), [])
+        if len(places) > 1:
+            raise FileRejected(f"column {wanted} stands in the header {len(places)} times")
+        if places:
+            index[wanted] = places[0]
+    missing = tuple(name for name in kind.columns if name not in index)
+    lacking = [name for name in kind.table.key if name in missing]
+    if lacking:
+        seen = ", ".join(cleaned)[:200]
+        raise FileRejected(f"no column {', '.join(lacking)} in the first row, which has to hold the column names: {seen}")
+    used = set(index.values())
+    unique: list[str] = []
+    taken: set[str] = set()
+    for position, name in enumerate(cleaned):
+        shown = name if name not in taken else f"{name} ({position + 1})"
+        taken.add(shown)
+        unique.append(shown)
+    ignored = tuple(name for position, name in enumerate(unique) if position not in used)
+    return Header(tuple(unique), index, ignored, missing)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a file, as text.
+
+    Attributes
+    ----------
+    header : Header
+    columns : list of pyarrow.Array
+        One a column of the file; string, or binary for a blob column of a Parquet file.
+    row_numbers : ndarray of int64, shape (n,)
+    malformed : list of Malformed
+        Lines among these rows that are no rows.
+    """
+
+    header: Header
+    columns: list[pa.Array]
+    row_numbers: NDArray[np.int64]
+    malformed: list[Malformed] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of rows, malformed lines left out."""
+        return int(self.row_numbers.size)
+
+    def column(self, name: str) -> pa.Array:
+        """Return a column of the kind; nulls if the file lacks it."""
+        at = self.header.index.get(name)
+        return pa.nulls(len(self), pa.string()) if at is None else self.columns[at]
+
+    def raw_row(self, row: int) -> dict[str, str | None]:
+        """Return a row as it came, column by column; bytes as hex."""
+        values = [column[row].as_py() for column in self.columns]
+        texts = [value.hex() if isinstance(value, bytes) else value for value in values]
+        return dict(zip(self.header.names, texts, strict=True))
+
+
+def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[Chunk]:
+    """Read a drop file in chunks.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file, or all its bytes.
+    suffix : str
+        As in :class:`DropName`.
+    kind : DropKind
+
+    Yields
+    ------
+    Chunk
+        At least one, perhaps without rows.
+
+    Raises
+    ------
+    FileRejected
+        If the file can't be read; chunks before the fault may have been handed out already.
+    OSError
+        If the operating system refuses the file.
+    """
+    try:
+        if suffix == ".parquet":
+            yield from _read_parquet(source, kind)
+        elif suffix == ".xlsx":
+            yield from _read_xlsx(source, kind)
+        else:
+            yield from _read_csv(source, kind, compressed=suffix.endswith(".gz"))
+    except pa.ArrowException as error:
+        raise FileRejected(_said(error)) from error
+    except OSError as error:
+        # Arrow reports damage inside a file (bad gzip, bad Parquet) as an OSError without a number.
+        if error.errno is not None:
+            raise
+        raise FileRejected(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "straddling" in text:
+        return f"a row is longer than {BLOCK_BYTES >> 20} MB; is a quotation mark never closed?"
+    if "invalid UTF8" in text:
+        return f"not UTF-8: {text[:200]}"
+    return f"can't be read: {text[:300]}"
+
+
+def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iterator[Chunk]:
+    stream: pa.NativeFile = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+    if compressed:
+        stream = pa.CompressedInputStream(stream, "gzip")
+    faulty: list[Malformed] = []
+
+    def note(row: Any) -> str:
+        reason = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+        faulty.append(Malformed(int(row.number) - 1, row.text, reason))
+        return "skip"
+
+    with stream:
+        try:
+            # The header is read as a row, so that its names can't collide; every column is text.
+            reader = pcsv.open_csv(
+                stream,
+                # Without threads, since only then Arrow tells the number of a faulty row.
+                read_options=pcsv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=BLOCK_BYTES),
+                parse_options=pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+                convert_options=pcsv.ConvertOptions(
+                    column_types={f"f{column}": pa.string() for column in range(MAX_COLUMNS)}, strings_can_be_null=False
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                raise FileRejected("the file is empty") from error
+            raise
+        if len(reader.schema) > MAX_COLUMNS:
+            raise FileRejected(f"{len(reader.schema)} columns; more than {MAX_COLUMNS} are not read")
+        header: Header | None = None
+        next_row = 0
+        for batch in reader:
+            if header is None:
+                if batch.num_rows == 0:
+                    continue
+                header = match_header(kind, [str(column[0].as_py()) for column in batch.columns])
+                batch, next_row = batch.slice(1), 1
+            row_numbers, next_row = _number_rows(next_row, batch.num_rows, faulty)
+            here = [line for line in faulty if line.row_number < next_row]
+            faulty[:] = faulty[len(here) :]
+            yield Chunk(header, batch.columns, row_numbers, here)
+        if header is None:
+            raise FileRejected("the file is empty")
+        if faulty:
+            yield Chunk(header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty)
+
+
+def _number_rows(first: int, count: int, faulty: Sequence[Malformed]) -> tuple[NDArray[np.int64], int]:
+    """Number `count` good rows from `first` on, leaving out the numbers of faulty lines."""
+    numbers = np.arange(first, first + count, dtype=np.int64)
+    for line in faulty:
+        # Ascending: each faulty line pushes the rows at and after it one on.
+        if line.row_number > (numbers[-1] if count else first - 1):
+            break
+        numbers[max(line.row_number - first, 0) :][numbers[max(line.row_number - first, 0) :] >= line.row_number] += 1
+    return numbers, int(numbers[-1]) + 1 if count else first
+
+
+def _read_parquet(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
+    with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else str(source)) as file:
+        header = match_header(kind, file.schema_arrow.names)
+        rows = file.metadata.num_rows
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+        # Compressed pages may unfold several times; an eighth of the block keeps a chunk of them bounded too.
+        batch_rows = max(1, min(100_000, rows * BLOCK_BYTES // max(size * 8, 1)))
+        first = 1
+        for batch in file.iter_batches(batch_size=batch_rows):
+            numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
+            first += batch.num_rows
+            blobs = {header.index[name] for name in CARD_BLOBS if name in header.index and name in kind.columns}
+            columns = [_to_text(array, name, position in blobs, position in header.index.values())
+                       for position, (name, array) in enumerate(zip(header.names, batch.columns, strict=True))]  # fmt: skip
+            yield Chunk(header, columns, numbers)
+        if first == 1:
+            yield Chunk(header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64))
+
+
+def _to_text(array: pa.Array, name: str, blob: bool, used: bool) -> pa.Array:
+    """Turn a typed column into text, as a csv file would hold it."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        if blob:
+            return pc.cast(array, pa.binary())
+        if not used:
+            return pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
+    try:
+        return pc.cast(array, pa.string())
+    except pa.ArrowException as error:
+        if not used:
+            return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
+        raise FileRejected(f"column {name} of type {kind} can't be read as a value") from error
+
+
+def _read_xlsx(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
+    import io
+
+    import openpyxl  # 0.2 s to import and seldom needed
+
+    data = io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
+    try:
+        book = openpyxl.load_workbook(data, read_only=True, data_only=True)
+        try:
+            cells = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+        finally:
+            book.close()
+    except Exception as error:  # openpyxl raises whatever its zip and XML readers come upon
+        raise FileRejected(f"not a readable Excel file: {_said(error)}") from error
+    rows = [[_cell_text(value) for value in row] for row in cells]
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise FileRejected("the file is empty")
+    width = max(len(row) for row in rows)
+    padded = [row + [""] * (width - len(row)) for row in rows]
+    header = match_header(kind, padded[0])
+    columns = [pa.array([row[position] for row in padded[1:]], pa.string()) for position in range(width)]
+    yield Chunk(header, columns, np.arange(1, len(padded), dtype=np.int64))
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)

