@@ -4,13 +4,8 @@
     Days are filtered before the join: PostgreSQL pushes no condition through a full outer join, so a filter behind
     it would read both tables whole for every single day.
 -#}
-{% macro merged_rows(first_day=none, last_day=none) %}
-{%- set days -%}
-    {%- if first_day -%}
-        where "Date" >= date '{{ first_day }}' and "Date" < date '{{ last_day }}' + 1
-    {%- endif -%}
-{%- endset %}
-    select
+{% macro merged_rows(condition='true') -%}
+select
         c."NodeID",
         c."Date",
         x."NodeID" as "XNodeID",
@@ -35,7 +30,7 @@
         x."MinTorqueKWH",
         x."MinEnergyGBLoadPct",
         x."MinTorqueGBLoadPct"
-    from (select * from {{ source('xspoc', 'card') }} {{ days }}) as c
-    full outer join (select * from {{ source('xspoc', 'xdiagresults') }} {{ days }}) as x
+    from (select * from {{ source('xspoc', 'card') }} where {{ condition }}) as c
+    full outer join (select * from {{ source('xspoc', 'xdiagresults') }} where {{ condition }}) as x
         on c."NodeID" = x."NodeID" and c."Date" = x."Date"
-{% endmacro %}
+{%- endmacro %}

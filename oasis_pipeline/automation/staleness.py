@@ -54,7 +54,12 @@ SOURCES = ("xspoc/card", "xspoc/xdiagresults")
 
 RULES: tuple[Rule, ...] = (
     Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
-    Rule("clean/dynabounds", days=("xspoc/card",), earlier_days=("xspoc/card", "analysis/failure_info")),
+    Rule(
+        "clean/dynabounds",
+        days=("xspoc/card",),
+        earlier_days=("xspoc/card", "analysis/failure_info"),
+        whole=("xspoc/rods",),
+    ),
     Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
     Rule("clean/dynapred", days=("clean/card_features",)),
@@ -171,31 +176,23 @@ def _whole_is_stale(rule: Rule, states: States) -> bool:
     return own is None or own.made_tick < max((_changed(states, asset, WHOLE) for asset in rule.whole), default=0)
 
 
-def ranges(days: Iterable[str], *, bridge: Iterable[str] = ()) -> list[DayRange]:
+def ranges(days: Iterable[str]) -> list[DayRange]:
     """Join days to ranges.
 
     Parameters
     ----------
     days : iterable of str
         Partition keys.
-    bridge : iterable of str
-        Days that may be made again in passing; a range goes across them.
 
     Returns
     -------
     list of DayRange
-        Ascending, each as long as possible; a calendar day in none of the two ends a range.
+        Ascending, each as long as possible; a calendar day that is not among them ends a range.
     """
-    wanted = {date.fromisoformat(day) for day in days}
-    across = {date.fromisoformat(day) for day in bridge}
     found: list[DayRange] = []
-    for day in sorted(wanted):
-        if found:
-            between = found[-1].last + timedelta(days=1)
-            while between < day and between in across:
-                between += timedelta(days=1)
-            if between == day:
-                found[-1] = DayRange(found[-1].first, day)
-                continue
-        found.append(DayRange(day, day))
+    for day in sorted(date.fromisoformat(day) for day in set(days)):
+        if found and day - found[-1].last == timedelta(days=1):
+            found[-1] = DayRange(found[-1].first, day)
+        else:
+            found.append(DayRange(day, day))
     return found

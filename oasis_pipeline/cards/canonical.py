@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
 from .column import CardColumn, FloatArray, IntArray, group_by_count, point_indices
@@ -43,7 +43,7 @@ from .quality import (
 
 __all__ = ["TimeForm", "group_by_count", "shape_form", "shape_form_column", "time_form", "time_form_column"]
 
-_CHUNK_POINTS = 1 << 16  # 64 KB an array of float32: the half dozen in use stay in a core's own cache
+_CHUNK_POINTS = 1 << 15  # 128 KB an array of float32: the half dozen in use stay in a core's own cache
 _NO_DIRECTION_SHARE = 1e-3
 _RECHECK_SHARE = 1e-2
 
@@ -161,18 +161,19 @@ def _fill(form: TimeForm, column: CardColumn, cards: IntArray, points: int, clos
     form.direction_reversed[cards] = turned
     form.rotated_by[cards] = start
     target = form.column.offsets[:-1][cards]
-    for values, out in ((x, form.column.position), (y, form.column.load)):
-        turned_values = _turn(values, turned, start)
-        if int(target[-1] - target[0]) == (cards.size - 1) * points:
-            out[target[0] : target[-1] + points].reshape(cards.size, points)[:] = turned_values
-        else:
-            out[target[:, None] + np.arange(points)] = turned_values
+    _windows(form.column.position, points)[target] = _turn(x, turned, start)
+    _windows(form.column.load, points)[target] = _turn(y, turned, start)
+
+
+def _windows(flat: FloatArray, points: int) -> FloatArray:
+    """View a flat array as all its runs of so many points, shape (size - points + 1, points): one copy a card."""
+    return as_strided(flat, (flat.size - points + 1, points), flat.strides * 2)
 
 
 def _rows(flat: FloatArray, starts: IntArray, points: int) -> FloatArray:
     if int(starts[-1] - starts[0]) == (starts.size - 1) * points:
         return flat[starts[0] : starts[-1] + points].reshape(starts.size, points)
-    return np.asarray(flat[starts[:, None] + np.arange(points)])
+    return _windows(flat, points)[starts]
 
 
 def _mend(
@@ -219,7 +220,8 @@ def _runs_backwards(position: FloatArray, load: FloatArray) -> NDArray[np.bool_]
                 exact = stroke_work(position[close].astype(np.float64), load[close].astype(np.float64))
                 work = work.astype(np.float64)
                 work[close] = exact
-        return np.asarray(work < -_NO_DIRECTION_SHARE * box)
+        # A flat card has no box, and its work is mere rounding.
+        return np.asarray((work < -_NO_DIRECTION_SHARE * box) & (box > 0))
 
 
 def _bottom(position: FloatArray, load: FloatArray, turned: NDArray[np.bool_]) -> IntArray:
@@ -230,23 +232,31 @@ def _bottom(position: FloatArray, load: FloatArray, turned: NDArray[np.bool_]) -
     tied = np.flatnonzero(np.count_nonzero(at_bottom, axis=1) > 1)
     if not tied.size:
         return start
-    x, y = _ahead(position[tied], turned[tied]), _ahead(load[tied], turned[tied])
-    candidates = (x == lowest[tied, None]) & (np.roll(x, -1, axis=1) > lowest[tied, None])
-    for key in (y, np.roll(x, -1, 1), np.roll(y, -1, 1), np.roll(x, 1, 1), np.roll(y, 1, 1)):
-        least = np.where(candidates, key, np.inf).min(axis=1, keepdims=True)
-        candidates &= key == least
-    found = candidates.argmax(axis=1)
-    start[tied] = np.where(turned[tied], x.shape[1] - 1 - found, found)
+    rest = at_bottom[tied]
+    leaving = rest & ~np.where(turned[tied, None], np.roll(rest, 1, axis=1), np.roll(rest, -1, axis=1))
+    start[tied] = leaving.argmax(axis=1)
+    still_tied = np.count_nonzero(leaving, axis=1) > 1
+    if still_tied.any():
+        rows = tied[still_tied]
+        start[rows] = _lowest_candidate(position[rows], load[rows], turned[rows], leaving[still_tied])
     return start
+
+
+def _lowest_candidate(
+    position: FloatArray, load: FloatArray, turned: NDArray[np.bool_], candidates: NDArray[np.bool_]
+) -> IntArray:
+    """Choose among points at the same position by load, then by the points after and before."""
+    x, y, left = (np.where(turned[:, None], v[:, ::-1], v) for v in (position, load, candidates))
+    for key in (y, np.roll(x, -1, 1), np.roll(y, -1, 1), np.roll(x, 1, 1), np.roll(y, 1, 1)):
+        least = np.where(left, key, np.inf).min(axis=1, keepdims=True)
+        left &= key == least
+    found = left.argmax(axis=1)
+    return np.where(turned, position.shape[1] - 1 - found, found)
 
 
 def _after_gap(position: FloatArray) -> IntArray:
     steps = np.abs(np.roll(position, -1, axis=1) - position)
     return np.asarray((steps.argmax(axis=1) + 1) % position.shape[1])
-
-
-def _ahead(values: FloatArray, turned: NDArray[np.bool_]) -> FloatArray:
-    return np.where(turned[:, None], values[:, ::-1], values)
 
 
 def _turn(values: FloatArray, turned: NDArray[np.bool_], start: IntArray) -> FloatArray:
@@ -261,7 +271,7 @@ def _turn(values: FloatArray, turned: NDArray[np.bool_], start: IntArray) -> Flo
         twice[turned, :points] = values[turned, ::-1]
     twice[:, points:] = twice[:, :points]
     shift = np.where(turned, points - 1 - start, start)
-    return np.asarray(sliding_window_view(twice, points, axis=1)[np.arange(cards), shift])
+    return _windows(twice.reshape(-1), points)[2 * points * np.arange(cards) + shift]
 
 
 def _without_unusable(form: TimeForm) -> TimeForm:

@@ -64,10 +64,11 @@ for _value, _characters in enumerate(zip("0123456789abcdef", "0123456789ABCDEF",
         _DIGIT[ord(_character)] = _value
 
 # Two characters at once, as a little-endian 16-bit number: the value of their byte, or 256 if they are not hex.
-_high_digit, _low_digit = _DIGIT[np.arange(1 << 16) & 0xFF], _DIGIT[np.arange(1 << 16) >> 8]
+_high_digit = _DIGIT[np.arange(1 << 16) & 0xFF].astype(np.uint16)
+_low_digit = _DIGIT[np.arange(1 << 16) >> 8].astype(np.uint16)
 _PAIR_VALUE = np.where(
-    (_high_digit == _NOT_A_DIGIT) | (_low_digit == _NOT_A_DIGIT), 0x100, (_high_digit << 4) | (_low_digit & 0x0F)
-).astype(np.uint16)
+    np.maximum(_high_digit, _low_digit) < 16, _high_digit << 4 | _low_digit, np.uint16(256)
+)
 
 
 def decode_hex(text: ArrayLike, offsets: ArrayLike) -> tuple[CardColumn, NDArray[np.int8]]:

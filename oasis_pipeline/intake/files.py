@@ -158,7 +158,9 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
     lacking = [name for name in kind.table.key if name in missing]
     if lacking:
         seen = ", ".join(cleaned)[:200]
-        raise FileRejected(f"no column {', '.join(lacking)} in the first row, which has to hold the column names: {seen}")
+        raise FileRejected(
+            f"no column {', '.join(lacking)} in the first row, which has to hold the column names: {seen}"
+        )
     used = set(index.values())
     unique: list[str] = []
     taken: set[str] = set()
@@ -270,10 +272,13 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
             reader = pcsv.open_csv(
                 stream,
                 # Without threads, since only then Arrow tells the number of a faulty row.
-                read_options=pcsv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=BLOCK_BYTES),
+                read_options=pcsv.ReadOptions(
+                    autogenerate_column_names=True, use_threads=False, block_size=BLOCK_BYTES
+                ),
                 parse_options=pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
                 convert_options=pcsv.ConvertOptions(
-                    column_types={f"f{column}": pa.string() for column in range(MAX_COLUMNS)}, strings_can_be_null=False
+                    column_types={f"f{column}": pa.string() for column in range(MAX_COLUMNS)},
+                    strings_can_be_null=False,
                 ),
             )
         except pa.ArrowInvalid as error:
@@ -297,17 +302,17 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
         if header is None:
             raise FileRejected("the file is empty")
         if faulty:
-            yield Chunk(header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty)
+            yield Chunk(
+                header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty
+            )
 
 
 def _number_rows(first: int, count: int, faulty: Sequence[Malformed]) -> tuple[NDArray[np.int64], int]:
     """Number `count` good rows from `first` on, leaving out the numbers of faulty lines."""
-    numbers = np.arange(first, first + count, dtype=np.int64)
-    for line in faulty:
-        # Ascending: each faulty line pushes the rows at and after it one on.
-        if line.row_number > (numbers[-1] if count else first - 1):
-            break
-        numbers[max(line.row_number - first, 0) :][numbers[max(line.row_number - first, 0) :] >= line.row_number] += 1
+    numbers = np.arange(first, first + count + len(faulty), dtype=np.int64)
+    if faulty:
+        numbers = numbers[~np.isin(numbers, [line.row_number for line in faulty])]
+    numbers = numbers[:count]
     return numbers, int(numbers[-1]) + 1 if count else first
 
 
@@ -315,14 +320,18 @@ def _read_parquet(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
     with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else str(source)) as file:
         header = match_header(kind, file.schema_arrow.names)
         rows = file.metadata.num_rows
-        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+        size = sum(
+            file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)
+        )
         # Compressed pages may unfold several times; an eighth of the block keeps a chunk of them bounded too.
         batch_rows = max(1, min(100_000, rows * BLOCK_BYTES // max(size * 8, 1)))
         first = 1
         for batch in file.iter_batches(batch_size=batch_rows):
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
             first += batch.num_rows
-            blobs = {header.index[name] for name in CARD_BLOBS if name in header.index and name in kind.columns}
+            blobs = {
+                header.index[name] for name in CARD_BLOBS if name in header.index and name in kind.columns
+            }
             columns = [_to_text(array, name, position in blobs, position in header.index.values())
                        for position, (name, array) in enumerate(zip(header.names, batch.columns, strict=True))]  # fmt: skip
             yield Chunk(header, columns, numbers)
@@ -339,12 +348,16 @@ def _to_text(array: pa.Array, name: str, blob: bool, used: bool) -> pa.Array:
         if blob:
             return pc.cast(array, pa.binary())
         if not used:
-            return pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
+            return pa.array(
+                [None if value is None else value.hex() for value in array.to_pylist()], pa.string()
+            )
     try:
         return pc.cast(array, pa.string())
     except pa.ArrowException as error:
         if not used:
-            return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
+            return pa.array(
+                [None if value is None else str(value) for value in array.to_pylist()], pa.string()
+            )
         raise FileRejected(f"column {name} of type {kind} can't be read as a value") from error
 
 

@@ -102,7 +102,7 @@ def chamber_step(  # type: ignore[no-untyped-def]
     Returns
     -------
     tuple of float
-        pressure, liquid, gas, plunger velocity, barrel velocity, liquid drawn in (in3), travelling-valve outflow (in3).
+        pressure, plunger velocity, barrel velocity, travelling-valve outflow (in3), standing-valve inflow (in3).
     """
     floor = 0.02 * area
     low_p, high_p = VAPOUR_PRESSURE_PSI, 1.0e6

@@ -73,37 +73,54 @@ def _losses(y, v_old, v, k_up, k_down, dt_by_mass, half_c_up, half_c_down, last)
 
 @nb.njit(cache=True, nogil=True)
 def _chain(p, length, stiffness, weight, speed, dt):  # type: ignore[no-untyped-def]
-    """Cut the tapers into segments of the time step's length: masses, springs and drag of each node."""
+    """Cut the string into segments of equal travel time: masses, springs and drag of each node.
+
+    A segment may span tapers; its compliance and mass are then the sums of the parts, and by Cauchy and Schwarz its own
+    travel time is at least the sum of theirs, so the Courant condition holds for any string, slivers included.
+    """
     tapers = length.shape[0]
-    counts = np.zeros(tapers, np.int64)
-    total = 0
     depth = 0.0
+    travel = 0.0
     for t in range(tapers):
-        if length[t] > 0.0:
-            # A two per cent margin below the Courant limit keeps junctions of unlike tapers stable.
-            counts[t] = max(1, int(0.98 * length[t] / (speed[t] * dt)))
-            total += counts[t]
-            depth += length[t]
+        depth += length[t]
+        travel += length[t] / speed[t]
+    # Two per cent below the Courant limit: exactly at it rounding can grow.
+    total = max(2, int(0.98 * travel / dt))
+    slot = travel / total
     spring = np.zeros(total + 1)
     mass = np.zeros(total + 1)
     drag = np.zeros(total + 1)
-    at = 0
     gravity = 32.174 * 12.0
     reach = max(p.drag_to - p.drag_from, 1e-6) * depth
+    taper = 0
+    left = length[0]
     top = 0.0
-    for t in range(tapers):
-        for _ in range(counts[t]):
-            dx = length[t] / counts[t]
-            spring[at] = stiffness[t] / (dx * 12.0)
-            half = 0.5 * weight[t] * dx / gravity
-            mass[at] += half
-            mass[at + 1] += half
+    for i in range(total):
+        remaining = slot
+        compliance = 0.0
+        segment_mass = 0.0
+        segment_drag = 0.0
+        while remaining > 1e-9 * slot:
+            while left <= 0.0 and taper < tapers - 1:
+                taper += 1
+                left = length[taper]
+            if left <= 0.0:
+                break
+            dx = min(left, remaining * speed[taper])
+            compliance += 12.0 * dx / stiffness[taper]
+            segment_mass += weight[taper] * dx / gravity
             shared = min(top + dx, p.drag_to * depth) - max(top, p.drag_from * depth)
-            if shared > 0.0:
-                drag[at] += 0.5 * p.rod_drag_lbf * shared / reach
-                drag[at + 1] += 0.5 * p.rod_drag_lbf * shared / reach
+            segment_drag += p.rod_drag_lbf * max(shared, 0.0) / reach
+            remaining -= dx / speed[taper]
+            left -= dx
+            if left < 1e-9 * depth:
+                left = 0.0
             top += dx
-            at += 1
+        spring[i] = 1.0 / compliance
+        mass[i] += 0.5 * segment_mass
+        mass[i + 1] += 0.5 * segment_mass
+        drag[i] += 0.5 * segment_drag
+        drag[i + 1] += 0.5 * segment_drag
     return total, spring, mass, drag, depth
 
 
@@ -244,10 +261,9 @@ def simulate_card(  # type: ignore[no-untyped-def]
             # Loads at time n belong to positions y; velocities v are those of the half step before.
             tension = spring[0] * (y[0] - y[1])
             turning = p.stuffing_box_lbf * math.tanh(slope_0 * omega_0 / 2.0)
-            approx = tension + buoyant_weight + turning
-            torque = slope_0 * (approx - p.unbalance_lbf) - p.counterbalance_in_lbf * math.sin(
-                angle + p.bottom_angle_rad + p.crank_offset_rad
-            )
+            balance = p.counterbalance_in_lbf * math.sin(angle + p.bottom_angle_rad + p.crank_offset_rad)
+            balance += slope_0 * p.unbalance_lbf
+            torque = slope_0 * (tension + buoyant_weight + turning) - balance
             load_share = min(max(torque / p.rated_torque_in_lbf, -1.0), 2.0)
             angle += omega_0 * (1.0 - p.motor_slip * load_share) * dt
             top_new, slope_new = _motion(table_position, table_slope, angle)
@@ -347,9 +363,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 rec_force[n] = force
                 rec_barrel[n] = barrel
                 rec_pressure[n] = pressure
-                rec_torque[n] = slope_0 * (load - p.unbalance_lbf) - p.counterbalance_in_lbf * math.sin(
-                    angle + p.bottom_angle_rad + p.crank_offset_rad
-                )
+                rec_torque[n] = slope_0 * load - balance
                 loss, rub = _losses(y, v_old, v, k_up, k_down, dt_by_mass, half_up, half_down, last)
                 mean_b = 0.5 * (vb + new_v)
                 surface_work += (top_force + turning + buoyant_weight) * top_v * dt

@@ -16,7 +16,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oasis_pipeline.physics.constants import BPD_PER_CUBIC_INCH_PER_SECOND, PUMP_CONSTANT_BPD, SECONDS_PER_MINUTE
+from oasis_pipeline.physics.constants import (
+    BPD_PER_CUBIC_INCH_PER_SECOND,
+    PUMP_CONSTANT_BPD,
+    SECONDS_PER_MINUTE,
+)
 
 Array = NDArray[np.float64]
 

@@ -37,7 +37,7 @@ class Address:
         return self.host.startswith("/")
 
     def uri(self) -> str:
-        """libpq address with the password, for drivers only."""
+        """Address for libpq with the password, for drivers only."""
         return "postgresql" + self._rest(self.password)
 
     def sqlalchemy_url(self) -> str:
@@ -45,10 +45,11 @@ class Address:
         return "postgresql+psycopg2" + self._rest(self.password)
 
     def public(self) -> str:
-        """libpq address without the password, for people, logs and ``psql``."""
+        """Address for libpq without the password, for people, logs and ``psql``."""
         return "postgresql" + self._rest(None)
 
     def __str__(self) -> str:
+        """As `public`."""
         return self.public()
 
     def _rest(self, password: str | None) -> str:

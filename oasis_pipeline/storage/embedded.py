@@ -216,7 +216,9 @@ def _start(data: Path) -> Address:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         seen = log.stat().st_size if log.exists() else 0
-        code, said = _run(data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", str(log), "-D", str(data))
+        code, said = _run(
+            data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", str(log), "-D", str(data)
+        )
         if code == 0:
             return _await_ready(data)
         reason = _reason(log, seen) or one_line(said)
@@ -248,7 +250,9 @@ def _stop(data: Path) -> bool:
         return False
     code, said = _run(data, "pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(data))
     if code != 0 and pid.alive():
-        raise StorageError(f"the embedded PostgreSQL in {data} (process {pid.pid}) does not stop: {one_line(said)}")
+        raise StorageError(
+            f"the embedded PostgreSQL in {data} (process {pid.pid}) does not stop: {one_line(said)}"
+        )
     folder = _short_socket_folder(data)
     if folder.is_dir():
         shutil.rmtree(folder, ignore_errors=True)
@@ -320,7 +324,9 @@ def _make(data: Path) -> None:
         version = data / "PG_VERSION"
         if not version.exists():
             if any(data.iterdir()):
-                raise StorageError(f"{data} is not a PostgreSQL data folder; move it away or choose another OASIS_HOME")
+                raise StorageError(
+                    f"{data} is not a PostgreSQL data folder; move it away or choose another OASIS_HOME"
+                )
             data.rmdir()
         elif version.read_text().strip() != str(MAJOR):
             raise StorageError(
@@ -371,7 +377,11 @@ def _socket_folder(data: Path) -> Path:
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     mode = folder.lstat()
-    if not stat.S_ISDIR(mode.st_mode) or mode.st_uid != (user.pw_uid if user else os.geteuid()) or mode.st_mode & 0o077:
+    if (
+        not stat.S_ISDIR(mode.st_mode)
+        or mode.st_uid != (user.pw_uid if user else os.geteuid())
+        or mode.st_mode & 0o077
+    ):
         raise StorageError(f"{folder} belongs to somebody else; remove it or choose a shorter OASIS_HOME")
     return folder
 
@@ -394,7 +404,9 @@ def _server_user(data: Path) -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise StorageError("running as root needs a system user for PostgreSQL, which refuses root: add a user named postgres")
+    raise StorageError(
+        "running as root needs a system user for PostgreSQL, which refuses root: add a user named postgres"
+    )
 
 
 def _open_the_way(folder: Path) -> None:
@@ -433,7 +445,9 @@ def _run(data: Path, program: str, *arguments: str) -> tuple[int, str]:
                 env=environment,
                 check=False,
                 umask=0o077,
-                **({} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}),  # type: ignore[arg-type]
+                user=None if user is None else user.pw_uid,
+                group=None if user is None else user.pw_gid,
+                extra_groups=None if user is None else [],
             )
         except OSError as error:
             return 1, str(error)
@@ -471,7 +485,9 @@ def _locked(data: Path) -> Iterator[None]:
         data.parent.mkdir(parents=True, exist_ok=True)
         file = _beside(data, ".lock").open("a")
     except OSError as error:
-        raise StorageError(f"can't write in {data.parent}: {error.strerror}; choose another OASIS_HOME") from None
+        raise StorageError(
+            f"can't write in {data.parent}: {error.strerror}; choose another OASIS_HOME"
+        ) from None
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -12,7 +12,17 @@ _USERINFO = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
 
 
 class StorageError(RuntimeError):
-    """Storage can't do what was asked; the message is one line that says why and what to do, never with a password."""
+    """Storage can't do what was asked; the message is one line that says why and what to do, never with a password.
+
+    Attributes
+    ----------
+    sqlstate : str or None
+        PostgreSQL's code of the error, where it came from a server.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 def one_line(error: BaseException | str, *, secret: str | None = None, limit: int = 300) -> str:

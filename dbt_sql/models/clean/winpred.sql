@@ -1,19 +1,35 @@
-{#- Columns of xpred grow when a failure class first arrives, so they are asked for, not written down. -#}
+{#- p.* takes the columns as they are when the view is made: it is made again when a new class brings a column. -#}
 {{ config(materialized='view') }}
-{%- set forecast = source('clean', 'xpred') %}
-{%- set known = ref('xspoc') %}
-
 select
-    {%- for column in adapter.get_columns_in_relation(forecast) %}
-    p.{{ adapter.quote(column.name) }},
-    {%- endfor %}
-    {%- for column in adapter.get_columns_in_relation(known) if column.name not in ('NodeID', 'Date') %}
-    k.{{ adapter.quote(column.name) }},
-    {%- endfor %}
+    p.*,
+    k."XNodeID",
+    k."XDate",
+    k."SPM",
+    k."StrokeLength",
+    k."Runtime",
+    k."Fillage",
+    k."FillBasePct",
+    k."cardPPRL",
+    k."cardMPRL",
+    k."FillagePct",
+    k."TubingPressure",
+    k."CasingPressure",
+    k."GrossProd",
+    k."NetProd",
+    k."PPRL",
+    k."MPRL",
+    k."FluidLoadonPump",
+    k."PumpIntakePressure",
+    k."MinEnergyKWH",
+    k."MinTorqueKWH",
+    k."MinEnergyGBLoadPct",
+    k."MinTorqueGBLoadPct",
+    k."FailureBin",
+    k."FailureLabel",
     f."Failure Start Date" as "NextFailureStart",
     f.failure_class as "NextFailureLabel"
-from {{ forecast }} as p
-left join {{ known }} as k on p."NodeID" = k."NodeID" and p."Date" = k."Date"
+from {{ source('clean', 'xpred') }} as p
+left join {{ ref('xspoc') }} as k on p."NodeID" = k."NodeID" and p."Date" = k."Date"
 left join lateral (
     select
         i."Failure Start Date",

@@ -4,11 +4,11 @@
     incremental_strategy='append',
     full_refresh=false,
     on_schema_change='fail',
-    pre_hook="delete from {{ this }} where \"Date\" >= date '{{ var('first_day') }}' and \"Date\" < date '{{ var('last_day') }}' + 1"
+    pre_hook="delete from {{ this }} where {{ day_filter() }}"
 ) }}
 
 with side_by_side as (
-    {{ merged_rows(var('first_day'), var('last_day')) }}
+    {{ merged_rows(day_filter()) }}
 ),
 
 keyed as (

@@ -1,0 +1,189 @@
+"""Checks of the tables: their shape, which blocks what comes after, and their values, day by day.
+
+Here: the checks of tables that are not dbt's (dbt's tests are checks of their own). A value check looks at the days of
+its run only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from oasis_pipeline.assets.common import Days, days_of
+from oasis_pipeline.schema import Table, table
+from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.resources import WarehouseResource
+
+CHECKED_TABLES = (
+    ("xspoc", "card"),
+    ("xspoc", "xdiagresults"),
+    ("xspoc", "xdiagrodresults"),
+    ("xspoc", "welltest"),
+    ("clean", "dynabounds"),
+    ("clean", "dynapred"),
+)
+"""Day-partitioned tables with a blocking check of their columns."""
+
+
+@dataclass(frozen=True)
+class ValueCheck:
+    """A rule on the values of a table.
+
+    Attributes
+    ----------
+    asset : str
+        ``schema/table``.
+    name : str
+        Name of the check.
+    says : str
+        The rule in words.
+    offenders : str
+        Query for the rows that break it; ``$1`` and ``$2`` are the first moment of the days and the first after.
+    blocking : bool
+        Whether what comes after must wait.
+    """
+
+    asset: str
+    name: str
+    says: str
+    offenders: str
+    blocking: bool = False
+
+
+VALUE_CHECKS = (
+    ValueCheck(
+        "xspoc/card",
+        "usable_cards",
+        "every row has a usable surface card or pump card",
+        'select "NodeID", "Date", surfcard_fault, pocdowncard_fault from xspoc.card '
+        'where "Date" >= $1 and "Date" < $2 and surfcard_fault is not null and pocdowncard_fault is not null',
+    ),
+    ValueCheck(
+        "clean/dynabounds",
+        "ordered",
+        "bounds are in order and rest on at least one card",
+        'select * from clean.dynabounds where "Date" >= $1::timestamp and "Date" < $2::timestamp '
+        "and not (pos_min <= pos_max and load_min <= load_max and n_cards >= 1)",
+        blocking=True,
+    ),
+    ValueCheck(
+        "clean/dynapred",
+        "probabilities",
+        "probabilities lie between 0 and 100, the first is the greater, and a second label has more than 35",
+        'select * from clean.dynapred where "Date" >= $1 and "Date" < $2 and not ("Prob1" between 0 and 100 '
+        'and coalesce("Prob2", 0) between 0 and "Prob1" and ("Label2" is null or "Prob2" > 35))',
+        blocking=True,
+    ),
+    ValueCheck(
+        "clean/dynapred",
+        "every_usable_card",
+        "every usable card has one prediction, and nothing else has one",
+        'select "NodeID", "Date" from xspoc.card c full join clean.dynapred p using ("NodeID", "Date") '
+        'where "Date" >= $1 and "Date" < $2 and (p."Label1" is null and (surfcard_fault is null or '
+        'pocdowncard_fault is null) or c.file_stamp is null or p."Label1" is not null and surfcard_fault is not null '
+        "and pocdowncard_fault is not null)",
+    ),
+)
+
+
+def column_faults(warehouse: Warehouse, wanted: Table) -> list[str]:
+    """Compare a table of the database with the schema source.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where to look.
+    wanted : Table
+        As it should be.
+
+    Returns
+    -------
+    list of str
+        What differs, in words; further columns are no fault.
+    """
+    rows = warehouse.query(
+        "select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as required "
+        "from pg_attribute a where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped",
+        (wanted.full_name,),
+    ).to_pylist()
+    found = {row["name"]: row for row in rows}
+    if not found:
+        return [f"{wanted.full_name} does not exist"]
+    faults = [f"{name} is missing" for name in wanted.column_names if name not in found]
+    for column in wanted.columns:
+        here = found.get(column.name)
+        spelled = _SPELLED.get(column.type.sql, column.type.sql)
+        if here and here["type"] != spelled:
+            faults.append(f"{column.name} is {here['type']}, not {spelled}")
+        if here and (column.required or column.name in wanted.key) and not here["required"]:
+            faults.append(f"{column.name} allows null")
+    return faults
+
+
+_SPELLED = {"timestamp(3)": "timestamp(3) without time zone", "timestamptz": "timestamp with time zone"}
+
+
+def build_checks(days: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """Make all checks.
+
+    Parameters
+    ----------
+    days : PartitionsDefinition
+        Day partitions of the checked assets.
+
+    Returns
+    -------
+    list of AssetChecksDefinition
+    """
+    return [
+        *(_schema_check(table(*name), days) for name in CHECKED_TABLES),
+        *(_value_check(rule, days) for rule in VALUE_CHECKS),
+    ]
+
+
+def _schema_check(wanted: Table, days: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey([wanted.schema, wanted.name]),
+        name="columns",
+        description="The table has the columns, types and not-null marks of the schema source.",
+        blocking=True,
+        partitions_def=days,
+    )
+    def check(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        faults = column_faults(warehouse.open(), wanted)
+        return dg.AssetCheckResult(
+            passed=not faults,
+            description="; ".join(faults) or None,
+            metadata={"columns": len(wanted.columns), "faults": faults},
+        )
+
+    return check
+
+
+def _value_check(rule: ValueCheck, days: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(rule.asset.split("/")),
+        name=rule.name,
+        description=f"{rule.says[0].upper()}{rule.says[1:]}.",
+        blocking=rule.blocking,
+        partitions_def=days,
+    )
+    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        return run_value_check(warehouse.open(), rule, days_of(context))
+
+    return check
+
+
+def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.AssetCheckResult:
+    """Count the rows of some days that break a rule, and show the first of them."""
+    limited = f"select *, count(*) over () as offenders from ({rule.offenders}) as o limit 5"
+    rows = warehouse.query(limited, (span.begin, span.end)).to_pylist()
+    count = rows[0]["offenders"] if rows else 0
+    shown = [{name: str(value) for name, value in row.items() if name != "offenders"} for row in rows]
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
+        description=None if count == 0 else f"{count:,} rows: not true that {rule.says}",
+        metadata={"rows_that_break_it": count, "first_of_them": shown, "days": f"{span.first} to {span.last}"},
+    )

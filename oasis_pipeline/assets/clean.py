@@ -1,0 +1,172 @@
+"""Assets of the group ``clean`` that are not dbt's: bounds, features and predictions of cards.
+
+Here: definitions. What they read and write stands in ``bounds``, ``features`` and ``predictions`` beside this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from oasis_pipeline.assets.bounds import bounds_rows
+from oasis_pipeline.assets.common import (
+    MEMORY_POOL,
+    ONE_RUN,
+    OWNER,
+    SCIENCE_OWNER,
+    WAREHOUSE_POOL,
+    days_of,
+    making,
+    rows_by_day,
+    store_days,
+    table_metadata,
+)
+from oasis_pipeline.assets.features import feature_tables, features_schema
+from oasis_pipeline.assets.pictures import cards_by_label, label_shares
+from oasis_pipeline.assets.predictions import predict_days
+from oasis_pipeline.learning.features import FEATURE_VERSION
+from oasis_pipeline.schema import table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+DYNABOUNDS = table("clean", "dynabounds")
+DYNAPRED = table("clean", "dynapred")
+FEATURES = "clean/card_features"
+
+
+class PredictionConfig(dg.Config):
+    """What a prediction run may be told.
+
+    Attributes
+    ----------
+    model_version : str or None
+        Predict with this version instead of the one in use.
+    """
+
+    model_version: str | None = None
+
+
+def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Assets of bounds, features and predictions.
+
+    Parameters
+    ----------
+    days : PartitionsDefinition
+        Day partitions.
+
+    Returns
+    -------
+    list of AssetsDefinition
+    """
+
+    @dg.asset(
+        key=["clean", "dynabounds"],
+        group_name="clean",
+        deps=[dg.AssetKey(["xspoc", "card"]), dg.AssetKey(["xspoc", "rods"]), dg.AssetKey(["analysis", "failure_info"])],
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        owners=[OWNER],
+        kinds={"python", "postgres"},
+        description="Bounds of each well's cards as known at the end of each day: resistant to outlier cards, begun "
+        "anew after a workover, never from later cards.",
+        metadata=table_metadata(DYNABOUNDS),
+        pool=WAREHOUSE_POOL,
+    )
+    def dynabounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        span, house = days_of(context), warehouse.open()
+        with making(house, DYNABOUNDS.asset, span.keys) as done:
+            rows = bounds_rows(house, span)
+            changed = store_days(house, DYNABOUNDS, rows, span)
+            done.rows.update(rows_by_day(rows))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": rows.num_rows,
+                "wells": len(rows["NodeID"].unique()),
+                "days_that_changed": len(changed),
+            }
+        )
+
+    @dg.asset(
+        key=["clean", "card_features"],
+        group_name="clean",
+        deps=[dg.AssetKey(["xspoc", "card"]), dg.AssetKey(["clean", "dynabounds"])],
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        owners=[SCIENCE_OWNER],
+        kinds={"python", "parquet"},
+        description="What the classifiers see of each card: descriptors, shape, loads in pounds and relative to the "
+        "well's bounds. One Parquet file a day in the object store.",
+        metadata={
+            "feature_version": FEATURE_VERSION,
+            "dagster/column_schema": dg.TableSchema(
+                columns=[dg.TableColumn(field.name, str(field.type)) for field in features_schema()]
+            ),
+        },
+        io_manager_key="parquet_io",
+        code_version=FEATURE_VERSION,
+        pool=MEMORY_POOL,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "columns",
+                asset=dg.AssetKey(["clean", "card_features"]),
+                blocking=True,
+                description="Every row has its keys, and no feature is infinite.",
+            )
+        ],
+    )
+    def card_features(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
+    ) -> Iterator[dg.Output[Iterator[pa.Table]] | dg.AssetCheckResult]:
+        span, house = days_of(context), warehouse.open()
+        with making(house, FEATURES, span.keys) as done:
+            faults: list[str] = []
+
+            def tables() -> Iterator[pa.Table]:
+                for day, rows in feature_tables(house, span):
+                    if rows.num_rows:
+                        done.rows[day] = rows.num_rows
+                    faults.extend(feature_faults(day, rows))
+                    if changed_since(store, day, rows):
+                        with house.transaction() as tx:
+                            # before the file: a mark too many is harmless, one too few is not
+                            ledger.mark_changed(tx, FEATURES, {day: rows.num_rows})
+                    yield rows
+
+            yield dg.Output(tables(), output_name="clean__card_features" if False else "result", metadata={"feature_version": FEATURE_VERSION})
+            yield dg.AssetCheckResult(check_name="columns", passed=not faults, metadata={"faults": faults[:20]})
+
+    @dg.asset(
+        key=["clean", "dynapred"],
+        group_name="clean",
+        deps=[dg.AssetKey(["models", "dyna_classifier"]), dg.AssetKey(["clean", "card_features"])],
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        owners=[SCIENCE_OWNER],
+        kinds={"python", "scikitlearn", "postgres"},
+        description="The class of every usable card with its calibrated probability, by the model in use.",
+        metadata=table_metadata(DYNAPRED),
+        pool=MEMORY_POOL,
+    )
+    def dynapred(
+        context: dg.AssetExecutionContext,
+        config: PredictionConfig,
+        warehouse: WarehouseResource,
+        store: StoreResource,
+    ) -> dg.MaterializeResult:
+        span, house = days_of(context), warehouse.open()
+        with making(house, DYNAPRED.asset, span.keys) as done:
+            summary = predict_days(house, store.open(), span, config.model_version)
+            done.rows.update(summary.rows_by_day)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": summary.rows,
+                "model_version": summary.model_version,
+                "class_shares": dg.MetadataValue.md(label_shares(summary.counts)),
+                "example_cards": dg.MetadataValue.md(cards_by_label(house, span)),
+                "counts": summary.counts,
+            }
+        )
+
+    return [dynabounds, card_features, dynapred]

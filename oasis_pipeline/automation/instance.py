@@ -1,0 +1,124 @@
+"""Dagster's own instance: its storage on the platform's PostgreSQL, its settings in the home folder.
+
+Here: what ``dagster.yaml`` of a home folder says. Not here: what is run on it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.address import Address
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+URL_VARIABLE = "OASIS_DAGSTER_URL"
+"""Dagster reads its database address from here, so that no password stands in a file."""
+
+
+def storage_url(address: Address) -> str:
+    """Address of Dagster's tables: the same database, a schema of their own."""
+    url = address.sqlalchemy_url()
+    return f"{url}{'&' if '?' in url else '?'}options={quote('-csearch_path=dagster')}"
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Contents of ``dagster.yaml``.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where compute logs go: the bucket where one is configured, else the home folder.
+
+    Returns
+    -------
+    dict
+        As Dagster's documentation describes it.
+    """
+    config: dict[str, Any] = {
+        "storage": {"postgres": {"postgres_url": {"env": URL_VARIABLE}}},
+        "telemetry": {"enabled": False},
+        # PostgreSQL takes few writers well, and a step that holds many cards fills the memory of a small machine
+        "concurrency": {
+            "pools": {"default_limit": 2, "granularity": "op"},
+            "runs": {"max_concurrent_runs": 2},
+        },
+        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": 6 * 3600},
+        "run_retries": {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False},
+        "retention": {
+            "schedule": {"purge_after_days": 30},
+            "sensor": {"purge_after_days": {"skipped": 2, "failure": 30, "success": 30}},
+        },
+        "local_artifact_storage": {
+            "module": "dagster",
+            "class": "LocalArtifactStorage",
+            "config": {"base_dir": str(settings.dagster_home / "storage")},
+        },
+    }
+    if settings.s3_bucket:
+        s3: dict[str, Any] = {"bucket": settings.s3_bucket, "prefix": f"{settings.s3_prefix.strip('/')}/compute_logs".strip("/")}
+        if settings.s3_endpoint:
+            s3["endpoint_url"] = settings.s3_endpoint
+        config["compute_logs"] = {
+            "module": "dagster_aws.s3.compute_log_manager",
+            "class": "S3ComputeLogManager",
+            "config": {**s3, "local_dir": str(settings.dagster_home / "compute_logs")},
+        }
+    else:
+        config["compute_logs"] = {
+            "module": "dagster",
+            "class": "LocalComputeLogManager",
+            "config": {"base_dir": str(settings.dagster_home / "compute_logs")},
+        }
+    return config
+
+
+def prepare_home(settings: Settings, address: Address) -> Path:
+    """Write ``dagster.yaml`` and point this process and its children at it.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    address : Address
+        The platform's PostgreSQL.
+
+    Returns
+    -------
+    Path
+        The instance folder, also set as ``DAGSTER_HOME``.
+    """
+    import yaml
+
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    text = "# Written by oasis at every start.\n" + yaml.safe_dump(configuration(settings), sort_keys=False)
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ[URL_VARIABLE] = storage_url(address)
+    return home
+
+
+def open_instance(settings: Settings, address: Address) -> dg.DagsterInstance:
+    """Open the instance, making its tables at the first time.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    address : Address
+        The platform's PostgreSQL.
+
+    Returns
+    -------
+    DagsterInstance
+    """
+    import dagster as dg
+
+    return dg.DagsterInstance.from_config(str(prepare_home(settings, address)))

@@ -1,0 +1,298 @@
+"""One pass of the platform: take in the drop folder, then make everything that is stale, in order.
+
+Here: the order of work of ``oasis run``, in one process. Not here: what is stale (``staleness``), how a file is read
+(``intake``), how an asset is made (``assets``), and what is printed (``commands``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import psycopg2
+
+from oasis_pipeline.automation.instance import open_instance
+from oasis_pipeline.automation.staleness import (
+    MODEL_ASSETS,
+    RULES,
+    WHOLE,
+    DayRange,
+    Plan,
+    days_with_rows,
+    ranges,
+    stale,
+)
+from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.objects import ObjectStore, open_store
+from oasis_pipeline.storage.postgres import Warehouse, using_warehouse
+
+Advance = Callable[[str, int, int], None]
+
+VIEWS = ("xspoc/merged", "xspoc/card_xdiag", "clean/winpred")
+"""Views of the dbt project; made when they are missing or their SQL has changed."""
+
+MAX_ROUNDS = 10
+"""A pass asks for the plan anew after each round; what does not settle after this many is a fault of the rules."""
+
+
+class PassError(RuntimeError):
+    """An asset could not be made; the message names it and the reason."""
+
+
+@dataclass
+class PassSummary:
+    """What a pass did.
+
+    Attributes
+    ----------
+    intake : PassReport
+        Files taken in.
+    runs : list of dict
+        Dagster runs: assets, days, seconds.
+    seconds : dict of str to float
+        Time spent in intake and in making.
+    notes : list of str
+        What a person should know: checks that warned, assets with nothing to learn from yet.
+    """
+
+    intake: PassReport
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def one_pass_at_a_time(address: Address) -> Iterator[None]:
+    """Hold the lock of a pass; a second pass waits until the first has ended.
+
+    The lock lives in the database, so that it holds across machines, and vanishes with the process that holds it.
+    """
+    connection = psycopg2.connect(address.uri())
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(hashtextextended('oasis:pass', 0))")
+        yield
+    finally:
+        connection.close()
+
+
+def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total: None) -> PassSummary:
+    """Run one pass on an installation.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    advance : callable
+        Told what is being done, steps done and steps in all.
+
+    Returns
+    -------
+    PassSummary
+
+    Raises
+    ------
+    PassError
+        If an asset could not be made. What was made before stays made; the next pass goes on from there.
+    """
+    with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
+        store = open_store(settings)
+        began = time.monotonic()
+        report = take_in(warehouse, store, settings, progress=lambda done, total: advance("taking in files", done, total))
+        summary = PassSummary(report)
+        summary.seconds["intake"] = time.monotonic() - began
+        began = time.monotonic()
+        _make_stale(settings, warehouse, store, summary, advance)
+        summary.seconds["making"] = time.monotonic() - began
+        return summary
+
+
+def _make_stale(settings: Settings, warehouse: Warehouse, store: ObjectStore, summary: PassSummary, advance: Advance) -> None:
+    states = ledger.states(warehouse)
+    plan = stale(states, base_days=base_model_days(warehouse))
+    graph = _Graph(settings, warehouse, days_with_rows(states))
+    try:
+        graph.record_intake(summary.intake)
+        if not plan and graph.views_exist():
+            return
+        if not graph.views_exist():
+            summary.runs.append(graph.run(VIEWS, None))
+        steps = len(RULES)
+        for _ in range(MAX_ROUNDS):
+            if not plan:
+                return
+            wanted = _first_wave(plan)
+            done = min(next(i for i, rule in enumerate(RULES) if rule.asset in wanted), steps)
+            advance("making " + ", ".join(sorted(name.split("/")[1] for name in wanted)), done, steps)
+            for assets, days in _runs_of(plan, wanted):
+                summary.runs.append(graph.run(assets, days))
+            states = ledger.states(warehouse)
+            plan = stale(states, base_days=base_model_days(warehouse))
+        raise PassError(f"still stale after {MAX_ROUNDS} rounds: {', '.join(sorted({*plan.days, *plan.whole}))}")
+    finally:
+        summary.notes.extend(graph.notes)
+        graph.close()
+
+
+def _first_wave(plan: Plan) -> set[str]:
+    """Assets to make in the next round: everything stale before the first stale model, or that model alone.
+
+    A model is learned from the features of all days, so those come first; predictions wait for the model.
+    """
+    wave: set[str] = set()
+    for rule in RULES:
+        if rule.asset in plan.whole:
+            return wave or {rule.asset}
+        if rule.asset in plan.days:
+            wave.add(rule.asset)
+    return wave
+
+
+def _runs_of(plan: Plan, wave: set[str]) -> list[tuple[tuple[str, ...], DayRange | None]]:
+    """Cut a wave into runs: days in a row that need the same assets are one run."""
+    if wave <= MODEL_ASSETS:
+        return [(tuple(wave), None)]
+    needs: dict[tuple[str, ...], set[str]] = {}
+    for day in set().union(*(plan.days[asset] for asset in wave)):
+        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
+        needs.setdefault(assets, set()).add(day)
+    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+
+
+def base_model_days(warehouse: Warehouse) -> list[str]:
+    """Days with predictions of a base model, once a model trained on labels is in use."""
+    rows = warehouse.query(
+        'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
+        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
+    )
+    return rows["day"].to_pylist()
+
+
+class _Graph:
+    """The definitions and the instance of this process, loaded once for all runs of a pass, and only when needed."""
+
+    def __init__(self, settings: Settings, warehouse: Warehouse, days: Sequence[str]) -> None:
+        self.settings = settings
+        self.warehouse = warehouse
+        self.last_day = date.fromisoformat(days[-1]) if days else None
+        self.notes: list[str] = []
+        self._instance: dg.DagsterInstance | None = None
+        self._job: dg.JobDefinition | None = None
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        if self._instance is None:
+            self._instance = open_instance(self.settings, self.warehouse.address)
+        return self._instance
+
+    @property
+    def job(self) -> dg.JobDefinition:
+        if self._job is None:
+            from oasis_pipeline.definitions import build_definitions
+
+            definitions = build_definitions(self.settings, last_day=self.last_day)
+            self._job = definitions.resolve_implicit_global_asset_job_def()
+        return self._job
+
+    def views_exist(self) -> bool:
+        """Whether every view of the dbt project is there and was made from the SQL as it is now."""
+        from oasis_pipeline.assets.dbt import project_digest
+
+        made = self.warehouse.query(
+            "select count(*) as n from pg_views where (schemaname || '/' || viewname) = any($1)", (list(VIEWS),)
+        )["n"][0].as_py()
+        mark = self.settings.home / "dbt" / "views"
+        return made == len(VIEWS) and mark.exists() and mark.read_text() == project_digest()
+
+    def record_intake(self, report: PassReport) -> None:
+        """Tell Dagster which days intake touched, with the counts of the files that did it."""
+        for asset, partitions in report.changed.items():
+            for partition, rows in sorted(partitions.items()):
+                self.instance.report_runless_asset_event(
+                    dg.AssetMaterialization(
+                        asset_key=dg.AssetKey(asset.split("/")),
+                        partition=partition or None,
+                        metadata={"dagster/partition_row_count" if partition else "dagster/row_count": rows or 0, "by": "intake"},
+                        description="rows arrived in the drop folder",
+                    )
+                )
+
+    def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
+        """Make assets in one Dagster run."""
+        began = time.monotonic()
+        tags = {"oasis/pass": "run"}
+        key: str | None = None
+        if days is not None and days.first == days.last:
+            key = days.first.isoformat()
+        elif days is not None:
+            tags["dagster/asset_partition_range_start"] = days.first.isoformat()
+            tags["dagster/asset_partition_range_end"] = days.last.isoformat()
+        with _quiet():
+            result = self.job.execute_in_process(
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(name.split("/")) for name in assets],
+                partition_key=key,
+                tags=tags,
+                raise_on_error=False,
+            )
+        self._judge(result, assets)
+        if set(assets) & set(VIEWS):
+            from oasis_pipeline.assets.dbt import project_digest
+
+            (self.settings.home / "dbt" / "views").write_text(project_digest())
+        return {
+            "run_id": result.run_id,
+            "assets": list(assets),
+            "days": [days.first.isoformat(), days.last.isoformat()] if days else [WHOLE],
+            "seconds": round(time.monotonic() - began, 2),
+        }
+
+    def _judge(self, result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> None:
+        for evaluation in result.get_asset_check_evaluations():
+            if not evaluation.passed:
+                name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
+                text = f"check {name} {'failed' if evaluation.blocking else 'warns'}: {evaluation.description or 'see the asset in the web UI'}"
+                self.notes.append(text)
+        if not result.success:
+            failures = [
+                f"{event.step_key}: {_root_cause(event)}" for event in result.all_events if event.is_step_failure
+            ]
+            what = "; ".join(failures) or "; ".join(self.notes) or ", ".join(assets)
+            raise PassError(f"could not make {what}. `oasis status` shows what is made; the run is {result.run_id} in the web UI")
+
+    def close(self) -> None:
+        """Let go of the instance's connections."""
+        if self._instance is not None:
+            self._instance.dispose()
+
+
+def _root_cause(event: dg.DagsterEvent) -> str:
+    error: Any = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(error.message.split()) if error is not None else "failed"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dagster's and dbt's own lines off the terminal; they are in the run's event log."""
+    loggers = [logging.getLogger(name) for name in ("dagster", "alembic", "dagster_dbt")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,73 @@
+"""Entry point of ``oasis``: finds the subcommand, and turns errors into one clear line.
+
+Subcommands are imported when they are called, so that ``oasis --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from oasis_pipeline import __version__
+
+SUBCOMMANDS = {
+    "demo": "Simulate a field, run the pipeline on it, and write a report.",
+    "simulate": "Write a simulated field as a drop folder, with the truth beside it.",
+    "run": "Take in the drop folder and make everything that is stale.",
+    "up": "Run the platform: database, web pages, schedules and sensors.",
+    "status": "Show each asset: what is made, missing or failed, and how old it is.",
+    "dsn": "Print the address of the database in use.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"oasis_pipeline.commands.{name}")
+        return getattr(module, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUBCOMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="oasis")
+def cli() -> None:
+    """From a rod-pumped field's raw data to decisions.
+
+    State lies in the home folder: --home, else $OASIS_HOME, else ./.oasis.
+    """
+
+
+def main() -> None:
+    """Run the command; every expected error becomes one line on stderr and exit status 1."""
+    from oasis_pipeline.commands.common import explain
+
+    try:
+        cli.main(prog_name="oasis", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader went away (`oasis status | head`); Python would complain again when it flushes at exit
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        click.echo(f"oasis: {explain(error)}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

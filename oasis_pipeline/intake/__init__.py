@@ -1,0 +1,14 @@
+"""Drop files into the warehouse: read, validated, loaded, archived, deleted.
+
+Here: everything between the drop folder and the tables it feeds. Not here: what is derived from these tables.
+
+``files`` knows names and reads bytes into columns of text, ``values`` turns columns of text into values, ``blobs`` into
+cards, ``rules`` tells rows that can be used from those that can't, ``nodes`` spells wells, ``load`` (with ``equipment``,
+``labels`` and ``failures``) is the one transaction of a file, ``archive`` and ``intake`` are its life around it.
+"""
+
+from oasis_pipeline.intake.archive import ArchiveError, reload_days
+from oasis_pipeline.intake.intake import PassReport, read_first_day, take_in
+from oasis_pipeline.intake.load import FileReport
+
+__all__ = ["ArchiveError", "FileReport", "PassReport", "read_first_day", "reload_days", "take_in"]

@@ -1,0 +1,136 @@
+"""Columns of card blobs to the card columns of the warehouse.
+
+Here: the bridge between Arrow columns and ``cards``: decoding, list columns, why a card can't be used, extent.
+Not here: the blob format itself and the rules by which points are judged (``cards``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from oasis_pipeline.cards.codec import BlobFault, decode_blobs, decode_hex
+from oasis_pipeline.cards.column import CardColumn, group_by_count
+from oasis_pipeline.cards.quality import Unusable, marred_cards, unusable_points, usable
+from oasis_pipeline.intake.values import Faults, tidy
+
+UNUSABLE_TEXT: dict[int, str] = {
+    Unusable.NO_CARD: "no card",
+    Unusable.ALL_ZERO: "all zero",
+    Unusable.ZERO_STROKE: "stroke 0",
+    Unusable.TOO_FEW_POINTS: "fewer than 8 usable points",
+    Unusable.TOO_MANY_NAN: "more than 20 % NaN",
+}
+"""What stands in ``<card>_fault``."""
+
+
+def parse_cards(array: pa.Array, column: str, faults: Faults) -> CardColumn:
+    """Decode a column of blobs.
+
+    Parameters
+    ----------
+    array : pyarrow.StringArray (hex) or pyarrow.BinaryArray, shape (n,)
+        Empty or null means no card.
+    column : str
+        For the reasons.
+    faults : Faults
+        Gets a reason for every blob that can't be read.
+
+    Returns
+    -------
+    CardColumn
+        n cards; no points where there is no card or a fault.
+    """
+    if array.null_count == len(array):
+        return CardColumn(
+            np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(len(array) + 1, np.int64)
+        )
+    if pa.types.is_binary(array.type):
+        cards, codes = decode_blobs(*_buffers(array))
+    else:
+        cards, codes = decode_hex(*_buffers(array))
+        if codes.any():
+            # Perhaps only blanks around it, or a NULL: all null texts hold an n, so none of them passes for hex.
+            array = tidy(array)
+            cards, codes = decode_hex(*_buffers(array))
+    for fault in BlobFault:
+        if fault is not BlobFault.OK:
+            faults.add(codes == fault, column, fault.text)
+    return cards
+
+
+def _buffers(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    if array.null_count:
+        # A null slot may have bytes behind it.
+        array = pc.fill_null(array, b"" if pa.types.is_binary(array.type) else "")
+    _, ends, data = array.buffers()
+    offsets = (
+        np.frombuffer(ends, np.int32, count=len(array) + 1, offset=4 * array.offset)
+        if ends
+        else np.zeros(1, np.int32)
+    )
+    characters = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    return characters, offsets.astype(np.int64)
+
+
+def card_lists(cards: CardColumn) -> tuple[pa.ListArray, pa.ListArray]:
+    """Turn cards into the position and load columns of the warehouse; null where there is no card.
+
+    Parameters
+    ----------
+    cards : CardColumn
+
+    Returns
+    -------
+    position, load : pyarrow.ListArray of float32, shape (n,)
+    """
+    if cards.position.size == 0:
+        empty = pa.nulls(len(cards), pa.list_(pa.float32()))
+        return empty, empty
+    offsets = pa.array(cards.offsets.astype(np.int32))
+    none = pa.array(cards.counts == 0)
+    return (
+        pa.ListArray.from_arrays(offsets, pa.array(cards.position, pa.float32()), mask=none),
+        pa.ListArray.from_arrays(offsets, pa.array(cards.load, pa.float32()), mask=none),
+    )
+
+
+def fault_texts(cards: CardColumn) -> pa.StringArray:
+    """Tell why each card can't be used; null for a usable one."""
+    codes = usable(cards)
+    texts = pa.array([UNUSABLE_TEXT.get(code) for code in range(int(max(Unusable)) + 1)], pa.string())
+    return texts.take(pa.array(codes))
+
+
+def extremes(cards: CardColumn) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.DoubleArray, pa.DoubleArray]:
+    """Find the extent of the usable points of each card.
+
+    Parameters
+    ----------
+    cards : CardColumn
+
+    Returns
+    -------
+    least_position_in, greatest_position_in, least_load_lbf, greatest_load_lbf : pyarrow.DoubleArray, shape (n,)
+        Null for a card that can't be used.
+    """
+    found = np.full((4, len(cards)), np.nan)
+    good = usable(cards) == Unusable.USABLE
+    for indices, position, load in group_by_count(cards):
+        found[:, indices] = position.min(axis=1), position.max(axis=1), load.min(axis=1), load.max(axis=1)
+        marred = np.flatnonzero(marred_cards(position, load) & good[indices])
+        if marred.size:
+            x, y = position[marred], load[marred]
+            lost = unusable_points(x, y)
+            x, y = np.where(lost, np.nan, x), np.where(lost, np.nan, y)
+            at = indices[marred]
+            found[:, at] = (
+                np.nanmin(x, axis=1),
+                np.nanmax(x, axis=1),
+                np.nanmin(y, axis=1),
+                np.nanmax(y, axis=1),
+            )
+    least_x, greatest_x, least_y, greatest_y = (pa.array(values, mask=~good) for values in found)
+    return least_x, greatest_x, least_y, greatest_y

@@ -1,0 +1,83 @@
+"""Equipment: the newest state of each well, and every state it ever had.
+
+Here: how a file of WellDetails, Rods, Deviations or PumpingUnits enters the current table and its history. Not here:
+which state a computation uses.
+
+A state is all rows of one well in one file. The history keeps each file's state, also one that only repeats the state before it,
+so that what it says does not depend on the order in which files arrive: were A (of day 1), A (day 3, left out as a repeat)
+and then, late, B (day 2) to come, the history would say B from day 2 on. Repeats are no change: the ledger is marked only if
+the state in force at the file's stamp became another one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oasis_pipeline.intake.marks import Marks
+from oasis_pipeline.schema import DropKind, Table, history_of, quote
+from oasis_pipeline.storage.postgres import Transaction
+from oasis_pipeline.storage.upsert import Upserted
+
+
+def load_equipment(
+    tx: Transaction, kind: DropKind, rows: pa.Table, stamp: datetime, marks: Marks
+) -> Upserted:
+    """Load the equipment rows of one file.
+
+    Parameters
+    ----------
+    tx : Transaction
+    kind : DropKind
+        With a history.
+    rows : pyarrow.Table
+        One row a key, NodeID in the shown spelling.
+    stamp : datetime
+        The file's.
+    marks : Marks
+        Gets the table, if a state changed.
+
+    Returns
+    -------
+    Upserted
+        Rows that stand in the current table now are stored; those of wells that have a newer state are superseded.
+    """
+    if rows.num_rows == 0:
+        return Upserted()
+    table, history = kind.table, history_of(kind.table)
+    wells: list[str] = pc.unique(rows["NodeID"]).to_pylist()
+    before = _in_force(tx, history, wells, stamp)
+    of_file = 'WHERE "NodeID" = ANY($1::text[]) AND'
+    tx.execute(f'DELETE FROM {history.full_name} {of_file} "ValidFrom" = $2::timestamp', (wells, stamp))
+    stamps = pa.repeat(pa.scalar(stamp, pa.timestamp("ms")), rows.num_rows)
+    tx.upsert(history, rows.append_column("ValidFrom", stamps))
+    newer = tx.query(
+        f'SELECT DISTINCT "NodeID" FROM {table.full_name} {of_file} file_stamp > $2::timestamp',
+        (wells, stamp),
+    )
+    lost = pc.is_in(rows["NodeID"], value_set=newer["NodeID"].combine_chunks().cast(pa.string()))
+    current = rows.append_column("file_stamp", stamps).filter(pc.invert(lost))
+    # The whole string or survey goes, so that a part that the new one lacks does not stay.
+    tx.execute(f"DELETE FROM {table.full_name} {of_file} file_stamp <= $2::timestamp", (wells, stamp))
+    tx.upsert(table, current)
+    after = _in_force(tx, history, wells, stamp)
+    if any(before.get(well) != state for well, state in after.items()):
+        marks.whole(table, current.num_rows)
+    return Upserted(stored=current.num_rows, superseded=rows.num_rows - current.num_rows)
+
+
+def _in_force(tx: Transaction, history: Table, wells: list[str], at: datetime) -> dict[str, str]:
+    """Digest of the state of each well in force at a time; the first state holds for all time before it."""
+    parts = [quote(name) for name in history.column_names if name not in ("NodeID", "ValidFrom")]
+    order = ", ".join(quote(name) for name in history.key if name not in ("NodeID", "ValidFrom")) or "1"
+    found = tx.query(
+        "WITH force AS (SELECT w.well, coalesce("
+        f'(SELECT max("ValidFrom") FROM {history.full_name} WHERE "NodeID" = w.well AND "ValidFrom" <= $2::timestamp),'
+        f'(SELECT min("ValidFrom") FROM {history.full_name} WHERE "NodeID" = w.well)) AS since FROM unnest($1::text[]) AS w(well)) '
+        f"SELECT f.well, md5(string_agg(ROW({', '.join('h.' + part for part in parts)})::text, chr(10) ORDER BY {order})) AS state "
+        f'FROM force AS f JOIN {history.full_name} AS h ON h."NodeID" = f.well AND h."ValidFrom" = f.since GROUP BY f.well',
+        (wells, at),
+    )
+    return dict(zip(found["well"].to_pylist(), found["state"].to_pylist(), strict=True))

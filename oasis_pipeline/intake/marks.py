@@ -1,0 +1,73 @@
+"""What a file changed, gathered while it is loaded and written to the ledger at the end of its transaction.
+
+Here: changed partitions with their numbers of rows. Not here: what is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from oasis_pipeline.schema import Table, quote
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.postgres import Transaction
+
+WHOLE = ""
+"""Partition of an asset without partitions."""
+
+
+class Marks:
+    """Changed partitions of a file's transaction."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, Table] = {}
+        self.changed: dict[str, dict[str, int]] = {}
+        """Asset -> partition -> rows that changed (0 = not counted)."""
+
+    def days(self, table: Table, days: Iterable[str] | Mapping[str, int]) -> None:
+        """Mark days of a table.
+
+        Parameters
+        ----------
+        table : Table
+        days : iterable of str, or mapping of str to int
+            ISO days, with the number of changed rows where it is known.
+        """
+        counted = dict(days) if isinstance(days, Mapping) else dict.fromkeys(days, 0)
+        if not counted:
+            return
+        self._tables[table.asset] = table
+        mine = self.changed.setdefault(table.asset, {})
+        for day, rows in counted.items():
+            mine[day] = mine.get(day, 0) + rows
+
+    def whole(self, table: Table, rows: int = 0) -> None:
+        """Mark an asset without partitions."""
+        self.days(table, {WHOLE: rows})
+
+    def write(self, tx: Transaction) -> None:
+        """Write everything to the ledger, each partition with the number of rows that it holds now.
+
+        Parameters
+        ----------
+        tx : Transaction
+        """
+        for asset, partitions in self.changed.items():
+            ledger.mark_changed(tx, asset, _held(tx, self._tables[asset], list(partitions)))
+
+
+def _held(tx: Transaction, table: Table, partitions: list[str]) -> dict[str, int | None]:
+    """Count the rows of partitions; a day of a table that is not kept by day is not counted."""
+    held: dict[str, int | None] = dict.fromkeys(partitions)
+    if WHOLE in held:
+        held[WHOLE] = int(tx.query(f"SELECT count(*) AS n FROM {table.full_name}")["n"][0].as_py())
+    days = [day for day in partitions if day != WHOLE]
+    if days and table.time_column is not None:
+        held |= dict.fromkeys(days, 0)
+        time = quote(table.time_column)
+        counts = tx.query(
+            f"SELECT d.day, count(t.{time}) AS n FROM unnest($1::text[]) AS d(day) "
+            f"LEFT JOIN {table.full_name} AS t ON t.{time} >= d.day::date AND t.{time} < d.day::date + 1 GROUP BY d.day",
+            (days,),
+        )
+        held |= dict(zip(counts["day"].to_pylist(), counts["n"].to_pylist(), strict=True))
+    return held

@@ -1,0 +1,275 @@
+"""Columns of text to columns of values.
+
+Here: what a text means as a number, whole number, flag, time or well, for a whole column at once, and what is wrong
+with it where it means nothing. Not here: files (``files``), cards (``blobs``), and rules that tie columns together
+(``rules``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+NULLS = ("", "null", "na", "nan")
+"""Texts that mean: no value (after trimming, in any case)."""
+_NULL_SET = pa.array(NULLS)
+_LONGEST_NULL = max(len(text) for text in NULLS)
+MAX_NODE_LENGTH = 200
+_EXACT_INTEGER = float(2**53)
+
+_TRUE = pa.array(["true", "t", "yes", "y", "1", "-1", "1.0"])
+_FALSE = pa.array(["false", "f", "no", "n", "0", "0.0"])
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_INFINITY = r"^[+-]?(?i:inf|infinity)$"
+_NAN = r"^[+-]?(?i:nan)$"
+_ZONE = r"\d[T ]?\d.*:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
+_CLOCK = r"(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?"
+_ISO = r"^(?P<y>\d{4})-(?P<mo>\d{2})-(?P<d>\d{2})(?:(?:[Tt]| +)" + _CLOCK + r")?$"
+_US = r"^(?P<mo>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})(?: +" + _CLOCK + r"(?: *(?P<ap>[AaPp])[Mm])?)?$"
+_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_DAY_MS = 86_400_000
+
+
+class Faults:
+    """What is wrong with the rows of a chunk, reason by reason.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.bad: NDArray[np.bool_] = np.zeros(rows, np.bool_)
+        self._reasons: dict[int, list[str]] = {}
+
+    def add(self, where: NDArray[np.bool_], column: str, what: str, texts: pa.Array | None = None) -> None:
+        """Note a fault.
+
+        Parameters
+        ----------
+        where : ndarray of bool, shape (rows,)
+            Rows that have it.
+        column : str
+            Column it stands in.
+        what : str
+            A clause that goes after the column's name (and the text, if given).
+        texts : pyarrow.Array, optional
+            The column as it came, to show the text in the reason.
+        """
+        if not where.any():
+            return
+        self.bad |= where
+        for row in np.flatnonzero(where).tolist():
+            shown = f" {_shown(texts[row].as_py())}" if texts is not None else ""
+            self._reasons.setdefault(row, []).append(f"{column}:{shown} {what}")
+
+    def reason(self, row: int) -> str:
+        """Return everything that is wrong with a row."""
+        return "; ".join(self._reasons[row])
+
+
+def _shown(text: object, longest: int = 60) -> str:
+    shown = str(text).replace("\x00", "\ufffd")
+    return f"'{shown[:longest]}...'" if len(shown) > longest else f"'{shown}'"
+
+
+def as_mask(mask: pa.Array) -> NDArray[np.bool_]:
+    """Turn an Arrow mask into a NumPy one; null counts as False."""
+    filled = pc.fill_null(mask, False)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def null_texts(text: pa.Array) -> NDArray[np.bool_]:
+    """Tell which texts mean that there is no value.
+
+    Parameters
+    ----------
+    text : pyarrow.StringArray, shape (n,)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    if text.null_count == len(text):
+        return np.ones(len(text), np.bool_)
+    trimmed = pc.utf8_trim_whitespace(text)
+    # Most texts are longer than any null text, and a card's blob is long: only the short ones are lower-cased.
+    short = as_mask(pc.less_equal(pc.binary_length(trimmed), _LONGEST_NULL))
+    result = as_mask(pc.is_null(text))
+    at = np.flatnonzero(short)
+    result[at] = as_mask(pc.is_in(pc.utf8_lower(trimmed.take(pa.array(at))), value_set=_NULL_SET))
+    return result
+
+
+def tidy(text: pa.Array) -> pa.Array:
+    """Trim texts and turn those that mean no value into null."""
+    return pc.if_else(pa.array(null_texts(text)), pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(text))
+
+
+def parse_text(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Keep texts as they came, null texts aside; PostgreSQL can't hold a NUL character."""
+    faults.add(as_mask(pc.match_substring(text, "\x00")), column, "contains a NUL character", text)
+    return pc.if_else(pa.array(null_texts(text)), pa.scalar(None, pa.string()), text)
+
+
+def parse_numbers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Read a column of numbers.
+
+    Parameters
+    ----------
+    text : pyarrow.StringArray, shape (n,)
+    column : str
+        For the reasons.
+    faults : Faults
+        Gets a reason for every text that is no number, and for infinity.
+
+    Returns
+    -------
+    pyarrow.DoubleArray, shape (n,)
+        Null where there is no value or a fault.
+    """
+    tidied = tidy(text)
+    if tidied.null_count == len(tidied):
+        return pa.nulls(len(tidied), pa.float64())
+    try:
+        values = pc.cast(tidied, pa.float64())
+    except pa.ArrowInvalid:
+        good = as_mask(pc.match_substring_regex(tidied, _NUMBER))
+        endless = as_mask(pc.match_substring_regex(tidied, _INFINITY))
+        faults.add(endless, column, "is infinite", text)
+        empty = as_mask(pc.match_substring_regex(tidied, _NAN))
+        faults.add(~good & ~endless & ~empty & as_mask(pc.is_valid(tidied)), column, "is not a number", text)
+        plain = pc.utf8_ltrim(pc.if_else(pa.array(good), tidied, pa.scalar(None, pa.string())), "+")
+        values = pc.cast(plain, pa.float64())
+    faults.add(as_mask(pc.is_inf(values)), column, "is infinite", text)
+    # What Arrow alone takes for NaN ("-nan") is as empty as NaN itself.
+    usable = as_mask(pc.is_finite(values))
+    return pc.if_else(pa.array(usable), pc.add(values, 0.0), pa.scalar(None, pa.float64()))
+
+
+def parse_integers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Read a column of whole numbers, ``3`` and ``3.0`` alike.
+
+    Parameters and result as in :func:`parse_numbers`, but pyarrow.Int64Array.
+    """
+    values = parse_numbers(text, column, faults)
+    broken = as_mask(pc.not_equal(values, pc.trunc(values))) | as_mask(
+        pc.greater(pc.abs(values), _EXACT_INTEGER)
+    )
+    faults.add(broken, column, "is not a whole number", text)
+    return pc.cast(pc.if_else(pa.array(broken), pa.scalar(None, pa.float64()), values), pa.int64())
+
+
+def parse_flags(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Read a column of flags: true, yes, t, y, 1, -1 and false, no, f, n, 0, in any case.
+
+    Parameters and result as in :func:`parse_numbers`, but pyarrow.BooleanArray.
+    """
+    tidied = tidy(text)
+    lower = pc.utf8_lower(tidied)
+    true, false = as_mask(pc.is_in(lower, value_set=_TRUE)), as_mask(pc.is_in(lower, value_set=_FALSE))
+    faults.add(~true & ~false & as_mask(pc.is_valid(tidied)), column, "is neither true nor false", text)
+    return pc.if_else(pa.array(true | false), pa.array(true), pa.scalar(None, pa.bool_()))
+
+
+def parse_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Read a column of local times: ISO, or ``m/d/yyyy h:mm[:ss] [AM|PM]``; the clock may be absent.
+
+    Digits beyond the millisecond are cut, so that no time moves into the next minute.
+
+    Parameters and result as in :func:`parse_numbers`, but pyarrow timestamps in ms.
+    """
+    tidied = tidy(text)
+    result = np.zeros(len(tidied), np.int64)
+    good = np.zeros(len(tidied), np.bool_)
+    if tidied.null_count < len(tidied):
+        for pattern in (_ISO, _US):
+            rest = np.flatnonzero(~good & as_mask(pc.is_valid(tidied)))
+            if rest.size:
+                parts = pc.extract_regex(tidied.take(pa.array(rest)), pattern)
+                values, real = _milliseconds(parts)
+                result[rest[real]], good[rest[real]] = values[real], True
+        wrong = ~good & as_mask(pc.is_valid(tidied))
+        if wrong.any():
+            zoned = wrong & as_mask(pc.match_substring_regex(tidied, _ZONE))
+            faults.add(zoned, column, "has a zone offset; times have to be the field's local time", text)
+            faults.add(wrong & ~zoned, column, "is not a date (ISO or m/d/yyyy h:mm[:ss] [AM|PM])", text)
+    return pa.array(result, mask=~good).cast(pa.timestamp("ms"))
+
+
+def _milliseconds(parts: pa.StructArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Milliseconds since 1970 of matched texts, and which of them are real times."""
+    real = as_mask(pc.is_valid(parts))
+    names = [field.name for field in parts.type]
+
+    def number(name: str, missing: str) -> NDArray[np.int64]:
+        column = pc.struct_field(parts, name)
+        column = pc.if_else(pc.equal(pc.binary_length(column), 0), missing, column)
+        return np.asarray(pc.cast(pc.fill_null(column, missing), pa.int64()).to_numpy(), np.int64)
+
+    year, month, day = number("y", "1970"), number("mo", "1"), number("d", "1")
+    hour, minute, second = number("h", "0"), number("mi", "0"), number("s", "0")
+    fraction = pc.utf8_slice_codeunits(
+        pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, "f"), ""), 3, "0"), 0, 3
+    )
+    milli = np.asarray(pc.cast(fraction, pa.int64()).to_numpy(), np.int64)
+    if "ap" in names:
+        half = pc.utf8_lower(pc.fill_null(pc.struct_field(parts, "ap"), ""))
+        twelve = as_mask(pc.not_equal(half, ""))
+        real &= ~twelve | ((hour >= 1) & (hour <= 12))
+        hour = np.where(twelve, hour % 12 + 12 * as_mask(pc.equal(half, "p")), hour)
+    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    real &= (year >= 1) & (month >= 1) & (month <= 12) & (hour <= 23) & (minute <= 59) & (second <= 59)
+    real &= (day >= 1) & (day <= _DAYS[np.clip(month, 1, 12) - 1] + leap)
+    # The reals only: the others may lie beyond what datetime64 can count.
+    months = np.where(real, (year - 1970) * 12 + np.clip(month, 1, 12) - 1, 0)
+    days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + day - 1
+    return days * _DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + milli, real
+
+
+def clean_node(text: str) -> str:
+    """Clean one NodeID: ``#`` removed, runs of white space collapsed, ends trimmed.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Empty if there is no well in it.
+    """
+    cleaned = " ".join(text.replace("#", "").split())
+    return "" if cleaned.lower() in NULLS else cleaned
+
+
+def node_key(cleaned: str) -> str:
+    """Key by which spellings of one well are matched: without regard to case."""
+    return cleaned.casefold()
+
+
+def parse_nodes(text: pa.Array, faults: Faults, column: str = "NodeID") -> pa.Array:
+    """Clean a column of NodeIDs.
+
+    Parameters and result as in :func:`parse_numbers`, but pyarrow.StringArray.
+    """
+    coded = pc.dictionary_encode(text)
+    cleaned: Sequence[str] = [clean_node(value or "") for value in coded.dictionary.to_pylist()]
+    unusable = np.array(["\x00" in value or len(value) > MAX_NODE_LENGTH for value in cleaned], np.bool_)
+    values: list[str | None] = [
+        value if value and not wrong else None for value, wrong in zip(cleaned, unusable, strict=True)
+    ]
+    if unusable.any():
+        codes = np.asarray(pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False), np.int64)
+        faults.add(
+            (codes >= 0) & unusable[codes],
+            column,
+            f"has a NUL character or over {MAX_NODE_LENGTH} characters",
+            text,
+        )
+    return pa.array(values, pa.string()).take(coded.indices)

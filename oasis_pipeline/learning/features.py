@@ -1,0 +1,336 @@
+"""The one feature set of the card classifiers.
+
+Belongs here: numbers that describe a card, computed for many cards at once from their shape form and from what is
+known about the moment they were recorded. The same function feeds training and prediction. Does not belong here:
+reading or mending cards (``cards``), and what a model does with a missing value (``classifier``).
+
+Each card that a row may have (surface, pump) gives one block of columns with the same descriptors; a block is NaN
+where the card is missing. Further knowledge (physics: rod weight and load lines; the well's recent history) joins as another
+block: a function like `_bounds_block` with its names in `feature_names`, and a new `FEATURE_VERSION`.
+
+Left out on purpose: the number of points and the share of zero loads. They tell which recorder made the file, not what the
+pump does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oasis_pipeline.cards.descriptors import elliptic_fourier
+
+Float32 = NDArray[np.float32]
+Columns = dict[str, Float32]
+
+FEATURE_VERSION = "card-1"
+"""Changes whenever a column is added, removed, reordered or computed differently."""
+
+CARDS = ("surface", "pump")
+SHAPE_POINTS = 100
+"""Points of the shape form that the features are made from, half of them on each half stroke."""
+
+_ZONES = 10
+_HARMONICS = 5
+_LEVELS = (0.2, 0.35, 0.5, 0.65, 0.8)
+_RATIO_LIMIT = 50.0
+_CHUNK_CARDS = 2048
+
+_SIDES = ("up", "down")
+_SIZE_NAMES = ("stroke_in", "mprl_lbf", "pprl_lbf", "mean_load_lbf", "load_range_lbf")
+_RATIO_NAMES = (
+    "range_to_mean",
+    "mprl_to_pprl",
+    "up_to_down_mean",
+    "area_share",
+    "area_in_lbf",
+    "up_minus_down_lbf",
+    "range_per_stroke_lbf_in",
+    "mean_per_stroke_lbf_in",
+    "up_mean_lbf",
+    "down_mean_lbf",
+    "up_minus_down_to_mean",
+)
+_ROUGH_NAMES = ("up_bend_lbf", "down_bend_lbf", "up_path_share", "down_path_share")
+_BOUNDS_NAMES = ("pos_min", "pos_max", "load_min", "load_max", "up_mean", "down_mean", "area")
+_CONTEXT_NAMES = ("spm", "fillage_pct")
+
+
+@dataclass(frozen=True)
+class CardShapes:
+    """Cards in shape form, many at once.
+
+    Attributes
+    ----------
+    position_in, load_lbf : ndarray, shape (n, SHAPE_POINTS)
+        As `cards.canonical.shape_form` makes them: the upstroke from bottom to top, then the downstroke back. A row
+        of NaN is a missing card.
+    """
+
+    position_in: NDArray[np.floating]
+    load_lbf: NDArray[np.floating]
+
+    def __post_init__(self) -> None:
+        """Check the shapes once, so that no block has to."""
+        if self.position_in.shape != self.load_lbf.shape or self.position_in.ndim != 2:
+            raise ValueError(f"positions {self.position_in.shape} and loads {self.load_lbf.shape} differ or are not 2-D")
+        if self.position_in.shape[1] != SHAPE_POINTS:
+            raise ValueError(f"the features take {SHAPE_POINTS} points a card, not {self.position_in.shape[1]}")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.position_in)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which rows have a card, shape (n,)."""
+        return np.isfinite(self.load_lbf).all(axis=1) & np.isfinite(self.position_in).all(axis=1)
+
+
+@dataclass(frozen=True)
+class WellBounds:
+    """Bounds of each row's well as known when its card was recorded; NaN where there are none.
+
+    Attributes
+    ----------
+    of_pump_card : ndarray of bool, shape (n,)
+        Whether the row's bounds are those of the well's pump cards (else of its surface cards).
+    pos_min_in, pos_max_in, load_min_lbf, load_max_lbf : ndarray, shape (n,)
+    """
+
+    of_pump_card: NDArray[np.bool_]
+    pos_min_in: NDArray[np.floating]
+    pos_max_in: NDArray[np.floating]
+    load_min_lbf: NDArray[np.floating]
+    load_max_lbf: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class CardContext:
+    """What is known beside the cards; each entry has shape (n,), NaN or None where unknown.
+
+    Attributes
+    ----------
+    spm : ndarray or None
+        Strokes per minute.
+    fillage_pct : ndarray or None
+        Pump fillage that came with the card, percent.
+    bounds : WellBounds or None
+    """
+
+    spm: NDArray[np.floating] | None = None
+    fillage_pct: NDArray[np.floating] | None = None
+    bounds: WellBounds | None = None
+
+
+def block_names(card: str) -> list[str]:
+    """Return the columns that are NaN where this card ('surface' or 'pump') is missing."""
+    names = [*_SIZE_NAMES, *_RATIO_NAMES]
+    for unit in ("lbf", "share"):
+        for kind in ("load", "spread"):
+            names += [f"{kind}_{side}_zone{zone}_{unit}" for side in _SIDES for zone in range(_ZONES)]
+    names += [f"slope_{side}_zone{zone}" for side in _SIDES for zone in range(_ZONES - 1)]
+    names += [f"{kind}_{side}_{round(100 * level)}" for kind in ("cross", "above") for side in _SIDES for level in _LEVELS]
+    names += _ROUGH_NAMES
+    names += [f"efd_{letter}{order + 1}" for order in range(_HARMONICS) for letter in "abcd"]
+    names += [f"to_bounds_{name}" for name in _BOUNDS_NAMES]
+    return [f"{card}_{name}" for name in names]
+
+
+def feature_names() -> list[str]:
+    """Return all columns in the order in which models take them."""
+    return [*_CONTEXT_NAMES, *(name for card in CARDS for name in block_names(card))]
+
+
+def card_features(
+    surface: CardShapes | None, pump: CardShapes | None, context: CardContext | None = None
+) -> Columns:
+    """Compute the features of many cards.
+
+    Parameters
+    ----------
+    surface, pump : CardShapes or None
+        The two cards of each row; None when no row has that card. At least one is given.
+    context : CardContext, optional
+        What is known beside the cards.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (n,)
+        One column a feature, named and ordered as `feature_names`; ready for ``pyarrow.table``.
+
+    Raises
+    ------
+    ValueError
+        If no card is given or the numbers of rows differ.
+
+    Notes
+    -----
+    Loads are described three times: in lbf, as shares of the card's own range, and relative to the well's bounds. The
+    absolute ones carry what normalising throws away; the shares carry over to wells never seen.
+    """
+    given = [shapes for shapes in (surface, pump) if shapes is not None]
+    if not given:
+        raise ValueError("features need surface cards, pump cards, or both")
+    rows = len(given[0])
+    if any(len(shapes) != rows for shapes in given):
+        raise ValueError("surface and pump cards must have the same rows")
+    context = context or CardContext()
+    columns: Columns = {}
+    for name, values in (("spm", context.spm), ("fillage_pct", context.fillage_pct)):
+        columns[name] = np.full(rows, np.nan, np.float32) if values is None else _column(values, rows, name)
+    for card, shapes in zip(CARDS, (surface, pump), strict=True):
+        block = _block(shapes, context.bounds, card == "pump", rows)
+        columns.update(zip(block_names(card), np.ascontiguousarray(block.T), strict=True))
+    return columns
+
+
+def feature_matrix(columns: Mapping[str, ArrayLike]) -> Float32:
+    """Lay the columns side by side in the order of `feature_names`, shape (n, features).
+
+    Raises
+    ------
+    ValueError
+        If a column is missing: a table of another feature version must never be predicted from.
+    """
+    names = feature_names()
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(f"{len(missing)} feature columns are missing, the first is {missing[0]!r}")
+    return np.ascontiguousarray(np.stack([np.asarray(columns[name], np.float32) for name in names], axis=1))
+
+
+def card_signatures(surface: CardShapes | None, pump: CardShapes | None) -> Float32:
+    """Return one normalised curve a row, by which near-identical cards are found, shape (n, SHAPE_POINTS).
+
+    Loads as shares of the card's own range; the surface card, or the pump card where there is no surface card; NaN
+    where there is neither.
+    """
+    given = [shapes for shapes in (surface, pump) if shapes is not None]
+    if not given:
+        raise ValueError("signatures need surface cards, pump cards, or both")
+    result = np.full((len(given[0]), SHAPE_POINTS), np.nan, np.float32)
+    for shapes in reversed(given):
+        here = shapes.present
+        load = shapes.load_lbf[here]
+        low = load.min(axis=1, keepdims=True)
+        result[here] = (load - low) / _nonzero(load.max(axis=1, keepdims=True) - low)
+    return result
+
+
+def _column(values: ArrayLike, rows: int, name: str) -> Float32:
+    column = np.asarray(values, np.float32)
+    if column.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), not {column.shape}")
+    return np.where(np.isfinite(column), column, np.float32(np.nan))
+
+
+def _block(shapes: CardShapes | None, bounds: WellBounds | None, is_pump: bool, rows: int) -> Float32:
+    width = len(block_names("x"))
+    result = np.full((rows, width), np.nan, np.float32)
+    if shapes is None:
+        return result
+    here = np.flatnonzero(shapes.present)
+    for first in range(0, here.size, _CHUNK_CARDS):
+        chosen = here[first : first + _CHUNK_CARDS]
+        position, load = shapes.position_in[chosen], shapes.load_lbf[chosen]
+        own = _card_block(position.astype(np.float32), load.astype(np.float32))
+        relative = _bounds_block(position, load, bounds, is_pump, chosen)
+        result[chosen] = np.concatenate([own, relative], axis=1)
+    return result
+
+
+def _card_block(position: Float32, load: Float32) -> Float32:
+    """Describe cards by themselves, in the order of `block_names`."""
+    half = SHAPE_POINTS // 2
+    # Both halves from bottom to top, so that column j of either lies at the same position.
+    sides = np.stack([load[:, :half], load[:, :half - 1 : -1]], axis=1)
+    least, most = load.min(axis=1), load.max(axis=1)
+    span = _nonzero(most - least)
+    stroke = _nonzero(np.ptp(position, axis=1))
+    side_mean = sides.mean(axis=2)
+    up, down = side_mean[:, 0], side_mean[:, 1]
+    mean = 0.5 * (up + down)
+    size = [stroke, least, most, mean, most - least]
+    ratios = [
+        _ratio(span, mean),
+        _ratio(least, most),
+        _ratio(up, down),
+        (up - down) / span,
+        (up - down) * stroke,
+        up - down,
+        span / stroke,
+        mean / stroke,
+        up,
+        down,
+        _ratio(up - down, mean),
+    ]
+    zones = sides.reshape(len(load), 2, _ZONES, half // _ZONES)
+    zone_mean, zone_spread = zones.mean(axis=3), zones.std(axis=3)
+    per_span = span[:, None, None]
+    shares = (sides - least[:, None, None]) / per_span
+    above = [shares > level for level in _LEVELS]
+    steps = np.diff(sides, axis=2)
+    parts = [
+        np.stack(size + ratios, axis=1),
+        _flat(zone_mean),
+        _flat(zone_spread),
+        _flat((zone_mean - least[:, None, None]) / per_span),
+        _flat(zone_spread / per_span),
+        _flat(np.diff(zone_mean, axis=2) / per_span),
+        # Where on the stroke a load is first reached, and on how much of the stroke it is exceeded.
+        _flat(np.stack([level.argmax(axis=2) / half for level in above], axis=2)),
+        _flat(np.stack([level.mean(axis=2) for level in above], axis=2)),
+        np.abs(np.diff(steps, axis=2)).mean(axis=2),
+        np.abs(steps).mean(axis=2) / span[:, None],
+        _flat(elliptic_fourier((position - position.min(axis=1)[:, None]) / stroke[:, None], _ring(shares), _HARMONICS)),
+    ]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _bounds_block(
+    position: NDArray[np.floating],
+    load: NDArray[np.floating],
+    bounds: WellBounds | None,
+    is_pump: bool,
+    rows: NDArray[np.intp],
+) -> Float32:
+    """Place cards inside the bounds of their well; NaN where the bounds are missing or of the other card."""
+    result = np.full((len(rows), len(_BOUNDS_NAMES)), np.nan, np.float32)
+    if bounds is None:
+        return result
+    x0, x1, y0, y1 = (
+        np.asarray(edge, np.float64)[rows]
+        for edge in (bounds.pos_min_in, bounds.pos_max_in, bounds.load_min_lbf, bounds.load_max_lbf)
+    )
+    fits = (np.asarray(bounds.of_pump_card, bool)[rows] == is_pump) & (x1 > x0) & (y1 > y0)
+    x = (position[fits] - x0[fits, None]) / (x1 - x0)[fits, None]
+    y = (load[fits] - y0[fits, None]) / (y1 - y0)[fits, None]
+    half = SHAPE_POINTS // 2
+    up, down = y[:, :half].mean(axis=1), y[:, half:].mean(axis=1)
+    low, high = x.min(axis=1), x.max(axis=1)
+    values = [low, high, y.min(axis=1), y.max(axis=1), up, down, (up - down) * (high - low)]
+    result[fits] = np.clip(np.stack(values, axis=1), -_RATIO_LIMIT, _RATIO_LIMIT)
+    return result
+
+
+def _ring(sides: Float32) -> Float32:
+    """Undo the turning of the downstroke: up, then down, as one closed contour."""
+    return np.concatenate([sides[:, 0], sides[:, 1, ::-1]], axis=1)
+
+
+def _flat(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return values.reshape(len(values), -1)
+
+
+def _nonzero(values: Float32) -> Float32:
+    return np.where(values > 0, values, np.float32(1.0)).astype(np.float32)
+
+
+def _ratio(numerator: Float32, denominator: Float32) -> Float32:
+    """Divide; where the denominator is (nearly) nothing the limit stands in, with the sign of the numerator."""
+    small = np.abs(denominator) * _RATIO_LIMIT <= np.abs(numerator)
+    limit = np.sign(numerator) * np.where(denominator < 0, -1, 1) * _RATIO_LIMIT
+    return np.where(small, limit, numerator / np.where(small, 1, denominator)).astype(np.float32)

@@ -1,0 +1,425 @@
+"""Reading a pump card: load lines, stroke, fillage by several methods, speeds at the load transfers.
+
+Belongs here: geometry of the pump card with its times, as one compiled pass over a card. Does not belong here: what the
+readings mean in psi and barrels (:mod:`.quantities`), nor how the card was had (:mod:`.pump_cards`).
+
+How a card is read (effective loads, points in time order, upstroke first):
+
+1. The tubing's stretch is taken from the position: x - F/kt is the travel relative to the barrel.
+2. The upper load line is the median load of the upstroke between 35 and 90 % of the stroke; the lower one the median of
+   the downstroke below the opening of the travelling valve (found in three rounds, from a first guess at the bottom).
+3. The opening of the travelling valve, by
+   *vertical line*: the steepest unloading; *horizontal line*: 90 % unloaded; *corner*: the point of the downstroke
+   farthest under the chord from the top right to the bottom left; *gas law*: with u the unloaded share, the gas volume is
+   proportional to q = (PIP/(PIP + u (Pd - PIP)))^(1/gamma), so position is linear in q while both valves are shut; the line
+   through the positions at u = 0.25 ... 0.85 is drawn on to u = 1; *area*: card area over load range times stroke.
+4. Load pick-up and unloading: plunger speeds where the load passes its middle, and the plunger travel during the
+   transfer.
+5. The lines at rest: least squares of the load on the mean rod speed (half of polished rod plus plunger) along each
+   line, read at speed zero. What a wrong damping leaves on the card is proportional to that speed, so the lines at rest
+   hardly depend on the damping that was assumed; the card itself and the damping are left as they are.
+6. Friction from the shelf: just after the top, both valves shut and the barrel pressure still the intake pressure, the
+   load is lower than on the upstroke by twice the friction. The shelf is drawn back to the top of the stroke along the
+   gas law. Only where the pump is not full.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+COLUMNS = (
+    "bottom_in",
+    "gross_stroke_in",
+    "upper_lbf",
+    "lower_lbf",
+    "fill_vertical",
+    "fill_horizontal",
+    "fill_corner",
+    "fill_gas",
+    "fill_area",
+    "pickup_speed_in_per_s",
+    "unload_speed_in_per_s",
+    "pickup_travel_in",
+    "unload_travel_in",
+    "area_in_lbf",
+    "mean_lbf",
+    "upper_scatter_lbf",
+    "lower_scatter_lbf",
+    "plunger_travel_in",
+    "upper_rest_lbf",
+    "upper_slope",
+    "lower_rest_lbf",
+    "lower_slope",
+    "shelf_friction_lbf",
+)
+
+LINE_TOLERANCE = 0.25
+"""Points farther from a load line than this share of the load span are not on it."""
+
+_LEVELS = 7
+
+
+@numba.njit(cache=True, nogil=True)
+def _median(values, count, share):  # type: ignore[no-untyped-def]
+    """Quantile of the first ``count`` values, which are sorted in place."""
+    if count == 0:
+        return np.nan
+    part = values[:count]
+    part.sort()
+    place = share * (count - 1)
+    low = int(place)
+    high = min(low + 1, count - 1)
+    return part[low] + (place - low) * (part[high] - part[low])
+
+
+@numba.njit(cache=True, nogil=True)
+def _fall(f, start, count, level):  # type: ignore[no-untyped-def]
+    """Steps after ``start`` (fractional) at which the load first falls through ``level``; -1 where it does not."""
+    n = len(f)
+    before = f[start % n]
+    if before < level:
+        return 0.0
+    for step in range(1, count + 1):
+        here = f[(start + step) % n]
+        if here < level:
+            return step - 1 + (before - level) / (before - here)
+        before = here
+    return -1.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _rise(f, start, count, level):  # type: ignore[no-untyped-def]
+    """Steps after ``start`` (fractional) at which the load first rises through ``level``; -1 where it does not."""
+    n = len(f)
+    before = f[start % n]
+    if before > level:
+        return 0.0
+    for step in range(1, count + 1):
+        here = f[(start + step) % n]
+        if here > level:
+            return step - 1 + (level - before) / (here - before)
+        before = here
+    return -1.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _at(x, start, steps):  # type: ignore[no-untyped-def]
+    """Periodic linear interpolation at ``start`` plus a fractional number of steps."""
+    n = len(x)
+    base = int(np.floor(steps))
+    part = steps - base
+    return x[(start + base) % n] * (1.0 - part) + x[(start + base + 1) % n] * part
+
+
+@numba.njit(cache=True, nogil=True)
+def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untyped-def]
+    """Upper and lower load line with their scatter (half the 10-90 % range)."""
+    n = len(x)
+    count = 0
+    for step in range(up + 1):
+        j = (top - step) % n
+        share = (x[j] - bottom) / stroke
+        if 0.35 <= share <= 0.9:
+            work[count] = f[j]
+            count += 1
+    upper = _median(work, count, 0.5)
+    upper_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
+    count = 0
+    for step in range(down + 1):
+        j = (top + step) % n
+        share = (x[j] - bottom) / stroke
+        if 0.02 <= share <= 0.3:
+            work[count] = f[j]
+            count += 1
+    lower = _median(work, count, 0.25)
+    lower_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
+    for _ in range(3):
+        steps = _fall(f, top, down, lower + 0.12 * (upper - lower))
+        if steps < 0.0:
+            break
+        opening = (_at(x, top, steps) - bottom) / stroke
+        count = 0
+        for step in range(int(steps) + 1, down + 1):
+            j = (top + step) % n
+            share = (x[j] - bottom) / stroke
+            if 0.04 <= share <= opening - 0.04:
+                work[count] = f[j]
+                count += 1
+        if count < 3:
+            break
+        lower = _median(work, count, 0.5)
+        lower_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
+    return upper, lower, upper_scatter, lower_scatter
+
+
+@numba.njit(cache=True, nogil=True)
+def _at_rest(f, speed, chosen, count):  # type: ignore[no-untyped-def]
+    """Load at speed zero and its slope, by least squares over the chosen points; NaN with fewer than six."""
+    if count < 6:
+        return np.nan, np.nan
+    sv = 0.0
+    sf = 0.0
+    for i in range(count):
+        sv += speed[chosen[i]]
+        sf += f[chosen[i]]
+    sv /= count
+    sf /= count
+    svv = 0.0
+    svf = 0.0
+    for i in range(count):
+        dv = speed[chosen[i]] - sv
+        svv += dv * dv
+        svf += dv * (f[chosen[i]] - sf)
+    if not svv > 0.0:
+        return np.nan, np.nan
+    return sf - svf / svv * sv, svf / svv
+
+
+@numba.njit(cache=True, nogil=True)
+def _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out):  # type: ignore[no-untyped-def]
+    """Load lines at rest and their slopes over rod speed, into ``out``."""
+    n = len(f)
+    limit = LINE_TOLERANCE * (upper - lower)
+    count = 0
+    for step in range(1, n - down):
+        j = (top - step) % n
+        share = (x[j] - bottom) / stroke
+        if 0.12 < share < 0.97 and abs(f[j] - upper) < limit:
+            chosen[count] = j
+            count += 1
+    out[0], out[1] = _at_rest(f, speed, chosen, count)
+    count = 0
+    for step in range(1, down):
+        j = (top + step) % n
+        share = (x[j] - bottom) / stroke
+        if 0.03 < share < opening - 0.05 and abs(f[j] - lower) < limit:
+            chosen[count] = j
+            count += 1
+    out[2], out[3] = _at_rest(f, speed, chosen, count)
+
+
+@numba.njit(cache=True, nogil=True)
+def _shelf(x, f, speed, bottom, stroke, top, down, opening, rest, discharge_load, exponent):  # type: ignore[no-untyped-def]
+    """Friction from the shelf after the top of the stroke; NaN where there is none."""
+    n = len(f)
+    span = rest[0] - rest[2]
+    if not (opening < 0.9 and span > 0.0):
+        return np.nan
+    slope = 0.5 * (rest[1] + rest[3])
+    intake = min(max(1.0 - span / discharge_load, 0.02), 0.9) if discharge_load > 0.0 else 0.1
+    gas = (1.0 - opening) / (1.0 - intake ** (1.0 / exponent))
+    count = 0
+    sm = 0.0
+    sf = 0.0
+    smm = 0.0
+    smf = 0.0
+    for step in range(1, down):
+        j = (top + step) % n
+        share = (x[j] - bottom) / stroke
+        load = f[j] - slope * speed[j]
+        if rest[0] - load > 0.55 * span or share <= opening:
+            break
+        if share >= 0.992 or 1.0 - share >= 0.98 * gas:
+            continue
+        model = (1.0 - (1.0 - share) / gas) ** (-exponent) - 1.0
+        count += 1
+        sm += model
+        sf += load
+        smm += model * model
+        smf += model * load
+    if count < 4:
+        return np.nan
+    bend = smm - sm * sm / count
+    if not bend > 0.0:
+        return np.nan
+    fall = (smf - sm * sf / count) / bend
+    return 0.5 * (rest[0] - (sf - fall * sm) / count)
+
+
+@numba.njit(cache=True, nogil=True)
+def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, work, speed, chosen, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` with the readings of one card in the order of COLUMNS."""
+    n = len(f)
+    total = 0.0
+    for j in range(n):
+        x[j] = position[j] - stretch * f[j]
+        total += f[j] + position[j]
+    out[:] = np.nan
+    if not np.isfinite(total):
+        return
+    low = np.argmin(x)
+    top = np.argmax(x)
+    bottom = x[low]
+    stroke = x[top] - bottom
+    out[0] = bottom
+    out[1] = stroke
+    out[17] = np.max(position) - np.min(position)
+    if stroke <= 0.0:
+        return
+    area = 0.0
+    mean = 0.0
+    for j in range(n):
+        after = j + 1 if j + 1 < n else 0
+        area += 0.5 * (f[j] + f[after]) * (x[after] - x[j])
+        mean += f[j]
+    out[13] = area
+    out[14] = mean / n
+    down = (low - top) % n
+    up = n - down
+    upper, lower, out[15], out[16] = _lines(x, f, bottom, stroke, top, down, up, work)
+    out[2] = upper
+    out[3] = lower
+    span = upper - lower
+    if not span > 0.0:
+        return
+
+    # opening of the travelling valve
+    steepest = 0.0
+    steep_at = 0
+    farthest = -1.0
+    corner_at = 0
+    for step in range(down):
+        j = (top + step) % n
+        after = (j + 1) % n
+        fall = f[j] - f[after]
+        if fall > steepest:
+            steepest = fall
+            steep_at = step
+        under = (upper - f[j]) / span - (bottom + stroke - x[j]) / stroke
+        if under > farthest:
+            farthest = under
+            corner_at = step
+    out[4] = (_at(x, top, steep_at + 0.5) - bottom) / stroke
+    steps = _fall(f, top, down, lower + 0.1 * span)
+    if steps >= 0.0:
+        out[5] = (_at(x, top, steps) - bottom) / stroke
+    out[6] = (x[(top + corner_at) % n] - bottom) / stroke
+    intake = min(max(1.0 - span / discharge_load, 0.01), 0.95) if discharge_load > 0.0 else 0.1
+    sq = 0.0
+    sx = 0.0
+    sqq = 0.0
+    sqx = 0.0
+    found = 0
+    for level in range(_LEVELS):
+        u = 0.25 + 0.1 * level
+        steps = _fall(f, top, down, upper - u * span)
+        if steps < 0.0:
+            break
+        q = (intake / (intake + u * (1.0 - intake))) ** (1.0 / exponent)
+        share = (_at(x, top, steps) - bottom) / stroke
+        sq += q
+        sx += share
+        sqq += q * q
+        sqx += q * share
+        found += 1
+    if found == _LEVELS:
+        slope = max((found * sqx - sq * sx) / (found * sqq - sq * sq), 0.0)
+        out[7] = (sx - slope * sq) / found + slope * intake ** (1.0 / exponent)
+    out[8] = area / (span * stroke)
+
+    # lines at rest and friction
+    opening = out[7] if not np.isnan(out[7]) else out[5]
+    opening = min(max(opening, 0.0), 1.0) if not np.isnan(opening) else 1.0
+    for j in range(n):
+        after = j + 1 if j + 1 < n else 0
+        before = j - 1 if j > 0 else n - 1
+        speed[j] = (surface[after] - surface[before] + position[after] - position[before]) * (0.25 / dt)
+    _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out[18:22])
+    out[22] = _shelf(
+        x, f, speed, bottom, stroke, top, down, opening, out[18:22], discharge_load, exponent
+    )
+
+    # load transfers
+    middle = 0.5 * (upper + lower)
+    begin = (low - down // 4) % n
+    steps = _rise(f, begin, n // 2, middle)
+    if steps >= 0.0:
+        out[9] = (_at(x, begin, steps + 0.5) - _at(x, begin, steps - 0.5)) / dt
+        first = _rise(f, begin, n // 2, lower + 0.2 * span)
+        last = _rise(f, begin, n // 2, lower + 0.8 * span)
+        if last >= 0.0:
+            out[11] = (_at(position, begin, last) - _at(position, begin, first)) / 0.6
+    begin = (top - up // 4) % n
+    steps = _fall(f, begin, n // 2, middle)
+    if steps >= 0.0:
+        out[10] = (_at(x, begin, steps + 0.5) - _at(x, begin, steps - 0.5)) / dt
+        first = _fall(f, begin, n // 2, lower + 0.8 * span)
+        last = _fall(f, begin, n // 2, lower + 0.2 * span)
+        if last >= 0.0:
+            out[12] = (_at(position, begin, first) - _at(position, begin, last)) / 0.6
+
+
+@numba.njit(cache=True, nogil=True)
+def _read_all(surface, position, load, stretch, discharge_load, exponent, dt, out):  # type: ignore[no-untyped-def]
+    points = position.shape[1]
+    x = np.empty(points)
+    work = np.empty(points)
+    speed = np.empty(points)
+    chosen = np.empty(points, dtype=np.int64)
+    for i in range(len(position)):
+        _read_one(
+            surface[i],
+            position[i],
+            load[i],
+            stretch[i],
+            discharge_load[i],
+            exponent[i],
+            dt[i],
+            x,
+            work,
+            speed,
+            chosen,
+            out[i],
+        )
+
+
+def read_pump_cards(
+    surface_position_in: Array,
+    position_in: Array,
+    load_lbf: Array,
+    *,
+    spm: Array,
+    stretch_in_per_lbf: Array,
+    discharge_load_lbf: Array,
+    gas_exponent: Array,
+) -> dict[str, Array]:
+    """Read pump cards (module docstring).
+
+    Parameters
+    ----------
+    surface_position_in : ndarray, shape (k, n)
+        Polished-rod positions at the same times (the pump's own again where they are not known).
+    position_in, load_lbf : ndarray, shape (k, n)
+        Pump cards in time form, effective loads; a card with NaN gives NaN.
+    spm : ndarray, shape (k,)
+        Strokes a minute.
+    stretch_in_per_lbf : ndarray, shape (k,)
+        Stretch of the unanchored tubing, 0 where it is anchored.
+    discharge_load_lbf : ndarray, shape (k,)
+        Plunger area times absolute discharge pressure, for the gas law; where NaN, an intake of a tenth of the
+        discharge pressure is taken.
+    gas_exponent : ndarray, shape (k,)
+        Polytropic exponent.
+
+    Returns
+    -------
+    dict of ndarray, shape (k,)
+        Readings named as in ``COLUMNS``; fills are shares of the stroke, not yet limited to 0 ... 1.
+    """
+    cards, points = position_in.shape
+    out = np.empty((cards, len(COLUMNS)))
+    _read_all(
+        np.ascontiguousarray(surface_position_in),
+        np.ascontiguousarray(position_in),
+        np.ascontiguousarray(load_lbf),
+        np.ascontiguousarray(stretch_in_per_lbf, dtype=np.float64),
+        np.ascontiguousarray(discharge_load_lbf, dtype=np.float64),
+        np.ascontiguousarray(gas_exponent, dtype=np.float64),
+        60.0 / np.asarray(spm, dtype=np.float64) / points,
+        out,
+    )
+    return {name: out[:, i].copy() for i, name in enumerate(COLUMNS)}

@@ -1,0 +1,199 @@
+"""Pictures of dynamometer cards and of what was found in them.
+
+Not here: scores of models (``plotting.learning``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from oasis_pipeline.plotting.style import (
+    INK,
+    MUTED,
+    PUMP_COLOUR,
+    SURFACE_COLOUR,
+    class_colours,
+    new_figure,
+    tidy,
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One card to draw.
+
+    Attributes
+    ----------
+    title : str
+        Line above the card.
+    surface, pump : tuple of array-like or None
+        Position (in) and load (lbf) of the points.
+    note : str
+        Small line below the title.
+    """
+
+    title: str
+    surface: tuple[ArrayLike, ArrayLike] | None = None
+    pump: tuple[ArrayLike, ArrayLike] | None = None
+    note: str = ""
+
+
+def closed(points: ArrayLike) -> np.ndarray:
+    """Repeat the first point at the end, so that the line closes."""
+    values = np.asarray(points, dtype=float)
+    return np.concatenate([values, values[:1]]) if len(values) else values
+
+
+def draw_card(axes: Axes, picture: Picture, *, axis_labels: bool = True) -> None:
+    """Draw the surface card and the pump card of one stroke.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    picture : Picture
+        What to draw.
+    axis_labels : bool
+        Whether to write the names and units of the axes.
+    """
+    for card, colour in ((picture.surface, SURFACE_COLOUR), (picture.pump, PUMP_COLOUR)):
+        if card is not None:
+            position, load = closed(card[0]), closed(card[1])
+            axes.plot(position, load / 1000.0, color=colour, linewidth=1.4, solid_joinstyle="round")
+    tidy(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(picture.title, fontsize=9, color=INK, loc="left", pad=14 if picture.note else 5)
+    if picture.note:
+        axes.text(0, 1.02, picture.note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
+    if axis_labels:
+        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
+        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+
+
+def cards_grid(pictures: Sequence[Picture], columns: int = 4) -> Figure:
+    """Draw cards side by side.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        At least one.
+    columns : int
+        Cards a row.
+
+    Returns
+    -------
+    Figure
+        Surface cards blue, pump cards red, with one legend.
+    """
+    columns = min(columns, max(len(pictures), 1))
+    rows = -(-len(pictures) // columns)
+    figure = new_figure(3.0 * columns, 2.5 * rows + 0.3)
+    for i, picture in enumerate(pictures):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        draw_card(axes, picture, axis_labels=i % columns == 0 or i >= len(pictures) - columns)
+    handles = [
+        figure.axes[0].plot([], [], color=colour, label=name)[0]
+        for colour, name, used in (
+            (SURFACE_COLOUR, "surface card", any(p.surface is not None for p in pictures)),
+            (PUMP_COLOUR, "pump card", any(p.pump is not None for p in pictures)),
+        )
+        if used
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8, labelcolor=MUTED)
+    return figure
+
+
+def class_shares(
+    counts: Mapping[str, int], title: str = "Cards by class", colours: Mapping[str, str] | None = None
+) -> Figure:
+    """Draw how many cards fell into each class.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Cards by class.
+    title : str
+        Line above the picture.
+    colours : mapping of str to str, optional
+        Colour by class, where several pictures share one key.
+
+    Returns
+    -------
+    Figure
+    """
+    ordered = sorted(counts.items(), key=lambda item: (item[0] == "Unknown", -item[1], item[0]))
+    colours = colours or class_colours(counts)
+    total = max(sum(counts.values()), 1)
+    figure = new_figure(6.4, 0.32 * max(len(ordered), 1) + 0.9)
+    axes = figure.add_subplot()
+    names = [name for name, _ in ordered]
+    values = [value for _, value in ordered]
+    axes.barh(names, values, color=[colours[name] for name in names], height=0.7)
+    for i, value in enumerate(values):
+        axes.text(value, i, f"  {value:,} ({value / total:.0%})", va="center", fontsize=8, color=INK)
+    axes.invert_yaxis()
+    tidy(axes)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, max([*values, 1]) * 1.18)
+    axes.tick_params(axis="y", labelsize=8.5, colors=INK)
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    return figure
+
+
+def field_by_day(
+    wells: Sequence[str],
+    days: Sequence[str],
+    label: np.ndarray,
+    title: str,
+    colours: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw the whole field on one page: a row a well, a column a day, the colour of what the cards showed.
+
+    Parameters
+    ----------
+    wells, days : sequence of str
+        Names of rows and columns.
+    label : ndarray of object, shape (wells, days)
+        Class of the well on the day; None where it had no card.
+    title : str
+        Line above the picture.
+    colours : mapping of str to str, optional
+        Colour by class, where several pictures share one key.
+
+    Returns
+    -------
+    Figure
+    """
+    present = sorted({name for name in label.ravel() if name is not None})
+    colours = colours or class_colours(present)
+    image = np.ones((*label.shape, 3))
+    for name in present:
+        colour = colours[name]
+        image[label == name] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    figure = new_figure(11.0, 0.19 * len(wells) + 1.6)
+    axes = figure.add_subplot()
+    axes.imshow(image, aspect="auto", interpolation="nearest")
+    axes.set_xticks(np.arange(-0.5, len(days)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(wells)), minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.2)
+    axes.tick_params(which="both", length=0, labelsize=7.5, colors=MUTED)
+    step = max(1, len(days) // 12)
+    axes.set_xticks(range(0, len(days), step), [days[i][5:] for i in range(0, len(days), step)])
+    axes.set_yticks(range(len(wells)), wells)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    handles = [axes.plot([], [], "s", color=colours[name], label=name, markersize=7)[0] for name in present]
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=8, labelcolor=INK
+        )
+    return figure

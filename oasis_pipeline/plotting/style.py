@@ -1,0 +1,80 @@
+"""Colours, sizes and output of all pictures; one place, so that a class has one colour everywhere.
+
+Not here: any particular picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK = "#1f2a37"
+MUTED = "#6b7785"
+GRID = "#e3e8ee"
+SURFACE_COLOUR = "#1f5fa8"
+PUMP_COLOUR = "#b3471d"
+UNKNOWN_COLOUR = "#9aa5b1"
+
+# Okabe and Ito's colours, which people with colour-blindness can tell apart, then darker relatives of them
+_CYCLE = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
+    "#8c6d1f", "#004c75", "#7a1f5c", "#00634a", "#8f3d00", "#b8a900",
+)  # fmt: skip
+
+
+def class_colours(labels: Iterable[str]) -> dict[str, str]:
+    """Give each class a colour.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Class texts.
+
+    Returns
+    -------
+    dict of str to str
+        Colour by class; the same set of classes always gets the same colours. ``Unknown`` is grey.
+    """
+    ordered = sorted({label for label in labels if label != "Unknown"})
+    colours = {label: _CYCLE[i % len(_CYCLE)] for i, label in enumerate(ordered)}
+    return {**colours, "Unknown": UNKNOWN_COLOUR}
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Make an empty figure that belongs to nobody but the caller."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """Take away what does not inform: box, ticks, strong lines."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GRID)
+    axes.tick_params(colors=MUTED, labelsize=8, length=0)
+    axes.grid(visible=True, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def png(figure: Figure, dpi: int = 90) -> bytes:
+    """Render a figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def data_uri(figure: Figure, dpi: int = 90) -> str:
+    """Render a figure into an address that a page can hold."""
+    return "data:image/png;base64," + base64.b64encode(png(figure, dpi)).decode()
+
+
+def markdown(figure: Figure, title: str, dpi: int = 60) -> str:
+    """Render a figure as Markdown, small enough for an event log."""
+    return f"![{title}]({data_uri(figure, dpi)})"

@@ -1,0 +1,219 @@
+"""Wells of a simulated field: depth, rods, unit, pump and fluids that an engineer would have chosen together.
+
+Belongs here: what stands in the well file. What goes wrong in a well is in `conditions`, what happens over time in
+`histories`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from oasis_pipeline.physics.constants import WATER_GRADIENT_PSI_PER_FT
+from oasis_pipeline.physics.rods import RodString, api_tapers
+from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
+
+FloatArray = NDArray[np.float64]
+
+_LINKAGES = {
+    UnitKind.CONVENTIONAL: {"a_in": 210.0, "c_in": 120.0, "i_in": 120.0, "k_in": 197.9, "p_in": 144.5, "r_in": 47.0},
+    UnitKind.MARK_II: {"a_in": 201.0, "c_in": 118.0, "i_in": 150.0, "k_in": 205.0, "p_in": 150.0, "r_in": 43.0},
+    UnitKind.AIR_BALANCED: {"a_in": 190.0, "c_in": 110.0, "i_in": 110.0, "k_in": 160.0, "p_in": 120.0, "r_in": 40.0},
+}
+"""Proportions of the three geometries, close to units in the field; scaled to the stroke wanted."""
+
+_STROKES_IN = np.array([74.0, 86.0, 100.0, 120.0, 144.0, 168.0, 192.0, 216.0])
+_GEARBOXES_IN_LBF = 1000.0 * np.array([114.0, 160.0, 228.0, 320.0, 456.0, 640.0, 912.0, 1280.0])
+_STRUCTURES_LBF = 100.0 * np.array([143.0, 173.0, 213.0, 246.0, 256.0, 305.0, 365.0, 427.0, 470.0])
+_PLUNGERS_IN = np.array([1.25, 1.5, 1.75, 2.0, 2.25])
+_TUBING = ((2.375, 1.995), (2.875, 2.441), (3.5, 2.992))
+
+
+@dataclass(frozen=True)
+class Wells:
+    """Equipment of n wells (or states of wells), every array of shape (n,), rods and unit as batches of n.
+
+    Units stand in the names; `tubing_free_ft` is the length of tubing below the anchor (or all of it) that stretches;
+    `damping_up` and `damping_down` are dimensionless.
+    """
+
+    rods: RodString
+    unit: PumpingUnit
+    grade: NDArray[np.str_]
+    unit_kind: NDArray[np.int8]
+    depth_ft: FloatArray
+    vertical_depth_ft: FloatArray
+    stroke_in: FloatArray
+    spm: FloatArray
+    plunger_diameter_in: FloatArray
+    plunger_clearance_in: FloatArray
+    water_cut_pct: FloatArray
+    water_gravity: FloatArray
+    oil_api: FloatArray
+    fluid_gravity: FloatArray
+    viscosity_cp: FloatArray
+    tubing_pressure_psi: FloatArray
+    casing_pressure_psi: FloatArray
+    tubing_od_in: FloatArray
+    tubing_id_in: FloatArray
+    tubing_anchored: NDArray[np.bool_]
+    discharge_psi: FloatArray
+    flowing_psi: FloatArray
+    pumped_off_psi: FloatArray
+    gassy_psi: FloatArray
+    damping_up: FloatArray
+    damping_down: FloatArray
+    motor_slip: FloatArray
+    motor_hp: FloatArray
+
+    def __len__(self) -> int:
+        """Count the wells."""
+        return len(self.depth_ft)
+
+    def take(self, indices: ArrayLike) -> Wells:
+        """Pick wells by index; an index may repeat."""
+        chosen = np.asarray(indices)
+        return Wells(
+            **{
+                f.name: getattr(self, f.name).take(chosen)
+                if f.name in ("rods", "unit")
+                else getattr(self, f.name)[chosen]
+                for f in fields(self)
+            }
+        )
+
+    def with_plunger(self, diameter_in: ArrayLike) -> Wells:
+        """Give the same wells other plungers."""
+        return replace(self, plunger_diameter_in=np.broadcast_to(diameter_in, (len(self),)).astype(np.float64))
+
+    @property
+    def displacement_bpd(self) -> FloatArray:
+        """Displacement of a full pump over the polished-rod stroke, bbl/d."""
+        return np.asarray(0.116571 * self.stroke_in * self.spm * self.plunger_diameter_in**2)
+
+    @property
+    def fluid_load_lbf(self) -> FloatArray:
+        """Fluid load at the flowing intake pressure, lbf."""
+        area = np.pi / 4.0 * self.plunger_diameter_in**2
+        return np.asarray(area * (self.discharge_psi - self.flowing_psi))
+
+
+def _unit(kind: UnitKind, stroke: float) -> PumpingUnit:
+    base = PumpingUnit(kind, **_LINKAGES[kind])
+    scale = stroke / float(stroke_in(base))
+    return PumpingUnit(kind, **{name: round(value * scale, 2) for name, value in _LINKAGES[kind].items()})
+
+
+def _next_rating(wanted: float, ratings: FloatArray) -> float:
+    return float(ratings[min(int(np.searchsorted(ratings, wanted)), len(ratings) - 1)])
+
+
+def make_wells(count: int, rng: np.random.Generator) -> Wells:
+    """Make wells with equipment that fits together.
+
+    Parameters
+    ----------
+    count : int
+        Number of wells.
+    rng : numpy.random.Generator
+        Source of all randomness; the same state gives the same wells.
+
+    Returns
+    -------
+    Wells
+        Depths 3,200 to 9,500 ft, strokes 74 to 216 in, speeds 4 to 11 strokes a minute.
+    """
+    strings: list[RodString] = []
+    units: list[PumpingUnit] = []
+    grades: list[str] = []
+    rows: dict[str, list[float]] = {f.name: [] for f in fields(Wells) if f.name not in ("rods", "unit", "grade")}
+    for _ in range(count):
+        depth = float(np.round(rng.uniform(3200.0, 9500.0), -1))
+        deep = (depth - 3200.0) / 6300.0
+        stroke = float(_STROKES_IN[int(np.clip(np.round(1.2 + 4.8 * deep + rng.normal(0.0, 0.8)), 0, 7))])
+        # Shallow wells move much liquid with large plungers, deep ones cannot carry the fluid load.
+        plunger = float(_PLUNGERS_IN[int(np.clip(np.round(3.4 - 3.0 * deep + rng.normal(0.0, 0.6)), 0, 4))])
+        spm_by_rods = 245_000.0 / depth * rng.uniform(0.11, 0.23)
+        spm_by_acceleration = np.sqrt(0.22 * 70_500.0 / stroke)
+        spm = float(np.round(np.clip(min(spm_by_rods, spm_by_acceleration), 3.8, 11.0), 1))
+        number = "76" if depth < 4600.0 else ("86" if depth > 6800.0 or rng.random() < 0.5 else "87")
+        grade = "D" if depth < 7000.0 or rng.random() < 0.5 else "HS"
+        diameters, shares = api_tapers(number, plunger)
+        bars = 25.0 * rng.integers(6, 13) if rng.random() < 0.3 else 0.0
+        lengths = [25.0 * round(share * (depth - bars) / 25.0) for share in shares]
+        names: list[str | None] = [grade] * len(lengths)
+        sizes = list(diameters)
+        if bars:
+            lengths.append(bars)
+            sizes.append(1.5)
+            names.append("SB")
+        lengths[len(shares) - 1] += depth - sum(lengths)
+        string = RodString.from_sections(lengths, sizes, names)
+
+        water_cut, water_gravity = float(np.round(rng.uniform(20.0, 97.0))), float(np.round(rng.uniform(1.01, 1.08), 2))
+        api = float(np.round(rng.uniform(28.0, 44.0)))
+        oil_gravity = 141.5 / (131.5 + api)
+        gravity = water_cut / 100.0 * water_gravity + (1.0 - water_cut / 100.0) * oil_gravity
+        tubing_pressure = float(np.round(rng.uniform(60.0, 260.0)))
+        casing_pressure = float(np.round(rng.uniform(8.0, 60.0)))
+        vertical = depth
+        discharge = tubing_pressure + WATER_GRADIENT_PSI_PER_FT * gravity * vertical
+        flowing = casing_pressure + rng.uniform(0.06, 0.2) * discharge
+        area = np.pi / 4.0 * plunger**2
+        load = area * (discharge - flowing)
+        weight = float(string.buoyant_weight_lbf(gravity))
+        inertia = float(string.air_weight_lbf) * stroke * spm**2 / 70_500.0
+        peak = weight + load + inertia
+        kind = UnitKind(int(rng.choice([1, 1, 1, 2, 3])))
+        half_span = 0.5 * (load + 2.0 * inertia)
+        unit = replace(
+            _unit(kind, stroke),
+            clockwise=bool(kind != UnitKind.MARK_II),
+            gearbox_rating_in_lbf=_next_rating(0.9 * half_span * stroke / 2.0 * rng.uniform(0.8, 1.3), _GEARBOXES_IN_LBF),
+            structural_rating_lbf=_next_rating(peak * rng.uniform(1.0, 1.3), _STRUCTURES_LBF),
+            crank_offset_deg=float(np.round(rng.uniform(18.0, 26.0))) if kind == UnitKind.MARK_II else 0.0,
+            counterbalance_moment_in_lbf=float(
+                np.round(1.06 * (weight + 0.5 * load) * stroke / 2.0 * rng.uniform(0.86, 1.12), -2)
+            ),
+        )
+        od, inner = _TUBING[1] if plunger < 2.2 else _TUBING[2]
+        if plunger <= 1.5 and rng.random() < 0.3:
+            od, inner = _TUBING[0]
+        strings.append(string)
+        units.append(unit)
+        grades.append(grade)
+        values = {
+            "unit_kind": float(kind),
+            "depth_ft": depth,
+            "vertical_depth_ft": vertical,
+            "stroke_in": float(np.round(stroke_in(unit), 1)),
+            "spm": spm,
+            "plunger_diameter_in": plunger,
+            "plunger_clearance_in": float(rng.choice([0.003, 0.004, 0.005, 0.006])),
+            "water_cut_pct": water_cut,
+            "water_gravity": water_gravity,
+            "oil_api": api,
+            "fluid_gravity": float(np.round(gravity, 3)),
+            "viscosity_cp": float(np.round(np.exp(rng.uniform(-0.3, 1.6)), 1)),
+            "tubing_pressure_psi": tubing_pressure,
+            "casing_pressure_psi": casing_pressure,
+            "tubing_od_in": od,
+            "tubing_id_in": inner,
+            "tubing_anchored": 1.0,
+            "discharge_psi": discharge,
+            "flowing_psi": flowing,
+            "pumped_off_psi": casing_pressure + rng.uniform(2.0, 20.0),
+            "gassy_psi": discharge * rng.uniform(0.12, 0.3),
+            "damping_up": rng.uniform(0.05, 0.14),
+            "damping_down": rng.uniform(0.07, 0.2),
+            "motor_slip": rng.uniform(0.02, 0.08),
+            "motor_hp": float(np.round(max(10.0, peak * stroke * spm / 396_000.0 * 0.9) / 5.0) * 5.0),
+        }
+        for name, value in values.items():
+            rows[name].append(value)
+    arrays = {name: np.array(column) for name, column in rows.items()}
+    arrays["unit_kind"] = arrays["unit_kind"].astype(np.int8)
+    arrays["tubing_anchored"] = arrays["tubing_anchored"].astype(bool)
+    return Wells(RodString.stack(strings), PumpingUnit.stack(units), np.array(grades), **arrays)

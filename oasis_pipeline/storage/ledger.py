@@ -1,0 +1,165 @@
+"""What is up to date: one row for each asset and partition in ``oasis.asset_state``.
+
+Here: the marks and the ticks. Not here: which asset is made from which, and what to make next.
+
+A tick is a number from one sequence. A partition carries the tick at which its rows last changed, and the tick at which its last
+making began; it is stale when something it is made from has a change after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from oasis_pipeline.storage.errors import one_line
+
+if TYPE_CHECKING:
+    from oasis_pipeline.storage.postgres import Transaction, Warehouse
+
+
+@dataclass(frozen=True)
+class State:
+    """State of one partition of one asset.
+
+    Attributes
+    ----------
+    asset, partition : str
+        ``schema/table`` and ``YYYY-MM-DD`` (empty without partitions).
+    changed_tick, made_tick : int
+        When its rows last changed, and when its last making that succeeded began; 0 = never.
+    changed_at, made_at : datetime or None
+        The same on the wall clock, UTC.
+    rows : int or None
+        Rows it holds, where known.
+    error : str or None
+        Why the last making failed.
+    """
+
+    asset: str
+    partition: str
+    changed_tick: int
+    made_tick: int
+    changed_at: datetime | None
+    made_at: datetime | None
+    rows: int | None
+    error: str | None
+
+
+def next_tick(tx: Transaction) -> int:
+    """Draw the next tick; drawn at the begin of a making, before its input is read."""
+    return int(tx.query("SELECT nextval('oasis.tick') AS tick")["tick"][0].as_py())
+
+
+def mark_changed(tx: Transaction, asset: str, partitions: Mapping[str, int | None]) -> int:
+    """Note that rows of partitions have changed.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction that changes the rows, so that mark and rows are one.
+    asset : str
+        ``schema/table``.
+    partitions : mapping of str to int or None
+        Partition -> rows it holds now; None leaves the number as it was.
+
+    Returns
+    -------
+    int
+        The tick of the change.
+    """
+    tick = next_tick(tx)
+    if partitions:
+        tx.execute(
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
+            " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), r FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
+            " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = excluded.changed_tick,"
+            " changed_at = excluded.changed_at, rows = coalesce(excluded.rows, t.rows)",
+            (asset, tick, list(partitions), list(partitions.values())),
+        )
+    return tick
+
+
+def mark_made(
+    tx: Transaction,
+    asset: str,
+    partitions: Iterable[str],
+    began_tick: int,
+    rows: Mapping[str, int] | int | None = None,
+) -> None:
+    """Note that partitions were made; whether their rows changed is `mark_changed`'s.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction that wrote the rows.
+    asset : str
+        ``schema/table``.
+    partitions : iterable of str
+        Partitions made.
+    began_tick : int
+        Tick drawn before the input was read.
+    rows : mapping, int or None
+        Rows they hold now, by partition or for the one; None leaves the numbers as they were.
+    """
+    names = list(partitions)
+    counts = [rows.get(name) for name in names] if isinstance(rows, Mapping) else [rows] * len(names)
+    if names:
+        tx.execute(
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, made_at, rows)"
+            " SELECT $1::text, p, 0, $2::bigint, clock_timestamp(), r FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
+            " ON CONFLICT (asset, partition) DO UPDATE SET made_tick = greatest(t.made_tick, excluded.made_tick),"
+            " made_at = excluded.made_at, rows = coalesce(excluded.rows, t.rows), error = NULL",
+            (asset, began_tick, names, counts),
+        )
+
+
+def mark_failed(tx: Transaction, asset: str, partitions: Iterable[str], error: str) -> None:
+    """Note that the making of partitions failed; they stay stale.
+
+    Parameters
+    ----------
+    tx : Transaction
+        A transaction of its own: the one that failed is rolled back.
+    asset : str
+        ``schema/table``.
+    partitions : iterable of str
+        Partitions that were to be made.
+    error : str
+        Why.
+    """
+    names = list(partitions)
+    if names:
+        tx.execute(
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, error)"
+            " SELECT $1::text, p, 0, 0, $2::text FROM unnest($3::text[]) AS p"
+            " ON CONFLICT (asset, partition) DO UPDATE SET error = excluded.error",
+            (asset, one_line(error, limit=1000), names),
+        )
+
+
+def states(
+    source: Warehouse | Transaction, assets: Sequence[str] | None = None
+) -> dict[tuple[str, str], State]:
+    """Read the state of assets.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+        Where to read.
+    assets : sequence of str, optional
+        Which; all by default.
+
+    Returns
+    -------
+    dict of (asset, partition) to State
+        In order of asset and partition; what was never marked is absent.
+    """
+    rows = source.query(
+        "SELECT asset, partition, changed_tick, made_tick, changed_at, made_at, rows, error FROM oasis.asset_state"
+        " WHERE $1::text[] IS NULL OR asset = ANY($1::text[]) ORDER BY asset, partition",
+        (list(assets) if assets is not None else None,),
+    )
+    found = (State(**row) for row in rows.to_pylist())
+    return {(state.asset, state.partition): state for state in found}

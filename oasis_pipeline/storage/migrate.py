@@ -1,0 +1,307 @@
+"""Making the tables, and changing them from one release to the next.
+
+Here: the ordered steps, and what is done when a warehouse is opened. Not here: the tables themselves (``schema``).
+
+How to change a table in a release. New tables, new columns that may be null, and new indexes need nothing but the change in
+``schema``: they are made when the warehouse is next opened. Everything else (a rename, another type, a required column, rows to be
+converted) is a `Step` appended to `STEPS` that turns the tables as the release before left them into what ``schema`` says now. A
+step that was released is never edited. A fresh warehouse is made from ``schema`` and stamped with the newest step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from oasis_pipeline.schema import TABLES, Table, create_table_sql, quote
+from oasis_pipeline.schema.model import column_sql
+from oasis_pipeline.storage.errors import StorageError, one_line
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from oasis_pipeline.storage.address import Address
+
+OLDEST_SERVER = 14
+EXTRA_SCHEMAS = ("dagster",)
+"""Schemas whose tables somebody else makes."""
+
+_LOCK = "SELECT pg_advisory_lock(hashtextextended('oasis:migrate', 0))"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of tables that hold data.
+
+    Attributes
+    ----------
+    version : int
+        One more than the step before.
+    description : str
+        What it does, in a few words.
+    apply : str or callable
+        SQL statements, or a function of a cursor. Runs in one transaction with the note that it ran.
+    """
+
+    version: int
+    description: str
+    apply: str | Callable[[Cursor], None] = ""
+
+
+STEPS: tuple[Step, ...] = (Step(1, "first schema"),)
+
+
+def prepare(address: Address, tables: Sequence[Table] = TABLES, steps: Sequence[Step] = STEPS) -> None:
+    """Bring a database to the tables of this release.
+
+    Parameters
+    ----------
+    address : Address
+        The database; made if the server has none of that name and the role may do so.
+    tables : sequence of Table
+        The schema source.
+    steps : sequence of Step
+        All steps so far, in order.
+
+    Raises
+    ------
+    StorageError
+        If the server can't be reached, is older than PostgreSQL 14, the database is not in UTF-8 or of a newer
+        release, a step fails, or the tables are not what they should be afterwards.
+    """
+    try:
+        with closing(_open(address)) as connection:
+            _prepare(connection, address, tables, steps)
+    except psycopg2.Error as error:
+        reason = one_line(error, secret=address.password)
+        raise StorageError(
+            f"can't prepare the tables in {address.public()}: {reason}. The role needs the right to create schemas and tables",
+            sqlstate=error.pgcode,
+        ) from None
+
+
+def _prepare(
+    connection: Connection, address: Address, tables: Sequence[Table], steps: Sequence[Step]
+) -> None:
+    _check_server(connection, address)
+    newest = steps[-1].version
+    with connection.cursor() as cursor:
+        version = _version(cursor)
+        if version == newest and not _differences(cursor, tables).any:
+            connection.rollback()
+            return
+        connection.rollback()
+        # session-wide: each step commits by itself
+        cursor.execute(_LOCK)
+        connection.commit()
+        version = _version(cursor)
+        if version is not None and version > newest:
+            raise StorageError(
+                f"{address.public()} has the tables of a newer release (schema version {version}, this one knows {newest}):"
+                " upgrade the program"
+            )
+        for step in steps if version is not None else ():
+            if version is not None and step.version > version:
+                _apply(connection, cursor, step)
+        _complete(cursor, tables)
+        if version is None:
+            _note(cursor, steps[-1])
+        connection.commit()
+        left = _differences(cursor, tables)
+        connection.rollback()
+        if left.any:
+            raise StorageError(
+                f"the tables in {address.public()} do not fit this release: {left}. Restore a backup or add a migration step"
+            )
+
+
+def _apply(connection: Connection, cursor: Cursor, step: Step) -> None:
+    try:
+        if callable(step.apply):
+            step.apply(cursor)
+        elif step.apply:
+            cursor.execute(step.apply)
+        _note(cursor, step)
+        connection.commit()
+    except psycopg2.Error as error:
+        connection.rollback()
+        raise StorageError(
+            f"migration step {step.version} ({step.description}) failed and was undone: {one_line(error)}",
+            sqlstate=error.pgcode,
+        ) from None
+
+
+def _note(cursor: Cursor, step: Step) -> None:
+    cursor.execute(
+        "INSERT INTO oasis.schema_version (version, description, applied_at) VALUES (%s, %s, now())",
+        (step.version, step.description),
+    )
+
+
+def _version(cursor: Cursor) -> int | None:
+    cursor.execute("SELECT to_regclass('oasis.schema_version') IS NOT NULL")
+    if not _one(cursor):
+        return None
+    cursor.execute("SELECT max(version) FROM oasis.schema_version")
+    found = _one(cursor)
+    return found if isinstance(found, int) else None
+
+
+def _complete(cursor: Cursor, tables: Sequence[Table]) -> None:
+    """Make whatever can be made without touching rows: schemas, tables, nullable columns, indexes, comments."""
+    statements = [
+        f"CREATE SCHEMA IF NOT EXISTS {quote(name)}"
+        for name in (*dict.fromkeys(t.schema for t in tables), *EXTRA_SCHEMAS)
+    ]
+    statements.append("CREATE SEQUENCE IF NOT EXISTS oasis.tick AS bigint")
+    lacking = _differences(cursor, tables).columns
+    for table in tables:
+        statements.extend(
+            f"ALTER TABLE {table.full_name} ADD COLUMN {column_sql(table, table.by_name[name])}"
+            for name in lacking.get((table.schema, table.name), ())
+        )
+        statements.extend(create_table_sql(table))
+    cursor.execute(";\n".join(statements))
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """In what a database falls short of the schema source."""
+
+    tables: list[str]
+    columns: dict[tuple[str, str], list[str]]
+    types: list[str]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.tables or self.columns or self.types)
+
+    def __str__(self) -> str:
+        missing = [
+            f"{schema}.{table}.{name}" for (schema, table), names in self.columns.items() for name in names
+        ]
+        texts = (
+            ("missing tables", self.tables),
+            ("missing columns", missing),
+            ("other than expected", self.types),
+        )
+        return "; ".join(
+            f"{text}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            for text, names in texts
+            if names
+        )
+
+
+def _differences(cursor: Cursor, tables: Sequence[Table]) -> _Differences:
+    cursor.execute(
+        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s)",
+        (sorted({table.schema for table in tables}),),
+    )
+    found: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
+    for schema, name, column, kind, required in cursor.fetchall():
+        found.setdefault((schema, name), {})[column] = (kind, required)
+    result = _Differences([], {}, [])
+    for table in tables:
+        there = found.get((table.schema, table.name))
+        if there is None:
+            result.tables.append(f"{table.schema}.{table.name}")
+            continue
+        for column in table.columns:
+            wanted = (
+                _CATALOG_NAMES.get(column.type.sql, column.type.sql),
+                column.required or column.name in table.key,
+            )
+            if column.name not in there:
+                result.columns.setdefault((table.schema, table.name), []).append(column.name)
+            elif there[column.name] != wanted:
+                result.types.append(
+                    f"{table.schema}.{table.name}.{column.name} is {_spell(there[column.name])}, should be {_spell(wanted)}"
+                )
+    return result
+
+
+_CATALOG_NAMES = {"timestamp(3)": "timestamp(3) without time zone", "timestamptz": "timestamp with time zone"}
+
+
+def _spell(kind: tuple[str, bool]) -> str:
+    return kind[0] + (" not null" if kind[1] else "")
+
+
+def _check_server(connection: Connection, address: Address) -> None:
+    version = connection.server_version
+    if version < OLDEST_SERVER * 10_000:
+        raise StorageError(
+            f"PostgreSQL at {address.public()} is version {version // 10_000}; {OLDEST_SERVER} or newer is needed:"
+            " upgrade the server, or leave OASIS_HOST unset to use the embedded one"
+        )
+    encoding = connection.get_parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise StorageError(
+            f"the database {address.public()} is in {encoding}; make one with ENCODING 'UTF8' (OASIS_DB)"
+        )
+
+
+def _open(address: Address) -> Connection:
+    """Connect, making the database if the server has none of that name."""
+    try:
+        return _connect(address)
+    except psycopg2.OperationalError as error:
+        first = one_line(error, secret=address.password)
+    if not _make_database(address):
+        raise StorageError(
+            f"PostgreSQL at {address.public()} does not answer: {first}. Check that it runs and OASIS_HOST, OASIS_PORT,"
+            " OASIS_USER, OASIS_PASS, OASIS_DB"
+        )
+    return _connect(address)
+
+
+def _connect(address: Address, db: str | None = None) -> Connection:
+    return psycopg2.connect(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        dbname=db or address.db,
+        connect_timeout=15,
+        options="-c client_min_messages=warning",
+        application_name="oasis-migrate",
+    )
+
+
+def _make_database(address: Address) -> bool:
+    """Make the database; False if it is there already or the server can't be reached at all."""
+    for maintenance in ("postgres", "template1"):
+        try:
+            connection = _connect(address, maintenance)
+        except psycopg2.OperationalError:
+            continue
+        with closing(connection), connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", (address.db,))
+            if _one(cursor):
+                return False
+            try:
+                cursor.execute(f"CREATE DATABASE {quote(address.db)} TEMPLATE template0 ENCODING 'UTF8'")
+            except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
+                pass  # another process was quicker
+            except psycopg2.Error as error:
+                raise StorageError(
+                    f"there is no database {address.db} on {address.host} and it can't be made: {one_line(error)}."
+                    f" Let an administrator run: CREATE DATABASE {quote(address.db)} ENCODING 'UTF8' OWNER {quote(address.user)}",
+                    sqlstate=error.pgcode,
+                ) from None
+            return True
+    return False
+
+
+def _one(cursor: Cursor) -> object:
+    row = cursor.fetchone()
+    return row[0] if row else None

@@ -1,0 +1,453 @@
+"""Reading and writing the warehouse: Arrow in, Arrow out.
+
+Here: connections, transactions, queries, and `open_warehouse`. Rows go in by `Transaction.upsert` (see ``upsert``). Not here:
+what tables there are (``schema``), and how they are made (``migrate``).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from oasis_pipeline.schema import Column, Table, Type, quote
+from oasis_pipeline.schema.model import column_sql
+from oasis_pipeline.storage import embedded
+from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.errors import StorageError, one_line
+from oasis_pipeline.storage.upsert import Upserted, replace_rows, upsert_rows
+
+if TYPE_CHECKING:
+    from oasis_pipeline.settings import Settings
+
+__all__ = [
+    "Address",
+    "StorageError",
+    "Transaction",
+    "Upserted",
+    "Warehouse",
+    "address_of",
+    "open_warehouse",
+    "using_warehouse",
+]
+
+_IDLE_CONNECTIONS = 4
+_SESSION = (
+    "SELECT set_config('timezone', 'UTC', false), set_config('datestyle', 'ISO, MDY', false),"
+    # staging tables of a whole file stay in memory
+    " set_config('temp_buffers', '128MB', false), set_config('application_name', $1, false)"
+)
+_LOST = ("08", "57P0", "58030")
+"""Codes of a connection that is gone: network, server stopped."""
+
+
+class Warehouse:
+    """One database with the platform's tables.
+
+    Connections are made when needed and a few are kept for the next use. Safe for threads; a forked process starts
+    with none of its parent's connections.
+
+    Parameters
+    ----------
+    address : Address
+        Where it answers.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._guard = threading.Lock()
+        self._idle: list[Any] = []
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        """Without a password."""
+        return f"Warehouse({self.address.public()!r})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Run a block in one transaction.
+
+        Yields
+        ------
+        Transaction
+            Committed and durable when the block ends, rolled back if it raises.
+
+        Raises
+        ------
+        StorageError
+            If the server can't be reached or refuses something.
+        """
+        connection = self._begin()
+        try:
+            yield Transaction(connection, self.address)
+            with _translated(self.address):
+                connection.commit()
+                connection.adbc_connection.set_autocommit(True)
+        except BaseException:
+            # the server rolls back by itself when a connection ends, whatever state it was in
+            _discard(connection)
+            raise
+        self._give_back(connection)
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Run one query outside of any transaction.
+
+        Parameters
+        ----------
+        sql : str
+            One statement, with ``$1``, ``$2`` ... for parameters.
+        params : sequence
+            Values of the parameters; a list binds as an array.
+
+        Returns
+        -------
+        pyarrow.Table
+            As `Transaction.query`.
+        """
+        with self.transaction() as tx:
+            return tx.query(sql, params)
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str] | None = None,
+        where: str = "true",
+        params: Sequence[Any] = (),
+    ) -> pa.Table:
+        """Read rows of a table in its Arrow schema; see `Transaction.read`."""
+        with self.transaction() as tx:
+            return tx.read(table, columns, where, params)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        if self._pid == os.getpid():
+            for connection in idle:
+                _discard(connection)
+
+    def _begin(self) -> Any:
+        """Begin a transaction; a kept one may have died with a restart of the server, then a new one."""
+        while (connection := self._take()) is not None:
+            try:
+                connection.adbc_connection.set_autocommit(False)
+            except Exception:  # whatever it was, a new connection tells
+                _discard(connection)
+                continue
+            return connection
+        connection = _connect(self.address)
+        with _translated(self.address):
+            connection.adbc_connection.set_autocommit(False)
+        return connection
+
+    def _take(self) -> Any | None:
+        with self._guard:
+            if self._pid != os.getpid():
+                # a parent's sockets: neither used nor closed here
+                self._abandoned, self._idle, self._pid = self._idle, [], os.getpid()
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: Any) -> None:
+        with self._guard:
+            if len(self._idle) < _IDLE_CONNECTIONS and self._pid == os.getpid():
+                self._idle.append(connection)
+                return
+        _discard(connection)
+
+
+class Transaction:
+    """What can be done inside one transaction; made by `Warehouse.transaction`."""
+
+    def __init__(self, connection: Any, address: Address) -> None:
+        self._connection = connection
+        self._address = address
+        self._stages = 0
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run one statement.
+
+        Parameters
+        ----------
+        sql : str
+            One statement, with ``$1``, ``$2`` ... for parameters.
+        params : sequence
+            Values of the parameters; a list binds as an array.
+
+        Returns
+        -------
+        int
+            Number of rows it touched; -1 where that makes no sense.
+        """
+        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+            if params:
+                cursor.executemany(sql, [tuple(params)])
+            else:
+                cursor.execute(sql)
+            return int(cursor.rowcount)
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Run one statement that answers with rows.
+
+        Parameters
+        ----------
+        sql : str
+            One statement, with ``$1``, ``$2`` ... for parameters.
+        params : sequence
+            Values of the parameters; a list binds as an array.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``timestamp`` columns to the millisecond (house rule), ``numeric`` as double, ``jsonb`` as text.
+        """
+        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+            cursor.execute(sql, tuple(params) or None)
+            return _plain(cursor.fetch_arrow_table())
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str] | None = None,
+        where: str = "true",
+        params: Sequence[Any] = (),
+    ) -> pa.Table:
+        """Read rows of a table in its Arrow schema.
+
+        Parameters
+        ----------
+        table : Table
+            The table.
+        columns : sequence of str, optional
+            Which, in this order; all by default.
+        where : str
+            SQL condition over quoted column names, with parameters; may end with ``ORDER BY``.
+        params : sequence
+            Values of the parameters.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns typed as `schema.arrow_schema` types them.
+        """
+        names = list(columns) if columns is not None else list(table.column_names)
+        rows = self.query(
+            f"SELECT {', '.join(quote(name) for name in names)} FROM {table.full_name} WHERE {where}", params
+        )
+        return rows.cast(pa.schema([pa.field(name, table.by_name[name].type.arrow) for name in names]))
+
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds the lock of this name, and hold it until this one ends."""
+        self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text", (f"oasis:{name}",))
+
+    def upsert(self, table: Table, rows: pa.Table, *, newest_by: str | None = None) -> Upserted:
+        """Write rows by key: one COPY into a staging table, one upsert.
+
+        Parameters
+        ----------
+        table : Table
+            Where to.
+        rows : pyarrow.Table
+            Rows with the key columns and any others of the table; a column that is missing becomes null. Of rows with the
+            same key the last one counts (with `newest_by`: the last of the newest).
+        newest_by : str, optional
+            Column with a stamp: a row loses against a stored row with a strictly newer stamp; an equal or newer one wins
+            whole, nulls included.
+
+        Returns
+        -------
+        Upserted
+            What came of it. A row whose values are those stored already (stamp aside) is no change, though its newer stamp
+            is kept.
+
+        Raises
+        ------
+        StorageError
+            If a column is unknown or can't be converted, or a required value is null.
+        """
+        return upsert_rows(self, table, rows, newest_by)
+
+    def replace_days(
+        self, table: Table, rows: pa.Table, first_day: date | None, last_day: date | None
+    ) -> Upserted:
+        """Make `rows` all that the table holds of a range of days.
+
+        Parameters
+        ----------
+        table : Table
+            Table with a time column; any table if both days are None.
+        rows : pyarrow.Table
+            Rows of these days.
+        first_day, last_day : date or None
+            Range, both included; None is open.
+
+        Returns
+        -------
+        Upserted
+            Rows that are the same as stored are untouched; removed rows count as changed.
+
+        Raises
+        ------
+        StorageError
+            As `upsert`, and if a row lies outside of the range.
+        """
+        return replace_rows(self, table, rows, first_day, last_day)
+
+    def add_columns(self, table: Table, columns: Sequence[Column]) -> Table:
+        """Add columns that came with the data (one per class, for example); never drops one.
+
+        Parameters
+        ----------
+        table : Table
+            The table.
+        columns : sequence of Column
+            Wanted besides the table's own; may be there already. Not required ones only.
+
+        Returns
+        -------
+        Table
+            The table with these columns, for `upsert` and `read`.
+        """
+        new = [column for column in columns if column.name not in table.by_name]
+        if new:
+            parts = ", ".join(f"ADD COLUMN IF NOT EXISTS {column_sql(table, column)}" for column in new)
+            self.execute(f"ALTER TABLE {table.full_name} {parts}")
+        return replace(table, columns=(*table.columns, *new))
+
+    def ingest(self, name: str, rows: pa.Table) -> None:
+        """COPY rows into an existing temporary table whose columns have the same names."""
+        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+            cursor.adbc_ingest(name, rows, mode="append", temporary=True)
+
+    def stage_name(self) -> str:
+        """Name for a temporary table, new at each call."""
+        self._stages += 1
+        return f"oasis_stage_{self._stages}"
+
+
+def address_of(settings: Settings) -> Address:
+    """Address of the database of an installation; starts the embedded server if that is the one and it does not run."""
+    if settings.host is None:
+        return replace(embedded.start(settings.postgres_data), db=settings.db)
+    password = settings.password.get_secret_value() if settings.password is not None else None
+    return Address(settings.host, settings.port, settings.user or "postgres", settings.db, password)
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """Open the warehouse of an installation, made or brought up to date if need be.
+
+    Parameters
+    ----------
+    settings : Settings
+        Without a host the embedded server in the home folder is used, and started if it does not run; it stays running
+        (`using_warehouse` stops it again).
+
+    Returns
+    -------
+    Warehouse
+
+    Raises
+    ------
+    StorageError
+        With one clear line, if the server can't be started or reached, is too old, or holds the tables of a newer release.
+    """
+    from oasis_pipeline.storage.migrate import prepare
+
+    address = address_of(settings)
+    prepare(address)
+    return Warehouse(address)
+
+
+@contextmanager
+def using_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """Open the warehouse for the length of a block; the last user stops an embedded server that was started so.
+
+    Parameters
+    ----------
+    settings : Settings
+        As `open_warehouse`.
+
+    Yields
+    ------
+    Warehouse
+        Closed at the end of the block.
+    """
+    if settings.host is not None:
+        warehouse = open_warehouse(settings)
+        with closing(warehouse):
+            yield warehouse
+        return
+    with embedded.lease(settings.postgres_data):
+        warehouse = open_warehouse(settings)
+        with closing(warehouse):
+            yield warehouse
+
+
+def _connect(address: Address) -> Any:
+    import adbc_driver_postgresql.dbapi as driver
+
+    uri = address.uri()
+    timeout = "&" if "?" in uri else "?"
+    with _translated(address, connecting=True):
+        connection = driver.connect(f"{uri}{timeout}connect_timeout=15", autocommit=True)
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(_SESSION, (embedded.application_name(),))
+            cursor.fetch_arrow_table()
+        return connection
+
+
+def _discard(connection: Any) -> None:
+    # it is being thrown away, as a rule because it failed
+    with suppress(Exception):
+        connection.close()
+
+
+@contextmanager
+def _translated(address: Address, *, connecting: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into one line."""
+    from adbc_driver_manager import Error
+
+    try:
+        yield
+    except Error as error:
+        state = error.sqlstate or None
+        reason = server_reason(str(error), address.password)
+        if connecting or (state is not None and state.startswith(_LOST)):
+            message = f"PostgreSQL at {address.public()} does not answer: {reason}. Check that it runs and OASIS_HOST, OASIS_USER, OASIS_PASS"
+            raise StorageError(message, sqlstate=state) from None
+        raise StorageError(f"PostgreSQL refused: {reason}", sqlstate=state) from None
+
+
+def server_reason(text: str, secret: str | None = None) -> str:
+    """Take the server's own words out of a driver's message, in one line."""
+    said = text.split("ERROR:", 1)[-1].split("FATAL:", 1)[-1]
+    said = said.split("Query was:", 1)[0].split("SQLSTATE:", 1)[0]
+    return one_line(said, secret=secret).rstrip(" .")
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Drop the driver's own column types."""
+    fields = []
+    for field in rows.schema:
+        kind = field.type
+        if isinstance(kind, pa.OpaqueType):
+            kind = pa.float64() if kind.type_name == "numeric" else kind.storage_type
+        elif isinstance(kind, pa.JsonType):
+            kind = kind.storage_type
+        elif kind == pa.timestamp("us"):
+            kind = Type.TIME.arrow
+        elif pa.types.is_list(kind):
+            kind = pa.list_(kind.value_type)
+        fields.append(pa.field(field.name, kind))
+    columns = []
+    for column, field in zip(rows.columns, fields, strict=True):
+        chunked = column
+        if isinstance(chunked.type, pa.BaseExtensionType):
+            chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
+        columns.append(chunked.cast(field.type, safe=False))
+    return pa.table(columns, schema=pa.schema(fields))
