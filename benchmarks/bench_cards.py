@@ -140,7 +140,7 @@ def rows() -> list[dict[str, Any]]:
     text, text_offsets = pack_bytes(texts)
     form = time_form_column(column)
     shapes = shape_form_column(form)
-    scaled = tuple((v - v.mean(axis=1, keepdims=True)) / np.ptp(v, axis=1, keepdims=True) for v in shapes)
+    scaled = [(v - v.mean(axis=1, keepdims=True)) / np.ptp(v, axis=1, keepdims=True) for v in shapes]
 
     few = range(N_PLAIN)
     blobs = [data[offsets[i] : offsets[i + 1]].tobytes() for i in few]
@@ -201,7 +201,7 @@ def rows() -> list[dict[str, Any]]:
         (
             f"descriptors, order {ORDER}",
             "elliptic Fourier, of the 100-point shape form, float64",
-            lambda: elliptic_fourier(*scaled, ORDER),
+            lambda: elliptic_fourier(scaled[0], scaled[1], ORDER),
             lambda: [plain_elliptic_fourier(*pair) for pair in pairs],
         ),
     ]

@@ -59,9 +59,9 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(days),
-        jobs=jobs,
-        schedules=build_schedules(jobs, days),
-        sensors=build_sensors(jobs, days),
+        jobs=jobs.all(),
+        schedules=build_schedules(jobs),
+        sensors=build_sensors(jobs),
         resources={**build_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )

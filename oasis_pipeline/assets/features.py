@@ -6,6 +6,7 @@ Here: what is read for `learning.features` and how its answer becomes a table. N
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -26,15 +27,25 @@ from oasis_pipeline.learning.features import (
 )
 from oasis_pipeline.storage.postgres import Warehouse
 
-_CARDS = """
-select c."NodeID", c."Date", c."SPM", c."Fillage",
+USABLE_POINTS = """
     case when c.surfcard_fault is null then c.surfcard_position end as surface_position,
     case when c.surfcard_fault is null then c.surfcard_load end as surface_load,
     case when c.pocdowncard_fault is null then c.pocdowncard_position end as pump_position,
-    case when c.pocdowncard_fault is null then c.pocdowncard_load end as pump_load,
+    case when c.pocdowncard_fault is null then c.pocdowncard_load end as pump_load
+"""
+"""Points of the two cards of a row of ``xspoc.card as c``, null where a card can't be used."""
+
+CARD_INPUT_COLUMNS = f"""
+    c."NodeID", c."Date", c."SPM", c."Fillage", {USABLE_POINTS},
     b.card as bounds_card, b.pos_min, b.pos_max, b.load_min, b.load_max
-from xspoc.card as c
-left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date
+"""
+"""What `CardInputs` takes, of ``xspoc.card as c`` and ``clean.dynabounds as b``."""
+
+BOUNDS_JOIN = 'left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date'
+
+_CARDS = f"""
+select {CARD_INPUT_COLUMNS}
+from xspoc.card as c {BOUNDS_JOIN}
 where c."Date" >= $1 and c."Date" < $2 and (c.surfcard_fault is null or c.pocdowncard_fault is null)
 order by c."NodeID", c."Date"
 """
@@ -79,18 +90,38 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
     rows = warehouse.query(_CARDS, (span.begin, span.end))
     if rows.num_rows == 0:
         return features_schema().empty_table()
-    bounds = WellBounds(
-        pc.fill_null(pc.equal(rows["bounds_card"], "pocdowncard"), False).to_numpy(),
-        *(_floats(rows[name]) for name in ("pos_min", "pos_max", "load_min", "load_max")),
-    )
-    columns = card_features(
-        _shapes(rows, "surface"),
-        _shapes(rows, "pump"),
-        CardContext(spm=_floats(rows["SPM"]), fillage_pct=_floats(rows["Fillage"]), bounds=bounds),
-    )
+    inputs = CardInputs.of(rows)
+    columns = card_features(inputs.surface, inputs.pump, inputs.context)
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
     values = [pa.array(values, pa.float32(), from_pandas=True) for values in columns.values()]
     return pa.Table.from_arrays([*keys, *values], schema=features_schema())
+
+
+@dataclass(frozen=True)
+class CardInputs:
+    """What the features of some cards are computed from.
+
+    Attributes
+    ----------
+    surface, pump : CardShapes or None
+        Shape forms; None where none of the rows has that card.
+    context : CardContext
+        Speed, fillage and bounds.
+    """
+
+    surface: CardShapes | None
+    pump: CardShapes | None
+    context: CardContext
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> CardInputs:
+        """Take them from rows of the warehouse with the columns of `CARD_INPUT_COLUMNS`."""
+        bounds = WellBounds(
+            pc.fill_null(pc.equal(rows["bounds_card"], "pocdowncard"), False).to_numpy(),
+            *(_floats(rows[name]) for name in ("pos_min", "pos_max", "load_min", "load_max")),
+        )
+        context = CardContext(spm=_floats(rows["SPM"]), fillage_pct=_floats(rows["Fillage"]), bounds=bounds)
+        return cls(_shapes(rows, "surface"), _shapes(rows, "pump"), context)
 
 
 def cards_of(position: pa.ChunkedArray, load: pa.ChunkedArray) -> CardColumn:

@@ -19,20 +19,18 @@ import psycopg2
 
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
-    MODEL_ASSETS,
     RULES,
     WHOLE,
     DayRange,
-    Plan,
+    current_plan,
     days_with_rows,
-    ranges,
-    stale,
+    next_runs,
 )
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.objects import ObjectStore, open_store
+from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse, using_warehouse
 
 Advance = Callable[[str, int, int], None]
@@ -108,74 +106,36 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
         began = time.monotonic()
-        report = take_in(warehouse, store, settings, progress=lambda done, total: advance("taking in files", done, total))
+        report = take_in(warehouse, store, settings, progress=lambda done, total, _: advance("taking in files", done, total))
         summary = PassSummary(report)
         summary.seconds["intake"] = time.monotonic() - began
         began = time.monotonic()
-        _make_stale(settings, warehouse, store, summary, advance)
+        _make_stale(settings, warehouse, summary, advance)
         summary.seconds["making"] = time.monotonic() - began
         return summary
 
 
-def _make_stale(settings: Settings, warehouse: Warehouse, store: ObjectStore, summary: PassSummary, advance: Advance) -> None:
-    states = ledger.states(warehouse)
-    plan = stale(states, base_days=base_model_days(warehouse))
-    graph = _Graph(settings, warehouse, days_with_rows(states))
+def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
+    plan = current_plan(warehouse)
+    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse)))
     try:
         graph.record_intake(summary.intake)
         if not plan and graph.views_exist():
             return
         if not graph.views_exist():
             summary.runs.append(graph.run(VIEWS, None))
-        steps = len(RULES)
+        order = [rule.asset for rule in RULES]
         for _ in range(MAX_ROUNDS):
             if not plan:
                 return
-            wanted = _first_wave(plan)
-            done = min(next(i for i, rule in enumerate(RULES) if rule.asset in wanted), steps)
-            advance("making " + ", ".join(sorted(name.split("/")[1] for name in wanted)), done, steps)
-            for assets, days in _runs_of(plan, wanted):
+            for assets, days in next_runs(plan):
+                advance("making", order.index(assets[-1]), len(order))
                 summary.runs.append(graph.run(assets, days))
-            states = ledger.states(warehouse)
-            plan = stale(states, base_days=base_model_days(warehouse))
+            plan = current_plan(warehouse)
         raise PassError(f"still stale after {MAX_ROUNDS} rounds: {', '.join(sorted({*plan.days, *plan.whole}))}")
     finally:
         summary.notes.extend(graph.notes)
         graph.close()
-
-
-def _first_wave(plan: Plan) -> set[str]:
-    """Assets to make in the next round: everything stale before the first stale model, or that model alone.
-
-    A model is learned from the features of all days, so those come first; predictions wait for the model.
-    """
-    wave: set[str] = set()
-    for rule in RULES:
-        if rule.asset in plan.whole:
-            return wave or {rule.asset}
-        if rule.asset in plan.days:
-            wave.add(rule.asset)
-    return wave
-
-
-def _runs_of(plan: Plan, wave: set[str]) -> list[tuple[tuple[str, ...], DayRange | None]]:
-    """Cut a wave into runs: days in a row that need the same assets are one run."""
-    if wave <= MODEL_ASSETS:
-        return [(tuple(wave), None)]
-    needs: dict[tuple[str, ...], set[str]] = {}
-    for day in set().union(*(plan.days[asset] for asset in wave)):
-        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
-        needs.setdefault(assets, set()).add(day)
-    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
-
-
-def base_model_days(warehouse: Warehouse) -> list[str]:
-    """Days with predictions of a base model, once a model trained on labels is in use."""
-    rows = warehouse.query(
-        'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
-        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
-    )
-    return rows["day"].to_pylist()
 
 
 class _Graph:

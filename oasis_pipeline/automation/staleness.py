@@ -1,6 +1,7 @@
 """Which asset partitions must be made again, told from the ledger alone.
 
-Here: the rules of dependence and a pure function from ledger states to stale partitions. Not here: running anything.
+Here: the rules of dependence, a pure function from ledger states to stale partitions, and how these are cut into runs.
+Not here: running anything.
 
 The ledger keeps two ticks of one clock for each partition: when its rows last changed, and when its last making
 began. A partition is stale when something that it is made from changed after that making began. Ticks, unlike
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
+from oasis_pipeline.storage.postgres import Warehouse
 
 WHOLE = ""
 """Partition of an asset without partitions."""
@@ -133,7 +136,7 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
                 days |= set(base_days)
             if days:
                 plan.days[rule.asset] = days
-        elif _whole_is_stale(rule, states):
+        elif existing and _whole_is_stale(rule, states):
             plan.whole.add(rule.asset)
     return plan
 
@@ -196,3 +199,54 @@ def ranges(days: Iterable[str]) -> list[DayRange]:
         else:
             found.append(DayRange(day, day))
     return found
+
+
+def _first_wave(plan: Plan) -> set[str]:
+    """Assets to make in the next round: everything stale before the first stale model, or that model alone.
+
+    A model is learned from the features of all days, so those come first; predictions wait for the model.
+    """
+    wave: set[str] = set()
+    for rule in RULES:
+        if rule.asset in plan.whole:
+            return wave or {rule.asset}
+        if rule.asset in plan.days:
+            wave.add(rule.asset)
+    return wave
+
+
+def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
+    """Cut the next wave of a plan into runs: days in a row that need the same assets are one run.
+
+    Parameters
+    ----------
+    plan : Plan
+        Not empty.
+
+    Returns
+    -------
+    list of (assets, range)
+        Assets in the order of making; None for a model, which has no days. After these runs a new plan is due.
+    """
+    wave = _first_wave(plan)
+    if wave <= MODEL_ASSETS:
+        return [(tuple(wave), None)]
+    needs: dict[tuple[str, ...], set[str]] = {}
+    for day in set().union(*(plan.days[asset] for asset in wave)):
+        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
+        needs.setdefault(assets, set()).add(day)
+    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+
+
+def base_model_days(warehouse: Warehouse) -> list[str]:
+    """Days with predictions of a base model, once a model trained on labels is in use."""
+    rows = warehouse.query(
+        'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
+        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
+    )
+    return rows["day"].to_pylist()
+
+
+def current_plan(warehouse: Warehouse) -> Plan:
+    """Find what has to be made in a warehouse as it is now."""
+    return stale(ledger.states(warehouse), base_days=base_model_days(warehouse))

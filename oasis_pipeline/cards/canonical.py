@@ -26,10 +26,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
-from .column import CardColumn, FloatArray, IntArray, group_by_count, point_indices
+from .column import CardColumn, FloatArray, IntArray, group_by_count, point_indices, rows_at, windows
 from .geometry import has_gap, stroke_work
 from .quality import (
     MIN_POINTS,
@@ -43,7 +42,7 @@ from .quality import (
 
 __all__ = ["TimeForm", "group_by_count", "shape_form", "shape_form_column", "time_form", "time_form_column"]
 
-_CHUNK_POINTS = 1 << 15  # 128 KB an array of float32: the half dozen in use stay in a core's own cache
+_CHUNK_POINTS = 1 << 16  # 256 KB an array of float32: the half dozen in use stay in a core's own cache
 _NO_DIRECTION_SHARE = 1e-3
 _RECHECK_SHARE = 1e-2
 
@@ -135,98 +134,80 @@ def time_form_column(column: CardColumn) -> TimeForm:
         np.zeros(n_cards, np.int64),
         np.zeros(n_cards, np.bool_),
     )
-    kinds = 2 * counts + closing
+    # The few cards with points to mend go in chunks of their own, so that the many others pay nothing for them.
+    kinds = 4 * counts + 2 * closing + marred_cards(column)
     for kind in np.unique(kinds[counts > 0]).tolist():
         group = np.flatnonzero(kinds == kind)
-        points, closed = divmod(kind, 2)
-        step = max(1, _CHUNK_POINTS // points)
+        step = max(1, _CHUNK_POINTS // (kind // 4))
         for first in range(0, group.size, step):
-            _fill(form, column, group[first : first + step], points, closed)
+            _fill(form, column, group[first : first + step], kind // 4, bool(kind & 2), bool(kind & 1))
     return _without_unusable(form)
 
 
-def _fill(form: TimeForm, column: CardColumn, cards: IntArray, points: int, closed: int) -> None:
+def _fill(
+    form: TimeForm, column: CardColumn, cards: IntArray, points: int, closed: bool, marred: bool
+) -> None:
     """Bring one chunk of cards of equal count to time form, into the place kept for them."""
-    x = _rows(column.position, column.offsets[:-1][cards], points + closed)[:, :points]
-    y = _rows(column.load, column.offsets[:-1][cards], points + closed)[:, :points]
-    codes, mended, x, y = _mend(x, y)
-    form.unusable[cards] = codes
-    form.points_mended[cards] = mended
-    is_open = has_gap(x)
-    turned = _runs_backwards(x, y) & ~is_open
-    start = _bottom(x, y, turned)
+    x = rows_at(column.position, column.offsets[:-1][cards], points + closed)[:, :points]
+    y = rows_at(column.load, column.offsets[:-1][cards], points + closed)[:, :points]
+    if marred or points < MIN_POINTS:
+        form.unusable[cards], form.points_mended[cards], x, y = _mend(x, y)
+    lowest, highest = x.min(axis=1), x.max(axis=1)
+    if not marred and points >= MIN_POINTS:
+        form.unusable[cards] = np.where(lowest == highest, Unusable.ZERO_STROKE, Unusable.USABLE)
+    with np.errstate(over="ignore", invalid="ignore"):
+        stroke = highest - lowest
+        is_open = has_gap(x, stroke)
+        turned = _runs_backwards(x, y, stroke) & ~is_open
+    start = _bottom(x, y, lowest, turned)
     if is_open.any():
         start[is_open] = _after_gap(x[is_open])
     form.is_open[cards] = is_open
     form.direction_reversed[cards] = turned
     form.rotated_by[cards] = start
     target = form.column.offsets[:-1][cards]
-    _windows(form.column.position, points)[target] = _turn(x, turned, start)
-    _windows(form.column.load, points)[target] = _turn(y, turned, start)
-
-
-def _windows(flat: FloatArray, points: int) -> FloatArray:
-    """View a flat array as all its runs of so many points, shape (size - points + 1, points): one copy a card."""
-    return as_strided(flat, (flat.size - points + 1, points), flat.strides * 2)
-
-
-def _rows(flat: FloatArray, starts: IntArray, points: int) -> FloatArray:
-    if int(starts[-1] - starts[0]) == (starts.size - 1) * points:
-        return flat[starts[0] : starts[-1] + points].reshape(starts.size, points)
-    return _windows(flat, points)[starts]
+    windows(form.column.position, points)[target] = _turn(x, turned, start)
+    windows(form.column.load, points)[target] = _turn(y, turned, start)
 
 
 def _mend(
     position: FloatArray, load: FloatArray
 ) -> tuple[NDArray[np.int8], IntArray, FloatArray, FloatArray]:
-    """Judge cards and interpolate the unusable points of the usable ones; copies only if there are any."""
-    codes = np.zeros(position.shape[0], np.int8)
-    mended = np.zeros(position.shape[0], np.int64)
-    if position.shape[1] < MIN_POINTS:
-        codes[:] = judge(position, load, unusable_points(position, load))
-        return codes, mended, position, load
-    marred = np.flatnonzero(marred_cards(position, load))
-    codes[position.max(axis=1) == position.min(axis=1)] = Unusable.ZERO_STROKE
-    if not marred.size:
-        return codes, mended, position, load
-    x, y = position[marred], load[marred]
-    unusable = unusable_points(x, y)
-    codes[marred] = judge(x, y, unusable)
-    unusable &= (codes[marred] == Unusable.USABLE)[:, None]
+    """Judge cards and interpolate the unusable points of the usable ones, around the ring."""
+    unusable = unusable_points(position, load)
+    codes = judge(position, load, unusable)
+    unusable &= (codes == Unusable.USABLE)[:, None]
+    mended = np.count_nonzero(unusable, axis=1)
     rows, at = np.nonzero(unusable)
     if not rows.size:
         return codes, mended, position, load
-    mended[marred] = unusable.sum(axis=1)
     before, after = periodic_gaps(~unusable, rows, at)
-    left, right = (at - before) % x.shape[1], (at + after) % x.shape[1]
-    whole = []
-    for values, all_values in ((x, position), (y, load)):
+    left, right = (at - before) % position.shape[1], (at + after) % position.shape[1]
+    position, load = position.copy(), load.copy()
+    for values in (position, load):
         a, b = values[rows, left].astype(np.float64), values[rows, right].astype(np.float64)
         # Symmetric in its two ends, so that a card read backwards is mended to the same bits.
         values[rows, at] = (a * after + b * before) / (before + after)
-        copy = all_values.copy()
-        copy[marred] = values
-        whole.append(copy)
-    return codes, mended, whole[0], whole[1]
+    return codes, mended, position, load
 
 
-def _runs_backwards(position: FloatArray, load: FloatArray) -> NDArray[np.bool_]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        work = stroke_work(position, load)
-        box = (position.max(axis=1) - position.min(axis=1)) * (load.max(axis=1) - load.min(axis=1))
-        if position.dtype == np.float32:
-            close = np.flatnonzero(np.abs(work) < _RECHECK_SHARE * box)
-            if close.size:
-                exact = stroke_work(position[close].astype(np.float64), load[close].astype(np.float64))
-                work = work.astype(np.float64)
-                work[close] = exact
-        # A flat card has no box, and its work is mere rounding.
-        return np.asarray((work < -_NO_DIRECTION_SHARE * box) & (box > 0))
+def _runs_backwards(position: FloatArray, load: FloatArray, stroke: FloatArray) -> NDArray[np.bool_]:
+    work = stroke_work(position, load)
+    box = stroke * (load.max(axis=1) - load.min(axis=1))
+    if position.dtype == np.float32:
+        close = np.flatnonzero(np.abs(work) < _RECHECK_SHARE * box)
+        if close.size:
+            exact = stroke_work(position[close].astype(np.float64), load[close].astype(np.float64))
+            work = work.astype(np.float64)
+            work[close] = exact
+    # A flat card has no box, and its work is mere rounding.
+    return np.asarray((work < -_NO_DIRECTION_SHARE * box) & (box > 0))
 
 
-def _bottom(position: FloatArray, load: FloatArray, turned: NDArray[np.bool_]) -> IntArray:
+def _bottom(
+    position: FloatArray, load: FloatArray, lowest: FloatArray, turned: NDArray[np.bool_]
+) -> IntArray:
     """Return the index of the bottom of the stroke in order of arrival, shape (k,)."""
-    lowest = position.min(axis=1)
     at_bottom = position == lowest[:, None]
     start: IntArray = at_bottom.argmax(axis=1)
     tied = np.flatnonzero(np.count_nonzero(at_bottom, axis=1) > 1)
@@ -251,7 +232,7 @@ def _lowest_candidate(
         least = np.where(left, key, np.inf).min(axis=1, keepdims=True)
         left &= key == least
     found = left.argmax(axis=1)
-    return np.where(turned, position.shape[1] - 1 - found, found)
+    return np.asarray(np.where(turned, position.shape[1] - 1 - found, found))
 
 
 def _after_gap(position: FloatArray) -> IntArray:
@@ -271,7 +252,7 @@ def _turn(values: FloatArray, turned: NDArray[np.bool_], start: IntArray) -> Flo
         twice[turned, :points] = values[turned, ::-1]
     twice[:, points:] = twice[:, :points]
     shift = np.where(turned, points - 1 - start, start)
-    return _windows(twice.reshape(-1), points)[2 * points * np.arange(cards) + shift]
+    return np.asarray(windows(twice.reshape(-1), points)[2 * points * np.arange(cards) + shift])
 
 
 def _without_unusable(form: TimeForm) -> TimeForm:
@@ -400,8 +381,9 @@ def _rising_half(
     left = upto - 1
     # At the top the first arrival counts: the last point before it, and it.
     left[:, -1] = np.count_nonzero(reached < half - 1, axis=1) - 1
+    left += position.shape[1] * np.arange(cards)[:, None]
     right = left + 1
-    rows = np.arange(cards)[:, None]
-    x0, x1 = reached[rows, left], reached[rows, right]
+    reached, load = reached.reshape(-1), load.reshape(-1)
+    x0, x1 = reached.take(left), reached.take(right)
     weight = (np.arange(half) - x0) / (x1 - x0)
-    return np.asarray(load[rows, left] * (1 - weight) + load[rows, right] * weight)
+    return np.asarray(load.take(left) * (1 - weight) + load.take(right) * weight)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.floating[Any]]
@@ -157,13 +158,36 @@ def group_by_count(column: CardColumn) -> Iterator[tuple[IntArray, FloatArray, F
     for count in np.unique(counts[counts > 0]).tolist():
         indices = np.flatnonzero(counts == count)
         starts = column.offsets[:-1][indices]
-        first, last = int(starts[0]), int(starts[-1]) + count
-        if last - first == count * indices.size:
-            shape = (indices.size, count)
-            yield indices, column.position[first:last].reshape(shape), column.load[first:last].reshape(shape)
-        else:
-            points = starts[:, None] + np.arange(count)
-            yield indices, column.position[points], column.load[points]
+        yield indices, rows_at(column.position, starts, count), rows_at(column.load, starts, count)
+
+
+def rows_at(flat: FloatArray, starts: IntArray, points: int) -> FloatArray:
+    """Return runs of equal length of a flat array as rows: a view where they lie end to end, else a copy.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (total_points,)
+    starts : ndarray of int64, shape (k,)
+        Ascending, at least one.
+    points : int
+        Length of a run.
+
+    Returns
+    -------
+    ndarray, shape (k, points)
+    """
+    first, last = int(starts[0]), int(starts[-1])
+    if last - first == (starts.size - 1) * points:
+        return flat[first : last + points].reshape(starts.size, points)
+    return np.asarray(windows(flat, points)[starts])
+
+
+def windows(flat: FloatArray, points: int) -> FloatArray:
+    """View a flat array as all its runs of so many points, shape (size - points + 1, points).
+
+    Taking rows of it, or setting some that do not overlap, is one block copy a row instead of an index a point.
+    """
+    return as_strided(flat, (flat.size - points + 1, points), flat.strides * 2)
 
 
 def _flat(values: ArrayLike) -> FloatArray:

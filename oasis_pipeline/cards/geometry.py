@@ -84,7 +84,7 @@ def card_geometry(column: CardColumn) -> CardGeometry:
             y = load[first : first + step].astype(np.float64)
             low, high, least, most = bounds(x, y)
             table[:, rows] = low, high, high - low, least, most, area_in_lbf(x, y), *centroid(x, y)
-            gap[rows] = has_gap(x)
+            gap[rows] = has_gap(x, high - low)
     low_in, high_in, stroke, least_lbf, most_lbf, area, centre_in, centre_lbf = table
     return CardGeometry(low_in, high_in, stroke, least_lbf, most_lbf, area, centre_in, centre_lbf, gap)
 
@@ -186,16 +186,15 @@ def is_open(position: ArrayLike) -> NDArray[np.bool_]:
         True where the position jumps by more than half of the stroke from one point to the next, around the ring. On a
         card of 8 points a steady stroke moves 38 % of itself at most from point to point, on one of 100 points 3 %.
     """
-    return has_gap(np.asarray(position))
+    x = np.asarray(position)
+    return has_gap(x, x.max(axis=-1) - x.min(axis=-1))
 
 
-def has_gap(position: FloatArray) -> NDArray[np.bool_]:
-    """Do the work of :func:`is_open` in the type of the input."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        steps = np.abs(position[..., 1:] - position[..., :-1])
-        seam = np.abs(position[..., 0] - position[..., -1])
-        longest = np.maximum(steps.max(axis=-1, initial=0), seam)
-        return np.asarray(longest > _GAP_SHARE * (position.max(axis=-1) - position.min(axis=-1)))
+def has_gap(position: FloatArray, stroke: FloatArray) -> NDArray[np.bool_]:
+    """Do the work of :func:`is_open` in the type of the input, for a stroke that is known."""
+    steps = np.abs(position[..., 1:] - position[..., :-1])
+    seam = np.abs(position[..., 0] - position[..., -1])
+    return np.asarray(np.maximum(steps.max(axis=-1, initial=0), seam) > _GAP_SHARE * stroke)
 
 
 def stroke_work(position: FloatArray, load: FloatArray) -> FloatArray:

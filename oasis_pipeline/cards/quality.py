@@ -38,6 +38,7 @@ __all__ = [
 
 MIN_POINTS = 8
 MAX_NAN_SHARE = 0.2
+_CHUNK_POINTS = 1 << 15
 _ZERO_POINT_SHARE = 0.1  # of the card's own stroke or load range, see unusable_points
 
 
@@ -65,30 +66,17 @@ def usable(column: CardColumn) -> NDArray[np.int8]:
         An :class:`Unusable` a card; 0 means usable.
     """
     codes = np.full(len(column), Unusable.NO_CARD, np.int8)
-    closing = closing_points(column)
+    closing, marred = closing_points(column), marred_cards(column)
     for indices, position, load in group_by_count(column):
-        for closed in (False, True):
-            rows = np.flatnonzero(closing[indices] == closed)
-            if not rows.size:
-                continue
-            last = position.shape[1] - closed
-            whole = rows.size == indices.size
-            x = position[:, :last] if whole else position[rows, :last]
-            y = load[:, :last] if whole else load[rows, :last]
-            codes[indices[rows]] = _judge_group(x, y)
-    return codes
-
-
-def _judge_group(position: FloatArray, load: FloatArray) -> NDArray[np.int8]:
-    codes = np.zeros(position.shape[0], np.int8)
-    if position.shape[1] < MIN_POINTS:
-        marred = np.arange(position.shape[0])
-    else:
-        marred = np.flatnonzero(marred_cards(position, load))
-        codes[position.max(axis=1) == position.min(axis=1)] = Unusable.ZERO_STROKE
-    if marred.size:
-        x, y = position[marred], load[marred]
-        codes[marred] = judge(x, y, unusable_points(x, y))
+        last = position.shape[1] - closing[indices]
+        marred_here = marred[indices] | (last < MIN_POINTS)
+        # A closing point does not change the extent.
+        still = position.max(axis=1) == position.min(axis=1)
+        codes[indices] = np.where(still, Unusable.ZERO_STROKE, Unusable.USABLE)
+        for end in np.unique(last[marred_here]).tolist():
+            rows = np.flatnonzero(marred_here & (last == end))
+            x, y = position[rows, :end], load[rows, :end]
+            codes[indices[rows]] = judge(x, y, unusable_points(x, y))
     return codes
 
 
@@ -106,23 +94,29 @@ def closing_points(column: CardColumn) -> NDArray[np.bool_]:
     return result
 
 
-def marred_cards(position: FloatArray, load: FloatArray) -> NDArray[np.bool_]:
+def marred_cards(column: CardColumn) -> NDArray[np.bool_]:
     """Tell, at little cost, which cards may have unusable points (the others certainly have none).
 
     Parameters
     ----------
-    position, load : ndarray, shape (k, points)
-        in, lbf; at least one point.
+    column : CardColumn
 
     Returns
     -------
-    ndarray of bool, shape (k,)
+    ndarray of bool, shape (n,)
         True where a point is NaN, infinite or exactly (0, 0).
     """
-    with np.errstate(over="ignore"):
-        size = np.abs(position) + np.abs(load)
-    # Both comparisons are false for NaN, which minimum and maximum hand on.
-    result: NDArray[np.bool_] = np.logical_not((size.min(axis=1) > 0) & (size.max(axis=1) < np.inf))
+    found: list[IntArray] = []
+    for first in range(0, column.position.size, _CHUNK_POINTS):
+        chunk = slice(first, first + _CHUNK_POINTS)
+        with np.errstate(over="ignore"):
+            size = np.abs(column.position[chunk]) + np.abs(column.load[chunk])
+        # Both comparisons are false for NaN, which minimum and maximum hand on.
+        if not (size.min() > 0 and size.max() < np.inf):
+            found.append(np.flatnonzero(~((size > 0) & (size < np.inf))) + first)
+    result = np.zeros(len(column), np.bool_)
+    if found:
+        result[np.searchsorted(column.offsets, np.concatenate(found), side="right") - 1] = True
     return result
 
 

@@ -118,9 +118,10 @@ def extremes(cards: CardColumn) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.Doub
     """
     found = np.full((4, len(cards)), np.nan)
     good = usable(cards) == Unusable.USABLE
+    some_lost = marred_cards(cards) & good
     for indices, position, load in group_by_count(cards):
         found[:, indices] = position.min(axis=1), position.max(axis=1), load.min(axis=1), load.max(axis=1)
-        marred = np.flatnonzero(marred_cards(position, load) & good[indices])
+        marred = np.flatnonzero(some_lost[indices])
         if marred.size:
             x, y = position[marred], load[marred]
             lost = unusable_points(x, y)

@@ -5,11 +5,12 @@ Not here: what a text means (``values``) and whether a row can be used (``rules`
 
 Every reader ends in the same form: one text column for each column of the file (raw bytes for a blob column of a Parquet
 file), rows numbered from 1 after the header, blank lines not counted. A file that can't be brought into this form
-raises :class:`FileRejected`; a single line that can't becomes a :class:`Malformed`.
+raises :class:`UnreadableFileError`; a single line that can't becomes a :class:`Malformed`.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ MAX_COLUMNS = 4096
 _NAME = re.compile(r"([A-Za-z]+)\.E2E\.(\d{8})\.(\d{4})((?:\.[a-z]+){1,2})")
 
 
-class FileRejected(Exception):
+class UnreadableFileError(Exception):
     """A file can't be read at all; the message says why, for people."""
 
 
@@ -139,7 +140,7 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
 
     Raises
     ------
-    FileRejected
+    UnreadableFileError
         If a column of the kind stands there twice, or a key column is missing.
     """
     cleaned = [name.replace("\x00", "\ufffd") for name in names]
@@ -151,14 +152,14 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
         places = [position for position, name in enumerate(cleaned) if name == wanted]
         places = places or folded.get(wanted.casefold(), [])
         if len(places) > 1:
-            raise FileRejected(f"column {wanted} stands in the header {len(places)} times")
+            raise UnreadableFileError(f"column {wanted} stands in the header {len(places)} times")
         if places:
             index[wanted] = places[0]
     missing = tuple(name for name in kind.columns if name not in index)
     lacking = [name for name in kind.table.key if name in missing]
     if lacking:
         seen = ", ".join(cleaned)[:200]
-        raise FileRejected(
+        raise UnreadableFileError(
             f"no column {', '.join(lacking)} in the first row, which has to hold the column names: {seen}"
         )
     used = set(index.values())
@@ -225,7 +226,7 @@ def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[C
 
     Raises
     ------
-    FileRejected
+    UnreadableFileError
         If the file can't be read; chunks before the fault may have been handed out already.
     OSError
         If the operating system refuses the file.
@@ -238,27 +239,23 @@ def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[C
         else:
             yield from _read_csv(source, kind, compressed=suffix.endswith(".gz"))
     except pa.ArrowException as error:
-        raise FileRejected(_said(error)) from error
+        raise UnreadableFileError(_said(error)) from error
     except OSError as error:
         # Arrow reports damage inside a file (bad gzip, bad Parquet) as an OSError without a number.
         if error.errno is not None:
             raise
-        raise FileRejected(_said(error)) from error
+        raise UnreadableFileError(_said(error)) from error
 
 
 def _said(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "straddling" in text:
         return f"a row is longer than {BLOCK_BYTES >> 20} MB; is a quotation mark never closed?"
-    if "invalid UTF8" in text:
-        return f"not UTF-8: {text[:200]}"
     return f"can't be read: {text[:300]}"
 
 
 def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iterator[Chunk]:
-    stream: pa.NativeFile = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
-    if compressed:
-        stream = pa.CompressedInputStream(stream, "gzip")
+    only_line = _check_utf8(source, compressed)
     faulty: list[Malformed] = []
 
     def note(row: Any) -> str:
@@ -266,7 +263,7 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
         faulty.append(Malformed(int(row.number) - 1, row.text, reason))
         return "skip"
 
-    with stream:
+    with pa.BufferReader(only_line) if only_line else _open(source, compressed) as stream:
         try:
             # The header is read as a row, so that its names can't collide; every column is text.
             reader = pcsv.open_csv(
@@ -283,32 +280,57 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
-                raise FileRejected("the file is empty") from error
+                raise UnreadableFileError("the file is empty") from error
             raise
         if len(reader.schema) > MAX_COLUMNS:
-            raise FileRejected(f"{len(reader.schema)} columns; more than {MAX_COLUMNS} are not read")
+            raise UnreadableFileError(f"{len(reader.schema)} columns; more than {MAX_COLUMNS} are not read")
         header: Header | None = None
         next_row = 0
         for batch in reader:
+            rows = batch
             if header is None:
                 if batch.num_rows == 0:
                     continue
                 header = match_header(kind, [str(column[0].as_py()) for column in batch.columns])
-                batch, next_row = batch.slice(1), 1
-            row_numbers, next_row = _number_rows(next_row, batch.num_rows, faulty)
+                rows, next_row = batch.slice(1), 1
+            row_numbers, next_row = _number_rows(next_row, rows.num_rows, faulty)
             here = [line for line in faulty if line.row_number < next_row]
             faulty[:] = faulty[len(here) :]
-            yield Chunk(header, batch.columns, row_numbers, here)
+            yield Chunk(header, rows.columns, row_numbers, here)
         if header is None:
-            raise FileRejected("the file is empty")
+            raise UnreadableFileError("the file is empty")
         if faulty:
-            yield Chunk(
-                header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty
-            )
+            yield Chunk(header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty)
+
+
+def _open(source: Path | bytes, compressed: bool) -> pa.NativeFile:
+    stream: pa.NativeFile = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+    return pa.CompressedInputStream(stream, "gzip") if compressed else stream
+
+
+def _check_utf8(source: Path | bytes, compressed: bool) -> bytes | None:
+    """Refuse bytes that are no UTF-8 before any of them is parsed; Arrow can't hand on a faulty row with such bytes.
+
+    Returns the text, its line ended, if it is a single line without an end: to Arrow that is an empty file.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    blocks, lines, read = 0, False, 0
+    with _open(source, compressed) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                raise UnreadableFileError(f"not UTF-8: {error.reason} near byte {read + error.start}") from error
+            blocks, read = blocks + 1, read + len(block)
+            lines = lines or b"\n" in block.strip() or b"\r" in block.strip() or block[-1:] in b"\r\n"
+            text = block
+        if decoder.getstate()[0]:
+            raise UnreadableFileError("not UTF-8: the file ends within a character")
+    return text + b"\n" if blocks == 1 and not lines else None
 
 
 def _number_rows(first: int, count: int, faulty: Sequence[Malformed]) -> tuple[NDArray[np.int64], int]:
-    """Number `count` good rows from `first` on, leaving out the numbers of faulty lines."""
+    """Give `count` good rows their numbers from `first` on, leaving out those of faulty lines."""
     numbers = np.arange(first, first + count + len(faulty), dtype=np.int64)
     if faulty:
         numbers = numbers[~np.isin(numbers, [line.row_number for line in faulty])]
@@ -358,7 +380,7 @@ def _to_text(array: pa.Array, name: str, blob: bool, used: bool) -> pa.Array:
             return pa.array(
                 [None if value is None else str(value) for value in array.to_pylist()], pa.string()
             )
-        raise FileRejected(f"column {name} of type {kind} can't be read as a value") from error
+        raise UnreadableFileError(f"column {name} of type {kind} can't be read as a value") from error
 
 
 def _read_xlsx(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
@@ -374,11 +396,11 @@ def _read_xlsx(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
         finally:
             book.close()
     except Exception as error:  # openpyxl raises whatever its zip and XML readers come upon
-        raise FileRejected(f"not a readable Excel file: {_said(error)}") from error
+        raise UnreadableFileError(f"not a readable Excel file: {_said(error)}") from error
     rows = [[_cell_text(value) for value in row] for row in cells]
     rows = [row for row in rows if any(row)]
     if not rows:
-        raise FileRejected("the file is empty")
+        raise UnreadableFileError("the file is empty")
     width = max(len(row) for row in rows)
     padded = [row + [""] * (width - len(row)) for row in rows]
     header = match_header(kind, padded[0])

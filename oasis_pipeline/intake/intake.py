@@ -26,7 +26,7 @@ from pathlib import Path
 
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
 from oasis_pipeline.intake.failures import RuleFileError, read_rules
-from oasis_pipeline.intake.files import DropName, FileRejected, archive_path, parse_name, read_chunks
+from oasis_pipeline.intake.files import DropName, UnreadableFileError, archive_path, parse_name, read_chunks
 from oasis_pipeline.intake.load import Context, FileReport, load_file
 from oasis_pipeline.schema.system_tables import FILE
 from oasis_pipeline.settings import Settings
@@ -69,7 +69,7 @@ class PassReport:
     first_day: date | None = None
 
 
-class _Unsettled(Exception):
+class _UnsettledError(Exception):
     """The file is being written; it waits for the next pass."""
 
 
@@ -149,7 +149,7 @@ def take_in(
             _live(seen, warehouse, store, settings, context, report, step)
         except FileNotFoundError:
             continue  # another pass was quicker
-        except _Unsettled:
+        except _UnsettledError:
             report.warnings.append(f"{seen.drop.name} is still being written; it waits for the next pass")
         except ArchiveError as error:
             report.warnings.append(str(error))
@@ -212,12 +212,12 @@ def _live(
     sha256 = _hash(seen)
     try:
         done, archived = _load(seen, sha256, warehouse, context, report, step)
-    except FileRejected as error:
+    except UnreadableFileError as error:
         fresh = seen.age_s < SETTLED_SECONDS
         if fresh:
             time.sleep(SETTLED_SECONDS - seen.age_s)
         if not seen.unchanged():
-            raise _Unsettled from error
+            raise _UnsettledError from error
         _reject(seen, sha256, str(error), settings, report, step)
         return
     done.seconds = time.monotonic() - began
@@ -233,7 +233,7 @@ def _live(
             tx.execute(f"UPDATE {FILE.full_name} SET archived = true WHERE source_file = $1", (name,))
         step("marked", name)
     if not seen.unchanged():
-        raise _Unsettled  # a new file of that name: not the one that was archived
+        raise _UnsettledError  # a new file of that name: not the one that was archived
     seen.path.unlink(missing_ok=True)
     _sync(seen.path.parent)
     step("deleted", name)
@@ -251,7 +251,7 @@ def _settle(seen: _Seen) -> _Seen:
         time.sleep(max(0.0, SETTLED_SECONDS - seen.age_s))
     now = _Seen.look(seen.path, seen.drop)
     if now != seen and now.age_s < SETTLED_SECONDS:
-        raise _Unsettled
+        raise _UnsettledError
     return now
 
 
@@ -259,7 +259,7 @@ def _hash(seen: _Seen) -> str:
     with seen.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if not seen.unchanged():
-        raise _Unsettled
+        raise _UnsettledError
     return sha256
 
 
@@ -282,7 +282,7 @@ def _load(
         chunks = read_chunks(seen.path, seen.drop.suffix, seen.drop.kind)
         done, changed, warnings = load_file(tx, seen.drop, chunks, source_file, sha256, context)
         if not seen.unchanged():
-            raise _Unsettled
+            raise _UnsettledError
         step("loading", source_file)
     step("loaded", source_file)
     report.warnings += warnings
@@ -303,10 +303,10 @@ def _known(source: Warehouse | Transaction, drop: DropName, sha256: str) -> tupl
         return None
     row = found[0]
     ignored = row["ignored_columns"].split(", ") if row["ignored_columns"] else []
-    counts = {name: int(row[name]) for name in ("rows", "stored", "superseded", "rejected")}
     report = FileReport(
-        row["source_file"], drop.kind.name, **counts, ignored_columns=ignored, already_loaded=True
+        row["source_file"], drop.kind.name, row["rows"], row["stored"], row["superseded"], row["rejected"], ignored
     )
+    report.already_loaded = True
     return report, bool(row["archived"])
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.intake import blobs, values
 from oasis_pipeline.intake.files import Chunk, DropName
 from oasis_pipeline.schema import CARD_BLOBS, DropKind, Type, arrow_schema
@@ -106,7 +107,7 @@ def check(chunk: Chunk, drop: DropName, earliest_day: date) -> Checked:
         if name in CARD_BLOBS:
             columns |= _card(CARD_BLOBS[name], blobs.parse_cards(text, name, faults))
         elif name == "NodeID":
-            columns[name] = values.parse_nodes(text, faults)
+            columns[name] = values.parse_nodes(text, name, faults)
         else:
             columns[name] = _PARSERS[kind.table.by_name[name].type](text, name, faults)
     for name in kind.table.key:
@@ -134,7 +135,7 @@ def _no_node(text: pa.Array) -> NDArray[np.bool_]:
     return empty[np.asarray(coded.indices.to_numpy(), np.int64)] if len(text) else np.zeros(0, np.bool_)
 
 
-def _card(prefix: str, cards: blobs.CardColumn) -> dict[str, pa.Array]:
+def _card(prefix: str, cards: CardColumn) -> dict[str, pa.Array]:
     position, load = blobs.card_lists(cards)
     columns: dict[str, pa.Array] = {f"{prefix}_position": position, f"{prefix}_load": load}
     if prefix in CARDS_WITH_FAULT:
@@ -156,7 +157,7 @@ def _check_times(
 
 
 def _check_end(start: pa.Array, end: pa.Array, faults: values.Faults) -> None:
-    """An end before its start; an end without a time covers its whole day."""
+    """Refuse an end before its start; an end without a time covers its whole day."""
     ends = pc.cast(end, pa.int64())
     whole_day = values.as_mask(pc.equal(ends, pc.multiply(pc.divide(ends, _DAY_MS), _DAY_MS)))
     last = pc.add(ends, pa.array(np.where(whole_day, _DAY_MS - 1, 0)))

@@ -253,7 +253,7 @@ def node_key(cleaned: str) -> str:
     return cleaned.casefold()
 
 
-def parse_nodes(text: pa.Array, faults: Faults, column: str = "NodeID") -> pa.Array:
+def parse_nodes(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     """Clean a column of NodeIDs.
 
     Parameters and result as in :func:`parse_numbers`, but pyarrow.StringArray.

@@ -194,7 +194,9 @@ def grow_forest(
 
     table, truth = _with_hidden_copies(features, multi_hot)
     sets, of_card = np.unique(truth, axis=0, return_inverse=True)
-    grower = ExtraTreesClassifier(trees, min_samples_leaf=_leaf_size(len(table)), n_jobs=JOBS, random_state=seed)
+    grower = ExtraTreesClassifier(
+        trees, min_samples_leaf=_leaf_size(len(table)), n_jobs=JOBS, random_state=seed
+    )
     # Columns that say nothing (a card that no row has) would crowd out the others when trees draw columns.
     speaks = np.flatnonzero((_extreme(np.fmin, table) < _extreme(np.fmax, table)) | _partly_missing(table))
     if speaks.size == 0:
@@ -211,7 +213,7 @@ def _extreme(choose: np.ufunc, table: NDArray[np.float32]) -> NDArray[np.float32
 
 def _partly_missing(table: NDArray[np.float32]) -> NDArray[np.bool_]:
     missing = np.isnan(table).mean(axis=0)
-    return (missing > 0) & (missing < 1)
+    return np.asarray((missing > 0) & (missing < 1))
 
 
 def _leaf_size(cards: int) -> int:

@@ -119,7 +119,16 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """Return one row a model."""
-        head = ["model", "macro F1", "95 % interval", "mAP", "calibration error", "Label1 right", "coverage", "seconds"]
+        head = [
+            "model",
+            "macro F1",
+            "95 % interval",
+            "mAP",
+            "calibration error",
+            "Label1 right",
+            "coverage",
+            "seconds",
+        ]
         rows = [
             [
                 score.name,
@@ -328,7 +337,9 @@ def _score(
     best = [scores.best_class(truth, proba) for proba, _ in answers]
     confidence = np.concatenate([pair[0] for pair in best])
     correct = np.concatenate([pair[1] for pair in best])
-    low, high = scores.bootstrap_macro_f1(all_truth, all_shown, np.tile(number_wells(wells), len(answers)), seed)
+    low, high = scores.bootstrap_macro_f1(
+        all_truth, all_shown, np.tile(number_wells(wells), len(answers)), seed
+    )
     f1 = np.mean([scores.f1_per_class(truth, shown) for _, shown in answers], axis=0)
     ap = np.mean([scores.average_precision(truth, proba) for proba, _ in answers], axis=0)
     tp, fp, fn = scores.counts(all_truth, all_shown)

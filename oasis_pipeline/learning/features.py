@@ -75,9 +75,13 @@ class CardShapes:
     def __post_init__(self) -> None:
         """Check the shapes once, so that no block has to."""
         if self.position_in.shape != self.load_lbf.shape or self.position_in.ndim != 2:
-            raise ValueError(f"positions {self.position_in.shape} and loads {self.load_lbf.shape} differ or are not 2-D")
+            raise ValueError(
+                f"positions {self.position_in.shape} and loads {self.load_lbf.shape} differ or are not 2-D"
+            )
         if self.position_in.shape[1] != SHAPE_POINTS:
-            raise ValueError(f"the features take {SHAPE_POINTS} points a card, not {self.position_in.shape[1]}")
+            raise ValueError(
+                f"the features take {SHAPE_POINTS} points a card, not {self.position_in.shape[1]}"
+            )
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -86,7 +90,7 @@ class CardShapes:
     @property
     def present(self) -> NDArray[np.bool_]:
         """Which rows have a card, shape (n,)."""
-        return np.isfinite(self.load_lbf).all(axis=1) & np.isfinite(self.position_in).all(axis=1)
+        return np.asarray(np.isfinite(self.load_lbf).all(axis=1) & np.isfinite(self.position_in).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,12 @@ def block_names(card: str) -> list[str]:
         for kind in ("load", "spread"):
             names += [f"{kind}_{side}_zone{zone}_{unit}" for side in _SIDES for zone in range(_ZONES)]
     names += [f"slope_{side}_zone{zone}" for side in _SIDES for zone in range(_ZONES - 1)]
-    names += [f"{kind}_{side}_{round(100 * level)}" for kind in ("cross", "above") for side in _SIDES for level in _LEVELS]
+    names += [
+        f"{kind}_{side}_{round(100 * level)}"
+        for kind in ("cross", "above")
+        for side in _SIDES
+        for level in _LEVELS
+    ]
     names += _ROUGH_NAMES
     names += [f"efd_{letter}{order + 1}" for order in range(_HARMONICS) for letter in "abcd"]
     names += [f"to_bounds_{name}" for name in _BOUNDS_NAMES]
@@ -246,20 +255,21 @@ def _card_block(position: Float32, load: Float32) -> Float32:
     """Describe cards by themselves, in the order of `block_names`."""
     half = SHAPE_POINTS // 2
     # Both halves from bottom to top, so that column j of either lies at the same position.
-    sides = np.stack([load[:, :half], load[:, :half - 1 : -1]], axis=1)
+    sides = np.stack([load[:, :half], load[:, : half - 1 : -1]], axis=1)
     least, most = load.min(axis=1), load.max(axis=1)
     span = _nonzero(most - least)
     stroke = _nonzero(np.ptp(position, axis=1))
     side_mean = sides.mean(axis=2)
     up, down = side_mean[:, 0], side_mean[:, 1]
     mean = 0.5 * (up + down)
+    height = _integral_share(sides[:, 0] - sides[:, 1])
     size = [stroke, least, most, mean, most - least]
     ratios = [
         _ratio(span, mean),
         _ratio(least, most),
         _ratio(up, down),
-        (up - down) / span,
-        (up - down) * stroke,
+        height / span,
+        height * stroke,
         up - down,
         span / stroke,
         mean / stroke,
@@ -285,7 +295,11 @@ def _card_block(position: Float32, load: Float32) -> Float32:
         _flat(np.stack([level.mean(axis=2) for level in above], axis=2)),
         np.abs(np.diff(steps, axis=2)).mean(axis=2),
         np.abs(steps).mean(axis=2) / span[:, None],
-        _flat(elliptic_fourier((position - position.min(axis=1)[:, None]) / stroke[:, None], _ring(shares), _HARMONICS)),
+        _flat(
+            elliptic_fourier(
+                (position - position.min(axis=1)[:, None]) / stroke[:, None], _ring(shares), _HARMONICS
+            )
+        ),
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -311,9 +325,16 @@ def _bounds_block(
     half = SHAPE_POINTS // 2
     up, down = y[:, :half].mean(axis=1), y[:, half:].mean(axis=1)
     low, high = x.min(axis=1), x.max(axis=1)
-    values = [low, high, y.min(axis=1), y.max(axis=1), up, down, (up - down) * (high - low)]
+    area = _integral_share(y[:, :half] - y[:, : half - 1 : -1]) * (high - low)
+    values = [low, high, y.min(axis=1), y.max(axis=1), up, down, area]
     result[fits] = np.clip(np.stack(values, axis=1), -_RATIO_LIMIT, _RATIO_LIMIT)
     return result
+
+
+def _integral_share(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Integrate over the stroke by the trapezoidal rule, as a share of the stroke."""
+    ends = 0.5 * (values[:, 0] + values[:, -1])
+    return np.asarray((values.sum(axis=1) - ends) / (values.shape[1] - 1))
 
 
 def _ring(sides: Float32) -> Float32:

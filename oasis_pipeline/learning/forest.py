@@ -60,7 +60,9 @@ class Forest:
         """Return the arrays by name, for storing."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "n_features"}
 
-    def mean_leaf(self, features: NDArray[np.float32], first_tree: int = 0, trees: int | None = None) -> NDArray[np.float32]:
+    def mean_leaf(
+        self, features: NDArray[np.float32], first_tree: int = 0, trees: int | None = None
+    ) -> NDArray[np.float32]:
         """Average the leaves that cards fall into.
 
         Parameters

@@ -93,8 +93,8 @@ def encode_labels(
     keys: list[set[str]] = []
     for pair in zip(label1, second, strict=True):
         row: set[str] = set()
-        for text in pair:
-            trimmed = _trim(text)
+        for raw in pair:
+            trimmed = _trim(raw)
             key = trimmed.casefold()
             if key and key != UNKNOWN.casefold():
                 shown.setdefault(key, trimmed)

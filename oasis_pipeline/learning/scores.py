@@ -66,7 +66,9 @@ def best_class(truth: Bools, proba: Floats) -> tuple[Floats, Bools]:
     return proba[rows, first].astype(np.float64), truth[rows, first]
 
 
-def reliability(confidence: Floats, correct: Bools, bins: int = CALIBRATION_BINS) -> tuple[Floats, Floats, Floats]:
+def reliability(
+    confidence: Floats, correct: Bools, bins: int = CALIBRATION_BINS
+) -> tuple[Floats, Floats, Floats]:
     """Compare stated and reached accuracy in equal bins of confidence.
 
     Returns
@@ -131,7 +133,11 @@ def bootstrap_macro_f1(
     n_wells = int(wells.max(initial=-1)) + 1
     if n_wells < 2:
         return float("nan"), float("nan")
-    weights = np.random.default_rng(seed).multinomial(n_wells, np.full(n_wells, 1 / n_wells), size=draws).astype(np.float64)
+    weights = (
+        np.random.default_rng(seed)
+        .multinomial(n_wells, np.full(n_wells, 1 / n_wells), size=draws)
+        .astype(np.float64)
+    )
     totals = []
     for part in (truth & shown, ~truth & shown, truth & ~shown):
         per_well = np.zeros((n_wells, truth.shape[1]))

@@ -83,7 +83,11 @@ def seed_features(
     for shapes, is_pump in ((surface, False), (pump, True)):
         if shapes is not None:
             here = shapes.present
-            position[here], load[here], from_pump[here] = shapes.position_in[here], shapes.load_lbf[here], is_pump
+            position[here], load[here], from_pump[here] = (
+                shapes.position_in[here],
+                shapes.load_lbf[here],
+                is_pump,
+            )
     usable = np.flatnonzero(np.isfinite(load).all(axis=1))
     result = np.full((rows, 4 * _ORDER + 3), np.nan, np.float32)
     if usable.size == 0:
@@ -91,7 +95,9 @@ def seed_features(
     x, y = position[usable], load[usable]
     edges = np.stack([x.min(axis=1), x.max(axis=1), y.min(axis=1), y.max(axis=1)], axis=1)
     if bounds is not None:
-        known = np.stack([bounds.pos_min_in, bounds.pos_max_in, bounds.load_min_lbf, bounds.load_max_lbf], axis=1)[usable]
+        known = np.stack(
+            [bounds.pos_min_in, bounds.pos_max_in, bounds.load_min_lbf, bounds.load_max_lbf], axis=1
+        )[usable]
         same_card = np.asarray(bounds.of_pump_card, bool)[usable] == from_pump[usable]
         wide = (known[:, 1] > known[:, 0]) & (known[:, 3] > known[:, 2])
         edges = np.where((same_card & wide)[:, None], known, edges)

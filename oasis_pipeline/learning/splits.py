@@ -52,7 +52,11 @@ def number_wells(wells: ArrayLike) -> NDArray[np.int64]:
 
 
 def folds_by_well(
-    wells: ArrayLike, multi_hot: NDArray[np.bool_], count: int = 5, seed: int = 0, days: ArrayLike | None = None
+    wells: ArrayLike,
+    multi_hot: NDArray[np.bool_],
+    count: int = 5,
+    seed: int = 0,
+    days: ArrayLike | None = None,
 ) -> Folds:
     """Divide cards into folds of whole wells that resemble each other in their classes.
 

@@ -147,7 +147,7 @@ def chamber_step(  # type: ignore[no-untyped-def]
             slope_gas = -gas_volume / (gamma * p)
         content = liquid * (1.0 - compressibility * (p - p_intake)) + gas_volume + dt * (q_sv - q_tv + q_slip - q_back)
         residual = volume - content
-        if abs(residual) < 1e-9 * area:
+        if abs(residual) < 1e-7 * area:
             break
         if residual > 0.0:
             high_p = p
@@ -160,7 +160,7 @@ def chamber_step(  # type: ignore[no-untyped-def]
         if trial <= low_p or trial >= high_p:
             # Pressures span four decades: halve the bracket on the log scale.
             trial = low_p if high_p < low_p * 1.001 else math.sqrt(low_p * high_p)
-        if abs(trial - p) < 1e-7 * p:
+        if abs(trial - p) < 1e-6 * p:
             break
         p = trial
     return p, velocity, new_barrel_velocity, q_tv * dt, q_sv * dt

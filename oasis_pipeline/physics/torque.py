@@ -15,16 +15,87 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP
+from oasis_pipeline.physics.unit import PumpingUnit, crank_angle_of_card, polished_rod_motion, stroke_in
 
 Array = NDArray[np.float64]
 
-_SEARCH_STEPS = 48
-"""Golden-section steps: the bracket shrinks by 1e-10."""
+_SEARCH_STEPS = 30
+"""Golden-section steps: the bracket shrinks by 5e-7."""
+
+_HALF = 180
+"""Points of the motion tables on either half of the stroke."""
+
+
+@dataclass(frozen=True)
+class MotionTables:
+    """Kinematics of a batch of units, tabulated once, looked up for every card.
+
+    The tables run once round the stroke, equally spaced in the harmonic phase arccos(1 - 2 share of stroke): up over the
+    first half, down over the second, so that a position and its direction are an index.
+
+    Attributes
+    ----------
+    crank_angle_rad, torque_factor_in : ndarray, shape (units, 2 * _HALF + 1)
+        Crank angle and torque factor round the stroke.
+    stroke_in, level_factor_in : ndarray, shape (units,)
+        Stroke, and torque factor with the cranks level.
+    """
+
+    crank_angle_rad: Array
+    torque_factor_in: Array
+    stroke_in: Array
+    level_factor_in: Array
+
+    @classmethod
+    def of(cls, units: PumpingUnit) -> MotionTables:
+        """Tabulate a batch of units of shape (units,)."""
+        stroke = np.atleast_1d(stroke_in(units))
+        share = 0.5 * (1.0 - np.cos(np.pi * np.arange(2 * _HALF + 1) / _HALF))
+        angle = np.array(crank_angle_of_card(units, stroke[:, None] * share[:-1]))
+        angle = np.concatenate([angle, angle[:, :1] + 2.0 * np.pi], axis=1)
+        level = polished_rod_motion(units, np.full((len(stroke), 1), 0.5 * np.pi))[1]
+        return cls(angle, polished_rod_motion(units, angle)[1], stroke, np.abs(level[:, 0]))
+
+    def of_cards(self, position_in: Array, unit: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Crank angle and torque factor at every point of cards.
+
+        Parameters
+        ----------
+        position_in : ndarray, shape (k, n)
+            Positions in time order.
+        unit : ndarray of int, shape (k,)
+            Unit of each card.
+
+        Returns
+        -------
+        crank_angle_rad, torque_factor_in : ndarray, shape (k, n)
+            The factor scaled by the card's stroke over the unit's: another crank hole changes both alike.
+        """
+        points = position_in.shape[1]
+        low = position_in.min(axis=1)
+        stroke = np.ptp(position_in, axis=1)
+        share = (position_in - low[:, None]) / stroke[:, None]
+        phase = np.arccos(np.clip(1.0 - 2.0 * share, -1.0, 1.0)) * (_HALF / np.pi)
+        bottom = np.argmin(position_in, axis=1)[:, None]
+        top = np.argmax(position_in, axis=1)[:, None]
+        rising = (np.arange(points) - bottom) % points <= (top - bottom) % points
+        place = np.where(rising, phase, 2 * _HALF - phase)
+        base = np.minimum(place.astype(np.intp), 2 * _HALF - 1)
+        part = place - base
+        at = base + (unit * (2 * _HALF + 1))[:, None]
+        angle, factor = self.crank_angle_rad.ravel(), self.torque_factor_in.ravel()
+        scale = (stroke / self.stroke_in[unit])[:, None]
+        return (
+            angle[at] * (1.0 - part) + angle[at + 1] * part,
+            (factor[at] * (1.0 - part) + factor[at + 1] * part) * scale,
+        )
 
 
 def gearbox_torque_in_lbf(

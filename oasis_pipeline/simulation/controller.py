@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics.sensor_faults import measure
-from oasis_pipeline.physics.simulator import SimulatedCards
 from oasis_pipeline.physics.wave_frequency import damping_per_s, pump_card
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.equipment import Wells
@@ -82,12 +81,12 @@ def make_controllers(wells: Wells, rng: np.random.Generator) -> Controllers:
 
 
 def measured_surface_cards(
-    cards: SimulatedCards, controllers: Controllers, rng: np.random.Generator
+    position_in: FloatArray, load_lbf: FloatArray, controllers: Controllers, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Surface cards as the controllers store them: loads to a pound, positions to a hundredth of an inch."""
     return measure(
-        cards.surface_position_in,
-        cards.surface_load_lbf,
+        position_in,
+        load_lbf,
         load_offset_lbf=controllers.load_offset_lbf,
         load_gain=controllers.load_gain,
         position_phase_deg=controllers.position_phase_deg,

@@ -35,8 +35,9 @@ _TUBING = ((2.375, 1.995), (2.875, 2.441), (3.5, 2.992))
 class Wells:
     """Equipment of n wells (or states of wells), every array of shape (n,), rods and unit as batches of n.
 
-    Units stand in the names; `tubing_free_ft` is the length of tubing below the anchor (or all of it) that stretches;
-    `damping_up` and `damping_down` are dimensionless.
+    Units stand in the names; `depth_ft` is measured along the well; `inclination_deg` is 0 for a vertical well and else
+    reached over 800 ft from `kickoff_ft`; `flowing_psi`, `pumped_off_psi` and `gassy_psi` are intake pressures of a full, a
+    pumped-off and a gassy pump; `damping_up` and `damping_down` are dimensionless.
     """
 
     rods: RodString
@@ -45,6 +46,8 @@ class Wells:
     unit_kind: NDArray[np.int8]
     depth_ft: FloatArray
     vertical_depth_ft: FloatArray
+    kickoff_ft: FloatArray
+    inclination_deg: FloatArray
     stroke_in: FloatArray
     spm: FloatArray
     plunger_diameter_in: FloatArray
@@ -110,6 +113,24 @@ def _next_rating(wanted: float, ratings: FloatArray) -> float:
     return float(ratings[min(int(np.searchsorted(ratings, wanted)), len(ratings) - 1)])
 
 
+def survey(
+    depth_ft: float, kickoff_ft: float, inclination_deg: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Directional survey of a well that builds to a steady inclination.
+
+    Returns
+    -------
+    measured_ft, inclination_deg, azimuth_deg, vertical_ft : ndarray, shape (stations,)
+        A station every 200 ft and at the pump.
+    """
+    measured = np.append(np.arange(0.0, depth_ft, 200.0), depth_ft)
+    inclination = inclination_deg * np.clip((measured - kickoff_ft) / 800.0, 0.0, 1.0)
+    azimuth = np.mod(140.0 + 0.004 * np.maximum(measured - kickoff_ft, 0.0), 360.0)
+    middle = np.radians(0.5 * (inclination[1:] + inclination[:-1]))
+    vertical = np.concatenate([[0.0], np.cumsum(np.diff(measured) * np.cos(middle))])
+    return measured, inclination, azimuth, vertical
+
+
 def make_wells(count: int, rng: np.random.Generator) -> Wells:
     """Make wells with equipment that fits together.
 
@@ -158,7 +179,9 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
         gravity = water_cut / 100.0 * water_gravity + (1.0 - water_cut / 100.0) * oil_gravity
         tubing_pressure = float(np.round(rng.uniform(60.0, 260.0)))
         casing_pressure = float(np.round(rng.uniform(8.0, 60.0)))
-        vertical = depth
+        kickoff, inclination = depth * rng.uniform(0.3, 0.6), float(np.round(rng.uniform(6.0, 13.0), 1))
+        inclination = inclination if rng.random() < 0.2 else 0.0
+        vertical = float(survey(depth, kickoff, inclination)[3][-1])
         discharge = tubing_pressure + WATER_GRADIENT_PSI_PER_FT * gravity * vertical
         flowing = casing_pressure + rng.uniform(0.06, 0.2) * discharge
         area = np.pi / 4.0 * plunger**2
@@ -188,6 +211,8 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
             "unit_kind": float(kind),
             "depth_ft": depth,
             "vertical_depth_ft": vertical,
+            "kickoff_ft": float(np.round(kickoff)),
+            "inclination_deg": inclination,
             "stroke_in": float(np.round(stroke_in(unit), 1)),
             "spm": spm,
             "plunger_diameter_in": plunger,

@@ -8,12 +8,14 @@ from hypothesis.extra import numpy as hnp
 
 from oasis_pipeline.cards.codec import CardColumn
 
-any_float32 = st.floats(width=32)
 finite_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+finite_or_nan = finite_float32 | st.just(float("nan"))
+
+
 @st.composite
-def any_columns(draw, elements=finite_float32 | st.just(float("nan"))):
+def any_columns(draw, elements=finite_or_nan):
     """Any columns, missing cards among them, of any float32."""
     counts = draw(st.lists(st.integers(0, 12), max_size=6))
     total = sum(counts)

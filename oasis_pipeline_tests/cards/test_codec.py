@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_encode_then_decode_keeps_every_bit(column):
         np.testing.assert_array_equal(decoded.offsets, column.offsets)
         assert decoded.position.tobytes() == column.position.tobytes()
         assert decoded.load.tobytes() == column.load.tobytes()
-    assert texts == [data[a:b].tobytes().hex() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    assert texts == [data[a:b].tobytes().hex() for a, b in pairwise(offsets)]
 
 
 @given(any_columns())

@@ -66,7 +66,7 @@ def test_many_harmonics_give_the_contour_back(card):
 def test_moving_the_card_moves_the_constant_only(card, right, up):
     x, y = (values.astype(np.float64) / np.ptp(values) for values in card)
     np.testing.assert_allclose(elliptic_fourier(x + right, y + up, 5), elliptic_fourier(x, y, 5), atol=1e-9)
-    moved = elliptic_fourier_constant(x, y) + [right, up]
+    moved = np.add(elliptic_fourier_constant(x, y), (right, up))
     np.testing.assert_allclose(elliptic_fourier_constant(x + right, y + up), moved, atol=1e-9)
 
 

@@ -70,7 +70,7 @@ def test_the_closing_point_is_no_point_of_its_own():
 def test_a_lost_sample_is_told_from_a_true_zero():
     surface_x, surface_y = ring(40)
     surface_x[11] = surface_y[11] = 0
-    pump_x, pump_y = ring(40, low=0.0)
+    pump_x = ring(40)[0]
     lift = np.where((np.arange(40) > 0) & (np.arange(40) < 21), 3_000.0, 0.0)
     # A surface card that has lost its point at the bottom of the stroke, where the position is 0 in truth.
     bottom_x, bottom_y = ring(40)

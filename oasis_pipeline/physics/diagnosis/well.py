@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oasis_pipeline.physics.constants import INCHES_PER_FOOT, STEEL_MODULUS_PSI
 from oasis_pipeline.physics.fluids import mixture_gravity, oil_gravity
 from oasis_pipeline.physics.rods import RodString
+from oasis_pipeline.physics.torque import MotionTables
 from oasis_pipeline.physics.unit import PumpingUnit
 from oasis_pipeline.physics.wave_difference import Survey, axial_weight_lbf
 
@@ -186,7 +187,11 @@ class WellColumns:
     rods : RodString
         Batch of strings, a stand-in of one foot where there is none.
     has_rods : ndarray of bool
-    units : list of PumpingUnit or None
+    units : PumpingUnit
+        Batch of units, a stand-in where there is none.
+    has_unit : ndarray of bool
+    motion : MotionTables
+        Kinematics of the units.
     buoyant_weight_lbf : ndarray
         Along the path of the well.
     vertical_depth_ft : ndarray
@@ -202,7 +207,9 @@ class WellColumns:
     plain: dict[str, Array]
     rods: RodString
     has_rods: NDArray[np.bool_]
-    units: list[PumpingUnit | None]
+    units: PumpingUnit
+    has_unit: NDArray[np.bool_]
+    motion: MotionTables
     buoyant_weight_lbf: Array
     vertical_depth_ft: Array
     stretch_in_per_lbf: Array
@@ -244,6 +251,10 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
     rods = RodString.stack([well.rods if well.rods is not None else stand_in for well in wells])
     has_rods = np.array([well.rods is not None for well in wells])
     quality[~has_rods] |= Quality.NO_RODS
+
+    has_unit = np.array([well.unit is not None for well in wells])
+    idle = PumpingUnit.simple_harmonic(100.0)
+    units = PumpingUnit.stack([well.unit if well.unit is not None else idle for well in wells])
 
     mixed = mixture_gravity(plain["water_cut_pct"], plain["water_sg"], oil_gravity(plain["oil_api_deg"]))
     plain["fluid_sg"] = np.where(np.isnan(plain["fluid_sg"]), mixed, plain["fluid_sg"])
@@ -295,7 +306,9 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
         plain,
         rods,
         has_rods,
-        [well.unit for well in wells],
+        units,
+        has_unit,
+        MotionTables.of(units),
         weight,
         vertical,
         np.where(np.isnan(stretch), 0.0, stretch),

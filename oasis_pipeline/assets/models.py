@@ -1,0 +1,87 @@
+"""Assets of the group ``models``: what is learned.
+
+Here: definitions and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making
+from oasis_pipeline.assets.predictions import TrainedClassifier, train_classifier
+from oasis_pipeline.learning.features import FEATURE_VERSION
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+
+def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Assets of the models.
+
+    Parameters
+    ----------
+    days : PartitionsDefinition
+        Day partitions of what the models are learned from.
+
+    Returns
+    -------
+    list of AssetsDefinition
+    """
+
+    @dg.asset(
+        key=["models", "dyna_classifier"],
+        group_name="models",
+        deps=[
+            dg.AssetKey(["clean", "dynalabel"]),
+            dg.AssetDep(dg.AssetKey(["clean", "card_features"]), partition_mapping=dg.AllPartitionMapping()),
+        ],
+        owners=[SCIENCE_OWNER],
+        kinds={"python", "scikitlearn"},
+        description="Classifier of cards: learned from all labelled cards, judged on wells held out beside the earlier "
+        "platform's method; a base model learned on simulated cards until there are enough labels.",
+        code_version=FEATURE_VERSION,
+        pool=MEMORY_POOL,
+    )
+    def dyna_classifier(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult:
+        house = warehouse.open()
+        with making(house, "models/dyna_classifier", [""]):
+            trained = train_classifier(house, store.open())
+            with house.transaction() as tx:
+                ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
+        return dg.MaterializeResult(metadata=classifier_metadata(trained))
+
+    return [dyna_classifier]
+
+
+def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
+    """Say what was learned and how well, with pictures."""
+    shown: dict[str, Any] = {
+        "model_version": trained.version,
+        "labelled_cards": trained.labelled,
+        "classes_with_too_few_cards": trained.unlearned,
+    }
+    if trained.training is None:
+        return {**shown, "learned_on": "simulated cards: there are not enough labels yet"}
+    from oasis_pipeline.plotting.learning import calibration_figure, confusion_figure
+    from oasis_pipeline.plotting.style import markdown
+
+    training = trained.training
+    evaluation = training.evaluation
+    best = evaluation.models[0]
+    return {
+        **shown,
+        "learned_on": f"{evaluation.cards:,} labelled cards of {evaluation.wells:,} wells",
+        "held_out": evaluation.scheme,
+        "macro_f1": round(best.macro_f1, 4),
+        "coverage": round(best.coverage, 4),
+        "calibration_error": round(best.calibration_error, 4),
+        "models": dg.MetadataValue.md(evaluation.to_markdown()),
+        "classes": dg.MetadataValue.md(evaluation.classes_to_markdown()),
+        "confusion": dg.MetadataValue.md(
+            markdown(confusion_figure(training.truth, training.shown, evaluation.classes), "confusion on held-out wells")
+        ),
+        "calibration": dg.MetadataValue.md(
+            markdown(calibration_figure(training.truth, training.proba), "calibration on held-out wells")
+        ),
+    }

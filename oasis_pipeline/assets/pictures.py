@@ -1,0 +1,86 @@
+"""Pictures for the metadata of materializations: example cards and class shares, small enough for an event log.
+
+Here: which rows are drawn. Not here: drawing (``plotting``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
+from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares
+from oasis_pipeline.plotting.style import markdown
+from oasis_pipeline.storage.postgres import Warehouse
+
+EXAMPLES = 8
+
+# One card a well, the newest: neighbours of one well look alike and show nothing new.
+_NEWEST = f"""
+select distinct on (c."NodeID") c."NodeID", c."Date", '' as title, {USABLE_POINTS}
+from xspoc.card as c
+where c."Date" >= $1 and c."Date" < $2 and (c.surfcard_fault is null or c.pocdowncard_fault is null)
+order by c."NodeID", c."Date" desc
+limit $3
+"""
+
+# The card of each class that the model is surest of, the newest of equals.
+BY_LABEL = f"""
+select distinct on (p."Label1") c."NodeID", c."Date",
+    p."Label1" || ' (' || round(p."Prob1"::numeric) || ' %)' as title, p."Label1", p."Prob1", {USABLE_POINTS}
+from clean.dynapred as p
+join xspoc.card as c using ("NodeID", "Date")
+where p."Date" >= $1 and p."Date" < $2
+order by p."Label1", p."Prob1" desc, p."Date" desc, p."NodeID"
+limit $3
+"""
+
+
+def pictures_of(rows: pa.Table) -> list[Picture]:
+    """Turn rows of cards into pictures.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        ``NodeID``, ``Date``, ``title``, and the points of both cards (null where a card is missing).
+
+    Returns
+    -------
+    list of Picture
+    """
+    surface = cards_of(rows["surface_position"], rows["surface_load"])
+    pump = cards_of(rows["pump_position"], rows["pump_load"])
+    found = []
+    keys = zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), rows["title"].to_pylist(), strict=True)
+    for i, (node, when, title) in enumerate(keys):
+        where = f"{node}, {when:%Y-%m-%d %H:%M}"
+        found.append(
+            Picture(
+                title or where,
+                surface.row(i) if surface.counts[i] else None,
+                pump.row(i) if pump.counts[i] else None,
+                note=where if title else "",
+            )
+        )
+    return found
+
+
+def cards_of_days(warehouse: Warehouse, days: Days) -> str:
+    """Draw the newest card of some wells, as Markdown."""
+    return _drawn(warehouse.query(_NEWEST, (days.begin, days.end, EXAMPLES)), "newest cards")
+
+
+def cards_by_label(warehouse: Warehouse, days: Days) -> str:
+    """Draw one card of each predicted class, as Markdown."""
+    return _drawn(warehouse.query(BY_LABEL, (days.begin, days.end, 16)), "one card of each class")
+
+
+def label_shares(counts: Mapping[str, int]) -> str:
+    """Draw how many cards each class has, as Markdown."""
+    return markdown(class_shares(counts), "cards by class") if counts else "no cards"
+
+
+def _drawn(rows: pa.Table, title: str) -> str:
+    return markdown(cards_grid(pictures_of(rows)), title) if rows.num_rows else "no usable card"

@@ -1,0 +1,126 @@
+"""Jobs that schedules, sensors and people start.
+
+Here: what a job selects. Not here: when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from oasis_pipeline.assets.common import WAREHOUSE_POOL
+from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+DAY_ASSETS = (["clean", "xspoc"], ["clean", "dynabounds"], ["clean", "card_features"], ["clean", "dynapred"])
+"""What a day is made into."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs, by what they are for.
+
+    Attributes
+    ----------
+    intake : JobDefinition
+        Takes in the drop folder.
+    days : job
+        Makes days out of what has arrived.
+    train : job
+        Learns the classifier anew.
+    """
+
+    intake: dg.JobDefinition
+    days: Any
+    train: Any
+
+    def all(self) -> list[Any]:
+        """Every job."""
+        return [self.intake, self.days, self.train]
+
+
+def intake_events(report: PassReport) -> list[dg.AssetMaterialization]:
+    """Materializations of the partitions that a pass of intake changed, with their counts."""
+    return [
+        dg.AssetMaterialization(
+            asset_key=dg.AssetKey(asset.split("/")),
+            partition=partition or None,
+            metadata={"rows_that_changed": rows or 0, "by": "intake"},
+            description="rows arrived in the drop folder",
+        )
+        for asset, partitions in report.changed.items()
+        for partition, rows in sorted(partitions.items())
+    ]
+
+
+def intake_metadata(report: PassReport) -> dict[str, Any]:
+    """Counts of a pass of intake, file by file."""
+    rows = [
+        dg.TableRecord(
+            {
+                "file": file.source_file,
+                "rows": file.rows,
+                "stored": file.stored,
+                "superseded": file.superseded,
+                "rejected": file.rejected,
+                "ignored columns": ", ".join(file.ignored_columns),
+            }
+        )
+        for file in report.files
+    ]
+    return {
+        "files": len(report.files),
+        "rows": sum(file.rows for file in report.files),
+        "stored": sum(file.stored for file in report.files),
+        "superseded": sum(file.superseded for file in report.files),
+        "rejected": sum(file.rejected for file in report.files),
+        "rejected_files": [f"{name}: {reason}" for name, reason in report.rejected_files],
+        "warnings": report.warnings,
+        **({"by_file": dg.MetadataValue.table(rows)} if rows else {}),
+    }
+
+
+@dg.op(pool=WAREHOUSE_POOL, description="Take in every file of the drop folder: load, archive, delete.")
+def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, store: StoreResource) -> None:
+    """Run one pass of intake and tell Dagster which days it touched."""
+    report = take_in(warehouse.open(), store.open(), warehouse.settings())
+    for warning in report.warnings:
+        context.log.warning(warning)
+    for event in intake_events(report):
+        context.log_event(event)
+    context.add_output_metadata(intake_metadata(report))
+
+
+def build_jobs(days: dg.PartitionsDefinition) -> Jobs:
+    """Make the jobs.
+
+    Parameters
+    ----------
+    days : PartitionsDefinition
+        Day partitions of the assets.
+
+    Returns
+    -------
+    Jobs
+    """
+
+    @dg.job(name="intake", description="Take in the drop folder.")
+    def intake() -> None:
+        take_in_files()
+
+    return Jobs(
+        intake=intake,
+        days=dg.define_asset_job(
+            "days",
+            selection=dg.AssetSelection.assets(*DAY_ASSETS),
+            partitions_def=days,
+            description="Make days: clean tables, bounds, features and predictions.",
+        ),
+        train=dg.define_asset_job(
+            "train",
+            selection=dg.AssetSelection.assets(["models", "dyna_classifier"]),
+            description="Learn the classifier from all labels.",
+        ),
+    )

@@ -1,0 +1,46 @@
+"""Schedules: what runs by the clock.
+
+Not here: what runs because something arrived (``sensors``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from oasis_pipeline.automation.jobs import Jobs
+from oasis_pipeline.automation.staleness import days_with_rows
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.resources import WarehouseResource
+
+
+def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
+    """Make the schedules.
+
+    Parameters
+    ----------
+    jobs : Jobs
+        What they start.
+
+    Returns
+    -------
+    list of ScheduleDefinition
+    """
+
+    @dg.schedule(
+        name="daily_partition",
+        job=jobs.days,
+        cron_schedule="15 3 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Makes yesterday once more when it is over, so that a day whose last making failed is not forgotten.",
+    )
+    def daily_partition(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        day = (context.scheduled_execution_time.date() - timedelta(days=1)).isoformat()
+        if day not in days_with_rows(ledger.states(warehouse.open())):
+            return dg.SkipReason(f"no rows of {day} have arrived")
+        return dg.RunRequest(run_key=f"day:{day}", partition_key=day)
+
+    return [daily_partition]

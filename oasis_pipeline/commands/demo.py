@@ -1,0 +1,92 @@
+"""``oasis demo``: a simulated field from the drop folder to predictions and a report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, progress, settings_of
+from oasis_pipeline.commands.simulate import field_options
+from oasis_pipeline.settings import Settings
+
+
+class DemoError(RuntimeError):
+    """The demo can't be run here; the message says what to do."""
+
+
+@click.command()
+@home_option
+@field_options
+@json_option
+def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> None:
+    """Simulate a field, run the pipeline on it, print what came of it, and write report.html.
+
+    Everything stays in the home folder; `oasis up` shows it in the browser.
+    """
+    from oasis_pipeline.automation.passes import run_pass
+    from oasis_pipeline.commands.report import field_facts, write_report
+    from oasis_pipeline.simulation import simulate_field
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    began = time.monotonic()
+    settings = settings_of(home)
+    field = {"wells": wells, "days": days, "seed": seed}
+    require_own_home(settings, field)
+    if not as_json:
+        click.echo(f"A simulated field of {wells} wells over {days} days, in {settings.home}")
+    with progress(not as_json) as advance, using_warehouse(settings) as warehouse:
+        simulate_field(settings.home, **field, progress=lambda done, total: advance("simulating", done, total))
+        simulated = time.monotonic() - began
+        summary = run_pass(settings, advance=advance)
+        facts = field_facts(warehouse)
+        report = write_report(
+            warehouse, settings.home / "report.html", title=f"A simulated field of {wells} wells", simulated=True
+        )
+    seconds = {"simulate": simulated, **summary.seconds, "all": time.monotonic() - began}
+    if as_json:
+        print_json({"field": field, **facts, "report": report, "seconds": seconds})
+        return
+    print_facts(facts, seconds)
+    click.echo(f"report  {report}")
+    click.echo(f"next    oasis up --home {settings.home}   (the graph in the browser)")
+
+
+def require_own_home(settings: Settings, field: dict[str, int]) -> None:
+    """Refuse a home that holds anything else than this very field: simulated wells must never mix with real ones."""
+    mark = settings.home / "demo.json"
+    if mark.exists():
+        if json.loads(mark.read_text()) == field:
+            return
+        raise DemoError(f"{settings.home} holds the demo of another field: say --home with another folder, or delete it")
+    if settings.home.exists() and any(path.name != ".env" for path in settings.home.iterdir()):
+        raise DemoError(f"{settings.home} is in use already: say --home with a new folder for the demo")
+    if not settings.embedded or settings.data_path is not None or settings.s3_bucket is not None:
+        raise DemoError(
+            "the demo uses its own database, drop folder and store: unset OASIS_HOST, OASIS_DATA_PATH and OASIS_S3_BUCKET for it"
+        )
+    settings.home.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(field))
+
+
+def print_facts(facts: dict[str, Any], seconds: dict[str, float]) -> None:
+    """Print the figures of the field as a table."""
+    rows = [
+        ["wells", f"{facts['wells']:,}"],
+        ["cards in", f"{facts['cards']:,}"],
+        ["rows rejected", f"{facts['rejected']:,}"],
+        ["cards classified", f"{facts['predicted']:,}"],
+        *([f"  {name}", f"{count:,}"] for name, count in facts["counts"].items()),
+    ]
+    evaluation = facts["model"]["evaluation"]
+    if evaluation:
+        for model in evaluation["models"]:
+            interval = f"{model['macro_f1_low']:.2f} to {model['macro_f1_high']:.2f}"
+            rows.append([f"macro F1 on held-out wells, {model['name']}", f"{model['macro_f1']:.2f} ({interval})"])
+    else:
+        rows.append(["model", f"{facts['model']['version']}: not enough labels for a model of this field yet"])
+    rows.append(["seconds", "  ".join(f"{name} {value:.1f}" for name, value in seconds.items())])
+    print_table("The field (simulated)", ["", ""], rows)

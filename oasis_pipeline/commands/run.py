@@ -1,0 +1,97 @@
+"""``oasis run``: one pass over the drop folder and everything that is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, progress, settings_of
+
+if TYPE_CHECKING:
+    from oasis_pipeline.automation.passes import PassSummary
+
+
+@click.command()
+@home_option
+@click.option(
+    "--drop",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Drop folder; stronger than $OASIS_DATA_PATH. Files are archived, then removed from it.",
+)
+@json_option
+def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
+    """Take in every file of the drop folder, then make every asset and partition that is stale, in order.
+
+    Ends with 0 when it did its work: rejected rows and files, and assets that have nothing to learn from yet, are
+    counted and explained.
+    """
+    from oasis_pipeline.automation.passes import run_pass
+
+    settings = settings_of(home, **({"data_path": drop} if drop else {}))
+    if drop is not None and not settings.drop.is_dir():
+        raise click.ClickException(f"there is no folder {settings.drop}: name the folder that holds the drop files")
+    with progress(not as_json) as advance:
+        summary = run_pass(settings, advance=advance)
+    if as_json:
+        print_json(summary_json(summary))
+    else:
+        print_summary(summary)
+
+
+def summary_json(summary: PassSummary) -> dict[str, Any]:
+    """What a pass did, for a program."""
+    report = summary.intake
+    return {
+        "files": [
+            {
+                "file": file.source_file,
+                "kind": file.kind,
+                "rows": file.rows,
+                "stored": file.stored,
+                "superseded": file.superseded,
+                "rejected": file.rejected,
+                "already_loaded": file.already_loaded,
+                "ignored_columns": file.ignored_columns,
+            }
+            for file in report.files
+        ],
+        "rejected_files": [{"file": name, "reason": reason} for name, reason in report.rejected_files],
+        "unknown_files": report.unknown_files,
+        "warnings": report.warnings,
+        "runs": summary.runs,
+        "seconds": {name: round(value, 2) for name, value in summary.seconds.items()},
+        "notes": summary.notes,
+    }
+
+
+def print_summary(summary: PassSummary) -> None:
+    """Print what a pass did, for a person."""
+    report = summary.intake
+    kinds: dict[str, list[int]] = {}
+    for file in report.files:
+        counts = kinds.setdefault(file.kind, [0, 0, 0, 0, 0])
+        for i, value in enumerate((1, file.rows, file.stored, file.superseded, file.rejected)):
+            counts[i] += value
+    if kinds:
+        rows = [[kind, *(f"{value:,}" for value in counts)] for kind, counts in sorted(kinds.items())]
+        print_table("Taken in", ["kind", "files", "rows", "stored", "superseded", "rejected"], rows, right=(1, 2, 3, 4, 5))
+    else:
+        click.echo("no new files in the drop folder")
+    if any(file.rejected for file in report.files):
+        click.echo("rejected rows stand in xspoc.rejected with their reasons")
+    for name, reason in report.rejected_files:
+        click.echo(f"rejected file {name}: {reason}")
+    for line in (*report.warnings, *summary.notes):
+        click.echo(f"note: {line}")
+    if summary.runs:
+        spans = [
+            [", ".join(made["assets"]), " to ".join(dict.fromkeys(made["days"])), f"{made['seconds']:.1f}"]
+            for made in summary.runs
+        ]
+        print_table("Made", ["assets", "days", "seconds"], spans, right=(2,))
+    else:
+        click.echo("everything was up to date")
+    click.echo(f"intake {summary.seconds['intake']:.1f} s, making {summary.seconds['making']:.1f} s")

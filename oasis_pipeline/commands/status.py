@@ -1,0 +1,108 @@
+"""``oasis status``: what is made, what is missing, what failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+
+
+@click.command()
+@home_option
+@json_option
+def status(home: Path | None, as_json: bool) -> None:
+    """Show each asset: partitions made, stale and failed, rows, newest data, and how long ago it was made.
+
+    Days without rows are not counted.
+    """
+    from oasis_pipeline.automation.staleness import current_plan
+    from oasis_pipeline.storage import ledger
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    settings = settings_of(home)
+    with using_warehouse(settings) as warehouse:
+        rows = asset_rows(ledger.states(warehouse), current_plan(warehouse))
+        rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
+    if as_json:
+        print_json({"home": settings.home, "assets": rows, "rejected_rows": rejected})
+        return
+    cells = [
+        [
+            row["asset"],
+            f"{row['done']:,}",
+            f"{row['missing']:,}",
+            f"{row['failed']:,}",
+            "" if row["rows"] is None else f"{row['rows']:,}",
+            row["newest"] or "",
+            _age(row["made_at"]),
+        ]
+        for row in rows
+    ]
+    print_table(
+        f"Assets of {settings.home}", ["asset", "done", "missing", "failed", "rows", "newest data", "age"], cells, right=(1, 2, 3, 4)
+    )
+    for row in rows:
+        if row["error"]:
+            click.echo(f"{row['asset']}: {row['error']}")
+    if not rows:
+        click.echo("nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`")
+    if rejected:
+        click.echo(f"{rejected:,} rejected rows stand in xspoc.rejected with their reasons")
+
+
+def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
+    """Sum up the ledger, one entry an asset.
+
+    Parameters
+    ----------
+    states : mapping
+        The ledger's states.
+    plan : Plan
+        What is stale.
+
+    Returns
+    -------
+    list of dict
+        ``asset``, ``done``, ``missing`` (never made, or stale), ``failed``, ``rows``, ``newest`` partition, ``made_at``, ``error``.
+    """
+    by_asset: dict[str, list[Any]] = {}
+    for state in states.values():
+        by_asset.setdefault(state.asset, []).append(state)
+    for asset in (*plan.days, *plan.whole):
+        by_asset.setdefault(asset, [])
+    rows = []
+    for asset, entries in sorted(by_asset.items()):
+        stale = set(plan.days.get(asset, ())) | ({""} if asset in plan.whole else set())
+        failed = {entry.partition for entry in entries if entry.error}
+        kept = [entry for entry in entries if entry.partition not in stale and entry.partition not in failed]
+        kept = [entry for entry in kept if entry.rows != 0 or not entry.partition]
+        counts = [entry.rows for entry in entries if entry.rows is not None]
+        times = [t for entry in entries for t in (entry.made_at, entry.changed_at) if t is not None]
+        rows.append(
+            {
+                "asset": asset,
+                "done": len(kept),
+                "missing": len(stale - failed),
+                "failed": len(failed),
+                "rows": sum(counts) if counts else None,
+                "newest": max((entry.partition for entry in entries if entry.partition and entry.rows), default=None),
+                "made_at": max(times, default=None),
+                "error": next((entry.error for entry in entries if entry.error), None),
+            }
+        )
+    return rows
+
+
+def _age(made_at: datetime | None) -> str:
+    if made_at is None:
+        return ""
+    age = datetime.now(UTC) - made_at
+    if age < timedelta(minutes=1):
+        return f"{max(int(age.total_seconds()), 0)} s"
+    if age < timedelta(hours=1):
+        return f"{int(age.total_seconds() // 60)} min"
+    return f"{age.total_seconds() / 3600:.1f} h" if age < timedelta(days=2) else f"{age.days} d"

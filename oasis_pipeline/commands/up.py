@@ -1,0 +1,175 @@
+"""``oasis up``: the long-running platform on one machine.
+
+Here: starting the parts, watching them, stopping all of them. Not here: what they do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from oasis_pipeline.commands.common import home_option, settings_of
+
+_STOP_SECONDS = 20
+
+
+@click.command()
+@home_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the web pages.")
+def up(home: Path | None, host: str, port: int) -> None:
+    """Run the platform: database, Dagster's web pages, and the daemon with schedules and sensors. Ctrl-C stops it."""
+    from oasis_pipeline.automation.instance import open_instance
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    settings = settings_of(home)
+    require_web_server()
+    require_free_port(host, port)
+    # a service manager says SIGTERM where a person says Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with using_warehouse(settings) as warehouse:
+        settings.drop.mkdir(parents=True, exist_ok=True)
+        open_instance(settings, warehouse.address).dispose()
+        parts = start_parts(settings.dagster_home, host, port)
+        try:
+            wait_for(parts, host, port)
+            click.echo(f"web pages   http://{host}:{port}")
+            click.echo(f"database    {warehouse.address.public()}")
+            click.echo(f"drop folder {settings.drop}")
+            click.echo(f"logs        {settings.dagster_home / 'logs'}")
+            click.echo("Ctrl-C stops all of it.")
+            watch(parts)
+        except KeyboardInterrupt:
+            click.echo("stopping ...")
+        finally:
+            # Ctrl-C pressed again must not leave processes behind
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            stop(parts)
+    click.echo("stopped")
+
+
+class UpError(RuntimeError):
+    """The platform could not be started, or a part of it died; the message says which and where its log is."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of the platform."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def require_web_server() -> None:
+    """Refuse to start without Dagster's web server, which is an extra."""
+    if shutil.which("dagster-webserver", path=_path()) is None:
+        raise UpError("the web server is not installed: pip install 'oasis-pipeline[serve]'")
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse to start on a port that something else listens on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UpError(f"can't listen on {host}:{port} ({error.strerror}): say --port with another number") from None
+
+
+def start_parts(dagster_home: Path, host: str, port: int) -> list[Part]:
+    """Start the web server and the daemon, each in a process group of its own.
+
+    Parameters
+    ----------
+    dagster_home : Path
+        Instance folder; logs go below it.
+    host : str
+        Address to listen on.
+    port : int
+        Port of the web pages.
+
+    Returns
+    -------
+    list of Part
+    """
+    module = ["-m", "oasis_pipeline.definitions", "-d", str(dagster_home)]
+    commands = {
+        "web server": ["dagster-webserver", "-h", host, "-p", str(port), *module],
+        "daemon": ["dagster-daemon", "run", *module],
+    }
+    logs = dagster_home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PATH": _path()}
+    parts = []
+    for name, command in commands.items():
+        log = logs / f"{name.replace(' ', '_')}.log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+        parts.append(Part(name, process, log))
+    return parts
+
+
+def wait_for(parts: list[Part], host: str, port: int, seconds: float = 120) -> None:
+    """Wait until the web pages answer."""
+    where = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        _require_alive(parts)
+        try:
+            with socket.create_connection((where, port), timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise UpError(f"the web server did not answer within {seconds:.0f} s; its log is {parts[0].log}")
+
+
+def watch(parts: list[Part]) -> None:
+    """Stay until a part ends, which is an error, or until Ctrl-C."""
+    while True:
+        _require_alive(parts)
+        time.sleep(0.5)
+
+
+def stop(parts: list[Part]) -> None:
+    """Stop every part and what it started: politely first, then without asking."""
+    for part in parts:
+        _signal(part, signal.SIGTERM)
+    end = time.monotonic() + _STOP_SECONDS
+    for part in parts:
+        try:
+            part.process.wait(max(end - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            pass
+        _signal(part, signal.SIGKILL)
+        part.process.wait()
+
+
+def _signal(part: Part, number: int) -> None:
+    try:
+        os.killpg(part.process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _require_alive(parts: list[Part]) -> None:
+    for part in parts:
+        if part.process.poll() is not None:
+            raise UpError(f"the {part.name} ended with status {part.process.returncode}; its log is {part.log}")
+
+
+def _path() -> str:
+    """Search path with the programs of this Python first, whether or not its environment is activated."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

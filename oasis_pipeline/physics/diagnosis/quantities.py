@@ -1,0 +1,283 @@
+"""From readings of a card to the quantities of the field: loads, pressures, rates, power, torque, stress.
+
+Belongs here: the columns of the diagnosis, for many cards at once. Does not belong here: solving and reading
+(:mod:`.pump_cards`, :mod:`.reading`), sentences (:mod:`..report`).
+
+Missing input gives NaN in the columns that need it, never a guess that is not named in ``quality``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.physics import torque as gear
+from oasis_pipeline.physics.diagnosis.pump_cards import (
+    EXPECTED_FRICTION_LBF,
+    FRICTION_SPREAD_LBF,
+    PumpCards,
+    discharge_psi,
+)
+from oasis_pipeline.physics.diagnosis.well import Quality, WellColumns
+from oasis_pipeline.physics.fluids import fluid_above_pump_ft, intake_pressure_psi, plunger_area_in2
+from oasis_pipeline.physics.slippage import (
+    displacement_bpd,
+    leak_from_plunger_speed_bpd,
+    slippage_arco_hf_bpd,
+    slippage_patterson_bpd,
+)
+from oasis_pipeline.physics.stress import goodman_loading_pct
+
+Array = NDArray[np.float64]
+Columns = dict[str, Array]
+
+PLUNGER_LENGTH_IN = 48.0
+ZERO_LINE_SPREAD = 0.01
+"""Uncertainty of the buoyant rod weight, and with it of the zero line, as a share of the weight."""
+LEAK_SPEED_IN_PER_S = 0.15
+"""Plunger speed at the load transfer below which nothing is called a leak: the resolution of a card of 200 points."""
+TUBING_TRAVEL_IN = 0.3
+
+PUMP_COLUMNS = (
+    "fillage_pct",
+    "fillage_spread_pct",
+    "fillage_vertical_pct",
+    "fillage_horizontal_pct",
+    "fillage_corner_pct",
+    "fillage_gas_law_pct",
+    "fillage_area_pct",
+    "gross_stroke_in",
+    "net_stroke_in",
+    "fluid_load_upper_lbf",
+    "fluid_load_lower_lbf",
+    "fluid_load_lbf",
+    "pump_intake_pressure_psi",
+    "pump_discharge_pressure_psi",
+    "fluid_level_ft",
+    "fluid_above_pump_ft",
+    "friction_lbf",
+    "tubing_movement_in",
+    "tv_leak_bpd",
+    "sv_leak_bpd",
+    "slippage_bpd",
+    "slippage_arco_hf_bpd",
+    "gross_displacement_bpd",
+    "net_displacement_bpd",
+    "inferred_production_bpd",
+    "pump_power_hp",
+)
+"""Columns that stay NaN where there is no pump card or the rods are parted."""
+
+SURFACE_COLUMNS = (
+    "pprl_lbf",
+    "mprl_lbf",
+    "polished_rod_power_hp",
+    "peak_gearbox_torque_in_lbf",
+    "gearbox_load_pct",
+    "counterbalance_lbf",
+    "best_counterbalance_lbf",
+    "best_gearbox_torque_in_lbf",
+    "structural_load_pct",
+)
+SENSOR_COLUMNS = ("load_offset_lbf", "position_phase_deg", "damping", "parted_depth_ft", "max_rod_load_pct")
+
+
+def surface_columns(
+    position_in: Array, load_lbf: Array, spm: Array, wells: WellColumns, well: NDArray[np.intp], whole: NDArray[np.bool_]
+) -> Columns:
+    """Loads, power, torque and balance of surface cards.
+
+    Parameters
+    ----------
+    position_in, load_lbf : ndarray, shape (k, n)
+        Surface cards in time form; rows of NaN give NaN.
+    spm : ndarray, shape (k,)
+        Speeds.
+    wells : WellColumns
+        Wells.
+    well : ndarray of int, shape (k,)
+        Well of each card.
+    whole : ndarray of bool, shape (k,)
+        Cards that are a closed stroke.
+
+    Returns
+    -------
+    dict of ndarray, shape (k,)
+        ``SURFACE_COLUMNS``.
+    """
+    cards = len(well)
+    out = {name: np.full(cards, np.nan) for name in SURFACE_COLUMNS}
+    out["pprl_lbf"] = load_lbf.max(axis=1)
+    out["mprl_lbf"] = load_lbf.min(axis=1)
+    out["polished_rod_power_hp"] = np.where(whole, gear.card_power_hp(position_in, load_lbf, spm), np.nan)
+    rows = np.flatnonzero(whole & wells.has_unit[well])
+    if not len(rows):
+        return out
+    mine = well[rows]
+    f = load_lbf[rows]
+    angle, factor = wells.motion.of_cards(position_in[rows], mine)
+
+    def of_unit(name: str) -> Array:
+        return np.broadcast_to(np.asarray(getattr(wells.units, name), dtype=np.float64), wells.has_unit.shape)[mine]
+
+    offset, unbalance = of_unit("crank_offset_deg"), of_unit("structural_unbalance_lbf")
+    moment = of_unit("counterbalance_moment_in_lbf")
+    level = wells.motion.level_factor_in[mine] * (np.ptp(position_in[rows], axis=1) / wells.motion.stroke_in[mine])
+    torque = np.abs(gear.gearbox_torque_in_lbf(f, factor, angle, moment, offset, unbalance)).max(axis=1)
+    best, best_torque = gear.best_moment_in_lbf(f, factor, angle, offset, unbalance)
+    out["peak_gearbox_torque_in_lbf"][rows] = torque
+    out["best_gearbox_torque_in_lbf"][rows] = best_torque
+    out["counterbalance_lbf"][rows] = gear.counterbalance_effect_lbf(moment, level, offset, unbalance)
+    out["best_counterbalance_lbf"][rows] = gear.counterbalance_effect_lbf(best, level, offset, unbalance)
+    out["gearbox_load_pct"][rows] = 100.0 * torque / of_unit("gearbox_rating_in_lbf")
+    out["structural_load_pct"][rows] = 100.0 * out["pprl_lbf"][rows] / of_unit("structural_rating_lbf")
+    return out
+
+
+def rod_columns(load_lbf: Array, pump: PumpCards, wells: WellColumns, well: NDArray[np.intp]) -> dict[str, Array]:
+    """Stress and loading of each taper.
+
+    The axial load at the top of a taper is its dynamic load plus the buoyant weight hanging below (effective load);
+    at the very top it is the measured load.
+
+    Returns
+    -------
+    dict of ndarray, shape (k, tapers)
+        ``top_max_stress_psi``, ``top_min_stress_psi``, ``bottom_min_stress_psi``, ``loading_pct``; NaN in padding.
+    """
+    rods = wells.rods
+    live = rods.length_ft[well] > 0.0
+    area = np.where(live, rods.area_in2[well], np.nan)
+    share = (wells.buoyant_weight_lbf / rods.air_weight_lbf)[well]
+    weight = rods.taper_air_weight_lbf[well] * share[:, None]
+    below = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
+    tapers = area.shape[1]
+    top_max, top_min, bottom_min = (np.empty(area.shape) for _ in range(3))
+    top_max[:, 0], top_min[:, 0] = load_lbf.max(axis=1), load_lbf.min(axis=1)
+    if tapers > 1:
+        top_max[:, 1:] = pump.taper_load_lbf.max(axis=2) + below[:, 1:]
+        top_min[:, 1:] = pump.taper_load_lbf.min(axis=2) + below[:, 1:]
+    bottom_min[:, :-1] = top_min[:, 1:]
+    last = live.sum(axis=1) - 1
+    bottom_min[np.arange(len(well)), last] = pump.load_lbf.min(axis=1)
+    tensile = rods.tensile_psi[well]
+    factor = wells.plain["service_factor"][well][:, None]
+    return {
+        "top_max_stress_psi": top_max / area,
+        "top_min_stress_psi": top_min / area,
+        "bottom_min_stress_psi": bottom_min / area,
+        "loading_pct": goodman_loading_pct(top_min / area, top_max / area, tensile, factor),
+    }
+
+
+def pump_columns(
+    readings: Columns,
+    wells: WellColumns,
+    well: NDArray[np.intp],
+    spm: Array,
+    runtime_h_per_d: Array,
+    zero_known: NDArray[np.bool_],
+) -> tuple[Columns, NDArray[np.int64]]:
+    """Pump quantities from readings.
+
+    Parameters
+    ----------
+    readings : dict of ndarray, shape (k,)
+        As of :func:`~.reading.read_pump_cards`.
+    wells : WellColumns
+        Wells.
+    well : ndarray of int, shape (k,)
+        Well of each card.
+    spm, runtime_h_per_d : ndarray, shape (k,)
+        Speed and runtime.
+    zero_known : ndarray of bool, shape (k,)
+        Whether the zero of the pump loads is known (computed cards, gravity known).
+
+    Returns
+    -------
+    columns : dict of ndarray, shape (k,)
+        ``PUMP_COLUMNS`` and ``load_offset_lbf``.
+    quality : ndarray of int64, shape (k,)
+        Codes.
+    """
+    plain = {name: column[well] for name, column in wells.plain.items()}
+    quality = np.zeros(len(well), dtype=np.int64)
+    out: Columns = {}
+    diameter = plain["plunger_diameter_in"]
+    area = plunger_area_in2(diameter)
+    discharge = discharge_psi(wells)[well]
+    weight = wells.buoyant_weight_lbf[well]
+
+    upper = np.where(np.isnan(readings["upper_rest_lbf"]), readings["upper_lbf"], readings["upper_rest_lbf"])
+    lower = np.where(np.isnan(readings["lower_rest_lbf"]), readings["lower_lbf"], readings["lower_rest_lbf"])
+    span = upper - lower
+
+    # friction: seen on the shelf, else expected and drawn toward the zero line as far as that is known
+    shelf = readings["shelf_friction_lbf"]
+    seen = np.isfinite(shelf) & (shelf > -FRICTION_SPREAD_LBF) & (2.0 * shelf < 0.5 * span)
+    zero_spread = np.maximum(ZERO_LINE_SPREAD * weight, 50.0)
+    pull = np.where(zero_known, FRICTION_SPREAD_LBF**2 / (FRICTION_SPREAD_LBF**2 + zero_spread**2), 0.0)
+    guess = EXPECTED_FRICTION_LBF + pull * (-np.nan_to_num(lower) - EXPECTED_FRICTION_LBF)
+    friction = np.where(seen, np.maximum(shelf, 0.0), np.clip(guess, 0.0, 4.0 * EXPECTED_FRICTION_LBF))
+    friction = np.minimum(friction, 0.25 * np.maximum(span, 0.0))
+    quality[~seen] |= Quality.FRICTION_ASSUMED
+    out["friction_lbf"] = np.where(np.isfinite(span), friction, np.nan)
+    out["load_offset_lbf"] = np.where(zero_known, lower + friction, np.nan)
+    suspicious = np.abs(out["load_offset_lbf"]) > np.maximum(2.5 * zero_spread, 200.0)
+    quality[suspicious] |= Quality.LOAD_OFFSET
+
+    fluid = span - 2.0 * friction
+    out["fluid_load_upper_lbf"] = upper
+    out["fluid_load_lower_lbf"] = lower
+    out["fluid_load_lbf"] = fluid
+    out["pump_discharge_pressure_psi"] = discharge
+    intake = intake_pressure_psi(diameter, discharge, fluid)
+    out["pump_intake_pressure_psi"] = intake
+    with np.errstate(invalid="ignore"):
+        quality[(intake < -0.02 * discharge - 25.0) | (intake > discharge)] |= Quality.PRESSURE_IMPOSSIBLE
+    above = fluid_above_pump_ft(intake, plain["casing_pressure_psi"], wells.annulus_sg[well])
+    out["fluid_above_pump_ft"] = np.minimum(above, wells.vertical_depth_ft[well])
+    out["fluid_level_ft"] = wells.vertical_depth_ft[well] - out["fluid_above_pump_ft"]
+
+    # fillage
+    names = ("vertical", "horizontal", "corner", "gas", "area")
+    methods = np.stack([100.0 * np.clip(readings[f"fill_{name}"], 0.0, 1.0) for name in names])
+    for name, value in zip(names, methods, strict=True):
+        out["fillage_gas_law_pct" if name == "gas" else f"fillage_{name}_pct"] = value
+    vertical, horizontal, corner, gas, _area = methods
+    fillage = np.where(np.isnan(gas), horizontal, gas)
+    fillage = np.where(np.isnan(fillage), corner, fillage)
+    trusted = np.stack([horizontal, corner, fillage])
+    out["fillage_pct"] = fillage
+    out["fillage_spread_pct"] = np.nanmax(trusted, axis=0, initial=-1.0) - np.nanmin(trusted, axis=0, initial=101.0)
+    out["fillage_spread_pct"] = np.where(np.isfinite(fillage), out["fillage_spread_pct"], np.nan)
+    quality[out["fillage_spread_pct"] > 10.0] |= Quality.METHODS_DISAGREE
+
+    relative = readings["gross_stroke_in"]
+    out["gross_stroke_in"] = readings["plunger_travel_in"]
+    out["net_stroke_in"] = relative * fillage / 100.0
+    out["gross_displacement_bpd"] = displacement_bpd(relative, spm, diameter, runtime_h_per_d)
+    out["net_displacement_bpd"] = displacement_bpd(out["net_stroke_in"], spm, diameter, runtime_h_per_d)
+
+    # leaks and slippage
+    speed = readings["pickup_speed_in_per_s"]
+    late = np.maximum(speed - LEAK_SPEED_IN_PER_S, 0.0)
+    early = np.maximum(-speed - LEAK_SPEED_IN_PER_S, 0.0)
+    # Leaks follow the pressure difference: at half the load half of the full leak passes.
+    out["tv_leak_bpd"] = 2.0 * leak_from_plunger_speed_bpd(late, diameter)
+    out["sv_leak_bpd"] = 2.0 * leak_from_plunger_speed_bpd(early, diameter)
+    length = np.where(np.isnan(plain["plunger_length_in"]), PLUNGER_LENGTH_IN, plain["plunger_length_in"])
+    parts = (diameter, np.maximum(discharge - intake, 0.0), plain["clearance_in"], length, plain["viscosity_cp"])
+    out["slippage_bpd"] = slippage_patterson_bpd(spm, *parts)
+    out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
+    # A leak past the plunger passes on the upstroke, about half of the time; slippage is already a daily mean.
+    past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"]) * runtime_h_per_d / 24.0
+    out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - past_plunger, 0.0)
+
+    # tubing
+    travel = np.minimum(readings["pickup_travel_in"], readings["unload_travel_in"])
+    measured = np.where(travel > TUBING_TRAVEL_IN, travel, 0.0)
+    known = wells.stretch_in_per_lbf[well]
+    out["tubing_movement_in"] = np.where(known > 0.0, known * span, np.where(np.isnan(travel), np.nan, measured))
+    out["pump_power_hp"] = readings["area_in_lbf"] * spm / gear.INCH_POUNDS_PER_MINUTE_PER_HP
+    return out, quality

@@ -1,0 +1,88 @@
+"""Pictures of how a classifier did on held-out wells.
+
+Belongs here: confusion and calibration, drawn with figure objects alone (no global state of pyplot), so that any thread may
+draw. Does not belong here: computing what is drawn (``learning.scores``), pictures of cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.learning import scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def confusion_figure(truth: NDArray[np.bool_], shown: NDArray[np.bool_], classes: Sequence[str]) -> Figure:
+    """Draw which class was shown for which, as shares of each class's cards.
+
+    Parameters
+    ----------
+    truth, shown : ndarray of bool, shape (n, classes)
+        Labels, and classes that were shown for held-out cards.
+    classes : sequence of str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    table = scores.confusion(truth, shown)
+    cards = truth.sum(axis=0)
+    share = table / np.maximum(cards, 1)[:, None]
+    count = len(classes)
+    figure = Figure(figsize=(2.6 + 0.62 * count, 2.2 + 0.5 * count), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, column in zip(*np.nonzero(share >= 0.005), strict=True):
+        axes.text(
+            column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=8,
+            color="white" if share[row, column] > 0.5 else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(count + 1), [*classes, "nothing"], rotation=40, ha="right", fontsize=8)
+    axes.set_yticks(
+        range(count), [f"{name} ({n})" for name, n in zip(classes, cards, strict=True)], fontsize=8
+    )
+    axes.set_xlabel("shown")
+    axes.set_ylabel("labelled (cards)")
+    axes.set_title("Held-out wells: what was shown, percent of the cards of each class", fontsize=10)
+    return figure
+
+
+def calibration_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating]) -> Figure:
+    """Draw stated against reached accuracy of the most probable class, and how many cards lie where.
+
+    Parameters
+    ----------
+    truth : ndarray of bool, shape (n, classes)
+    proba : ndarray, shape (n, classes)
+        Calibrated probabilities of held-out cards.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    confidence, correct = scores.best_class(truth, proba)
+    stated, reached, cards = scores.reliability(confidence, correct)
+    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 100], [0, 100], color="0.7", linewidth=1)
+    upper.plot(100 * stated, 100 * reached, marker="o", color="tab:blue")
+    upper.set_ylabel("right, %")
+    upper.set_title(
+        f"Held-out wells: calibration error {scores.calibration_error(confidence, correct):.3f}", fontsize=10
+    )
+    middle = (np.arange(len(cards)) + 0.5) / len(cards) * 100
+    lower.bar(middle, cards, width=90 / len(cards), color="tab:blue")
+    lower.set_ylabel("cards")
+    lower.set_xlabel("Prob1, %")
+    lower.set_xlim(0, 100)
+    return figure

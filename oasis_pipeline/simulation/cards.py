@@ -1,0 +1,199 @@
+"""Simulated cards in memory: what a base model learns from, and what the field writer puts into files.
+
+Belongs here: running the predictive model over many wells and conditions, with controllers and labels. Files and dates are
+in `field`, the course of severities over time in `histories`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.physics.simulator import SIMULATOR_VERSION, simulate
+from oasis_pipeline.simulation import conditions as c
+from oasis_pipeline.simulation.controller import (
+    Controllers,
+    controller_fillage_pct,
+    controller_pump_cards,
+    make_controllers,
+    measured_surface_cards,
+)
+from oasis_pipeline.simulation.equipment import Wells, make_wells
+
+FloatArray = NDArray[np.float64]
+
+FIELD_VERSION = f"{SIMULATOR_VERSION}.1"
+"""Changes whenever the same seed would give another field."""
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class CardBatch:
+    """Simulated cards with everything known about them, n cards.
+
+    Attributes
+    ----------
+    well : ndarray of int, shape (n,)
+        Which well each card comes from (for splits by well).
+    wells : Wells
+        Equipment of each card's well, n entries.
+    severity : ndarray, shape (n, 12)
+        Severities in the order of `conditions.LABELS`.
+    labels : ndarray of str, shape (n, 2)
+        Labels as a careful person would give them, the second empty where there is one.
+    surface_position_in, surface_load_lbf : ndarray, shape (n, 200)
+        Measured surface card.
+    pump_position_in, pump_load_lbf : ndarray, shape (n, 100)
+        Pump card as the controller computes it.
+    true_pump_position_in, true_pump_load_lbf : ndarray, shape (n, 100)
+        Pump card of the model, effective loads.
+    fillage_pct : ndarray, shape (n,)
+        Fillage by the controller.
+    truth : dict of str to ndarray
+        True quantities under the names of ``clean.carddiag``.
+    steady : ndarray of bool, shape (n,)
+        Whether the model reached a repeating cycle.
+    """
+
+    well: NDArray[np.int64]
+    wells: Wells
+    severity: FloatArray
+    labels: NDArray[np.str_]
+    surface_position_in: FloatArray
+    surface_load_lbf: FloatArray
+    pump_position_in: FloatArray
+    pump_load_lbf: FloatArray
+    true_pump_position_in: FloatArray
+    true_pump_load_lbf: FloatArray
+    fillage_pct: FloatArray
+    truth: dict[str, FloatArray]
+    steady: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Count the cards."""
+        return len(self.well)
+
+
+def run_cards(
+    well: NDArray[np.int64],
+    wells: Wells,
+    controllers: Controllers,
+    severity: FloatArray,
+    rng: np.random.Generator,
+    progress: Callable[[int, int], None] | None = None,
+) -> CardBatch:
+    """Simulate one card for each row.
+
+    Parameters
+    ----------
+    well : ndarray of int, shape (n,)
+        Well number of each card.
+    wells, controllers : Wells, Controllers
+        Equipment and controller of each card, n entries.
+    severity : ndarray, shape (n, 12)
+        Severities; the column of "Full Pump" should follow from the others (`conditions.fullness`).
+    rng : numpy.random.Generator
+        Source of all randomness.
+    progress : callable, optional
+        Called with (cards done, cards in all).
+
+    Returns
+    -------
+    CardBatch
+    """
+    count = len(well)
+    conditions = c.condition_parameters(wells, severity, rng)
+    parts = []
+    for start in range(0, count, _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, count))
+        part = wells.take(rows)
+        parts.append(
+            simulate(part.rods, part.unit, conditions[rows], nodes=40, tolerance=5e-3, max_cycles=14)
+        )
+        if progress is not None:
+            progress(int(rows[-1]) + 1, count)
+
+    def joined(name: str) -> FloatArray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    true_surface = joined("surface_position_in"), joined("surface_load_lbf")
+    truth = {name: np.concatenate([part.truth[name] for part in parts]) for name in parts[0].truth}
+    truth["load_offset_lbf"] = controllers.load_offset_lbf.copy()
+    truth["position_phase_deg"] = controllers.position_phase_deg.copy()
+    head_ft = (truth["pump_intake_pressure_psi"] - wells.casing_pressure_psi) / (0.4333 * wells.fluid_gravity)
+    truth["fluid_level_ft"] = np.clip(wells.vertical_depth_ft - np.maximum(head_ft, 0.0), 0.0, None)
+    surface = measured_surface_cards(*true_surface, controllers, rng)
+    pump = controller_pump_cards(*surface, wells, controllers)
+    return CardBatch(
+        well,
+        wells,
+        severity,
+        c.name_cards(severity),
+        *surface,
+        *pump,
+        joined("pump_position_in"),
+        joined("pump_load_lbf"),
+        controller_fillage_pct(*pump),
+        truth,
+        joined("results")["steady"] > 0.5,
+    )
+
+
+def simulate_cards(
+    count: int,
+    seed: int,
+    *,
+    cards_per_well: int = 10,
+    combined_share: float = 0.3,
+    progress: Callable[[int, int], None] | None = None,
+) -> CardBatch:
+    """Simulate labelled cards of many wells, all classes about equally often, without the file format.
+
+    Parameters
+    ----------
+    count : int
+        Number of cards.
+    seed : int
+        The same seed gives the same cards, whatever the number of threads.
+    cards_per_well : int
+        Cards that share a well, one after another.
+    combined_share : float
+        Share of cards with a second condition.
+    progress : callable, optional
+        Called with (cards done, cards in all).
+
+    Returns
+    -------
+    CardBatch
+        Severities run through the naming point in both directions, so some cards are borderline.
+
+    Raises
+    ------
+    ValueError
+        If a count is not positive.
+    """
+    if count < 1 or cards_per_well < 1:
+        raise ValueError("count and cards_per_well must be positive")
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+    well = np.arange(count, dtype=np.int64) // cards_per_well
+    wells = make_wells(int(well[-1]) + 1, streams[0])
+    controllers = make_controllers(wells, streams[1])
+    rng = streams[2]
+    # Below the naming point everywhere, then one condition (or none) on top, sometimes two.
+    severity = rng.beta(1.0, 6.0, (count, len(c.LABELS))) * 0.3
+    severity[:, c.PARTED] = 0.0
+    main = rng.integers(0, len(c.LABELS), count)
+    rows = np.arange(count)
+    faulty = main != c.FULL
+    severity[rows[faulty], main[faulty]] = rng.uniform(0.2, 1.0, int(faulty.sum()))
+    second = rng.integers(1, len(c.LABELS), count)
+    both = faulty & (rng.random(count) < combined_share) & (second != c.PARTED) & (main != c.PARTED)
+    severity[rows[both], second[both]] = rng.uniform(0.3, 0.9, int(both.sum()))
+    parted = main == c.PARTED
+    severity[parted, c.PARTED] = rng.uniform(c.NAMING_POINT, 1.0, int(parted.sum()))
+    severity[:, c.FULL] = c.fullness(severity)
+    return run_cards(well, wells.take(well), controllers.take(well), severity, streams[3], progress)

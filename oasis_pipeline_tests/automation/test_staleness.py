@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oasis_pipeline.automation.staleness import DayRange, Plan, days_with_rows, next_runs, ranges, stale
+from oasis_pipeline.storage.ledger import State
+
+DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]
+
+
+class Ledger:
+    """A ledger in memory, with the marks that the real one has."""
+
+    def __init__(self) -> None:
+        self.tick = 0
+        self.states: dict[tuple[str, str], State] = {}
+
+    def _put(self, asset: str, partition: str, **new: object) -> None:
+        old = self.states.get((asset, partition), State(asset, partition, 0, 0, None, None, None, None))
+        self.states[asset, partition] = State(**{**old.__dict__, **new})
+
+    def changed(self, asset: str, *partitions: str, rows: int = 5) -> None:
+        self.tick += 1
+        for partition in partitions or ("",):
+            self._put(asset, partition, changed_tick=self.tick, rows=rows)
+
+    def made(self, asset: str, *partitions: str, changes: bool = True) -> None:
+        self.tick += 1
+        began = self.tick
+        if changes:
+            self.changed(asset, *partitions)
+        for partition in partitions or ("",):
+            self._put(asset, partition, made_tick=began, error=None)
+
+    def failed(self, asset: str, partition: str) -> None:
+        self._put(asset, partition, error="no space")
+
+    def make_all(self) -> None:
+        for _ in range(10):
+            plan = stale(self.states)
+            if not plan:
+                return
+            for assets, span in next_runs(plan):
+                for asset in assets:
+                    self.made(asset, *(span.keys() if span else ()))
+        raise AssertionError("does not settle")
+
+
+def test_nothing_is_stale_in_an_empty_warehouse() -> None:
+    assert not stale({})
+
+
+def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.changed("clean/dynalabel")
+    first = next_runs(stale(ledger.states))
+    assert first == [
+        (("clean/xspoc", "clean/dynabounds", "clean/card_features"), DayRange(date(2025, 3, 1), date(2025, 3, 3)))
+    ]
+    for asset in first[0][0]:
+        ledger.made(asset, *DAYS)
+    assert next_runs(stale(ledger.states)) == [(("models/dyna_classifier",), None)]
+    ledger.made("models/dyna_classifier")
+    assert next_runs(stale(ledger.states)) == [(("clean/dynapred",), DayRange(date(2025, 3, 1), date(2025, 3, 3)))]
+    ledger.made("clean/dynapred", *DAYS)
+    assert not stale(ledger.states)
+
+
+def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed("xspoc/card", DAYS[1])
+    plan = stale(ledger.states)
+    assert plan.days == {
+        "clean/xspoc": {DAYS[1]},
+        "clean/dynabounds": {DAYS[1], DAYS[2]},
+        "clean/card_features": {DAYS[1]},
+    }
+    assert not plan.whole
+    # bounds of the last day come out the same, so nothing behind them is made again
+    ledger.made("clean/xspoc", DAYS[1])
+    ledger.made("clean/dynabounds", DAYS[1], changes=True)
+    ledger.made("clean/dynabounds", DAYS[2], changes=False)
+    ledger.made("clean/card_features", DAYS[1])
+    assert stale(ledger.states).days == {"clean/dynapred": {DAYS[1]}}
+
+
+def test_new_labels_teach_the_model_but_leave_predictions_alone() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed("clean/dynalabel")
+    plan = stale(ledger.states)
+    assert plan.whole == {"models/dyna_classifier"}
+    assert plan.days == {}
+
+
+def test_days_of_a_base_model_are_predicted_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    assert stale(ledger.states, base_days=[DAYS[0]]).days == {"clean/dynapred": {DAYS[0]}}
+
+
+def test_a_row_that_arrives_while_a_day_is_made_leaves_it_stale() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", DAYS[0])
+    ledger.make_all()
+    ledger.tick += 1
+    began = ledger.tick
+    ledger.changed("xspoc/card", DAYS[0])
+    ledger._put("clean/xspoc", DAYS[0], made_tick=began)
+    assert DAYS[0] in stale(ledger.states).days["clean/xspoc"]
+
+
+def test_what_failed_is_due_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", DAYS[0])
+    ledger.make_all()
+    ledger.failed("clean/dynabounds", DAYS[0])
+    assert stale(ledger.states).days == {"clean/dynabounds": {DAYS[0]}}
+
+
+def test_a_day_that_lost_its_rows_is_made_again_and_then_no_more() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed("xspoc/card", DAYS[2], rows=0)
+    assert days_with_rows(ledger.states) == DAYS[:2]
+    assert stale(ledger.states).days["clean/xspoc"] == {DAYS[2]}
+    ledger.make_all()
+    assert not stale(ledger.states)
+
+
+def test_days_that_need_the_same_are_one_run_and_gaps_end_it() -> None:
+    plan = Plan({"clean/xspoc": {"2025-01-01", "2025-01-02", "2025-02-01"}, "clean/dynabounds": {"2025-01-02"}})
+    assert next_runs(plan) == [
+        (("clean/xspoc",), DayRange(date(2025, 1, 1), date(2025, 1, 1))),
+        (("clean/xspoc",), DayRange(date(2025, 2, 1), date(2025, 2, 1))),
+        (("clean/xspoc", "clean/dynabounds"), DayRange(date(2025, 1, 2), date(2025, 1, 2))),
+    ]
+
+
+@given(st.sets(st.integers(0, 400)))
+def test_ranges_hold_exactly_the_days_and_never_touch(numbers: set[int]) -> None:
+    days = {(date(2024, 1, 1) + timedelta(days=n)).isoformat() for n in numbers}
+    found = ranges(days)
+    assert sorted(key for span in found for key in span.keys()) == sorted(days)
+    assert all((b.first - a.last).days > 1 for a, b in zip(found, found[1:], strict=False))

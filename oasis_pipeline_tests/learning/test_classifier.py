@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+
+from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
+from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_forest
+from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
+from oasis_pipeline.learning.features import CARDS, block_names, card_features, feature_matrix, feature_names
+from oasis_pipeline.learning.labels import UNKNOWN, encode_labels, shown_classes
+from oasis_pipeline.learning.seed_method import fit_seed_method, seed_features
+from oasis_pipeline.learning.splits import folds_by_well
+
+
+@pytest.fixture(scope="module")
+def training(field):
+    return train_and_evaluate(
+        field.features,
+        field.labels,
+        field.wells,
+        None,
+        field.signatures,
+        field.seed_features,
+        trees=40,
+        count=3,
+    )
+
+
+def test_it_learns_wells_that_it_has_not_seen(training):
+    result = training.evaluation
+    ours, trivial = result.model(OURS), result.model(TRIVIAL)
+    assert [score.name for score in result.models] == [OURS, SEED, TRIVIAL]
+    assert ours.macro_f1 > 0.9 > trivial.macro_f1
+    assert ours.macro_f1_low <= ours.macro_f1 <= ours.macro_f1_high
+    assert ours.calibration_error < 0.1
+    assert result.wells == 24
+
+
+def test_the_result_can_be_stored_and_read(training):
+    import json
+
+    table = json.loads(json.dumps(training.evaluation.to_dict(), allow_nan=False))
+    assert table["models"][0]["name"] == OURS
+    assert training.evaluation.to_markdown().count("\n") == 5
+    assert "| Fluid Pound |" in training.evaluation.classes_to_markdown()
+
+
+def test_fit_gives_the_same_model_and_the_same_answers(field, training):
+    again = train_and_evaluate(
+        field.features, field.labels, field.wells, None, field.signatures, trees=40, count=3
+    )
+    np.testing.assert_array_equal(
+        again.model.predict_proba(field.features), training.model.predict_proba(field.features)
+    )
+    assert again.model.abstain_threshold == training.model.abstain_threshold
+
+
+@pytest.mark.parametrize("only", CARDS)
+def test_one_card_is_enough(field, training, only):
+    cards = {"surface": None, "pump": None} | {only: getattr(field, only)}
+    table = training.model.predict(feature_matrix(card_features(**cards)))
+    column = {name: k for k, name in enumerate(field.labels.classes)}
+    right = [
+        field.labels.multi_hot[row, column[text]]
+        for row, text in enumerate(table["Label1"])
+        if text != UNKNOWN
+    ]
+    assert len(right) > 200
+    assert np.mean(right) > 0.9
+
+
+def test_any_missing_value_gives_a_probability(field, training):
+    rng = np.random.default_rng(0)
+    holed = np.where(rng.random(field.features.shape) < 0.5, np.nan, field.features).astype(np.float32)
+    holed[0] = np.nan
+    proba = training.model.predict_proba(holed)
+    assert np.isfinite(proba).all()
+    assert (proba >= 0).all()
+    assert (proba <= 1).all()
+
+
+def test_the_arrays_answer_as_scikit_learn_does(field):
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    from oasis_pipeline.learning.forest import forest_from_trees
+
+    rng = np.random.default_rng(0)
+    table = np.where(rng.random(field.features.shape) < 0.1, np.nan, field.features).astype(np.float32)
+    kind = field.labels.multi_hot[:, 0].astype(int)
+    grower = ExtraTreesClassifier(20, random_state=0).fit(table, kind)
+    forest = forest_from_trees(
+        [t.tree_ for t in grower.estimators_],
+        [t.tree_.value[:, 0, :] for t in grower.estimators_],
+        table.shape[1],
+    )
+    np.testing.assert_allclose(forest.mean_leaf(table), grower.predict_proba(table), atol=0.005)
+
+
+def test_unlabelled_cards_are_left_out(field):
+    some = np.arange(len(field.wells)) % 3 > 0
+    text = np.where(field.labels.multi_hot[:, 0], "A", "B")
+    labels = encode_labels(np.where(some, text, None))
+    model = fit(field.features, labels, field.wells, trees=10)
+    alone = fit(field.features[some], encode_labels(text[some]), field.wells[some], trees=10)
+    np.testing.assert_array_equal(model.predict_proba(field.features), alone.predict_proba(field.features))
+
+
+def test_too_few_labels_are_told(field):
+    labels = encode_labels(["A"] * 236 + ["B"] * 4)
+    with pytest.raises(NotEnoughLabelsError, match=r"B \(4\)"):
+        fit(field.features, labels, field.wells)
+
+
+def test_one_well_can_teach(field):
+    model = fit(field.features, field.labels, ["ONLY"] * len(field.wells), trees=10)
+    assert model.predict(field.features)["Label1"].shape == (240,)
+
+
+def test_a_forest_of_constant_features_is_still_a_forest():
+    features = np.full((12, len(feature_names())), np.nan, np.float32)
+    forest = grow_forest(features, np.eye(2, dtype=bool)[np.arange(12) % 2], trees=3)
+    np.testing.assert_allclose(forest.mean_leaf(features), 0.5, atol=0.003)
+
+
+def test_wrong_number_of_features_is_refused(training):
+    with pytest.raises(ValueError, match="the forest takes"):
+        training.model.predict_proba(np.zeros((3, 5), np.float32))
+
+
+def test_calibration_mends_scores_that_are_too_timid():
+    rng = np.random.default_rng(0)
+    truth_probability = rng.random((4000, 2))
+    truth = rng.random((4000, 2)) < truth_probability
+    timid = 1 / (1 + np.exp(-0.4 * np.log(truth_probability / (1 - truth_probability)) + 0.3))
+    found = fit_calibration(timid, truth)
+    np.testing.assert_allclose(found(timid), truth_probability, atol=0.06)
+    np.testing.assert_allclose(found.slope, 2.5, rtol=0.1)
+
+
+def test_calibration_keeps_the_order_and_survives_one_sided_truth():
+    score = np.linspace(0, 1, 50)[:, None].repeat(2, axis=1)
+    truth = np.stack([np.zeros(50, bool), np.ones(50, bool)], axis=1)
+    proba = fit_calibration(score, truth)(score)
+    assert (np.diff(proba, axis=0) >= 0).all()
+    assert np.isfinite(proba).all()
+    unchanged = Calibration.none(2)(score)
+    np.testing.assert_allclose(unchanged, np.clip(score, 1e-3, 1 - 1e-3), atol=1e-6)
+
+
+def test_the_threshold_drops_worthless_answers_only():
+    truth = np.eye(2, dtype=bool)[np.arange(100) % 2]
+    sure = np.where(truth, 0.9, 0.1)
+    threshold = choose_threshold(sure, truth)
+    assert shown_classes(sure, threshold).any(axis=1).all()
+    wrong = np.where(truth, 0.2, 0.25)
+    mixed = np.concatenate([sure, wrong])
+    threshold = choose_threshold(mixed, np.concatenate([truth, truth]))
+    assert 0.25 < threshold < 0.9
+
+
+def test_seed_features_are_the_23_and_follow_the_bounds(field):
+    from oasis_pipeline.learning.features import WellBounds
+
+    own = seed_features(field.surface, field.pump)
+    assert own.shape == (240, 23)
+    np.testing.assert_array_equal(own, seed_features(None, field.pump))
+    n = len(own)
+    wide = WellBounds(np.arange(n) % 2 == 0, *(np.full(n, v) for v in (0.0, 1000.0, 0.0, 100000.0)))
+    bounded = seed_features(field.surface, field.pump, wide)
+    np.testing.assert_array_equal(bounded[1::2], own[1::2])
+    assert (bounded[::2, 22] < own[::2, 22]).all()
+    area = np.abs(field.features[0, feature_names().index("pump_area_in_lbf")])
+    assert bounded[0, 22] == pytest.approx(area / (1000 * 100000), rel=1e-3)
+
+
+def test_seed_method_answers_for_every_class(field):
+    model = fit_seed_method(field.seed_features, field.labels)
+    proba = model.predict_proba(field.seed_features)
+    assert proba.shape == (240, 3)
+    np.testing.assert_array_equal(proba > 0.5, field.labels.multi_hot)
+    assert UNKNOWN not in model.predict(field.seed_features)["Label1"]
+
+
+def test_compare_uses_the_same_folds_for_all(field):
+    seen: dict[str, list[int]] = {"one": [], "two": []}
+
+    def spy(name):
+        def train(features, multi_hot, seed):
+            seen[name].append(len(features))
+            return lambda table: np.full((len(table), multi_hot.shape[1]), 0.5)
+
+        return train
+
+    result = compare(
+        [Candidate(name, field.features, spy(name)) for name in seen],
+        field.labels,
+        field.wells,
+        count=3,
+        repeats=2,
+    )
+    assert seen["one"] == seen["two"]
+    assert len(seen["one"]) == 6
+    assert result.repeats == 2
+    assert folds_by_well(field.wells, field.labels.multi_hot, 3, 0).count == result.folds
+    with pytest.raises(ValueError, match="label on every card"):
+        compare([], encode_labels(["A", None], min_cards=1), ["w", "v"])
+
+
+def test_block_names_cover_all_but_the_context():
+    assert len(feature_names()) == 2 + sum(len(block_names(card)) for card in CARDS)
