@@ -77,7 +77,9 @@ def rows(n_cards: int = N_CARDS) -> list[dict[str, Any]]:
             began = time.perf_counter()
             assert not take_in(warehouse, store, settings).changed
             again_s = time.perf_counter() - began
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1e6 if sys.platform == "darwin" else 1e3
+        )
         note = f"{n_cards} cards of {SURFACE_POINTS} + {PUMP_POINTS} points, {source.stat().st_size / 1e6:.0f} MB of csv"
         figures = [
             ("drop file read and validated", round(n_cards / read_s), "cards/s", note),

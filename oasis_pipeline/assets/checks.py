@@ -4,8 +4,6 @@ Here: the checks of tables that are not dbt's (dbt's tests are checks of their o
 its run only.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import dagster as dg

@@ -5,6 +5,7 @@ Not here: any particular asset.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ import pyarrow.compute as pc
 from oasis_pipeline.schema import Table, Type
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
+
+# Parts of Dagster that this graph relies on are marked beta (backfill policies, partitioned checks); the minor version is
+# pinned, and a warning for each of them would bury everything else on the terminal.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 OWNER = "team:data-engineering"
 SCIENCE_OWNER = "team:data-science"

@@ -3,11 +3,10 @@
 Here: where the project and its manifest lie, keys and partitions of its models, the call of dbt. Not here: SQL.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from oasis_pipeline.storage.resources import WarehouseResource
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
-DAY_MODELS = "xspoc"
+DAY_MODELS = "path:models/clean/xspoc.sql"
 """dbt selection of the models that hold days."""
 
 
@@ -65,10 +64,14 @@ def prepare(settings: Settings) -> DbtProject:
         shutil.rmtree(target.parent, ignore_errors=True)
         target.mkdir(parents=True, exist_ok=True)
         with _environment({"DBT_LOG_PATH": str(target / "logs")}):
-            DbtCliResource(project_dir=project).cli(
-                ["parse", "--quiet"], target_path=target, raise_on_error=True
-            ).wait()
+            _dbt(project).cli(["parse", "--quiet"], target_path=target, raise_on_error=True).wait()
     return project
+
+
+def _dbt(project: DbtProject) -> DbtCliResource:
+    """Call dbt of this very environment, whether or not it is activated."""
+    beside = Path(sys.executable).parent / "dbt"
+    return DbtCliResource(project_dir=project, dbt_executable=str(beside) if beside.exists() else "dbt")
 
 
 def dbt_environment(address: Address, settings: Settings) -> dict[str, str]:
@@ -151,7 +154,7 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
     def call(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]
     ) -> Iterator[Any]:
-        dbt = DbtCliResource(project_dir=project)
+        dbt = _dbt(project)
         with _environment(dbt_environment(warehouse.open().address, settings)):
             # one folder for all calls keeps dbt's partial parse; runs are serialised by the warehouse pool
             yield from dbt.cli(["build", "--quiet", *arguments], context=context, target_path=project.target_path).stream()

@@ -3,8 +3,6 @@
 Here: definitions and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
-from oasis_pipeline.learning.base import BASE_PREFIX, train_base_model
+from oasis_pipeline.learning.base import BASE_SEED, base_version, fit_base_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
@@ -125,8 +125,19 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
     labelled = int(labels.labelled.sum())
     used = model_row(warehouse, None)
     if used is None or (used["is_base"] and json.loads(used["manifest"])["feature_version"] != FEATURE_VERSION):
-        model, manifest = train_base_model()
-        _register(warehouse, store, model, manifest, is_base=True, cards=None)
+        training = fit_base_model()
+        manifest = make_manifest(
+            wells=training.evaluation.wells,
+            cards=training.evaluation.cards,
+            first_day=None,
+            last_day=None,
+            simulated=True,
+            metrics=training.evaluation.to_dict(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seed=BASE_SEED,
+            version=base_version(),
+        )
+        _register(warehouse, store, training.model, manifest, is_base=True, cards=None)
         used = model_row(warehouse, None)
     assert used is not None
     return TrainedClassifier(used["version"], used["is_base"], labelled, labels.unlearned)
@@ -277,13 +288,3 @@ def _predict_day(store: ObjectStore, model: ClassifierModel, day: str, version: 
             "in_training": seen,
         }
     ).cast(schema)
-
-
-__all__ = [
-    "BASE_PREFIX",
-    "PredictionSummary",
-    "TrainedClassifier",
-    "model_row",
-    "predict_days",
-    "train_classifier",
-]

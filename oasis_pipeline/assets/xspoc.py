@@ -4,8 +4,6 @@ Rows arrive by intake, which records a materialization of each day it touched. M
 hand loads its days (or, without partitions, all of it) again from the archive. Not here: reading and checking files.
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata

@@ -53,11 +53,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "schedule": {"purge_after_days": 30},
             "sensor": {"purge_after_days": {"skipped": 2, "failure": 30, "success": 30}},
         },
-        "local_artifact_storage": {
-            "module": "dagster",
-            "class": "LocalArtifactStorage",
-            "config": {"base_dir": str(settings.dagster_home / "storage")},
-        },
     }
     if settings.s3_bucket:
         s3: dict[str, Any] = {"bucket": settings.s3_bucket, "prefix": f"{settings.s3_prefix.strip('/')}/compute_logs".strip("/")}
@@ -67,12 +62,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "module": "dagster_aws.s3.compute_log_manager",
             "class": "S3ComputeLogManager",
             "config": {**s3, "local_dir": str(settings.dagster_home / "compute_logs")},
-        }
-    else:
-        config["compute_logs"] = {
-            "module": "dagster",
-            "class": "LocalComputeLogManager",
-            "config": {"base_dir": str(settings.dagster_home / "compute_logs")},
         }
     return config
 

@@ -3,8 +3,6 @@
 Here: what a job selects. Not here: when it runs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

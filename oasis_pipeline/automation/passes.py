@@ -18,6 +18,7 @@ import dagster as dg
 import psycopg2
 
 from oasis_pipeline.automation.instance import open_instance
+from oasis_pipeline.automation.jobs import intake_events
 from oasis_pipeline.automation.staleness import (
     RULES,
     WHOLE,
@@ -176,16 +177,8 @@ class _Graph:
 
     def record_intake(self, report: PassReport) -> None:
         """Tell Dagster which days intake touched, with the counts of the files that did it."""
-        for asset, partitions in report.changed.items():
-            for partition, rows in sorted(partitions.items()):
-                self.instance.report_runless_asset_event(
-                    dg.AssetMaterialization(
-                        asset_key=dg.AssetKey(asset.split("/")),
-                        partition=partition or None,
-                        metadata={"dagster/partition_row_count" if partition else "dagster/row_count": rows or 0, "by": "intake"},
-                        description="rows arrived in the drop folder",
-                    )
-                )
+        for event in intake_events(report):
+            self.instance.report_runless_asset_event(event)
 
     def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
         """Make assets in one Dagster run."""

@@ -3,8 +3,6 @@
 Not here: what runs because something arrived (``sensors``).
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import dagster as dg

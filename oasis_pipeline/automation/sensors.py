@@ -5,8 +5,6 @@ something changes, or the daily schedule comes by. A sensor that asked again for
 the same failing run for weeks.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -32,6 +32,7 @@ from .column import CardColumn, FloatArray, IntArray, group_by_count, point_indi
 from .geometry import has_gap, stroke_work
 from .quality import (
     MIN_POINTS,
+    QUIETLY,
     Unusable,
     closing_points,
     judge,
@@ -107,6 +108,7 @@ def time_form(position: ArrayLike, load: ArrayLike) -> TimeForm:
     return time_form_column(CardColumn.from_dense(position, load))
 
 
+@QUIETLY
 def time_form_column(column: CardColumn) -> TimeForm:
     """Bring every card of a column to time form; the module's text has the rules.
 
@@ -155,10 +157,9 @@ def _fill(
     lowest, highest = x.min(axis=1), x.max(axis=1)
     if not marred and points >= MIN_POINTS:
         form.unusable[cards] = np.where(lowest == highest, Unusable.ZERO_STROKE, Unusable.USABLE)
-    with np.errstate(over="ignore", invalid="ignore"):
-        stroke = highest - lowest
-        is_open = has_gap(x, stroke)
-        turned = _runs_backwards(x, y, stroke) & ~is_open
+    stroke = highest - lowest
+    is_open = has_gap(x, stroke)
+    turned = _runs_backwards(x, y, stroke) & ~is_open
     start = _bottom(x, y, lowest, turned)
     if is_open.any():
         start[is_open] = _after_gap(x[is_open])
@@ -314,6 +315,7 @@ def shape_form(position: ArrayLike, load: ArrayLike, points: int = 100) -> tuple
     return x.reshape(shape), y.reshape(shape)
 
 
+@QUIETLY
 def shape_form_column(column: CardColumn | TimeForm, points: int = 100) -> tuple[FloatArray, FloatArray]:
     """Resample every card of a column; see :func:`shape_form`.
 

@@ -27,6 +27,7 @@ from .column import CardColumn, FloatArray, IntArray, group_by_count
 __all__ = [
     "MAX_NAN_SHARE",
     "MIN_POINTS",
+    "QUIETLY",
     "Unusable",
     "closing_points",
     "judge",
@@ -39,6 +40,10 @@ __all__ = [
 MIN_POINTS = 8
 MAX_NAN_SHARE = 0.2
 _CHUNK_POINTS = 1 << 15
+
+QUIETLY = np.errstate(over="ignore", invalid="ignore")
+"""For functions that meet blobs as they came: signalling NaN and huge numbers are data here, not mishaps."""
+
 _ZERO_POINT_SHARE = 0.1  # of the card's own stroke or load range, see unusable_points
 
 
@@ -53,6 +58,7 @@ class Unusable(IntEnum):
     TOO_MANY_NAN = 5
 
 
+@QUIETLY
 def usable(column: CardColumn) -> NDArray[np.int8]:
     """Judge every card of a column.
 
@@ -80,6 +86,7 @@ def usable(column: CardColumn) -> NDArray[np.int8]:
     return codes
 
 
+@QUIETLY
 def closing_points(column: CardColumn) -> NDArray[np.bool_]:
     """Tell which cards end with an exact repeat of their first point, shape (n,).
 
@@ -94,6 +101,7 @@ def closing_points(column: CardColumn) -> NDArray[np.bool_]:
     return result
 
 
+@QUIETLY
 def marred_cards(column: CardColumn) -> NDArray[np.bool_]:
     """Tell, at little cost, which cards may have unusable points (the others certainly have none).
 
@@ -109,8 +117,7 @@ def marred_cards(column: CardColumn) -> NDArray[np.bool_]:
     found: list[IntArray] = []
     for first in range(0, column.position.size, _CHUNK_POINTS):
         chunk = slice(first, first + _CHUNK_POINTS)
-        with np.errstate(over="ignore"):
-            size = np.abs(column.position[chunk]) + np.abs(column.load[chunk])
+        size = np.abs(column.position[chunk]) + np.abs(column.load[chunk])
         # Both comparisons are false for NaN, which minimum and maximum hand on.
         if not (size.min() > 0 and size.max() < np.inf):
             found.append(np.flatnonzero(~((size > 0) & (size < np.inf))) + first)
@@ -120,6 +127,7 @@ def marred_cards(column: CardColumn) -> NDArray[np.bool_]:
     return result
 
 
+@QUIETLY
 def unusable_points(position: FloatArray, load: FloatArray) -> NDArray[np.bool_]:
     """Tell the points that must not be used: no number in either value, or a (0, 0) that is not part of the card.
 
@@ -186,6 +194,7 @@ def periodic_gaps(good: NDArray[np.bool_], rows: IntArray, at: IntArray) -> tupl
     return at - back, ahead - at
 
 
+@QUIETLY
 def judge(position: FloatArray, load: FloatArray, unusable: NDArray[np.bool_]) -> NDArray[np.int8]:
     """Judge cards of equal count whose unusable points are known.
 

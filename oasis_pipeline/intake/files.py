@@ -30,6 +30,7 @@ from oasis_pipeline.schema import CARD_BLOBS, DropKind, drop_kind
 BLOCK_BYTES = 32 << 20
 """Bytes of csv read at once, so also the longest line; a chunk and all that is made of it stay well under 256 MB."""
 MAX_COLUMNS = 4096
+_ALL_TEXT = {f"f{column}": pa.string() for column in range(MAX_COLUMNS)}
 _NAME = re.compile(r"([A-Za-z]+)\.E2E\.(\d{8})\.(\d{4})((?:\.[a-z]+){1,2})")
 
 
@@ -273,10 +274,7 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
                     autogenerate_column_names=True, use_threads=False, block_size=BLOCK_BYTES
                 ),
                 parse_options=pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
-                convert_options=pcsv.ConvertOptions(
-                    column_types={f"f{column}": pa.string() for column in range(MAX_COLUMNS)},
-                    strings_can_be_null=False,
-                ),
+                convert_options=pcsv.ConvertOptions(column_types=_ALL_TEXT, strings_can_be_null=False),
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
@@ -300,7 +298,9 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
         if header is None:
             raise UnreadableFileError("the file is empty")
         if faulty:
-            yield Chunk(header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty)
+            yield Chunk(
+                header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty
+            )
 
 
 def _open(source: Path | bytes, compressed: bool) -> pa.NativeFile:
@@ -320,7 +320,9 @@ def _check_utf8(source: Path | bytes, compressed: bool) -> bytes | None:
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
-                raise UnreadableFileError(f"not UTF-8: {error.reason} near byte {read + error.start}") from error
+                raise UnreadableFileError(
+                    f"not UTF-8: {error.reason} near byte {read + error.start}"
+                ) from error
             blocks, read = blocks + 1, read + len(block)
             lines = lines or b"\n" in block.strip() or b"\r" in block.strip() or block[-1:] in b"\r\n"
             text = block

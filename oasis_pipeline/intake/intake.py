@@ -16,6 +16,7 @@ through (a writer that pauses for longer) is loaded again under its full content
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -33,6 +34,8 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
+
+_log = logging.getLogger(__name__)
 
 SETTLED_SECONDS = 2.0
 """A file this old that can't be read is not one that is still being written."""
@@ -162,6 +165,10 @@ def take_in(
             report.warnings.append(
                 f"{seen.drop.name}: {error}; it is left where it is and tried again in the next pass"
             )
+        except Exception as error:
+            # One file must not keep the others out; nothing of it is stored, and the log has the whole story.
+            _log.exception("%s could not be taken in", seen.drop.name)
+            report.warnings.append(f"{seen.drop.name}: unexpected {error!r}; it is left where it is")
     tell(len(drops), len(drops), "")
     _note_first_day(warehouse, settings, report)
     return report
@@ -304,7 +311,13 @@ def _known(source: Warehouse | Transaction, drop: DropName, sha256: str) -> tupl
     row = found[0]
     ignored = row["ignored_columns"].split(", ") if row["ignored_columns"] else []
     report = FileReport(
-        row["source_file"], drop.kind.name, row["rows"], row["stored"], row["superseded"], row["rejected"], ignored
+        row["source_file"],
+        drop.kind.name,
+        row["rows"],
+        row["stored"],
+        row["superseded"],
+        row["rejected"],
+        ignored,
     )
     report.already_loaded = True
     return report, bool(row["archived"])

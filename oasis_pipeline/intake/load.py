@@ -193,6 +193,8 @@ def _load_series(
     """Upsert one chunk; keys that an earlier chunk of the file brought are apart, so that each is counted once."""
     key = list(drop.kind.table.key)
     rows = rows.drop_columns("NodeID cleaned")
+    if rows.num_rows == 0:
+        return rows.select(key) if seen is None else seen
     unique = last_of_each(rows, drop.kind.table.key)
     counts.superseded += rows.num_rows - unique.num_rows
     stamped = unique.append_column(

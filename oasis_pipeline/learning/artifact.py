@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.calibration import Calibration
-from oasis_pipeline.learning.classifier import ClassifierModel
-from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
+from oasis_pipeline.learning.classifier import ClassifierModel, View
+from oasis_pipeline.learning.features import FEATURE_VERSION, VIEWS, feature_names
 from oasis_pipeline.learning.forest import Forest
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, SeedModel
 
@@ -32,11 +32,8 @@ FORMAT = 1
 CLASSIFIER, SEED_FORESTS = "classifier", "seed_forests"
 SEED_FEATURES = 23
 
-_FOREST = {
-    "feature": "<i4", "threshold": "<f4", "left": "<i4", "right": "<i4",
-    "missing_left": "|b1", "leaf_value": "|u1", "roots": "<i4",
-}  # fmt: skip
-_ARRAYS = {CLASSIFIER: {**_FOREST, "slope": "<f8", "offset": "<f8"}, SEED_FORESTS: _FOREST}
+_FOREST = {"feature": "<i2", "threshold": "<f4", "right": "<i4", "leaf_value": "|u1", "roots": "<i4"}
+_VIEW = {**_FOREST, "fill": "<f4", "slope": "<f8", "offset": "<f8"}
 _VERSIONS = {CLASSIFIER: FEATURE_VERSION, SEED_FORESTS: SEED_FEATURE_VERSION}
 _MANIFEST = "manifest.json"
 _MAX_ARRAY_BYTES = 1 << 30
@@ -120,19 +117,32 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
     ArtifactError
         If the manifest holds something that JSON cannot.
     """
-    arrays = model.forest.arrays()
     facts: dict[str, Any] = {
         "format": FORMAT,
         "classes": list(model.classes),
         "unlearned": dict(model.unlearned),
         "feature_version": model.feature_version,
-        "features": model.forest.n_features,
     }
+    arrays: dict[str, NDArray[Any]] = {}
     if isinstance(model, ClassifierModel):
-        arrays |= {"slope": model.calibration.slope, "offset": model.calibration.offset}
-        facts |= {"kind": CLASSIFIER, "abstain_threshold": model.abstain_threshold}
+        facts |= {
+            "kind": CLASSIFIER,
+            "features": len(feature_names()),
+            "abstain_threshold": {name: view.abstain_threshold for name, view in model.views.items()},
+        }
+        arrays["prior"] = model.prior
+        for name, view in model.views.items():
+            parts = {
+                **view.forest.arrays(),
+                "fill": view.fill,
+                "slope": view.calibration.slope,
+                "offset": view.calibration.offset,
+            }
+            arrays |= {f"{name}_{part}": array for part, array in parts.items()}
+        views = list(model.views)
     else:
-        facts |= {"kind": SEED_FORESTS, "trees_per_class": model.trees_per_class}
+        facts |= {"kind": SEED_FORESTS, "features": SEED_FEATURES, "trees_per_class": model.trees_per_class}
+        arrays, views = model.forest.arrays(), []
     try:
         text = json.dumps({**manifest, **facts}, sort_keys=True, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -140,7 +150,7 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         archive.writestr(_entry(_MANIFEST), text)
-        for name, dtype in _ARRAYS[facts["kind"]].items():
+        for name, dtype in _wanted(facts["kind"], views).items():
             body = io.BytesIO()
             np.lib.format.write_array(
                 body, np.ascontiguousarray(arrays[name], dtype), version=(1, 0), allow_pickle=False
@@ -179,12 +189,28 @@ def load_model(data: bytes, expected_sha256: str) -> tuple[Model, dict[str, Any]
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             manifest = _read_manifest(archive)
             kind = manifest["kind"]
-            arrays = {name: _read_array(archive, name, dtype) for name, dtype in _ARRAYS[kind].items()}
+            views = _view_names(manifest) if kind == CLASSIFIER else []
+            arrays = {name: _read_array(archive, name, dtype) for name, dtype in _wanted(kind, views).items()}
         return _build(kind, manifest, arrays), manifest
     except ArtifactError:
         raise
     except Exception as error:  # any damage: zip, zlib, json and NumPy raise a dozen kinds between them
         raise ArtifactError(f"the artifact is damaged: {type(error).__name__}: {error}") from error
+
+
+def _wanted(kind: str, views: list[str]) -> dict[str, str]:
+    """Return the arrays that a model of this kind consists of, with their types: the allow-list."""
+    if kind == SEED_FORESTS:
+        return _FOREST
+    parts = {f"{view}_{part}": dtype for view in views for part, dtype in _VIEW.items()}
+    return {"prior": "<f4", **parts}
+
+
+def _view_names(manifest: dict[str, Any]) -> list[str]:
+    names = list(manifest["abstain_threshold"])
+    if not names or not set(names) <= set(VIEWS):
+        raise ArtifactError(f"the artifact holds views {names}, known are {list(VIEWS)}")
+    return names
 
 
 def _read_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -194,7 +220,7 @@ def _read_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"the artifact is not of format {FORMAT}")
     kind = manifest.get("kind")
-    if kind not in _ARRAYS:
+    if not isinstance(kind, str) or kind not in _VERSIONS:
         raise ArtifactError(f"the artifact holds a model of unknown kind {kind!r}")
     if manifest.get("feature_version") != _VERSIONS[kind]:
         raise ArtifactError(
@@ -234,25 +260,43 @@ def _build(kind: str, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]])
         raise ArtifactError(
             f"the model takes {manifest['features']} features, this release computes {wanted}"
         )
-    forest = Forest(**{name: arrays[name] for name in _FOREST}, n_features=wanted)
+    if kind == SEED_FORESTS:
+        forest = _forest(arrays, "", wanted, 1)
+        trees = manifest["trees_per_class"]
+        if not isinstance(trees, int) or trees < 1 or trees * len(classes) != forest.n_trees:
+            raise ArtifactError("the artifact's trees do not fit its classes")
+        return SeedModel(tuple(classes), unlearned, forest, trees)
+    _check_numbers(arrays["prior"], len(classes), "class shares")
+    views = {}
+    for name, threshold in manifest["abstain_threshold"].items():
+        _check_numbers(arrays[f"{name}_fill"], wanted, "filling values")
+        for part in ("slope", "offset"):
+            _check_numbers(arrays[f"{name}_{part}"], len(classes), "calibration")
+        if not 0 <= float(threshold) <= 1:
+            raise ArtifactError("the artifact's threshold is no probability")
+        views[name] = View(
+            _forest(arrays, f"{name}_", wanted, len(classes)),
+            arrays[f"{name}_fill"],
+            Calibration(arrays[f"{name}_slope"], arrays[f"{name}_offset"]),
+            float(threshold),
+        )
+    return ClassifierModel(tuple(classes), unlearned, views, arrays["prior"])
+
+
+def _forest(arrays: dict[str, NDArray[Any]], prefix: str, features: int, outputs: int) -> Forest:
+    forest = Forest(**{name: arrays[prefix + name] for name in _FOREST}, n_features=features)
     try:
         forest.check()
     except ValueError as error:
         raise ArtifactError(f"the artifact holds no sound forest: {error}") from error
-    outputs = forest.leaf_value.shape[1]
-    if kind == SEED_FORESTS:
-        trees = manifest["trees_per_class"]
-        if outputs != 1 or not isinstance(trees, int) or trees < 1 or trees * len(classes) != forest.n_trees:
-            raise ArtifactError("the artifact's trees do not fit its classes")
-        return SeedModel(tuple(classes), unlearned, forest, trees)
-    calibration = Calibration(arrays["slope"], arrays["offset"])
-    for values in (calibration.slope, calibration.offset):
-        if values.shape != (len(classes),) or not np.isfinite(values).all():
-            raise ArtifactError("the artifact's calibration does not fit its classes")
-    threshold = float(manifest["abstain_threshold"])
-    if outputs != len(classes) or not 0 <= threshold <= 1:
-        raise ArtifactError("the artifact's forest or threshold does not fit its classes")
-    return ClassifierModel(tuple(classes), unlearned, forest, calibration, threshold)
+    if forest.leaf_value.shape[1] != outputs:
+        raise ArtifactError("the artifact's forest does not fit its classes")
+    return forest
+
+
+def _check_numbers(values: NDArray[Any], count: int, what: str) -> None:
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise ArtifactError(f"the artifact's {what} are not {count} numbers")
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

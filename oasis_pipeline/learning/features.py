@@ -29,6 +29,9 @@ FEATURE_VERSION = "card-1"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
+VIEWS = ("both", *CARDS)
+"""What a row may offer, richest first: both cards, or one of them."""
+
 SHAPE_POINTS = 100
 """Points of the shape form that the features are made from, half of them on each half stroke."""
 
@@ -153,6 +156,22 @@ def feature_names() -> list[str]:
     return [*_CONTEXT_NAMES, *(name for card in CARDS for name in block_names(card))]
 
 
+def view_columns(view: str) -> NDArray[np.intp]:
+    """Return which columns belong to a view: the context and the blocks of its cards."""
+    index = {name: column for column, name in enumerate(feature_names())}
+    names = [name for card in _cards_of(view) for name in block_names(card)]
+    return np.array([index[name] for name in (*_CONTEXT_NAMES, *names)], np.intp)
+
+
+def rows_with(features: Float32, view: str) -> NDArray[np.bool_]:
+    """Tell which rows of a feature matrix have all cards of a view, shape (n,); ValueError for another matrix."""
+    names = feature_names()
+    if features.ndim != 2 or features.shape[1] != len(names):
+        raise ValueError(f"a feature matrix has {len(names)} columns, this array has shape {features.shape}")
+    first = [names.index(block_names(card)[0]) for card in _cards_of(view)]
+    return np.asarray(np.isfinite(features[:, first]).all(axis=1))
+
+
 def card_features(
     surface: CardShapes | None, pump: CardShapes | None, context: CardContext | None = None
 ) -> Columns:
@@ -227,6 +246,10 @@ def card_signatures(surface: CardShapes | None, pump: CardShapes | None) -> Floa
         low = load.min(axis=1, keepdims=True)
         result[here] = (load - low) / _nonzero(load.max(axis=1, keepdims=True) - low)
     return result
+
+
+def _cards_of(view: str) -> tuple[str, ...]:
+    return CARDS if view == VIEWS[0] else (view,)
 
 
 def _column(values: ArrayLike, rows: int, name: str) -> Float32:

@@ -3,9 +3,9 @@
 Belongs here: the arrays, the step from scikit-learn's trees to them, prediction, and the check that arrays from
 elsewhere are a forest. Does not belong here: how trees are grown (scikit-learn does that), files (``artifact``).
 
-Why not scikit-learn's own objects: they can be stored only by running code that the file names (pickle, or skops with a
-list of trusted types whose state is still handed to compiled code unchecked), and predict slower. Arrays of numbers run nothing, are checked in
-full, and outlive scikit-learn's versions.
+Why not scikit-learn's own objects: they can be stored only by a format that names code to run (pickle), or one that hands
+state from the file to compiled code unchecked (skops with the tree type trusted), and they predict slower. Arrays of numbers
+run nothing, are checked in full, and outlive scikit-learn's versions.
 """
 
 from __future__ import annotations
@@ -17,24 +17,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_CARDS = 64  # cards that walk one tree together: they and the tree's top stay in the core's cache
+_BLOCK_CARDS = 256  # cards that walk one tree together: their features and the tree stay in the core's cache
 _LEAF_SCALE = 255.0
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Trees laid end to end; every node comes after its parent.
+    """Trees laid end to end, each in depth-first order: the left child of a node is the next node.
 
     Attributes
     ----------
-    feature : ndarray of int32, shape (nodes,)
+    feature : ndarray of int16, shape (nodes,)
         Column that the node looks at; -1 marks a leaf.
     threshold : ndarray of float32, shape (nodes,)
         Values up to and including it go left.
-    left, right : ndarray of int32, shape (nodes,)
-        Children, counted over the whole forest. A leaf's ``left`` is its row in ``leaf_value``.
-    missing_left : ndarray of bool, shape (nodes,)
-        Whether NaN goes left.
+    right : ndarray of int32, shape (nodes,)
+        The right child, counted over the whole forest; of a leaf, its row in ``leaf_value``.
     leaf_value : ndarray of uint8, shape (leaves, outputs)
         Share of training cards in the leaf that have each class, times 255.
     roots : ndarray of int32, shape (trees + 1,)
@@ -42,11 +40,9 @@ class Forest:
     n_features : int
     """
 
-    feature: NDArray[np.int32]
+    feature: NDArray[np.int16]
     threshold: NDArray[np.float32]
-    left: NDArray[np.int32]
     right: NDArray[np.int32]
-    missing_left: NDArray[np.bool_]
     leaf_value: NDArray[np.uint8]
     roots: NDArray[np.int32]
     n_features: int
@@ -68,7 +64,7 @@ class Forest:
         Parameters
         ----------
         features : ndarray of float32, shape (n, n_features)
-            NaN is a missing value.
+            NaN goes right everywhere; forests are grown without it.
         first_tree, trees : int
             Which trees to ask; all by default.
 
@@ -87,17 +83,8 @@ class Forest:
             raise ValueError(f"the forest takes {self.n_features} features, not {table.shape[1:]}")
         count = self.n_trees - first_tree if trees is None else trees
         total = np.zeros((len(table), self.leaf_value.shape[1]), np.float32)
-        _walk(
-            table,
-            self.feature,
-            self.threshold,
-            self.left,
-            self.right,
-            self.missing_left,
-            self.leaf_value,
-            self.roots[first_tree : first_tree + count],
-            total,
-        )
+        roots = self.roots[first_tree : first_tree + count]
+        _walk(table, self.feature, self.threshold, self.right, self.leaf_value, roots, total)
         return total / np.float32(_LEAF_SCALE * count)
 
     def check(self) -> None:
@@ -109,16 +96,20 @@ class Forest:
             With what is wrong.
         """
         nodes = len(self.feature)
-        want = {
-            "feature": (np.int32, 1), "threshold": (np.float32, 1), "left": (np.int32, 1), "right": (np.int32, 1),
-            "missing_left": (np.bool_, 1), "leaf_value": (np.uint8, 2), "roots": (np.int32, 1),
-        }  # fmt: skip
-        for name, (dtype, axes) in want.items():
+        for name, dtype, axes in (
+            ("feature", np.int16, 1),
+            ("threshold", np.float32, 1),
+            ("right", np.int32, 1),
+            ("leaf_value", np.uint8, 2),
+            ("roots", np.int32, 1),
+        ):
             array = getattr(self, name)
             if array.dtype != dtype or array.ndim != axes:
                 raise ValueError(f"{name} has type {array.dtype} and {array.ndim} axes")
-            if name not in ("leaf_value", "roots") and len(array) != nodes:
-                raise ValueError(f"{name} has {len(array)} entries for {nodes} nodes")
+        if len(self.threshold) != nodes or len(self.right) != nodes:
+            raise ValueError(
+                f"{nodes} nodes, but {len(self.threshold)} thresholds and {len(self.right)} children"
+            )
         roots = self.roots.astype(np.int64)
         if len(roots) < 2 or roots[0] != 0 or roots[-1] != nodes or np.any(np.diff(roots) < 1):
             raise ValueError("the roots do not divide the nodes into trees")
@@ -127,13 +118,13 @@ class Forest:
         leaf = self.feature < 0
         if np.any(self.feature >= self.n_features) or np.any(self.feature < -1):
             raise ValueError("a node looks at a feature that does not exist")
-        if np.any(self.left[leaf] < 0) or np.any(self.left[leaf] >= len(self.leaf_value)):
+        if np.any(self.right[leaf] < 0) or np.any(self.right[leaf] >= len(self.leaf_value)):
             raise ValueError("a leaf has no value")
         inner = np.flatnonzero(~leaf)
         end = np.repeat(roots[1:], np.diff(roots))[inner]
-        for child in (self.left[inner], self.right[inner]):
-            if np.any(child <= inner) or np.any(child >= end):
-                raise ValueError("a child does not come after its parent in the same tree")
+        # The left child is the next node, so a right child after it leaves room for both.
+        if np.any(self.right[inner] <= inner + 1) or np.any(self.right[inner] >= end):
+            raise ValueError("a child does not come after its parent in the same tree")
         if not np.isfinite(self.threshold[inner]).all():
             raise ValueError("a threshold is not a number")
 
@@ -149,6 +140,7 @@ def forest_from_trees(
     Parameters
     ----------
     trees : list of sklearn.tree._tree.Tree
+        Grown depth first, as its forests are, on features without NaN.
     leaf_rows : list of ndarray, shape (nodes of that tree, outputs)
         Value of every node of each tree, 0 to 1; only those of leaves are kept.
     n_features : int
@@ -159,6 +151,11 @@ def forest_from_trees(
     -------
     Forest
 
+    Raises
+    ------
+    ValueError
+        If the trees are not in depth-first order.
+
     Notes
     -----
     scikit-learn compares float32 features with float64 thresholds. The largest float32 that is not above the threshold
@@ -166,25 +163,23 @@ def forest_from_trees(
     """
     sizes = np.array([tree.node_count for tree in trees], np.int64)
     roots = np.concatenate([[0], np.cumsum(sizes)])
-    feature, threshold, left, right, missing, values = [], [], [], [], [], []
+    feature, threshold, right, values = [], [], [], []
     n_leaves = 0
     for tree, rows, start in zip(trees, leaf_rows, roots[:-1].tolist(), strict=True):
         is_leaf = tree.children_left < 0
-        count = int(is_leaf.sum())
+        inner = np.flatnonzero(~is_leaf)
+        if np.any(tree.children_left[inner] != inner + 1):
+            raise ValueError("the trees are not in depth-first order")
         column = np.where(is_leaf, 0, tree.feature)
         feature.append(np.where(is_leaf, -1, column if columns is None else columns[column]))
         threshold.append(_round_down(np.where(is_leaf, 0.0, tree.threshold)))
-        left.append(np.where(is_leaf, n_leaves + np.cumsum(is_leaf) - 1, tree.children_left + start))
-        right.append(np.where(is_leaf, 0, tree.children_right + start))
-        missing.append(np.asarray(tree.missing_go_to_left, bool) & ~is_leaf)
+        right.append(np.where(is_leaf, n_leaves + np.cumsum(is_leaf) - 1, tree.children_right + start))
         values.append(np.round(rows[is_leaf] * _LEAF_SCALE).astype(np.uint8))
-        n_leaves += count
+        n_leaves += int(is_leaf.sum())
     forest = Forest(
-        np.concatenate(feature).astype(np.int32),
+        np.concatenate(feature).astype(np.int16),
         np.concatenate(threshold),
-        np.concatenate(left).astype(np.int32),
         np.concatenate(right).astype(np.int32),
-        np.concatenate(missing),
         np.concatenate(values),
         roots.astype(np.int32),
         n_features,
@@ -200,18 +195,18 @@ def _round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return single
 
 
-@numba.njit(cache=True, nogil=True)
-def _walk(table, feature, threshold, left, right, missing_left, leaf_value, roots, total):  # type: ignore[no-untyped-def]  # pragma: no cover
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _walk(table, feature, threshold, right, leaf_value, roots, total):  # type: ignore[no-untyped-def]
     cards, outputs = total.shape
     for first in range(0, cards, _BLOCK_CARDS):
         last = min(first + _BLOCK_CARDS, cards)
         for tree in range(len(roots)):
             for card in range(first, last):
                 node = roots[tree]
-                while feature[node] >= 0:
-                    value = table[card, feature[node]]
-                    goes_left = missing_left[node] if np.isnan(value) else value <= threshold[node]
-                    node = left[node] if goes_left else right[node]
-                row = left[node]
+                column = feature[node]
+                while column >= 0:
+                    node = node + 1 if table[card, column] <= threshold[node] else right[node]
+                    column = feature[node]
+                row = right[node]
                 for output in range(outputs):
                     total[card, output] += leaf_value[row, output]

@@ -119,7 +119,7 @@ def encode_labels(
 
 
 def top_two(
-    proba: NDArray[np.floating], classes: Sequence[str], abstain_threshold: float = 0.0
+    proba: NDArray[np.floating], classes: Sequence[str], abstain_threshold: float | NDArray[np.floating] = 0.0
 ) -> dict[str, NDArray[np.generic]]:
     """Choose the labels that are shown, with the columns of ``clean.dynapred``.
 
@@ -128,7 +128,7 @@ def top_two(
     proba : ndarray, shape (n, classes)
         Probability of each class to be among the card's labels, 0 to 1.
     classes : sequence of str
-    abstain_threshold : float
+    abstain_threshold : float or ndarray of shape (n,)
         Where the best probability lies below it, the model abstains.
 
     Returns
@@ -153,7 +153,9 @@ def top_two(
     return {"Label1": label1, "Prob1": prob1, "Label2": label2, "Prob2": prob2}
 
 
-def shown_classes(proba: NDArray[np.floating], abstain_threshold: float = 0.0) -> NDArray[np.bool_]:
+def shown_classes(
+    proba: NDArray[np.floating], abstain_threshold: float | NDArray[np.floating] = 0.0
+) -> NDArray[np.bool_]:
     """Return which classes `top_two` would show, multi-hot, shape (n, classes); no class where it abstains."""
     first, second = _best(proba)
     rows = np.arange(len(proba))

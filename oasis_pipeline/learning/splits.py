@@ -182,9 +182,9 @@ def out_of_fold(
     Returns
     -------
     ndarray of float32, shape (n, classes)
-        Where nothing was left to train on, 0.
+        NaN where nothing was left to train on.
     """
-    result = np.zeros(multi_hot.shape, np.float32)
+    result = np.full(multi_hot.shape, np.nan, np.float32)
     for fold in range(folds.count):
         held = np.flatnonzero(folds.of_card == fold)
         rows = training_rows(folds, fold, signatures)

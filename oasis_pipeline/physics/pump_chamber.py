@@ -111,17 +111,19 @@ def chamber_step(  # type: ignore[no-untyped-def]
     new_barrel_velocity = 0.0
     q_tv = 0.0
     q_sv = 0.0
-    for _ in range(60):
-        velocity = _shrink(free_velocity + gain * p - barrel_velocity, friction) + barrel_velocity
-        slope_v = gain
+    for turn in range(60):
+        sliding = _shrink(free_velocity + gain * p - barrel_velocity, friction)
+        velocity = sliding + barrel_velocity
+        # A plunger held by friction does not answer to the pressure.
+        slope_v = gain if sliding != 0.0 else 0.0
         new_barrel_velocity = barrel_free_velocity - barrel_gain * p
         relative = plunger + dt * velocity - barrel - dt * barrel_velocity
         if relative < stop_low:
             velocity += contact * (stop_low - relative) / (1.0 + contact * dt)
-            slope_v = gain / (1.0 + contact * dt)
+            slope_v /= 1.0 + contact * dt
         elif relative > stop_high:
             velocity -= contact * (relative - stop_high) / (1.0 + contact * dt)
-            slope_v = gain / (1.0 + contact * dt)
+            slope_v /= 1.0 + contact * dt
         relative = plunger + dt * velocity - barrel - dt * new_barrel_velocity
         volume = area * (relative - low) + clearance_volume
         slope = area * dt * (slope_v + barrel_gain)
@@ -145,7 +147,11 @@ def chamber_step(  # type: ignore[no-untyped-def]
         if gas > 1e-9:
             gas_volume = gas * math.exp(math.log(p_intake / p) / gamma)
             slope_gas = -gas_volume / (gamma * p)
-        content = liquid * (1.0 - compressibility * (p - p_intake)) + gas_volume + dt * (q_sv - q_tv + q_slip - q_back)
+        content = (
+            liquid * (1.0 - compressibility * (p - p_intake))
+            + gas_volume
+            + dt * (q_sv - q_tv + q_slip - q_back)
+        )
         residual = volume - content
         if abs(residual) < 1e-7 * area:
             break
@@ -156,7 +162,7 @@ def chamber_step(  # type: ignore[no-untyped-def]
         else:
             low_p = p
         slope -= -liquid * compressibility + slope_gas + dt * (-dq_sv - dq_tv + dq_slip - dq_back)
-        trial = p - residual / slope if slope > 0.0 else -1.0
+        trial = p - residual / slope if slope > 0.0 and turn % 8 != 7 else -1.0
         if trial <= low_p or trial >= high_p:
             # Pressures span four decades: halve the bracket on the log scale.
             trial = low_p if high_p < low_p * 1.001 else math.sqrt(low_p * high_p)

@@ -170,8 +170,15 @@ class SimulatedCards:
     def energy_residual(self) -> FloatArray:
         """Surface work less pump work and losses, as a share of the surface work, shape (n,)."""
         r = self.results
-        spent = r["pump_work_in_lbf"] + r["viscous_work_in_lbf"] + r["dry_work_in_lbf"] + r["stuffing_work_in_lbf"]
-        return np.asarray((r["surface_work_in_lbf"] - spent) / np.maximum(np.abs(r["surface_work_in_lbf"]), 1.0))
+        spent = (
+            r["pump_work_in_lbf"]
+            + r["viscous_work_in_lbf"]
+            + r["dry_work_in_lbf"]
+            + r["stuffing_work_in_lbf"]
+        )
+        return np.asarray(
+            (r["surface_work_in_lbf"] - spent) / np.maximum(np.abs(r["surface_work_in_lbf"]), 1.0)
+        )
 
 
 def motion_tables(unit: PumpingUnit, count: int) -> tuple[FloatArray, FloatArray]:
@@ -288,19 +295,20 @@ def simulate(
     stiffness = np.broadcast_to(rods.stiffness_lbf, (count, width))
     weight = np.broadcast_to(rods.weight_lb_per_ft, (count, width))
     speed = np.broadcast_to(rods.wave_speed_ft_per_s, (count, width))
-    hanging = RodString(length, *(np.broadcast_to(a, (count, width)) for a in _materials(rods)))
+    hanging = RodString(length, *_materials(rods, count))
     buoyant = hanging.buoyant_weight_lbf(conditions["fluid_gravity"])
 
     common = max(surface_points, pump_points, 50)
     travel_time = (length / speed).sum(axis=1)
     wanted = 60.0 / conditions["spm"] * nodes / travel_time
     steps = (common * np.clip(np.ceil(wanted / common), 2, 200)).astype(np.int64)
-    cards = [np.zeros((count, surface_points)) for _ in range(2)] + [np.zeros((count, pump_points)) for _ in range(4)]
+    surface = [np.zeros((count, surface_points)) for _ in range(2)]
+    pump = [np.zeros((count, pump_points)) for _ in range(4)]
     results = np.zeros(count, dtype=RESULTS)
 
     def run(first: int, stride: int) -> None:
         for i in range(first, count, stride):
-            simulate_card(
+            simulate_card(  # type: ignore[call-arg]
                 kernel[i],
                 length[i],
                 stiffness[i],
@@ -310,7 +318,7 @@ def simulate(
                 position[i],
                 slope[i],
                 steps[i],
-                *(array[i] for array in cards),
+                *(array[i] for array in (*surface, *pump)),
                 results[i],
             )
 
@@ -321,11 +329,18 @@ def simulate(
         with ThreadPoolExecutor(workers) as pool:
             for future in [pool.submit(run, k, workers) for k in range(workers)]:
                 future.result()
-    return SimulatedCards(*cards, results, _truth(conditions, kernel, unit, results, cards[1]))
+    truth = _truth(conditions, kernel, unit, results, surface[1])
+    return SimulatedCards(surface[0], surface[1], pump[0], pump[1], pump[2], pump[3], results, truth)
 
 
-def _materials(rods: RodString) -> tuple[FloatArray, ...]:
-    return rods.diameter_in, rods.weight_lb_per_ft, rods.modulus_psi, rods.tensile_psi
+def _materials(rods: RodString, count: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    shape = (count, rods.tapers)
+    return (
+        np.broadcast_to(rods.diameter_in, shape),
+        np.broadcast_to(rods.weight_lb_per_ft, shape),
+        np.broadcast_to(rods.modulus_psi, shape),
+        np.broadcast_to(rods.tensile_psi, shape),
+    )
 
 
 def _check(rods: RodString, conditions: NDArray[np.void]) -> None:
@@ -379,7 +394,7 @@ def _truth(
     results: NDArray[np.void],
     surface_load: FloatArray,
 ) -> dict[str, FloatArray]:
-    """True quantities under the names of ``clean.carddiag``; pump quantities are NaN where the rods are parted."""
+    """Collect true quantities under the names of ``clean.carddiag``; pump quantities are NaN where the rods are parted."""
     whole = np.where(kernel["parted"] > 0.0, np.nan, 1.0)
     area = np.pi / 4.0 * conditions["plunger_diameter_in"] ** 2
     fillage = results["fillage_pct"] * whole
@@ -387,7 +402,9 @@ def _truth(
     structure = np.nan if unit is None else np.asarray(unit.structural_rating_lbf)
     balanced = unit is not None and np.isfinite(np.asarray(unit.counterbalance_moment_in_lbf))
     torque = np.where(balanced, results["peak_torque_in_lbf"], np.nan)
-    friction = conditions["rod_drag_lbf"] + conditions["plunger_friction_lbf"] + conditions["stuffing_box_lbf"]
+    friction = (
+        conditions["rod_drag_lbf"] + conditions["plunger_friction_lbf"] + conditions["stuffing_box_lbf"]
+    )
     return {
         "fillage_pct": fillage,
         "gross_stroke_in": results["gross_stroke_in"] * whole,
@@ -403,7 +420,9 @@ def _truth(
         "inferred_production_bpd": np.where(np.isnan(whole), 0.0, results["liquid_bpd"]),
         "pprl_lbf": results["pprl_lbf"].copy(),
         "mprl_lbf": results["mprl_lbf"].copy(),
-        "polished_rod_power_hp": results["surface_work_in_lbf"] * conditions["spm"] / INCH_POUNDS_PER_MINUTE_PER_HP,
+        "polished_rod_power_hp": results["surface_work_in_lbf"]
+        * conditions["spm"]
+        / INCH_POUNDS_PER_MINUTE_PER_HP,
         "peak_gearbox_torque_in_lbf": torque,
         "gearbox_load_pct": 100.0 * torque / rating,
         "structural_load_pct": 100.0 * surface_load.max(axis=1) / structure,

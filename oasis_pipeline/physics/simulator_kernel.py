@@ -269,7 +269,9 @@ def simulate_card(  # type: ignore[no-untyped-def]
             top_new, slope_new = _motion(table_position, table_slope, angle)
             top_v = 0.5 * (top_new - top_old) / dt
             hc = half_up if top_v > 0.0 else half_down
-            top_force = tension + mass[0] * ((top_new - 2.0 * y[0] + top_old) / (dt * dt) + 2.0 * hc / dt * top_v)
+            top_force = tension + mass[0] * (
+                (top_new - 2.0 * y[0] + top_old) / (dt * dt) + 2.0 * hc / dt * top_v
+            )
             if top_v > 0.0:
                 top_force += drag[0]
             else:
@@ -369,7 +371,9 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 surface_work += (top_force + turning + buoyant_weight) * top_v * dt
                 stuffing_work += turning * top_v * dt
                 pump_work += force * mean_b * dt
-                viscous += (loss + 2.0 * hc_b / by_mass * mean_b * mean_b + 2.0 * hc / dt * mass[0] * top_v * top_v) * dt
+                viscous += (
+                    loss + 2.0 * hc_b / by_mass * mean_b * mean_b + 2.0 * hc / dt * mass[0] * top_v * top_v
+                ) * dt
                 dry += (rub + drag[0] * abs(top_v)) * dt
             if n % stride == 0 and n // stride < marks:
                 now[n // stride] = load

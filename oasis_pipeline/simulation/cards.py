@@ -139,7 +139,7 @@ def run_cards(
         joined("pump_load_lbf"),
         controller_fillage_pct(*pump),
         truth,
-        joined("results")["steady"] > 0.5,
+        np.concatenate([part.results["steady"] for part in parts]) > 0.5,
     )
 
 

@@ -127,7 +127,11 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
     p["gas_fraction"] = np.clip(1.0 - (1.0 - lost_to_pound) * (1.0 - lost_to_gas), 0.0, 0.85)
     off = np.clip(pound / NAMING_POINT, 0.0, 1.0) * (1.0 - np.clip(gas / NAMING_POINT, 0.0, 1.0))
     gassy = np.clip(gas / NAMING_POINT, 0.0, 1.0)
-    intake = wells.flowing_psi + off * (wells.pumped_off_psi - wells.flowing_psi) + gassy * (wells.gassy_psi - wells.flowing_psi)
+    intake = (
+        wells.flowing_psi
+        + off * (wells.pumped_off_psi - wells.flowing_psi)
+        + gassy * (wells.gassy_psi - wells.flowing_psi)
+    )
     p["intake_psi"] = np.maximum(intake * swing, 8.0)
     p["gas_mixing"] = np.clip(0.1 + 0.9 * gas, 0.0, 1.0)
     p["clearance_in"] = 3.0 + 8.0 * gas
@@ -138,7 +142,7 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
     p["slippage_bpd"] = 0.02 * displacement * (wells.plunger_clearance_in / 0.005) ** 1.52
     p["tv_leak_bpd"] = 1.9 * s[:, TV] * displacement
     p["sv_leak_bpd"] = 1.7 * s[:, SV] * displacement
-    p["wear_leak_bpd"] = 3.2 * s[:, WORN] * displacement
+    p["wear_leak_bpd"] = 9.0 * s[:, WORN] * displacement
     p["wear_place"] = rng.uniform(0.42, 0.62, count)
     p["wear_width"] = rng.uniform(0.09, 0.14, count)
 
@@ -146,24 +150,28 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
     load = wells.fluid_load_lbf
     p["damping_up"] = (wells.damping_up + 0.12 * s[:, FRICTION]) * (1.0 - 0.7 * s[:, VIBRATION])
     p["damping_down"] = (wells.damping_down + 0.15 * s[:, FRICTION]) * (1.0 - 0.7 * s[:, VIBRATION])
-    broken = s[:, PARTED] >= NAMING_POINT
-    p["damping_up"] = np.where(broken, 0.3, p["damping_up"])
-    p["damping_down"] = np.where(broken, 0.4, p["damping_down"])
     p["rod_drag_lbf"] = (0.01 + 0.34 * s[:, FRICTION]) * load
     p["drag_from"] = np.where(s[:, FRICTION] > 0.1, 0.35, 0.0)
     p["stuffing_box_lbf"] = rng.uniform(20.0, 90.0, count)
-    p["plunger_friction_lbf"] = rng.uniform(60.0, 140.0, count) + 250.0 * np.maximum(s[:, WORN], s[:, FRICTION])
+    p["plunger_friction_lbf"] = rng.uniform(60.0, 140.0, count) + 250.0 * np.maximum(
+        s[:, WORN], s[:, FRICTION]
+    )
     impedance = wells.rods.stiffness_lbf[:, 0] / (12.0 * wells.rods.wave_speed_ft_per_s[:, 0])
-    order = np.round(rng.uniform(7.0, 12.0, count))
-    shaking = order * wells.spm * 2.0 * np.pi / 60.0
-    # Sized by the load it makes in a long rod: impedance times velocity, up to a seventh of the fluid load.
-    p["vibration_harmonic"] = order
-    p["vibration_in"] = 0.14 * s[:, VIBRATION] * load / (impedance * shaking)
+    # Of the harmonics 7 to 13 the one farthest from a resonance of the string, held or free at the pump, so that the load it
+    # makes is impedance times velocity and not a matter of luck: up to a fifth of the fluid load.
+    orders = np.arange(7.0, 14.0)
+    travel_s = (wells.rods.length_ft / wells.rods.wave_speed_ft_per_s).sum(axis=1)
+    shaking = orders * (wells.spm * 2.0 * np.pi / 60.0)[:, np.newaxis]
+    detuned = np.abs(np.log(np.abs(np.tan(shaking * travel_s[:, np.newaxis])) + 1e-9)).argmin(axis=1)
+    p["vibration_harmonic"] = orders[detuned]
+    p["vibration_in"] = 0.2 * s[:, VIBRATION] * load / (impedance * shaking[np.arange(count), detuned])
     p["vibration_phase_rad"] = rng.uniform(0.0, 2.0 * np.pi, count)
 
     # Tubing: at worst (no anchor, buckled) its end moves by a seventh of the stroke under the fluid load.
     movement_in = 0.14 * s[:, TUBING] * wells.stroke_in
-    p["tubing_spring_lbf_per_in"] = np.where(s[:, TUBING] > 0.02, load / np.maximum(movement_in, 1e-3), np.inf)
+    p["tubing_spring_lbf_per_in"] = np.where(
+        s[:, TUBING] > 0.02, load / np.maximum(movement_in, 1e-3), np.inf
+    )
     steel_in2 = np.pi / 4.0 * (wells.tubing_od_in**2 - wells.tubing_id_in**2)
     # Lowest mode of a hanging bar: four tenths of its mass move with the free end.
     p["tubing_mass_lbf"] = 0.4 * wells.depth_ft * steel_in2 * STEEL_DENSITY_LB_PER_FT3 / 144.0
@@ -172,9 +180,15 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
     # Stops: by how much the string shortens under a share of the fluid load, so that deep, soft strings show it too.
     soft_in = load * wells.rods.stretch_in_per_lbf
     p["tag_up_in"] = np.where(s[:, UP] > 0.03, 0.3 + 0.02 * soft_in + (1.5 + 0.12 * soft_in) * s[:, UP], 0.0)
-    p["tag_down_in"] = np.where(s[:, DOWN] > 0.03, 0.3 + 0.02 * soft_in + (1.5 + 0.14 * soft_in) * s[:, DOWN], 0.0)
+    p["tag_down_in"] = np.where(
+        s[:, DOWN] > 0.03, 0.3 + 0.02 * soft_in + (1.5 + 0.14 * soft_in) * s[:, DOWN], 0.0
+    )
 
     # Severity one parts the string near the top, the naming point near the pump.
     share = np.clip((1.0 - s[:, PARTED]) / (1.0 - NAMING_POINT), 0.12, 0.97)
+    broken = s[:, PARTED] >= NAMING_POINT
+    # What is left of the string drags through the same fluid: the loss per foot grows as the string gets shorter.
+    p["damping_up"] = np.where(broken, 0.1 / share, p["damping_up"])
+    p["damping_down"] = np.where(broken, 0.14 / share, p["damping_down"])
     p["parted_depth_ft"] = np.where(broken, share * wells.depth_ft, np.inf)
     return p

@@ -65,13 +65,15 @@ def make_controllers(wells: Wells, rng: np.random.Generator) -> Controllers:
         return rng.random(count) < share
 
     peak = wells.rods.buoyant_weight_lbf(wells.fluid_gravity) + wells.fluid_load_lbf
-    offset = rng.normal(0.0, 120.0, count) + np.where(some(0.08), rng.choice([-1.0, 1.0], count) * 1500.0, 0.0)
+    offset = rng.normal(0.0, 120.0, count) + np.where(
+        some(0.08), rng.choice([-1.0, 1.0], count) * 1500.0, 0.0
+    )
     return Controllers(
         load_offset_lbf=np.round(offset),
         load_gain=np.round(rng.normal(1.0, 0.006, count), 4),
-        position_phase_deg=np.where(some(0.08), np.round(rng.uniform(-7.0, 7.0, count), 1), 0.0),
+        position_phase_deg=np.where(some(0.08), np.round(rng.uniform(-4.0, 4.0, count), 1), 0.0),
         high_clip_lbf=np.where(some(0.05), np.round(peak * 1.12, -2), np.inf),
-        samples=np.where(some(0.08), 60.0, np.inf),
+        samples=np.where(some(0.06), 100.0, np.inf),
         noise_lbf=rng.uniform(8.0, 45.0, count),
         length_error=rng.normal(0.0, 0.01, count),
         damping=np.round(rng.uniform(0.06, 0.16, count), 2),
@@ -107,7 +109,9 @@ def controller_pump_cards(
     Rod length (and the weight that follows) is off by the controller's error, damping is its fixed setting, thirty
     harmonics are kept, and a quarter of the controllers store true loads, which lie lower by the buoyant force.
     """
-    rods = replace(wells.rods, length_ft=wells.rods.length_ft * (1.0 + controllers.length_error)[:, np.newaxis])
+    rods = replace(
+        wells.rods, length_ft=wells.rods.length_ft * (1.0 + controllers.length_error)[:, np.newaxis]
+    )
     position, load = pump_card(
         position_in,
         load_lbf,
@@ -135,7 +139,7 @@ def controller_fillage_pct(position_in: FloatArray, load_lbf: FloatArray) -> Flo
     falling_position = np.take_along_axis(position_in, order, axis=1)
     crossing = np.argmax(falling_load < middle[:, np.newaxis], axis=1)
     at = np.take_along_axis(falling_position, crossing[:, np.newaxis], axis=1)[:, 0]
-    return np.round(np.clip(100.0 * (at - low) / np.maximum(span, 1e-6), 0.0, 100.0), 1)
+    return np.asarray(np.round(np.clip(100.0 * (at - low) / np.maximum(span, 1e-6), 0.0, 100.0), 1))
 
 
 def vendor_conditions(severity: FloatArray, rng: np.random.Generator) -> NDArray[np.str_]:
@@ -155,7 +159,9 @@ def vendor_conditions(severity: FloatArray, rng: np.random.Generator) -> NDArray
     verdict = np.zeros((len(severity), 2), dtype="<U40")
     for i, row in enumerate(severity + rng.normal(0.0, 0.08, severity.shape)):
         named = [j for j in np.argsort(-row[1:], kind="stable") + 1 if row[j] > c.NAMING_POINT][:2]
-        texts = [VENDOR_TEXTS[j][int(rng.random() < 0.25) % len(VENDOR_TEXTS[j])] for j in named] or ["Full pump"]
+        texts = [VENDOR_TEXTS[j][int(rng.random() < 0.25) % len(VENDOR_TEXTS[j])] for j in named] or [
+            "Full pump"
+        ]
         if rng.random() < 0.08:
             texts[0] = sorted(_DRIFT)[int(rng.integers(len(_DRIFT)))]
         unique = list(dict.fromkeys(texts))

@@ -18,11 +18,11 @@ from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
 FloatArray = NDArray[np.float64]
 
 _LINKAGES = {
-    UnitKind.CONVENTIONAL: {"a_in": 210.0, "c_in": 120.0, "i_in": 120.0, "k_in": 197.9, "p_in": 144.5, "r_in": 47.0},
-    UnitKind.MARK_II: {"a_in": 201.0, "c_in": 118.0, "i_in": 150.0, "k_in": 205.0, "p_in": 150.0, "r_in": 43.0},
-    UnitKind.AIR_BALANCED: {"a_in": 190.0, "c_in": 110.0, "i_in": 110.0, "k_in": 160.0, "p_in": 120.0, "r_in": 40.0},
+    UnitKind.CONVENTIONAL: (210.0, 120.0, 120.0, 197.9, 144.5, 47.0),
+    UnitKind.MARK_II: (201.0, 118.0, 150.0, 205.0, 150.0, 43.0),
+    UnitKind.AIR_BALANCED: (190.0, 110.0, 110.0, 160.0, 120.0, 40.0),
 }
-"""Proportions of the three geometries, close to units in the field; scaled to the stroke wanted."""
+"""Proportions A, C, I, K, P, R of the three geometries, close to units in the field; scaled to the stroke wanted."""
 
 _STROKES_IN = np.array([74.0, 86.0, 100.0, 120.0, 144.0, 168.0, 192.0, 216.0])
 _GEARBOXES_IN_LBF = 1000.0 * np.array([114.0, 160.0, 228.0, 320.0, 456.0, 640.0, 912.0, 1280.0])
@@ -89,7 +89,9 @@ class Wells:
 
     def with_plunger(self, diameter_in: ArrayLike) -> Wells:
         """Give the same wells other plungers."""
-        return replace(self, plunger_diameter_in=np.broadcast_to(diameter_in, (len(self),)).astype(np.float64))
+        return replace(
+            self, plunger_diameter_in=np.broadcast_to(diameter_in, (len(self),)).astype(np.float64)
+        )
 
     @property
     def displacement_bpd(self) -> FloatArray:
@@ -103,10 +105,15 @@ class Wells:
         return np.asarray(area * (self.discharge_psi - self.flowing_psi))
 
 
+def _linkage(kind: UnitKind, scale: float) -> PumpingUnit:
+    a, c, i, k, p, r = (round(value * scale, 2) for value in _LINKAGES[kind])
+    return PumpingUnit(kind, a, c, i, k, p, r)
+
+
 def _unit(kind: UnitKind, stroke: float) -> PumpingUnit:
-    base = PumpingUnit(kind, **_LINKAGES[kind])
+    base = _linkage(kind, 1.0)
     scale = stroke / float(stroke_in(base))
-    return PumpingUnit(kind, **{name: round(value * scale, 2) for name, value in _LINKAGES[kind].items()})
+    return _linkage(kind, scale)
 
 
 def _next_rating(wanted: float, ratings: FloatArray) -> float:
@@ -149,7 +156,9 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
     strings: list[RodString] = []
     units: list[PumpingUnit] = []
     grades: list[str] = []
-    rows: dict[str, list[float]] = {f.name: [] for f in fields(Wells) if f.name not in ("rods", "unit", "grade")}
+    rows: dict[str, list[float]] = {
+        f.name: [] for f in fields(Wells) if f.name not in ("rods", "unit", "grade")
+    }
     for _ in range(count):
         depth = float(np.round(rng.uniform(3200.0, 9500.0), -1))
         deep = (depth - 3200.0) / 6300.0
@@ -173,7 +182,10 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
         lengths[len(shares) - 1] += depth - sum(lengths)
         string = RodString.from_sections(lengths, sizes, names)
 
-        water_cut, water_gravity = float(np.round(rng.uniform(20.0, 97.0))), float(np.round(rng.uniform(1.01, 1.08), 2))
+        water_cut, water_gravity = (
+            float(np.round(rng.uniform(20.0, 97.0))),
+            float(np.round(rng.uniform(1.01, 1.08), 2)),
+        )
         api = float(np.round(rng.uniform(28.0, 44.0)))
         oil_gravity = 141.5 / (131.5 + api)
         gravity = water_cut / 100.0 * water_gravity + (1.0 - water_cut / 100.0) * oil_gravity
@@ -194,7 +206,9 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
         unit = replace(
             _unit(kind, stroke),
             clockwise=bool(kind != UnitKind.MARK_II),
-            gearbox_rating_in_lbf=_next_rating(0.9 * half_span * stroke / 2.0 * rng.uniform(0.8, 1.3), _GEARBOXES_IN_LBF),
+            gearbox_rating_in_lbf=_next_rating(
+                0.9 * half_span * stroke / 2.0 * rng.uniform(0.8, 1.3), _GEARBOXES_IN_LBF
+            ),
             structural_rating_lbf=_next_rating(peak * rng.uniform(1.0, 1.3), _STRUCTURES_LBF),
             crank_offset_deg=float(np.round(rng.uniform(18.0, 26.0))) if kind == UnitKind.MARK_II else 0.0,
             counterbalance_moment_in_lbf=float(

@@ -134,7 +134,9 @@ def make_field(
                 indices.append(well)
                 diameters.append(old - 0.25 if old > 1.3 else old + 0.25)
     states = equipment.take(np.array(indices)).with_plunger(np.array(diameters))
-    state = np.array([state_of[w, k] for w, k in zip(times.well.tolist(), times.workovers.tolist(), strict=True)], np.int64)
+    state = np.array(
+        [state_of[w, k] for w, k in zip(times.well.tolist(), times.workovers.tolist(), strict=True)], np.int64
+    )
     controllers = make_controllers(equipment, streams[3])
     batch = run_cards(
         times.well, states.take(state), controllers.take(times.well), times.severity, streams[4], progress
@@ -142,7 +144,16 @@ def make_field(
     begin = datetime.combine(start, time())
     dates = [begin + timedelta(seconds=round(day * 86_400.0)) for day in times.day.tolist()]
     return Field(
-        tables.node_ids(wells, streams[5]), states, state_of, controllers, failures, times, dates, batch, begin, days
+        tables.node_ids(wells, streams[5]),
+        states,
+        state_of,
+        controllers,
+        failures,
+        times,
+        dates,
+        batch,
+        begin,
+        days,
     )
 
 
@@ -227,7 +238,9 @@ def _write_equipment(field: Field, folder: _Folder) -> None:
     stamp = field.start + timedelta(minutes=1)
     anchored = first.tubing_anchored
     grades = list(first.grade)
-    folder.add("WellDetails", stamp, tables.well_details(field.nodes, first, field.controllers.poc_type, anchored))
+    folder.add(
+        "WellDetails", stamp, tables.well_details(field.nodes, first, field.controllers.poc_type, anchored)
+    )
     folder.add("Rods", stamp, tables.rods(field.nodes, first, grades))
     folder.add("PumpingUnits", stamp, tables.pumping_units(field.nodes, first))
     folder.add("Deviations", stamp, tables.deviations(field.nodes, first))
@@ -262,7 +275,11 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     misspelt = rng.random(count) < 0.03
     spelt = [_misspelt(node, rng) if wrong else node for node, wrong in zip(nodes, misspelt, strict=True)]
     poc = field.controllers.poc_type[batch.well]
-    runtime = np.clip(24.0 - 14.0 * np.clip(batch.severity[:, c.POUND] - 0.2, 0.0, 1.0) + rng.normal(0.0, 0.4, count), 2.0, 24.0)
+    runtime = np.clip(
+        24.0 - 14.0 * np.clip(batch.severity[:, c.POUND] - 0.2, 0.0, 1.0) + rng.normal(0.0, 0.4, count),
+        2.0,
+        24.0,
+    )
     table = tables.card_rows(
         spelt,
         field.dates,
@@ -280,10 +297,20 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     repeated = (rng.random(count) < 0.005) & (written < field.days - 1)
     for number in range(field.days):
         stamp = _midnight(field, number, 7)
-        rows = np.flatnonzero(written == number).tolist() + np.flatnonzero(repeated & (written == number - 1)).tolist()
+        rows = (
+            np.flatnonzero(written == number).tolist()
+            + np.flatnonzero(repeated & (written == number - 1)).tolist()
+        )
         folder.add("CardData", stamp, table, rows)
     planted: Counter[str] = Counter()
-    kinds = ("bad_hex_rows", "odd_length_rows", "future_rows", "keyless_rows", "text_for_number_rows", "empty_card_rows")
+    kinds = (
+        "bad_hex_rows",
+        "odd_length_rows",
+        "future_rows",
+        "keyless_rows",
+        "text_for_number_rows",
+        "empty_card_rows",
+    )
     if count:
         wrong = max(1, round(0.0008 * count))
         for kind in kinds:
@@ -299,7 +326,9 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     }
 
 
-def _plant(kind: str, row: int, table: Table, written: NDArray[np.int64], field: Field, folder: _Folder) -> None:
+def _plant(
+    kind: str, row: int, table: Table, written: NDArray[np.int64], field: Field, folder: _Folder
+) -> None:
     """Add one row that is not as it should be: a card's row, twelve minutes later, with one thing wrong."""
     wrong = {name: [values[row]] for name, values in table.items()}
     number = int(written[row])
@@ -352,7 +381,7 @@ def _write_vendor(field: Field, folder: _Folder, rng: np.random.Generator) -> No
 
 
 def _write_well_tests(field: Field, folder: _Folder, rng: np.random.Generator) -> None:
-    """A test of each well every week or two, from the cards of its day; written the day after with US dates."""
+    """Add a test of each well every week or two, from the cards of its day; written the day after with US dates."""
     batch = field.batch
     day = np.floor(field.times.day).astype(np.int64)
     for well, node in enumerate(field.nodes):

@@ -58,7 +58,13 @@ HABITS: tuple[Habit, ...] = (
 )
 """A field takes them in this order again and again, so that 24 wells have them all."""
 
-SILENT_FAILURES = ("Tubing - Split", "Pump - Plunger", "Rod - Coupling", "Tubing - Hole", "BHA - Tubing Anchor")
+SILENT_FAILURES = (
+    "Tubing - Split",
+    "Pump - Plunger",
+    "Rod - Coupling",
+    "Tubing - Hole",
+    "BHA - Tubing Anchor",
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,11 @@ def card_times(
             down = done < len(own) and moment >= own[done].start_day
             parted = down and own[done].text.split()[0] in ("Rod", "Polish")
             # A unit with parted rods runs on until somebody looks, up to two days.
-            noticed = own[done].start_day + min(2.0, 0.6 * (own[done].end_day - own[done].start_day)) if parted else 0.0
+            noticed = (
+                own[done].start_day + min(2.0, 0.6 * (own[done].end_day - own[done].start_day))
+                if parted
+                else 0.0
+            )
             if missing[slot] or (down and not (parted and moment < noticed)):
                 continue
             level = base + growth * (moment - renewed)

@@ -24,12 +24,36 @@ from oasis_pipeline.simulation.equipment import Wells, survey
 FloatArray = NDArray[np.float64]
 Table = dict[str, list[str]]
 
-CARD_COLUMNS = (
-    "NodeID,Date,CardType,SPM,StrokeLength,Runtime,LoadLimit,HiLoadLimit,LoLoadLimit,Fillage,FillBasePct,"
-    "SecondaryPumpFillage,CauseID,AnalysisDate,Area,AreaLimit,PositionLimit,MalPositionLimit,MalLoadLimit,SurfaceCardB,"
-    "DownholeCardB,POCDownholeCardB,PredictedCardB,TorquePlotMinEnergyB,TorquePlotMinTorqueB,TorquePlotCurrentB,"
-    "PermissibleLoadUpB,PermissibleLoadDownB"
-).split(",")
+CARD_COLUMNS = [
+    "NodeID",
+    "Date",
+    "CardType",
+    "SPM",
+    "StrokeLength",
+    "Runtime",
+    "LoadLimit",
+    "HiLoadLimit",
+    "LoLoadLimit",
+    "Fillage",
+    "FillBasePct",
+    "SecondaryPumpFillage",
+    "CauseID",
+    "AnalysisDate",
+    "Area",
+    "AreaLimit",
+    "PositionLimit",
+    "MalPositionLimit",
+    "MalLoadLimit",
+    "SurfaceCardB",
+    "DownholeCardB",
+    "POCDownholeCardB",
+    "PredictedCardB",
+    "TorquePlotMinEnergyB",
+    "TorquePlotMinTorqueB",
+    "TorquePlotCurrentB",
+    "PermissibleLoadUpB",
+    "PermissibleLoadDownB",
+]
 
 XDIAG_COLUMNS = [column.name for column in XDIAGRESULTS.columns if not column.name.islower()]
 
@@ -39,10 +63,32 @@ UNIT_TEXTS = {
     UnitKind.AIR_BALANCED: "Air Balanced",
 }
 
-_WORDS = (
-    "Kestrel Heron Juniper Sable Marlow Tansy Alder Quill Bracken Osprey Larkspur Fenwick Corrie Thistle Wren Saxifrage "
-    "Lapwing Hazel Orrin Teasel Dunlin Merrow Yarrow Plover"
-).split()
+_WORDS = [
+    "Kestrel",
+    "Heron",
+    "Juniper",
+    "Sable",
+    "Marlow",
+    "Tansy",
+    "Alder",
+    "Quill",
+    "Bracken",
+    "Osprey",
+    "Larkspur",
+    "Fenwick",
+    "Corrie",
+    "Thistle",
+    "Wren",
+    "Saxifrage",
+    "Lapwing",
+    "Hazel",
+    "Orrin",
+    "Teasel",
+    "Dunlin",
+    "Merrow",
+    "Yarrow",
+    "Plover",
+]
 
 
 def node_ids(count: int, rng: np.random.Generator) -> list[str]:
@@ -80,10 +126,14 @@ def hex_cards(position: FloatArray, load: FloatArray) -> list[str]:
     """Card blobs in hex, from dense arrays (n, points)."""
     count, points = position.shape
     offsets = np.arange(count + 1, dtype=np.int64) * points
-    return encode_hex(CardColumn(position.ravel().astype(np.float32), load.ravel().astype(np.float32), offsets))
+    return encode_hex(
+        CardColumn(position.ravel().astype(np.float32), load.ravel().astype(np.float32), offsets)
+    )
 
 
-def well_details(nodes: Sequence[str], wells: Wells, poc_type: NDArray[np.int64], anchored: NDArray[np.bool_]) -> Table:
+def well_details(
+    nodes: Sequence[str], wells: Wells, poc_type: NDArray[np.int64], anchored: NDArray[np.bool_]
+) -> Table:
     """Rows of WellDetails."""
     return {
         "NodeID": list(nodes),
@@ -131,7 +181,9 @@ def deviations(nodes: Sequence[str], wells: Wells) -> Table:
     for i, node in enumerate(nodes):
         if wells.inclination_deg[i] <= 0.0:
             continue
-        measured, inclination, azimuth, _ = survey(wells.depth_ft[i], wells.kickoff_ft[i], wells.inclination_deg[i])
+        measured, inclination, azimuth, _ = survey(
+            wells.depth_ft[i], wells.kickoff_ft[i], wells.inclination_deg[i]
+        )
         table["NodeID"] += [node] * len(measured)
         table["MD"] += numbers(measured, 0)
         table["Inclination"] += numbers(inclination, 2)
@@ -231,7 +283,9 @@ def xdiag_rows(
 
     fillage = np.clip(off(truth["fillage_pct"], 0.0, 3.0), 0.0, 100.0)
     gross = off(truth["gross_stroke_in"], 0.015)
-    intake = np.where(hide_intake, np.nan, np.maximum(off(truth["pump_intake_pressure_psi"], 0.12, 35.0), 0.0))
+    intake = np.where(
+        hide_intake, np.nan, np.maximum(off(truth["pump_intake_pressure_psi"], 0.12, 35.0), 0.0)
+    )
     production = np.maximum(off(truth["inferred_production_bpd"], 0.06), 0.0)
     oil = production * (1.0 - wells.water_cut_pct / 100.0)
     torque = off(truth["peak_gearbox_torque_in_lbf"], 0.03)
@@ -307,7 +361,11 @@ def xdiag_rows(
 
 
 def xdiag_rod_rows(
-    nodes: Sequence[str], dates: Sequence[datetime], wells: Wells, grade: Sequence[str], surface_load: FloatArray
+    nodes: Sequence[str],
+    dates: Sequence[datetime],
+    wells: Wells,
+    grade: Sequence[str],
+    surface_load: FloatArray,
 ) -> Table:
     """Rows of XDiagRodResults, one per card and taper."""
     top, low_top, low_bottom = taper_loads(wells, surface_load)

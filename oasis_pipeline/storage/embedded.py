@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,19 +138,21 @@ def stop(data: Path) -> bool:
 
 
 @contextmanager
-def lease(data: Path) -> Iterator[Address]:
+def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
     """Keep the server running for the length of a block.
 
     Parameters
     ----------
     data : Path
         Data folder.
+    even_if_used : bool
+        True stops the server at the end although a person's ``psql`` or a dashboard is connected.
 
     Yields
     ------
     Address
-        As `start`. At the end the server is stopped if a lease started it, no other process holds a lease, and no client
-        (a person's ``psql``, a dashboard) is connected.
+        As `start`. At the end the server is stopped if a lease started it, no other process holds a lease, and nobody
+        else is connected.
     """
     data = _resolved(data)
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -164,37 +166,34 @@ def lease(data: Path) -> Iterator[Address]:
             yield address
         finally:
             with _locked(data):
-                _stop_if_last(data, users.fileno(), address)
+                _stop_if_last(data, users.fileno(), None if even_if_used else address)
 
 
-def _stop_if_last(data: Path, users: int, address: Address) -> None:
+def _stop_if_last(data: Path, users: int, address: Address | None) -> None:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    if _leased(data).exists() and running(data) is not None and _other_clients(address) == 0:
+    if _leased(data).exists() and running(data) is not None and (address is None or _strangers(address) == 0):
         _stop(data)
 
 
-def _other_clients(address: Address) -> int:
+def _strangers(address: Address) -> int:
+    """Count connections of people and other programs: those that are neither this process's nor nameless nor dbt's."""
     import psycopg2
 
     try:
         connection = psycopg2.connect(address.uri())
     except psycopg2.Error:
         return 0
-    try:
-        with connection.cursor() as cursor:
-            # connections of this very process are pools that end with it
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                " AND pid <> pg_backend_pid() AND application_name <> %s",
-                (application_name(),),
-            )
-            row = cursor.fetchone()
-            return int(row[0]) if row else 0
-    finally:
-        connection.close()
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid() AND application_name NOT IN (%s, 'dbt', '')",
+            (application_name(),),
+        )
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0
 
 
 def application_name() -> str:

@@ -364,13 +364,15 @@ def open_warehouse(settings: Settings) -> Warehouse:
 
 
 @contextmanager
-def using_warehouse(settings: Settings) -> Iterator[Warehouse]:
+def using_warehouse(settings: Settings, *, even_if_used: bool = False) -> Iterator[Warehouse]:
     """Open the warehouse for the length of a block; the last user stops an embedded server that was started so.
 
     Parameters
     ----------
     settings : Settings
         As `open_warehouse`.
+    even_if_used : bool
+        As in `embedded.lease`: stop it at the end although somebody else is connected.
 
     Yields
     ------
@@ -382,7 +384,7 @@ def using_warehouse(settings: Settings) -> Iterator[Warehouse]:
         with closing(warehouse):
             yield warehouse
         return
-    with embedded.lease(settings.postgres_data):
+    with embedded.lease(settings.postgres_data, even_if_used=even_if_used):
         warehouse = open_warehouse(settings)
         with closing(warehouse):
             yield warehouse

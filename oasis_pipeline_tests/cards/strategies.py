@@ -11,6 +11,13 @@ from oasis_pipeline.cards.codec import CardColumn
 finite_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+SIGNALLING_NAN, SMALL, HUGE = b"\x00\x00\x81\x7f", b"\x07\x01\x02\x03", b"\xff\xff\x7f\x7f\xff\xff\x7f\xff"
+STRANGE = [
+    SIGNALLING_NAN * 6,
+    (SIGNALLING_NAN + SMALL * 19) * 2,
+    (SMALL + SIGNALLING_NAN + SMALL * 18) * 2,
+    HUGE * 10,
+]
 finite_or_nan = finite_float32 | st.just(float("nan"))
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from oasis_pipeline.cards.canonical import TimeForm, time_form, time_form_column
 from oasis_pipeline.cards.codec import CardColumn, Unusable, decode_blobs, encode_blobs, pack_bytes
 
 from . import reference
-from .strategies import any_columns, arrivals, arrive, clean_cards
+from .strategies import STRANGE, any_columns, arrivals, arrive, clean_cards
 
 
 def test_a_card_read_backwards_from_the_top_and_closed():
@@ -224,6 +224,7 @@ def test_the_input_is_never_written_to():
 
 @pytest.mark.filterwarnings("error")
 @given(st.lists(st.binary(max_size=240).map(lambda data: data[: len(data) // 8 * 8]), max_size=4))
+@example(STRANGE)
 def test_any_readable_blob_has_a_time_form_or_a_reason(blobs):
     column, _ = decode_blobs(*pack_bytes(blobs))
     form = time_form_column(column)

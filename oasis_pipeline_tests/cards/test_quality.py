@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.codec import CardColumn, Unusable, decode_blobs, pack_bytes, usable
 from oasis_pipeline.cards.quality import unusable_points
 
-from .strategies import any_columns, arrivals, arrive, clean_cards
+from .strategies import STRANGE, any_columns, arrivals, arrive, clean_cards
 
 NAN = float("nan")
 
@@ -107,7 +107,9 @@ def test_a_batch_is_judged_as_its_cards_one_at_a_time(column):
     np.testing.assert_array_equal(time_form_column(column).unusable, codes)
 
 
+@pytest.mark.filterwarnings("error")
 @given(st.lists(st.binary(max_size=160).map(lambda data: data[: len(data) // 8 * 8]), max_size=5))
+@example(STRANGE)
 def test_any_readable_blob_is_judged(blobs):
     column, _ = decode_blobs(*pack_bytes(blobs))
     assert set(usable(column).tolist()) <= set(Unusable)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oasis_pipeline.cards.canonical import shape_form, shape_form_column, time_form_column
@@ -10,7 +10,7 @@ from oasis_pipeline.cards.codec import CardColumn, decode_blobs, pack_bytes
 from oasis_pipeline.cards.geometry import area_in_lbf
 
 from . import reference
-from .strategies import any_columns, arrivals, arrive, clean_cards
+from .strategies import STRANGE, any_columns, arrivals, arrive, clean_cards
 
 
 def test_a_rectangle():
@@ -112,6 +112,7 @@ def test_a_number_of_points_that_cannot_be_halved_is_refused(points):
 
 @pytest.mark.filterwarnings("error")
 @given(st.lists(st.binary(max_size=240).map(lambda data: data[: len(data) // 8 * 8]), max_size=4))
+@example(STRANGE)
 def test_any_readable_blob_has_a_shape_or_none(blobs):
     column, _ = decode_blobs(*pack_bytes(blobs))
     position, load = shape_form_column(column, 8)

@@ -51,6 +51,7 @@ class Field:
     def run(self, **options: Any) -> PassReport:
         self.settings.drop.mkdir(parents=True, exist_ok=True)
         report = take_in(self.warehouse, self.store, self.settings, **options)
+        assert not [warning for warning in report.warnings if "unexpected" in warning]
         for file in report.files:
             assert file.rows == file.stored + file.superseded + file.rejected, file
         return report

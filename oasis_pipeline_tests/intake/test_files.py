@@ -32,6 +32,14 @@ def read(data: bytes, suffix: str = ".csv", kind: Any = TESTS) -> list[tuple[int
     return sorted(rows)
 
 
+def attempt(data: bytes, suffix: str = ".csv") -> list[tuple[int, tuple[Any, ...]]] | str:
+    """Rows, or why there are none."""
+    try:
+        return read(data, suffix)
+    except UnreadableFileError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("kind", list(DROP_KINDS))
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_every_kind_has_its_names(kind: str, suffix: str) -> None:
@@ -97,7 +105,10 @@ def test_quotes_byte_order_mark_and_line_ends(end: str, bom: str, last: bool) ->
 
 
 def test_a_line_break_in_quotes_belongs_to_the_value() -> None:
-    assert read(f'{HEADER}\n"A\nB",2026-01-01,1\nC,2026-01-02,2\n'.encode())[1] == (2, ("C", "2026-01-02", "2"))
+    assert read(f'{HEADER}\n"A\nB",2026-01-01,1\nC,2026-01-02,2\n'.encode())[1] == (
+        2,
+        ("C", "2026-01-02", "2"),
+    )
 
 
 def test_names_of_columns_match_exactly_then_without_regard_to_case() -> None:
@@ -206,12 +217,11 @@ def test_excel_reads_like_csv() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".csv.gz", ".parquet", ".xlsx"]))
 def test_any_bytes_are_read_or_refused_with_a_reason(data: bytes, suffix: str) -> None:
-    try:
-        rows = read(data, suffix)
-    except UnreadableFileError as error:
-        assert str(error)
+    outcome = attempt(data, suffix)
+    if isinstance(outcome, str):
+        assert outcome
     else:
-        assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
+        assert [number for number, _ in outcome] == list(range(1, len(outcome) + 1))
 
 
 @pytest.mark.parametrize("data", [HEADER, f"\n\n{HEADER}", f"\ufeff{HEADER}", f"{HEADER}\n"])
@@ -221,9 +231,8 @@ def test_a_header_alone_is_a_file_without_rows(data: str) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_after_a_good_header_keep_their_numbers(data: bytes) -> None:
-    try:
-        rows = read(HEADER.encode() + b"\n" + data)
-    except UnreadableFileError as error:
-        assert "UTF-8" in str(error)
+    outcome = attempt(HEADER.encode() + b"\n" + data)
+    if isinstance(outcome, str):
+        assert "UTF-8" in outcome
     else:
-        assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
+        assert [number for number, _ in outcome] == list(range(1, len(outcome) + 1))

@@ -24,7 +24,8 @@ def parse(parser: Any, *texts: str | None) -> tuple[list[Any], list[str | None]]
 
 @pytest.mark.parametrize("text", ["", "  ", "NULL", "null", "NA", "na", "NaN", "nan", " Null ", None])
 @pytest.mark.parametrize(
-    "parser", [values.parse_numbers, values.parse_integers, values.parse_flags, values.parse_times, values.parse_text]
+    "parser",
+    [values.parse_numbers, values.parse_integers, values.parse_flags, values.parse_times, values.parse_text],
 )
 def test_empty_null_na_and_nan_are_null_in_any_case(parser: Any, text: str | None) -> None:
     # beside a text that can't be read, so that the slow way is taken too
@@ -35,7 +36,9 @@ def test_empty_null_na_and_nan_are_null_in_any_case(parser: Any, text: str | Non
 
 
 def test_numbers_are_double_precision() -> None:
-    result, reasons = parse(values.parse_numbers, "1", " 2.5 ", "+3", "-4e-3", ".5", "5.", "0.1", "1e300", "-nan", "x")
+    result, reasons = parse(
+        values.parse_numbers, "1", " 2.5 ", "+3", "-4e-3", ".5", "5.", "0.1", "1e300", "-nan", "x"
+    )
     assert result == [1.0, 2.5, 3.0, -0.004, 0.5, 5.0, 0.1, 1e300, None, None]
     assert reasons[:-1] == [None] * 9
 
@@ -85,7 +88,10 @@ def test_numbers_are_read_alike_alone_and_beside_others(texts: list[str]) -> Non
 def test_whole_numbers() -> None:
     result, reasons = parse(values.parse_integers, "3", "3.0", "1e3", "-2", "2.5", "99999999999999999999")
     assert result == [3, 3, 1000, -2, None, None]
-    assert reasons[4:] == ["C: '2.5' is not a whole number", "C: '99999999999999999999' is not a whole number"]
+    assert reasons[4:] == [
+        "C: '2.5' is not a whole number",
+        "C: '99999999999999999999' is not a whole number",
+    ]
 
 
 def test_flags() -> None:
@@ -126,11 +132,15 @@ def test_dates_iso_or_us_kept_to_the_millisecond(text: str, expected: datetime) 
     ],
 )  # fmt: skip
 def test_what_is_no_date_is_named(text: str) -> None:
-    assert parse(values.parse_times, text) == ([None], [f"C: '{text}' is not a date (ISO or m/d/yyyy h:mm[:ss] [AM|PM])"])
+    assert parse(values.parse_times, text) == (
+        [None],
+        [f"C: '{text}' is not a date (ISO or m/d/yyyy h:mm[:ss] [AM|PM])"],
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-01-02T03:04:05Z", "2026-01-02 03:04+05:00", "2026-01-02T03:04:05.123-0700", "2026-01-02T03:04z"]
+    "text",
+    ["2026-01-02T03:04:05Z", "2026-01-02 03:04+05:00", "2026-01-02T03:04:05.123-0700", "2026-01-02T03:04z"],
 )
 def test_a_zone_offset_is_named(text: str) -> None:
     (value,), (reason,) = parse(values.parse_times, text)
@@ -143,7 +153,10 @@ def test_a_zone_offset_is_named(text: str) -> None:
 def test_any_time_survives_its_text(times: list[datetime]) -> None:
     expected = [time - timedelta(microseconds=time.microsecond % 1000) for time in times]
     assert parse(values.parse_times, *(time.isoformat() for time in times))[0] == expected
-    us = [f"{t.month}/{t.day}/{t.year:04d} {t.hour % 12 or 12}:{t.minute:02d}:{t.second:02d} {t:%p}" for t in times]
+    us = [
+        f"{t.month}/{t.day}/{t.year:04d} {t.hour % 12 or 12}:{t.minute:02d}:{t.second:02d} {t:%p}"
+        for t in times
+    ]
     assert parse(values.parse_times, *us)[0] == [time.replace(microsecond=0) for time in times]
 
 

@@ -52,7 +52,9 @@ def test_a_model_comes_back_as_it_was(model, packed, field):
     loaded, manifest = load_model(data, sha256.upper())
     np.testing.assert_array_equal(loaded.predict_proba(field.features), model.predict_proba(field.features))
     assert loaded.classes == model.classes
-    assert loaded.abstain_threshold == model.abstain_threshold
+    assert set(loaded.views) == {"both", "surface", "pump"}
+    for name, view in loaded.views.items():
+        assert view.abstain_threshold == model.views[name].abstain_threshold
     assert manifest["cards"] == 240
     assert manifest["classes"] == list(model.classes)
     assert save_model(model, MANIFEST) == packed
@@ -68,7 +70,7 @@ def test_the_seed_model_comes_back_too(field):
 
 def test_anybody_can_open_it(packed):
     with np.load(io.BytesIO(packed[0]), allow_pickle=False) as content:
-        assert content["feature"].dtype == np.int32
+        assert content["both_feature"].dtype == np.int16
 
 
 def test_another_hash_is_refused_before_anything_is_read(packed):
@@ -92,19 +94,22 @@ class Bomb:
 @pytest.mark.parametrize(
     ("member", "body", "reason"),
     [
-        ("feature", None, "damaged"),
-        ("feature", npy(np.array([Bomb()], dtype=object)), "allowed is <i4"),
-        ("threshold", npy(np.zeros(3, np.float32)), "entries for"),
-        ("threshold", npy(np.zeros(3, np.float64)), "allowed is <f4"),
-        ("roots", npy(np.array([0, 5], np.int32)), "roots"),
-        ("slope", npy(np.array([1.0])), "calibration"),
-        ("slope", npy(np.full(3, np.nan)), "calibration"),
-        ("leaf_value", npy(np.zeros((1, 3), np.uint8)), "leaf has no value"),
-        ("left", b"no array", "damaged"),
+        ("both_feature", None, "damaged"),
+        ("both_feature", npy(np.array([Bomb()], dtype=object)), "allowed is <i2"),
+        ("pump_threshold", npy(np.zeros(3, np.float32)), "but 3 thresholds"),
+        ("both_threshold", npy(np.zeros(3, np.float64)), "allowed is <f4"),
+        ("both_roots", npy(np.array([0, 5], np.int32)), "roots"),
+        ("both_slope", npy(np.array([1.0])), "calibration"),
+        ("both_slope", npy(np.full(3, np.nan)), "calibration"),
+        ("both_fill", npy(np.zeros(3, np.float32)), "filling values"),
+        ("prior", npy(np.zeros(2, np.float32)), "class shares"),
+        ("surface_leaf_value", npy(np.zeros((1, 3), np.uint8)), "leaf has no value"),
+        ("both_leaf_value", npy(np.zeros((99999, 2), np.uint8)), "fit its classes"),
+        ("both_right", b"no array", "damaged"),
         ("manifest", b"[]", "format"),
         ("manifest", b"{", "damaged"),
         ("manifest", b'{"format": 1, "kind": "pickle"}', "unknown kind"),
-        ("manifest", b'{"format": 1, "kind": []}', "damaged"),
+        ("manifest", b'{"format": 1, "kind": []}', "unknown kind"),
     ],
 )
 def test_a_hostile_archive_with_the_right_hash_is_refused(packed, member, body, reason):
@@ -115,10 +120,10 @@ def test_a_hostile_archive_with_the_right_hash_is_refused(packed, member, body, 
 
 def test_a_loop_in_a_tree_is_refused(packed):
     with np.load(io.BytesIO(packed[0])) as content:
-        left, feature = content["left"].copy(), content["feature"]
+        right, feature = content["both_right"].copy(), content["both_feature"]
     node = int(np.flatnonzero(feature >= 0)[0])
-    left[node] = node
-    data = rewrite(packed[0], left=npy(left))
+    right[node] = node
+    data = rewrite(packed[0], both_right=npy(right))
     with pytest.raises(ArtifactError, match="after its parent"):
         load_model(data, digest(data))
 
@@ -126,7 +131,7 @@ def test_a_loop_in_a_tree_is_refused(packed):
 def test_a_header_cannot_ask_for_more_than_its_entry_holds(packed):
     body = npy(np.zeros(4, np.int32)).replace(b"(4,), }            ", b"(99999999999999,), }")
     assert b"99999999999999" in body
-    data = rewrite(packed[0], roots=body)
+    data = rewrite(packed[0], both_roots=body)
     with pytest.raises(ArtifactError, match="size that it states"):
         load_model(data, digest(data))
 

@@ -50,7 +50,8 @@ def test_fit_gives_the_same_model_and_the_same_answers(field, training):
     np.testing.assert_array_equal(
         again.model.predict_proba(field.features), training.model.predict_proba(field.features)
     )
-    assert again.model.abstain_threshold == training.model.abstain_threshold
+    for name, view in training.model.views.items():
+        assert again.model.views[name].abstain_threshold == view.abstain_threshold
 
 
 @pytest.mark.parametrize("only", CARDS)
@@ -83,7 +84,7 @@ def test_the_arrays_answer_as_scikit_learn_does(field):
     from oasis_pipeline.learning.forest import forest_from_trees
 
     rng = np.random.default_rng(0)
-    table = np.where(rng.random(field.features.shape) < 0.1, np.nan, field.features).astype(np.float32)
+    table = rng.normal(size=field.features.shape).astype(np.float32)
     kind = field.labels.multi_hot[:, 0].astype(int)
     grower = ExtraTreesClassifier(20, random_state=0).fit(table, kind)
     forest = forest_from_trees(
@@ -103,6 +104,22 @@ def test_unlabelled_cards_are_left_out(field):
     np.testing.assert_array_equal(model.predict_proba(field.features), alone.predict_proba(field.features))
 
 
+def test_views_are_learned_from_the_rows_that_have_their_cards(field):
+    pump_columns = [name.startswith("pump") for name in feature_names()]
+    features = field.features.copy()
+    features[:, pump_columns] = np.nan
+    features[3] = np.nan
+    model = fit(features, field.labels, field.wells, trees=10)
+    assert list(model.views) == ["surface"]
+    table = model.predict(features)
+    assert table["Label1"][3] == UNKNOWN
+    np.testing.assert_allclose(model.predict_proba(features)[3], model.prior)
+    only_pump = feature_matrix(card_features(None, field.pump))
+    assert set(model.predict(only_pump)["Label1"]) == {UNKNOWN}
+    both = model.predict(field.features)["Label1"]
+    np.testing.assert_array_equal(np.delete(both, 3), np.delete(table["Label1"], 3))
+
+
 def test_too_few_labels_are_told(field):
     labels = encode_labels(["A"] * 236 + ["B"] * 4)
     with pytest.raises(NotEnoughLabelsError, match=r"B \(4\)"):
@@ -115,13 +132,14 @@ def test_one_well_can_teach(field):
 
 
 def test_a_forest_of_constant_features_is_still_a_forest():
-    features = np.full((12, len(feature_names())), np.nan, np.float32)
-    forest = grow_forest(features, np.eye(2, dtype=bool)[np.arange(12) % 2], trees=3)
+    features = np.full((12, len(feature_names())), 2.0, np.float32)
+    forest, fill = grow_forest(features, np.eye(2, dtype=bool)[np.arange(12) % 2], "both", trees=3)
     np.testing.assert_allclose(forest.mean_leaf(features), 0.5, atol=0.003)
+    assert set(fill) == {2.0}
 
 
 def test_wrong_number_of_features_is_refused(training):
-    with pytest.raises(ValueError, match="the forest takes"):
+    with pytest.raises(ValueError, match="columns"):
         training.model.predict_proba(np.zeros((3, 5), np.float32))
 
 

@@ -44,7 +44,9 @@ def upsert(warehouse: Warehouse, rows: pa.Table) -> Upserted:
 def test_new_rows_are_counted_by_day(warehouse: Warehouse) -> None:
     done = upsert(
         warehouse,
-        well_tests(("a", DAY, 1.0, STAMP), ("b", DAY, 2.0, STAMP), ("a", DAY + timedelta(days=3), None, STAMP)),
+        well_tests(
+            ("a", DAY, 1.0, STAMP), ("b", DAY, 2.0, STAMP), ("a", DAY + timedelta(days=3), None, STAMP)
+        ),
     )
     assert done == Upserted(3, 0, 3, 3, 0, {date(2024, 3, 1): 2, date(2024, 3, 4): 1})
     assert [row[2] for row in stored(warehouse)] == [1.0, None, 2.0]
@@ -82,7 +84,9 @@ def test_inside_one_call_the_newest_stamp_wins_then_the_last_row(warehouse: Ware
     newer = STAMP + timedelta(hours=1)
     done = upsert(
         warehouse,
-        well_tests(("a", DAY, 1.0, newer), ("a", DAY, 2.0, newer), ("a", DAY, 3.0, STAMP), ("b", DAY, 4.0, STAMP)),
+        well_tests(
+            ("a", DAY, 1.0, newer), ("a", DAY, 2.0, newer), ("a", DAY, 3.0, STAMP), ("b", DAY, 4.0, STAMP)
+        ),
     )
     assert (done.stored, done.superseded) == (2, 2)
     assert stored(warehouse) == [("a", DAY, 2.0, newer), ("b", DAY, 4.0, STAMP)]
@@ -123,7 +127,7 @@ def test_points_of_cards_come_back_bit_by_bit(warehouse: Warehouse) -> None:
         tx.upsert(CARD, rows, newest_by="file_stamp")
         again = tx.upsert(CARD, rows, newest_by="file_stamp")
     assert again == Upserted(stored=4)
-    back = warehouse.read(CARD, ["surfcard_load"], "true ORDER BY \"NodeID\"")["surfcard_load"].combine_chunks()
+    back = warehouse.read(CARD, ["surfcard_load"], 'true ORDER BY "NodeID"')["surfcard_load"].combine_chunks()
     there = rows["surfcard_load"].combine_chunks()
     assert back.is_null().to_pylist() == there.is_null().to_pylist()
     assert back.value_lengths().equals(there.value_lengths())
@@ -158,7 +162,9 @@ def test_floating_keys_follow_the_server(warehouse: Warehouse) -> None:
         (well_tests(("a", DAY, 1.0, STAMP)).drop_columns("file_stamp"), "without the column file_stamp"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_in_one_line(warehouse: Warehouse, rows: pa.Table, words: str) -> None:
+def test_rows_that_do_not_fit_are_refused_in_one_line(
+    warehouse: Warehouse, rows: pa.Table, words: str
+) -> None:
     with pytest.raises(StorageError, match=words) as raised:
         upsert(warehouse, rows)
     assert "\n" not in str(raised.value)
@@ -179,7 +185,9 @@ def test_an_error_rolls_everything_back(warehouse: Warehouse) -> None:
 def test_several_upserts_in_one_transaction(warehouse: Warehouse) -> None:
     with warehouse.transaction() as tx:
         one = tx.upsert(TEST, well_tests(("a", DAY, 1.0, STAMP)), newest_by="file_stamp")
-        two = tx.upsert(TEST, well_tests(("a", DAY, 2.0, STAMP), ("b", DAY, 1.0, STAMP)), newest_by="file_stamp")
+        two = tx.upsert(
+            TEST, well_tests(("a", DAY, 2.0, STAMP), ("b", DAY, 1.0, STAMP)), newest_by="file_stamp"
+        )
         none = tx.upsert(TEST, well_tests(), newest_by="file_stamp")
     assert (one + two + none) == Upserted(3, 0, 2, 3, 0, {date(2024, 3, 1): 3})
 
@@ -201,14 +209,17 @@ def test_columns_may_come_with_the_data(warehouse: Warehouse) -> None:
         tx.upsert(wider, pa.table(rows))
     with warehouse.transaction() as tx:
         assert tx.add_columns(xpred, [Column('Prob Rod "x"', Type.FLOAT, "%")]) == wider
-    assert warehouse.read(wider, list(rows)).to_pylist() == [{name: values[0] for name, values in rows.items()}]
+    assert warehouse.read(wider, list(rows)).to_pylist() == [
+        {name: values[0] for name, values in rows.items()}
+    ]
 
 
 class TestReplaceDays:
     @pytest.fixture
     def filled(self, warehouse: Warehouse) -> Warehouse:
         upsert(
-            warehouse, well_tests(*((well, DAY + timedelta(days=day), 1.0, STAMP) for well in "ab" for day in range(4)))
+            warehouse,
+            well_tests(*((well, DAY + timedelta(days=day), 1.0, STAMP) for well in "ab" for day in range(4))),
         )
         return warehouse
 
@@ -292,10 +303,16 @@ def model_warehouse(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
 
 
 def same(one: Any, other: Any) -> bool:
-    return one is other or one == other or (one is not None and other is not None and one != one and other != other)  # noqa: PLR0124
+    return (
+        one is other
+        or one == other
+        or (one is not None and other is not None and one != one and other != other)
+    )  # noqa: PLR0124
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(batches=batches)
 def test_newest_stamp_wins_as_in_a_dictionary(model_warehouse: Warehouse, batches: list[list[Any]]) -> None:
     model: dict[Any, tuple[Any, datetime]] = {}
@@ -319,7 +336,9 @@ def test_newest_stamp_wins_as_in_a_dictionary(model_warehouse: Warehouse, batche
     assert all(same(found[key][0], model[key][0]) and found[key][1] == model[key][1] for key in model)
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(batches=batches, data=st.data())
 def test_order_of_arrival_matters_only_between_equal_stamps(
     model_warehouse: Warehouse, batches: list[list[Any]], data: st.DataObject

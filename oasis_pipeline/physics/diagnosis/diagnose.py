@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.physics.diagnosis import quantities as q
 from oasis_pipeline.physics.diagnosis.pump_cards import compute, discharge_psi, read
+from oasis_pipeline.physics.diagnosis.sensors import find_phase, shift_phase, signal_codes
 from oasis_pipeline.physics.diagnosis.well import Cards, Quality, Well, WellColumns, columns_of, quality_text
 from oasis_pipeline.physics.fluids import plunger_area_in2
 from oasis_pipeline.physics.report import reports
@@ -20,9 +21,6 @@ from oasis_pipeline.physics.report import reports
 Array = NDArray[np.float64]
 
 _CHUNK = 512
-LOW_RATE_POINTS = 60
-"""Fewer points than this blur load transfers and valve timing."""
-_TEXT = ("pump_card_source", "quality", "report")
 
 
 @dataclass(frozen=True)
@@ -111,16 +109,6 @@ def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
     )
 
 
-def _sensors(load_lbf: Array) -> NDArray[np.int64]:
-    """Codes for cards whose loads are cut off at the top or bottom, or sampled too slowly."""
-    cards, points = load_lbf.shape
-    codes = np.full(cards, Quality.LOW_RATE if points < LOW_RATE_POINTS else 0, dtype=np.int64)
-    high = np.sum(load_lbf == load_lbf.max(axis=1, keepdims=True), axis=1)
-    low = np.sum(load_lbf == load_lbf.min(axis=1, keepdims=True), axis=1)
-    codes[(np.maximum(high, low) > 0.06 * points) & (np.ptp(load_lbf, axis=1) > 0)] |= Quality.CLIPPED_LOAD
-    return codes
-
-
 def _parted(readings: dict[str, Array], wells: WellColumns, well: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Cards of rods that have come apart: no fluid load, and less weight than the string has.
 
@@ -139,7 +127,7 @@ def _parted(readings: dict[str, Array], wells: WellColumns, well: NDArray[np.int
 
 def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice) -> Diagnosis:
     """Diagnose some consecutive cards."""
-    position = np.ascontiguousarray(cards.position_in[rows], dtype=np.float64)
+    position = np.array(cards.position_in[rows], dtype=np.float64)
     load = np.ascontiguousarray(cards.load_lbf[rows], dtype=np.float64)
     well = which[rows]
     count = len(well)
@@ -161,11 +149,26 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     codes[is_open] |= Quality.OPEN_CARD
     whole = measured & ~is_open
     if measured.any():
-        codes[measured] |= _sensors(load[measured])
+        codes[measured] |= signal_codes(load[measured])
+
+    solved = np.flatnonzero(whole & moving & wells.has_rods[well])
+    phase = np.full(count, np.nan)
+    pump = None
+    if len(solved):
+        pump = compute(position[solved], load[solved], wells, well[solved], spm[solved])
+        phase[solved] = 0.0
+        late, lead = find_phase(position[solved], load[solved], wells, well[solved], spm[solved], pump)
+        if len(late):
+            shifted = solved[late]
+            phase[shifted] = lead
+            codes[shifted] |= Quality.PHASE_SHIFT | Quality.PHASE_CORRECTED
+            position[shifted] = shift_phase(position[shifted], -lead)
+            pump.replace(late, compute(position[shifted], load[shifted], wells, well[shifted], spm[shifted]))
 
     out: dict[str, NDArray] = q.surface_columns(position, load, spm, wells, well, whole)  # type: ignore[type-arg]
     for name in (*q.PUMP_COLUMNS, *q.SENSOR_COLUMNS):
         out[name] = np.full(count, np.nan)
+    out["position_phase_deg"] = phase
     source = np.full(count, "none", dtype=object)
     tapers = wells.rods.tapers
     rods = {
@@ -175,10 +178,8 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     pump_position = np.full(position.shape, np.nan)
     pump_load = np.full(position.shape, np.nan)
 
-    solved = np.flatnonzero(whole & moving & wells.has_rods[well])
-    if len(solved):
+    if pump is not None:
         source[solved] = "computed"
-        pump = compute(position[solved], load[solved], wells, well[solved], spm[solved])
         pump_position[solved], pump_load[solved] = pump.position_in, pump.load_lbf
         stress = q.rod_columns(load[solved], pump, wells, well[solved])
         for name, value in stress.items():

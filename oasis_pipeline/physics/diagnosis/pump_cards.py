@@ -34,8 +34,8 @@ START_DAMPING = 0.10
 HARMONICS = 60
 """Above this the signal of a real card is below its noise; the simulator's cards lose nothing either."""
 
-EXPECTED_FRICTION_LBF = 100.0
-"""Friction of plunger and stuffing box where a card does not tell it; the spread below goes with it."""
+EXPECTED_FRICTION_LBF = 150.0
+"""Friction where a card does not tell it: 100 lbf of the plunger, 50 of the stuffing box; the spread below goes with it."""
 FRICTION_SPREAD_LBF = 60.0
 
 _STEADY = 0.10
@@ -66,6 +66,13 @@ class PumpCards:
     damping: Array
     settled: NDArray[np.bool_]
     readings: dict[str, Array]
+
+    def replace(self, rows: NDArray[np.intp], other: PumpCards) -> None:
+        """Put the cards of another batch in the place of some rows."""
+        for name in ("position_in", "load_lbf", "taper_load_lbf", "damping", "settled"):
+            getattr(self, name)[rows] = getattr(other, name)
+        for name, column in self.readings.items():
+            column[rows] = other.readings[name]
 
 
 def _solve(

@@ -35,7 +35,10 @@ PLUNGER_LENGTH_IN = 48.0
 ZERO_LINE_SPREAD = 0.01
 """Uncertainty of the buoyant rod weight, and with it of the zero line, as a share of the weight."""
 LEAK_SPEED_IN_PER_S = 0.15
-"""Plunger speed at the load transfer below which nothing is called a leak: the resolution of a card of 200 points."""
+STRETCH_DOUBT = 0.015
+TUBING_DOUBT = 0.5
+"""Plunger speed at the load pick-up below which nothing is called a leak: resolution of a card of 200 points, plus what
+these shares of the rods' and of the tubing's stretch, wrongly known, would fake while the load is transferred."""
 TUBING_TRAVEL_IN = 0.3
 
 PUMP_COLUMNS = (
@@ -216,9 +219,15 @@ def pump_columns(
     shelf = readings["shelf_friction_lbf"]
     seen = np.isfinite(shelf) & (shelf > -FRICTION_SPREAD_LBF) & (2.0 * shelf < 0.5 * span)
     zero_spread = np.maximum(ZERO_LINE_SPREAD * weight, 50.0)
-    pull = np.where(zero_known, FRICTION_SPREAD_LBF**2 / (FRICTION_SPREAD_LBF**2 + zero_spread**2), 0.0)
-    guess = EXPECTED_FRICTION_LBF + pull * (-np.nan_to_num(lower) - EXPECTED_FRICTION_LBF)
-    friction = np.where(seen, np.maximum(shelf, 0.0), np.clip(guess, 0.0, 4.0 * EXPECTED_FRICTION_LBF))
+    variance = FRICTION_SPREAD_LBF**2 + zero_spread**2
+    below = np.where(zero_known, -lower - EXPECTED_FRICTION_LBF, 0.0)
+    # A lower line far below zero is friction: rod weights are not wrong by that much. Above zero it never is.
+    excess = np.maximum(below - 2.0 * np.sqrt(variance), 0.0)
+    guess = EXPECTED_FRICTION_LBF + FRICTION_SPREAD_LBF**2 / variance * (below - excess) + excess
+    # No intake pressure is below zero: what the span holds above the whole discharge pressure is friction.
+    at_least = np.nan_to_num(0.5 * (span - area * discharge))
+    friction = np.where(seen, np.maximum(shelf, 0.0), np.maximum(guess, 0.0))
+    friction = np.maximum(friction, at_least)
     friction = np.minimum(friction, 0.25 * np.maximum(span, 0.0))
     quality[~seen] |= Quality.FRICTION_ASSUMED
     out["friction_lbf"] = np.where(np.isfinite(span), friction, np.nan)
@@ -261,11 +270,14 @@ def pump_columns(
 
     # leaks and slippage
     speed = readings["pickup_speed_in_per_s"]
-    late = np.maximum(speed - LEAK_SPEED_IN_PER_S, 0.0)
-    early = np.maximum(-speed - LEAK_SPEED_IN_PER_S, 0.0)
+    rod_stretch = wells.rods.stretch_in_per_lbf[well] * wells.has_rods[well]
+    doubt = STRETCH_DOUBT * rod_stretch + TUBING_DOUBT * wells.stretch_in_per_lbf[well]
+    blind = LEAK_SPEED_IN_PER_S + doubt * 0.6 * span / np.maximum(readings["pickup_time_s"], 1e-3)
     # Leaks follow the pressure difference: at half the load half of the full leak passes.
-    out["tv_leak_bpd"] = 2.0 * leak_from_plunger_speed_bpd(late, diameter)
-    out["sv_leak_bpd"] = 2.0 * leak_from_plunger_speed_bpd(early, diameter)
+    leak = 2.0 * leak_from_plunger_speed_bpd(np.abs(speed), diameter)
+    leak = np.where(np.isnan(speed) | (np.abs(speed) > blind), leak, 0.0)
+    out["tv_leak_bpd"] = np.where(speed < 0.0, 0.0, leak)
+    out["sv_leak_bpd"] = np.where(speed > 0.0, 0.0, leak)
     length = np.where(np.isnan(plain["plunger_length_in"]), PLUNGER_LENGTH_IN, plain["plunger_length_in"])
     parts = (diameter, np.maximum(discharge - intake, 0.0), plain["clearance_in"], length, plain["viscosity_cp"])
     out["slippage_bpd"] = slippage_patterson_bpd(spm, *parts)

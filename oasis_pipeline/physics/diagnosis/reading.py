@@ -55,10 +55,16 @@ COLUMNS = (
     "lower_rest_lbf",
     "lower_slope",
     "shelf_friction_lbf",
+    "pickup_time_s",
+    "unload_time_s",
 )
 
-LINE_TOLERANCE = 0.25
-"""Points farther from a load line than this share of the load span are not on it."""
+LINE_TOLERANCE = 0.06
+"""Points farther from a load line than this share of the load span are not on it: they belong to the transfers. Where too
+few are left (noise), the share is widened to the second figure."""
+WIDE_TOLERANCE = 0.15
+
+TRIM = 2.0
 
 _LEVELS = 7
 
@@ -158,48 +164,74 @@ def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untype
 
 @numba.njit(cache=True, nogil=True)
 def _at_rest(f, speed, chosen, count):  # type: ignore[no-untyped-def]
-    """Load at speed zero and its slope, by least squares over the chosen points; NaN with fewer than six."""
-    if count < 6:
-        return np.nan, np.nan
-    sv = 0.0
-    sf = 0.0
-    for i in range(count):
-        sv += speed[chosen[i]]
-        sf += f[chosen[i]]
-    sv /= count
-    sf /= count
-    svv = 0.0
-    svf = 0.0
-    for i in range(count):
-        dv = speed[chosen[i]] - sv
-        svv += dv * dv
-        svf += dv * (f[chosen[i]] - sf)
-    if not svv > 0.0:
-        return np.nan, np.nan
-    return sf - svf / svv * sv, svf / svv
+    """Load at speed zero and its slope, by least squares over the chosen points; NaN with fewer than six.
+
+    Points farther off than twice the rms are left out in two more rounds: beside a load transfer they all lie on its
+    side and would tilt the line.
+    """
+    rest = np.nan
+    slope = np.nan
+    for _ in range(3):
+        if count < 6:
+            break
+        sv = 0.0
+        sf = 0.0
+        for i in range(count):
+            sv += speed[chosen[i]]
+            sf += f[chosen[i]]
+        sv /= count
+        sf /= count
+        svv = 0.0
+        svf = 0.0
+        sff = 0.0
+        for i in range(count):
+            dv = speed[chosen[i]] - sv
+            df = f[chosen[i]] - sf
+            svv += dv * dv
+            svf += dv * df
+            sff += df * df
+        if not svv > 0.0:
+            break
+        slope = svf / svv
+        rest = sf - slope * sv
+        limit = TRIM * np.sqrt(max(sff - slope * svf, 0.0) / count)
+        kept = 0
+        for i in range(count):
+            if abs(f[chosen[i]] - rest - slope * speed[chosen[i]]) <= limit:
+                chosen[kept] = chosen[i]
+                kept += 1
+        count = kept
+    return rest, slope
+
+
+@numba.njit(cache=True, nogil=True)
+def _on_line(x, f, bottom, stroke, start, step, count, low, high, line, span, chosen):  # type: ignore[no-untyped-def]
+    """Collect points of a part of the stroke (shares ``low`` to ``high``) that lie on a load line; their number."""
+    n = len(f)
+    for limit in (LINE_TOLERANCE * span, WIDE_TOLERANCE * span):
+        found = 0
+        window = 0
+        for i in range(1, count):
+            j = (start + step * i) % n
+            share = (x[j] - bottom) / stroke
+            if low < share < high:
+                window += 1
+                if abs(f[j] - line) < limit:
+                    chosen[found] = j
+                    found += 1
+        if 3 * found >= window:
+            break
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
 def _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out):  # type: ignore[no-untyped-def]
     """Load lines at rest and their slopes over rod speed, into ``out``."""
-    n = len(f)
-    limit = LINE_TOLERANCE * (upper - lower)
-    count = 0
-    for step in range(1, n - down):
-        j = (top - step) % n
-        share = (x[j] - bottom) / stroke
-        if 0.12 < share < 0.97 and abs(f[j] - upper) < limit:
-            chosen[count] = j
-            count += 1
-    out[0], out[1] = _at_rest(f, speed, chosen, count)
-    count = 0
-    for step in range(1, down):
-        j = (top + step) % n
-        share = (x[j] - bottom) / stroke
-        if 0.03 < share < opening - 0.05 and abs(f[j] - lower) < limit:
-            chosen[count] = j
-            count += 1
-    out[2], out[3] = _at_rest(f, speed, chosen, count)
+    span = upper - lower
+    found = _on_line(x, f, bottom, stroke, top, -1, len(f) - down, 0.12, 0.97, upper, span, chosen)
+    out[0], out[1] = _at_rest(f, speed, chosen, found)
+    found = _on_line(x, f, bottom, stroke, top, 1, down, 0.03, opening - 0.05, lower, span, chosen)
+    out[2], out[3] = _at_rest(f, speed, chosen, found)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -343,6 +375,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         last = _rise(f, begin, n // 2, lower + 0.8 * span)
         if last >= 0.0:
             out[11] = (_at(position, begin, last) - _at(position, begin, first)) / 0.6
+            out[23] = (last - first) * dt
     begin = (top - up // 4) % n
     steps = _fall(f, begin, n // 2, middle)
     if steps >= 0.0:
@@ -351,6 +384,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         last = _fall(f, begin, n // 2, lower + 0.2 * span)
         if last >= 0.0:
             out[12] = (_at(position, begin, first) - _at(position, begin, last)) / 0.6
+            out[24] = (last - first) * dt
 
 
 @numba.njit(cache=True, nogil=True)

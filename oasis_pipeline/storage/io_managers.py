@@ -1,0 +1,228 @@
+"""Arrow tables of assets as Parquet files in the object store.
+
+Here: where the file of an asset or of one of its days lies, and the IO manager that reads and writes them, one day or a range
+of days in one run. Not here: what the tables hold.
+
+An asset ``[schema, table]`` without partitions is ``schema/table.parquet``; with day partitions each day that has rows is
+``schema/table/YYYY-MM-DD.parquet``, and a day without rows has no file.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.resources import StoreResource
+
+__all__ = ["ParquetIOManager", "day_path", "read_days", "table_path", "write_days"]
+
+_SUFFIX = ".parquet"
+
+
+def table_path(asset: str) -> str:
+    """Path of an asset without partitions; ``asset`` is ``schema/table``."""
+    return f"{asset}{_SUFFIX}"
+
+
+def day_path(asset: str, day: date) -> str:
+    """Path of one day of an asset; ``asset`` is ``schema/table``."""
+    return f"{asset}/{day.isoformat()}{_SUFFIX}"
+
+
+def stored_days(store: ObjectStore, asset: str) -> list[date]:
+    """Days of an asset that have a file, in order."""
+    days = []
+    for path in store.list(f"{asset}/"):
+        name = path.removeprefix(f"{asset}/")
+        try:
+            days.append(date.fromisoformat(name.removesuffix(_SUFFIX)))
+        except ValueError:
+            continue
+    return sorted(days)
+
+
+def split_by_day(rows: pa.Table, column: str) -> Iterator[tuple[date, pa.Table]]:
+    """Split rows by the day of a column.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Any rows.
+    column : str
+        Timestamp or date, without nulls.
+
+    Yields
+    ------
+    tuple of (date, pyarrow.Table)
+        In order of the days; rows of a day keep their order.
+
+    Raises
+    ------
+    StorageError
+        If there is no such column, or it holds a null.
+    """
+    if column not in rows.column_names:
+        raise StorageError(
+            f"no column {column} to split the rows by day; name it in the metadata 'partition_column'"
+        )
+    days = rows.column(column).cast(pa.date32(), safe=False)
+    if days.null_count:
+        raise StorageError(f"{days.null_count} rows without a {column}")
+    for day in sorted(pc.unique(days).to_pylist()):
+        yield day, rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+
+
+def write_days(
+    store: ObjectStore,
+    asset: str,
+    tables: Iterable[pa.Table],
+    days: Sequence[date],
+    column: str = "Date",
+) -> dict[date, tuple[int, int]]:
+    """Make the files of some days hold exactly these rows.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        Where to.
+    asset : str
+        ``schema/table``.
+    tables : iterable of pyarrow.Table
+        The rows. They may come in several tables, so that a long range needs not fit into memory, as long as the rows of
+        one day come in one of them.
+    days : sequence of date
+        The days. Those without rows lose their file.
+    column : str
+        Column whose day decides.
+
+    Returns
+    -------
+    dict of date to (int, int)
+        Rows and bytes of each file written.
+
+    Raises
+    ------
+    StorageError
+        If a row lies on another day, or a day comes twice.
+    """
+    wanted = set(days)
+    written: dict[date, tuple[int, int]] = {}
+    for table in tables:
+        for day, rows in split_by_day(table, column):
+            if day not in wanted:
+                raise StorageError(
+                    f"{asset}: {rows.num_rows} rows of {day}, which is none of the days of this run"
+                )
+            if day in written:
+                raise StorageError(f"{asset}: rows of {day} came in two tables; give a day whole")
+            written[day] = (rows.num_rows, store.write_table(day_path(asset, day), rows))
+    for day in sorted(wanted - written.keys()):
+        store.delete(day_path(asset, day))
+    return written
+
+
+def read_days(
+    store: ObjectStore, asset: str, days: Sequence[date] | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Read the rows of some days.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        Where from.
+    asset : str
+        ``schema/table``.
+    days : sequence of date, optional
+        Which; all that have a file by default. A day without a file is a day without rows.
+    columns : sequence of str, optional
+        Which columns; all by default. Every file must have them.
+
+    Returns
+    -------
+    pyarrow.Table
+        In order of the days; of all columns, one that older files lack is null there. Without any rows it has the columns
+        of another day, and none if the asset has no file at all.
+    """
+    there = stored_days(store, asset)
+    chosen = there if days is None else sorted(set(days) & set(there))
+    if not chosen and there:
+        return store.read_table(day_path(asset, there[-1]), columns).slice(0, 0)
+    tables = [store.read_table(day_path(asset, day), columns) for day in chosen]
+    return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+
+
+class ParquetIOManager(dg.ConfigurableIOManager):
+    """Keeps what an asset returns as Parquet; made for `pyarrow.Table`, and for an iterator of them over a range of days.
+
+    The definition metadata of an asset may name its ``partition_column`` (default ``Date``); the metadata of an input may
+    name the ``columns`` to read.
+
+    Attributes
+    ----------
+    store : StoreResource
+        The object store.
+    """
+
+    store: StoreResource
+
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table | Iterable[pa.Table]) -> None:
+        """Write what an asset returned."""
+        store, asset = self.store.open(), "/".join(context.asset_key.path)
+        tables = _tables(asset, obj)
+        if not context.has_asset_partitions:
+            rows = pa.concat_tables(list(tables), promote_options="default")
+            size = store.write_table(table_path(asset), rows)
+            context.add_output_metadata(
+                {**_facts(rows.num_rows, size), "path": store.where(table_path(asset))}
+            )
+            return
+        days = [_day(asset, key) for key in context.asset_partition_keys]
+        column = str(_plain(context.definition_metadata, "partition_column") or "Date")
+        written = write_days(store, asset, tables, days, column)
+        where = day_path(asset, days[0]) if len(days) == 1 else asset
+        total, size = (sum(pair[i] for pair in written.values()) for i in (0, 1))
+        context.add_output_metadata(
+            {**_facts(total, size), "files": len(written), "path": store.where(where)}
+        )
+
+    def load_input(self, context: dg.InputContext) -> pa.Table:
+        """Read an upstream asset: one day, a range, or all of it."""
+        store, asset = self.store.open(), "/".join(context.asset_key.path)
+        columns = _plain(context.definition_metadata, "columns")
+        if context.has_asset_partitions:
+            days = [_day(asset, key) for key in context.asset_partition_keys]
+            return read_days(store, asset, days, columns)
+        return store.read_table(table_path(asset), columns)
+
+
+def _tables(asset: str, given: object) -> Iterator[pa.Table]:
+    if isinstance(given, pa.Table):
+        yield given
+        return
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
+        raise StorageError(f"{asset} returned {type(given).__name__}; a pyarrow.Table is wanted")
+    for table in given:
+        if not isinstance(table, pa.Table):
+            raise StorageError(f"{asset} gave {type(table).__name__}; a pyarrow.Table is wanted")
+        yield table
+
+
+def _day(asset: str, key: str) -> date:
+    try:
+        return date.fromisoformat(key)
+    except ValueError:
+        raise StorageError(f"{asset}: partition {key!r} is no day (YYYY-MM-DD)") from None
+
+
+def _facts(rows: int, size: int) -> dict[str, Any]:
+    return {"rows": rows, "bytes": size}
+
+
+def _plain(metadata: Mapping[str, Any] | None, name: str) -> Any:
+    value = (metadata or {}).get(name)
+    return value.value if isinstance(value, dg.MetadataValue) else value

@@ -1,0 +1,335 @@
+"""The processes of ``docker/compose.yaml``, started without containers from the very files that the image gets.
+
+Commands, environment, health checks and configuration are read from ``docker/``; only folders, host names and ports are
+this machine's. The database is a PostgreSQL reached over TCP with a password, by a role that is no superuser.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+import yaml
+
+from oasis_pipeline.automation.instance import configuration
+from oasis_pipeline.settings import load_settings
+from oasis_pipeline.storage import embedded
+
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+PASSWORD = "p@ss/w:rd #%41?"
+SECONDS = 150
+"""Patience with a busy machine; nothing is waited for longer than it takes."""
+
+pytestmark = pytest.mark.server
+
+
+def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
+    """As compose does it: ``${NAME:-default}``, ``${NAME:?message}`` and ``$$``."""
+    if isinstance(value, dict):
+        return {name: interpolated(item, variables) for name, item in value.items()}
+    if isinstance(value, list):
+        return [interpolated(item, variables) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        if match["name"] is None:
+            return "$"
+        return variables.get(match["name"]) or (match["rest"] if match["sign"] == ":-" else variables[match["name"]])
+
+    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<sign>:-|:\?)(?P<rest>[^}]*))?\}", fill, value)
+
+
+def image_environment() -> dict[str, str]:
+    """Variables that the image sets."""
+    final = (DOCKER / "Dockerfile").read_text().rsplit("\nFROM ", 1)[1].replace("\\\n", " ")
+    lines = re.findall(r"^ENV (.*)$", final, re.MULTILINE)
+    return dict(pair.split("=", 1) for line in lines for pair in line.split())
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Site:
+    """One host of the compose file, without its containers."""
+
+    folder: Path
+    postgres_port: int
+    ports: dict[str, int] = field(default_factory=lambda: {"3000": free_port(), "4000": free_port()})
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def localised(self, text: str) -> str:
+        """Put this machine's folders, ports and address in the place of the containers'."""
+        for there, here in {
+            "/var/lib/oasis": self.folder / "home",
+            "/exchange": self.folder / "exchange",
+            "/opt/oasis": self.folder / "instance",
+        }.items():
+            text = text.replace(there, str(here))
+        text = text.replace("0.0.0.0", "127.0.0.1")
+        return re.sub(r"\b(3000|4000)\b", lambda match: str(self.ports[match[0]]), text)
+
+    def service(self, name: str) -> dict[str, Any]:
+        variables = {"OASIS_PASS": PASSWORD, "OASIS_HOST": "127.0.0.1", "OASIS_PORT": str(self.postgres_port)}
+        service: dict[str, Any] = interpolated(COMPOSE["services"][name], variables)
+        return service
+
+    def environment(self, name: str) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in ("LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ}
+        given = {**image_environment(), **self.service(name)["environment"]}
+        local = {key: self.localised(str(value)) for key, value in given.items()}
+        local["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        # compiled solvers: those of this checkout, which the suite has made already
+        local.pop("NUMBA_CACHE_DIR")
+        return {**kept, **local, "OASIS_CODE_HOST": "127.0.0.1", "HOME": str(self.folder)}
+
+    def start(self, name: str, log: str | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{log or name}.log").open("ab") as out:
+            self.processes[log or name] = subprocess.Popen(
+                [self.localised(part) for part in self.service(name)["command"]],
+                cwd=self.folder / "instance",
+                env=self.environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.processes[log or name]
+
+    def healthy(self, name: str) -> bool:
+        """Run the service's own health check once."""
+        kind, *command = self.service(name)["healthcheck"]["test"]
+        assert kind == "CMD"
+        done = subprocess.run(
+            [self.localised(part) for part in command],
+            cwd=self.folder / "instance",
+            env=self.environment(name),
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode == 0
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def wait(self, what: Callable[[], Any], *needed: str) -> Any:
+        """Wait until something is true; an end of a process that is needed for it ends the wait."""
+        end = time.monotonic() + SECONDS
+        while not (found := what()):
+            for name in needed:
+                assert self.processes[name].poll() is None, self.log(name)[-3000:]
+            assert time.monotonic() < end, "\n".join(self.log(name)[-2000:] for name in needed)
+            time.sleep(0.5)
+        return found
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Ask the web server by GraphQL."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['3000']}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def listens(self, port: str) -> bool:
+        with closing(socket.socket()) as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.ports[port])) == 0
+
+    def kill(self) -> None:
+        for process in self.processes.values():
+            for left in tree(process):
+                left.kill()
+            process.wait()
+
+
+def tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """A process and all below it."""
+    try:
+        top = psutil.Process(process.pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.fixture(scope="module")
+def postgres_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A PostgreSQL on 127.0.0.1 with database and role ``oasis``."""
+    data = tmp_path_factory.mktemp("site") / "postgres"
+    port = free_port()
+    address = embedded.start(data)
+    try:
+        with closing(psycopg2.connect(address.uri())) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("CREATE ROLE oasis LOGIN PASSWORD %s", (PASSWORD,))
+            cursor.execute("CREATE DATABASE oasis OWNER oasis")
+        embedded.stop(data)
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(f"listen_addresses = '127.0.0.1'\nport = {port}\nfsync = off\n")
+        (data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        embedded.start(data)
+        yield port
+    finally:
+        embedded.stop(data)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iterator[Site]:
+    """All services up, in the order of the compose file's conditions."""
+    site = Site(tmp_path_factory.mktemp("host"), postgres_port)
+    (site.folder / "instance").mkdir()
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(DOCKER / name, site.folder / "instance" / name)
+    try:
+        # two hosts that start at the same moment
+        inits = [site.start("init", log) for log in ("init", "second_init")]
+        for process, log in zip(inits, ("init", "second_init"), strict=True):
+            assert process.wait(SECONDS) == 0, site.log(log)[-3000:]
+        site.start("code")
+        site.wait(lambda: site.listens("4000"), "code")
+        site.wait(lambda: site.healthy("code"), "code")
+        site.start("web")
+        site.start("daemon")
+        site.wait(lambda: site.listens("3000"), "web", "daemon", "code")
+        yield site
+    finally:
+        site.kill()
+
+
+def test_graphql_shows_the_graph_of_the_code_server(site: Site) -> None:
+    answer = site.ask(
+        "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus locationOrLoadError {"
+        " __typename ... on PythonError { message } } } } }"
+        " assetNodes { assetKey { path } } }"
+    )
+    assert answer["workspaceOrError"]["locationEntries"] == [
+        {"name": "oasis_pipeline", "loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    ]
+    keys = {"/".join(node["assetKey"]["path"]) for node in answer["assetNodes"]}
+    assert {"xspoc/card", "xspoc/merged", "clean/xspoc", "clean/dynapred"} <= keys
+
+
+def test_an_asset_is_made_by_a_run_started_over_graphql(site: Site) -> None:
+    # a dbt model: the one thing that finds its way to the database by itself
+    asset = {"path": ["xspoc", "card_xdiag"]}
+    launched = site.ask(
+        "mutation($asset: AssetKeyInput!) { launchRun(executionParams: { mode: \"default\", selector: {"
+        " repositoryLocationName: \"oasis_pipeline\", repositoryName: \"__repository__\", jobName: \"__ASSET_JOB\","
+        " assetSelection: [$asset] } }) { __typename ... on LaunchRunSuccess { run { runId } }"
+        " ... on PythonError { message } ... on RunConfigValidationInvalid { errors { message } } } }",
+        asset=asset,
+    )["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run = launched["run"]["runId"]
+
+    def finished() -> str | None:
+        state = site.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run)["runOrError"]["status"]
+        return state if state in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+    assert site.wait(finished, "code", "web", "daemon") == "SUCCESS", site.log("code")[-3000:]
+    made = site.ask(
+        "query($asset: AssetKeyInput!) { assetOrError(assetKey: $asset) { ... on Asset {"
+        " assetMaterializations(limit: 5) { runId } } } }",
+        asset=asset,
+    )["assetOrError"]["assetMaterializations"]
+    assert made == [{"runId": run}]
+
+
+def test_dagster_keeps_its_tables_in_the_schema_of_the_platforms_database(site: Site) -> None:
+    with closing(
+        psycopg2.connect(host="127.0.0.1", port=site.postgres_port, user="oasis", password=PASSWORD, dbname="oasis")
+    ) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT schemaname FROM pg_tables WHERE tablename IN ('runs', 'event_logs', 'instigators')")
+        assert [row[0] for row in cursor.fetchall()] == ["dagster"] * 3
+        cursor.execute("SELECT count(*) FROM oasis.schema_version")
+        assert cursor.fetchone() == (1,), "two that start at once are one migration"
+
+
+def test_every_daemon_reports_and_every_health_check_passes(site: Site) -> None:
+    query = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+    def required() -> dict[str, bool]:
+        states = site.ask(query)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return {state["daemonType"]: state["healthy"] for state in states if state["required"]}
+
+    site.wait(lambda: all(required().values()), "daemon", "code")
+    assert {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR", "MONITORING"} <= required().keys()
+    assert {name: site.healthy(name) for name in ("code", "web", "daemon")} == {"code": True, "web": True, "daemon": True}
+
+
+def test_no_secret_shows(site: Site) -> None:
+    shown = site.ask("{ instance { info } }")["instance"]["info"]
+    logs = {path.name: path.read_text(errors="replace") for path in site.folder.glob("*.log")}
+    kept = {
+        str(path.relative_to(site.folder)): path.read_text(errors="replace")
+        for top in ("instance", "home")
+        for path in (site.folder / top).rglob("*")
+        if path.is_file() and path.stat().st_size < 5_000_000
+    }
+    assert {"code.log", "web.log", "daemon.log"} <= logs.keys()
+    quoted = PASSWORD.replace("@", "%40")[:8]
+    assert not [name for name, text in {"info": shown, **logs, **kept}.items() if PASSWORD in text or quoted in text]
+
+
+def test_everything_stops_when_asked(site: Site) -> None:
+    names = ("web", "daemon", "code")
+    everything = [process for name in names for process in tree(site.processes[name])]
+    assert len(everything) >= 3
+    for name in names:
+        # to the first process of the container only, as `docker stop` does
+        site.processes[name].send_signal(signal.SIGTERM)
+    for name in names:
+        site.processes[name].wait(60)
+    _, left = psutil.wait_procs(everything, timeout=20)
+    assert [process.cmdline() for process in left] == []
+
+
+def test_the_instance_has_the_rules_of_oasis_up(tmp_path: Path) -> None:
+    here = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
+    there = configuration(load_settings(tmp_path))
+    where = ("storage", "compute_logs", "local_artifact_storage")
+    assert {k: v for k, v in here.items() if k not in where} == {k: v for k, v in there.items() if k not in where}
+
+
+def test_ports_are_bound_to_this_host_alone_unless_the_site_says_otherwise() -> None:
+    services = {name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()}
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(published) == 2
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_compose_refuses_to_start_without_a_password() -> None:
+    with pytest.raises(KeyError, match="OASIS_PASS"):
+        interpolated(COMPOSE["services"]["postgres"], {})
+
+
+def test_the_example_lists_the_variables_that_compose_reads() -> None:
+    example = set(re.findall(r"^#?(\w+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
+    read = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text())) - {"OASIS_IMAGE"}
+    assert read <= example

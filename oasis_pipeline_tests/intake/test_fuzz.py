@@ -1,0 +1,92 @@
+"""Any bytes as a file of any kind: taken in with counts that add up, or moved aside with a reason, never an exception."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from oasis_pipeline.schema import CARD_BLOBS, DROP_KINDS, DropKind
+from oasis_pipeline_tests.intake.conftest import Field, hex_card
+
+pytestmark = pytest.mark.server
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        ["", "NULL", "nan", "inf", "-1e400", "1", "2.5", "-3", "true", "A", "a ", "#A", "2026-01-01", "2026-01-10 12:00:59.999",
+         "2026-01-01T00:00Z", "1/2/2026 3:04 PM", "9999-12-31", "0001-01-01", "Rod", '"', '""', '"x', "x\ny", "\x00", "é", "💥",
+         "00", "0", "zz", "0000807f0000807f", hex_card(points=8), "9" * 400, "N" * 300, "\\", "\u2028", "ſ", "İ"]
+    ),
+    st.text(max_size=12),
+)  # fmt: skip
+
+
+@st.composite
+def tables(draw: st.DrawFn, kind: DropKind) -> bytes:
+    """A file of that kind as a careless program would write it."""
+    names = [*kind.table.key, *draw(st.lists(st.sampled_from([*kind.columns, "Extra", ""]), max_size=5))]
+    if draw(st.booleans()):
+        names = list(dict.fromkeys(names))
+    quoted = draw(st.booleans())
+    rows = [names] + draw(
+        st.lists(
+            st.lists(TEXTS, min_size=len(names), max_size=len(names) + draw(st.integers(0, 1))), max_size=8
+        )
+    )
+    if quoted:
+        rows = [['"' + text.replace('"', '""') + '"' for text in row] for row in rows]
+    return (
+        draw(st.sampled_from(["\n", "\r\n"]))
+        .join(",".join(row) for row in rows)
+        .encode("utf-8", "surrogatepass")
+    )
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
+    deadline=None,
+)
+@given(data=st.data())
+def test_any_content_is_stored_or_rejected_with_a_reason(
+    new_field: Callable[[], Field], data: st.DataObject
+) -> None:
+    cache: dict[str, Any] = test_any_content_is_stored_or_rejected_with_a_reason.__dict__.setdefault(
+        "cache", {}
+    )
+    if cache.get("factory") is not new_field:
+        cache.update(factory=new_field, field=new_field())
+    field: Field = cache["field"]
+    names = data.draw(st.lists(st.sampled_from(sorted(DROP_KINDS)), min_size=1, max_size=4))
+    for number, name in enumerate(names):
+        kind = DROP_KINDS[name]
+        content = data.draw(st.one_of(tables(kind), tables(kind), tables(kind), st.binary(max_size=200)))
+        suffix = data.draw(st.sampled_from([".csv", ".csv", ".csv.gz", ".parquet"]))
+        packed = gzip.compress(content) if suffix == ".csv.gz" and data.draw(st.booleans()) else content
+        field.put(f"{name}.E2E.2026011{number}.1200{suffix}", packed)
+    report = field.run()
+    assert report.warnings == [line for line in report.warnings if "incomplete" in line]
+    assert len(report.files) + len(report.rejected_files) == len({path for path in report_names(report)})
+    assert not list(field.settings.drop.iterdir())
+    assert all(reason for _, reason in report.rejected_files)
+    for file in report.files:
+        if file.already_loaded:
+            continue
+        kept = field.warehouse.query(
+            'SELECT "RowNumber" AS n, "Reason" AS why FROM xspoc.rejected WHERE "SourceFile" = $1 ORDER BY 1',
+            (file.source_file,),
+        ).to_pylist()
+        assert len(kept) == file.rejected
+        assert all(1 <= row["n"] <= file.rows and row["why"] for row in kept)
+
+
+def report_names(report: Any) -> list[str]:
+    return [file.source_file for file in report.files] + [name for name, _ in report.rejected_files]
+
+
+def test_every_blob_column_is_one_of_the_contract() -> None:
+    assert set(CARD_BLOBS) < set(DROP_KINDS["CardData"].columns)
