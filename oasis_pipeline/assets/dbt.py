@@ -3,7 +3,6 @@
 Here: where the project and its manifest lie, keys and partitions of its models, the call of dbt. Not here: SQL.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -15,32 +14,15 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
+from oasis_pipeline.assets.dbt_project import project_digest, project_folder
 from oasis_pipeline.schema import TABLES, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.resources import WarehouseResource
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-
 DAY_MODELS = "path:models/clean/xspoc.sql"
 """dbt selection of the models that hold days."""
-
-
-def project_folder() -> Path:
-    """Find ``dbt_sql``: beside the package in a checkout, inside it where the package is installed."""
-    beside = _PACKAGE.parent / "dbt_sql"
-    return beside if (beside / "dbt_project.yml").exists() else _PACKAGE / "dbt_sql"
-
-
-def project_digest() -> str:
-    """Hash of the project's files: the same digest, the same SQL."""
-    folder = project_folder()
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".sql", ".yml") and "target" not in file.parts:
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def prepare(settings: Settings) -> DbtProject:

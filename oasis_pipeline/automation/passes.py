@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 import psycopg2
 
+from oasis_pipeline.assets.dbt_project import project_digest
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.jobs import intake_events
 from oasis_pipeline.automation.staleness import (
@@ -167,8 +168,6 @@ class _Graph:
 
     def views_exist(self) -> bool:
         """Whether every view of the dbt project is there and was made from the SQL as it is now."""
-        from oasis_pipeline.assets.dbt import project_digest
-
         made = self.warehouse.query(
             "select count(*) as n from pg_views where (schemaname || '/' || viewname) = any($1)", (list(VIEWS),)
         )["n"][0].as_py()
@@ -201,9 +200,7 @@ class _Graph:
             )
         self._judge(result, assets)
         if set(assets) & set(VIEWS):
-            from oasis_pipeline.assets.dbt import project_digest
-
-            (self.settings.home / "dbt" / "views").write_text(project_digest())
+                (self.settings.home / "dbt" / "views").write_text(project_digest())
         return {
             "run_id": result.run_id,
             "assets": list(assets),

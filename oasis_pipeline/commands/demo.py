@@ -29,7 +29,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     """
     from oasis_pipeline.automation.passes import run_pass
     from oasis_pipeline.commands.report import field_facts, write_report
-    from oasis_pipeline.simulation import simulate_field
+    from oasis_pipeline.simulation.field import simulate_field
     from oasis_pipeline.storage.postgres import using_warehouse
 
     began = time.monotonic()

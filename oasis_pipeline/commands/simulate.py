@@ -30,7 +30,7 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
 @json_option
 def simulate(out: Path, wells: int, days: int, seed: int, as_json: bool) -> None:
     """Write a simulated field: DIR/drop/ as a field's SCADA system would, and the truth in DIR/truth.csv."""
-    from oasis_pipeline.simulation import simulate_field
+    from oasis_pipeline.simulation.field import simulate_field
 
     with progress(not as_json) as advance:
         summary = simulate_field(out, wells=wells, days=days, seed=seed, progress=lambda done, total: advance("simulating", done, total))

@@ -27,6 +27,9 @@ _START, _END = "Failure Start Date", "Failure End Date"
 _DAY_SOURCES = ["xspoc/card", "xspoc/xdiagresults"]
 _ONE_DAY = timedelta(days=1)
 Key = tuple[str, datetime]
+_COLUMNS = (
+    'f."NodeID", f."Failure Start Date", f."Failure End Date", f."Failures", f.failure_class, f.known_from'
+)
 
 
 class RuleFileError(ValueError):
@@ -142,10 +145,50 @@ def load_failures(
     return done
 
 
+def reduce_again(tx: Transaction, rules: list[tuple[str, str]], marks: Marks) -> int:
+    """Bring the classes of failures already stored up to a rule file that has changed.
+
+    Parameters
+    ----------
+    tx : Transaction
+    rules : list of (str, str)
+    marks : Marks
+        Gets the days of the failures whose class changed.
+
+    Returns
+    -------
+    int
+        Failures whose class changed.
+    """
+    stored = tx.query(
+        f'SELECT DISTINCT "Failures" AS text, failure_class AS name FROM {FAILURE_INFO.full_name}'
+    ).to_pylist()
+    shown: dict[str, str] = {}
+    for row in sorted(stored, key=lambda row: (str(row["name"]), str(row["text"]))):
+        shown.setdefault(str(row["name"]).casefold(), str(row["name"]))
+    changed = 0
+    for row in stored:
+        reduced = reduce_text(row["text"], rules)
+        reduced = shown.setdefault(reduced.casefold(), reduced)
+        if reduced == row["name"]:
+            continue
+        same = '"Failures" IS NOT DISTINCT FROM $1::text AND failure_class IS NOT DISTINCT FROM $2::text'
+        rows = tx.query(
+            f"SELECT {_COLUMNS} FROM {FAILURE_INFO.full_name} AS f WHERE {same}", (row["text"], row["name"])
+        )
+        before = {(each["NodeID"], each[_START]): each for each in rows.to_pylist()}
+        tx.execute(
+            f"UPDATE {FAILURE_INFO.full_name} SET failure_class = $3 WHERE {same}",
+            (row["text"], row["name"], reduced),
+        )
+        _mark_spans(tx, before, _stored(tx, rows), marks)
+        changed += len(before)
+    return changed
+
+
 def _stored(tx: Transaction, rows: pa.Table) -> dict[Key, dict[str, Any]]:
     found = tx.query(
-        'SELECT f."NodeID", f."Failure Start Date", f."Failure End Date", f."Failures", f.failure_class, f.known_from '
-        f"FROM {FAILURE_INFO.full_name} AS f JOIN unnest($1::text[], $2::timestamp[]) AS k(node, start) "
+        f"SELECT {_COLUMNS} FROM {FAILURE_INFO.full_name} AS f JOIN unnest($1::text[], $2::timestamp[]) AS k(node, start) "
         'ON f."NodeID" = k.node AND f."Failure Start Date" = k.start',
         (rows["NodeID"].to_pylist(), rows[_START].to_pylist()),
     )

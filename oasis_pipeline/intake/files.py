@@ -256,7 +256,7 @@ def _said(error: Exception) -> str:
 
 
 def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iterator[Chunk]:
-    only_line = _check_utf8(source, compressed)
+    text = _look_through(source, compressed)
     faulty: list[Malformed] = []
 
     def note(row: Any) -> str:
@@ -264,7 +264,7 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
         faulty.append(Malformed(int(row.number) - 1, row.text, reason))
         return "skip"
 
-    with pa.BufferReader(only_line) if only_line else _open(source, compressed) as stream:
+    with pa.BufferReader(text.only_line) if text.only_line else _open(source, compressed) as stream:
         try:
             # The header is read as a row, so that its names can't collide; every column is text.
             reader = pcsv.open_csv(
@@ -282,25 +282,38 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
             raise
         if len(reader.schema) > MAX_COLUMNS:
             raise UnreadableFileError(f"{len(reader.schema)} columns; more than {MAX_COLUMNS} are not read")
-        header: Header | None = None
+        held: Chunk | None = None
         next_row = 0
         for batch in reader:
             rows = batch
-            if header is None:
+            if held is None:
                 if batch.num_rows == 0:
                     continue
                 header = match_header(kind, [str(column[0].as_py()) for column in batch.columns])
                 rows, next_row = batch.slice(1), 1
+            else:
+                header = held.header
+                yield held
             row_numbers, next_row = _number_rows(next_row, rows.num_rows, faulty)
             here = [line for line in faulty if line.row_number < next_row]
             faulty[:] = faulty[len(here) :]
-            yield Chunk(header, rows.columns, row_numbers, here)
-        if header is None:
+            held = Chunk(header, rows.columns, row_numbers, here)
+        if held is None:
             raise UnreadableFileError("the file is empty")
-        if faulty:
-            yield Chunk(
-                header, [pa.nulls(0, pa.string()) for _ in header.names], np.zeros(0, np.int64), faulty
-            )
+        if text.odd_quotes and not faulty:
+            held = _without_open_quote(held)
+        yield Chunk(held.header, held.columns, held.row_numbers, [*held.malformed, *faulty])
+
+
+def _without_open_quote(chunk: Chunk) -> Chunk:
+    """Refuse a last row whose quotation mark is never closed: it has swallowed all lines after it."""
+    last = len(chunk) - 1
+    values = [str(column[last].as_py()) for column in chunk.columns] if len(chunk) else []
+    if not any("\n" in value or "\r" in value for value in values):
+        return chunk
+    lost = Malformed(int(chunk.row_numbers[last]), ",".join(values), "a quotation mark is never closed")
+    rest = [column.slice(0, last) for column in chunk.columns]
+    return Chunk(chunk.header, rest, chunk.row_numbers[:last], [*chunk.malformed, lost])
 
 
 def _open(source: Path | bytes, compressed: bool) -> pa.NativeFile:
@@ -308,13 +321,20 @@ def _open(source: Path | bytes, compressed: bool) -> pa.NativeFile:
     return pa.CompressedInputStream(stream, "gzip") if compressed else stream
 
 
-def _check_utf8(source: Path | bytes, compressed: bool) -> bytes | None:
-    """Refuse bytes that are no UTF-8 before any of them is parsed; Arrow can't hand on a faulty row with such bytes.
+@dataclass(frozen=True)
+class _Text:
+    """What is known of a text before it is parsed."""
 
-    Returns the text, its line ended, if it is a single line without an end: to Arrow that is an empty file.
-    """
+    only_line: bytes | None
+    """The text, its line ended, if it is a single line without an end: to Arrow that is an empty file."""
+    odd_quotes: bool
+
+
+def _look_through(source: Path | bytes, compressed: bool) -> _Text:
+    """Refuse bytes that are no UTF-8 before any is parsed; Arrow can't hand on a faulty row with such bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    blocks, lines, read = 0, False, 0
+    blocks, lines, read, quotes = 0, False, 0, 0
+    block = text = b""
     with _open(source, compressed) as stream:
         while block := stream.read(BLOCK_BYTES):
             try:
@@ -323,12 +343,12 @@ def _check_utf8(source: Path | bytes, compressed: bool) -> bytes | None:
                 raise UnreadableFileError(
                     f"not UTF-8: {error.reason} near byte {read + error.start}"
                 ) from error
-            blocks, read = blocks + 1, read + len(block)
+            blocks, read, quotes = blocks + 1, read + len(block), quotes + block.count(b'"')
             lines = lines or b"\n" in block.strip() or b"\r" in block.strip() or block[-1:] in b"\r\n"
             text = block
         if decoder.getstate()[0]:
             raise UnreadableFileError("not UTF-8: the file ends within a character")
-    return text + b"\n" if blocks == 1 and not lines else None
+    return _Text(text + b"\n" if blocks == 1 and not lines else None, quotes % 2 == 1)
 
 
 def _number_rows(first: int, count: int, faulty: Sequence[Malformed]) -> tuple[NDArray[np.int64], int]:

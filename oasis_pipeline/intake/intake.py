@@ -26,9 +26,10 @@ from datetime import date
 from pathlib import Path
 
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
-from oasis_pipeline.intake.failures import RuleFileError, read_rules
+from oasis_pipeline.intake.failures import RuleFileError, read_rules, reduce_again
 from oasis_pipeline.intake.files import DropName, UnreadableFileError, archive_path, parse_name, read_chunks
 from oasis_pipeline.intake.load import Context, FileReport, load_file
+from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.schema.system_tables import FILE
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import StorageError
@@ -140,8 +141,14 @@ def take_in(
     tell: Progress = progress or (lambda _done, _all, _name: None)
     _note_first_day(warehouse, settings, report)
     drops = _list_drops(settings.drop, report)
+    _tell_lost(warehouse, settings, report)
     try:
         context = Context(settings.earliest_day, read_rules(settings.home))
+        with warehouse.transaction() as tx:
+            marks = Marks()
+            if reduce_again(tx, context.failure_rules, marks):
+                marks.write(tx)
+                _gather(marks.changed, report)
     except RuleFileError as error:
         report.warnings.append(f"{error}; files of failures wait")
         drops = [seen for seen in drops if seen.drop.kind.name != "Failures"]
@@ -202,6 +209,20 @@ def _list_drops(folder: Path, report: PassReport) -> list[_Seen]:
     return sorted(
         found, key=lambda seen: (seen.drop.kind.order, seen.drop.stamp, seen.mtime_ns, seen.drop.name)
     )
+
+
+def _tell_lost(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
+    """Warn of files that were loaded but went out of the drop folder before they were archived."""
+    waiting = warehouse.query(
+        f"SELECT kind, stamp, source_file FROM {FILE.full_name} WHERE NOT archived"
+    ).to_pylist()
+    for row in waiting:
+        own_name = f"{row['kind']}.E2E.{row['stamp']:%Y%m%d.%H%M}"
+        if not any(settings.drop.glob(f"{own_name}.*")):
+            report.warnings.append(
+                f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "
+                "can't be made again from the archive. Put the file back"
+            )
 
 
 def _live(
@@ -293,11 +314,15 @@ def _load(
         step("loading", source_file)
     step("loaded", source_file)
     report.warnings += warnings
+    _gather(changed, report)
+    return done, False
+
+
+def _gather(changed: dict[str, dict[str, int]], report: PassReport) -> None:
     for asset, partitions in changed.items():
         mine = report.changed.setdefault(asset, {})
         for partition, rows in partitions.items():
             mine[partition] = mine.get(partition, 0) + rows
-    return done, False
 
 
 def _known(source: Warehouse | Transaction, drop: DropName, sha256: str) -> tuple[FileReport, bool] | None:

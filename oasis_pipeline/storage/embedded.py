@@ -206,9 +206,12 @@ def _start(data: Path) -> Address:
         if pid.alive():
             # recovering after a crash, or started by a process that was killed before it saw the end of the start
             return _await_ready(data)
-        (data / "postmaster.pid").unlink(missing_ok=True)
     _make(data)
     _configure(data)
+    # no server of ours is alive, so these are left over; the server itself would take a dead process that nobody has reaped
+    # yet, or another one that got its number, for the owner
+    for stale in (data / "postmaster.pid", *_socket_folder(data).glob(".s.PGSQL.*")):
+        stale.unlink(missing_ok=True)
     log = data / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         os.truncate(log, 0)

@@ -97,7 +97,7 @@ class Site:
         return service
 
     def environment(self, name: str) -> dict[str, str]:
-        kept = {key: os.environ[key] for key in ("LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ}
+        kept = {key: os.environ[key] for key in ("LANG", "TMPDIR", "PYTHONPATH") if key in os.environ}
         given = {**image_environment(), **self.service(name)["environment"]}
         local = {key: self.localised(str(value)) for key, value in given.items()}
         local["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

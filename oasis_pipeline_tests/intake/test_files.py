@@ -111,6 +111,17 @@ def test_a_line_break_in_quotes_belongs_to_the_value() -> None:
     )
 
 
+def test_a_quotation_mark_never_closed_is_a_faulty_row() -> None:
+    data = f'{HEADER}\nA 2" rod,2026-01-01,1\nB,"2026-01-01,1\nC,2026-01-01,1\n'.encode()
+    assert read(data)[1][0] == 2
+    assert "fields" in read(data)[1][1][0]
+    data = f'{HEADER}\nA,2026-01-01,1\nB,2026-01-01,"1\nC,2026-01-01,1\n'.encode()
+    assert read(data) == [
+        (1, ("A", "2026-01-01", "1")),
+        (2, ("a quotation mark is never closed", "B,2026-01-01,1\nC,2026-01-01,1\n")),
+    ]
+
+
 def test_names_of_columns_match_exactly_then_without_regard_to_case() -> None:
     header = files.match_header(TESTS, ["nodeid", "TestDate", " OILRATE ", "Colour", "testdate"])
     assert header.index == {"NodeID": 0, "TestDate": 1, "OilRate": 2}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oasis_pipeline.intake.files import UnreadableFileError, parse_name, read_chunks
+from oasis_pipeline.intake.rules import check
 from oasis_pipeline.schema import CARD_BLOBS, DROP_KINDS, DropKind
 from oasis_pipeline_tests.intake.conftest import Field, hex_card
 
@@ -32,11 +37,11 @@ def tables(draw: st.DrawFn, kind: DropKind) -> bytes:
     if draw(st.booleans()):
         names = list(dict.fromkeys(names))
     quoted = draw(st.booleans())
-    rows = [names] + draw(
-        st.lists(
-            st.lists(TEXTS, min_size=len(names), max_size=len(names) + draw(st.integers(0, 1))), max_size=8
-        )
+    width = len(names)
+    body = draw(
+        st.lists(st.lists(TEXTS, min_size=width, max_size=width + draw(st.integers(0, 1))), max_size=8)
     )
+    rows = [names, *body]
     if quoted:
         rows = [['"' + text.replace('"', '""') + '"' for text in row] for row in rows]
     return (
@@ -46,9 +51,40 @@ def tables(draw: st.DrawFn, kind: DropKind) -> bytes:
     )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150, deadline=None)
+@given(
+    data=st.data(),
+    name=st.sampled_from(sorted(DROP_KINDS)),
+    suffix=st.sampled_from([".csv", ".csv.gz", ".parquet"]),
+)
+def test_any_content_is_read_and_checked_row_by_row_or_refused(
+    data: st.DataObject, name: str, suffix: str
+) -> None:
+    kind = DROP_KINDS[name]
+    content = data.draw(st.one_of(tables(kind), tables(kind), st.binary(max_size=200)))
+    drop = parse_name(f"{name}.E2E.20260110.1200{suffix}")
+    assert drop is not None
+    numbers: list[int] = []
+    try:
+        for chunk in read_chunks(gzip.compress(content) if suffix == ".csv.gz" else content, suffix, kind):
+            checked = check(chunk, drop, date(2000, 1, 1))
+            assert checked.rows.num_rows + len(checked.rejected) == len(chunk) + len(chunk.malformed)
+            assert all(checked.rejected.reason)
+            assert all(isinstance(json.loads(raw), dict) for raw in checked.rejected.raw)
+            for column in kind.table.key:
+                assert checked.rows[column].null_count == 0
+            numbers += [*chunk.row_numbers.tolist(), *(line.row_number for line in chunk.malformed)]
+    except UnreadableFileError as error:
+        refused = str(error)
+    else:
+        refused = ""
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    assert refused or suffix != ".parquet"
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    max_examples=40,
+    max_examples=int(os.environ.get("OASIS_FUZZ_EXAMPLES", "12")),
     deadline=None,
 )
 @given(data=st.data())
@@ -70,7 +106,7 @@ def test_any_content_is_stored_or_rejected_with_a_reason(
         field.put(f"{name}.E2E.2026011{number}.1200{suffix}", packed)
     report = field.run()
     assert report.warnings == [line for line in report.warnings if "incomplete" in line]
-    assert len(report.files) + len(report.rejected_files) == len({path for path in report_names(report)})
+    assert len(report.files) + len(report.rejected_files) == len(set(report_names(report)))
     assert not list(field.settings.drop.iterdir())
     assert all(reason for _, reason in report.rejected_files)
     for file in report.files:

@@ -308,6 +308,9 @@ def test_a_store_that_refuses_leaves_the_file_and_the_next_pass_goes_on(
         patch.setattr(LocalStore, "put_file", refuse)
         report = field.take(CARD, HEADER, "A,2026-01-10,1,")
     assert "no bucket" in report.warnings[0]
+    hidden = (field.settings.drop / CARD).rename(field.settings.home / "hidden")
+    assert "nor in the drop folder" in field.run().warnings[0]
+    hidden.rename(field.settings.drop / CARD)
     assert field.values("SELECT archived FROM oasis.file") == [False]
     report = field.run()
     assert report.files[0].already_loaded

@@ -286,6 +286,11 @@ def test_the_users_own_rule_file_wins(field: Field) -> None:
         "C,2026-01-01,,ROD",
     )
     assert [name for name, _ in failures(field)] == ["Surface", "Rod", "Rod"]
+    # a rule file that has changed counts for what is stored already, too
+    own.write_text('[[rule]]\ncontains = "rod"\nclass = "Parted"\n')
+    assert list(field.run().changed) == ["analysis/failure_info"]
+    assert [name for name, _ in failures(field)] == ["Motor", "Parted", "Parted"]
+    assert field.run().changed == {}
     own.write_text("[[rule]]\ncontains = 3\n")
     with pytest.raises(RuleFileError):
         read_rules(field.settings.home)
