@@ -5,13 +5,13 @@ Here: where the project and its manifest lie, keys and partitions of its models,
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
 from oasis_pipeline.assets.dbt_project import project_digest, project_folder
@@ -40,23 +40,53 @@ def prepare(settings: Settings) -> DbtProject:
         project's files.
     """
     folder = project_folder()
-    target = settings.home / "dbt" / "target" / project_digest()
-    project = DbtProject(project_dir=folder, profiles_dir=folder, target_path=target)
-    if not project.manifest_path.exists():
-        shutil.rmtree(target.parent, ignore_errors=True)
-        target.mkdir(parents=True, exist_ok=True)
-        with _environment({"DBT_LOG_PATH": str(target / "logs")}):
-            _dbt(project).cli(["parse", "--quiet"], target_path=target, raise_on_error=True).wait()
-    return project
+    target = settings.home / "dbt" / project_digest()
+    if not (target / "manifest.json").exists():
+        # several processes may load the graph at once: each makes its own, one of them wins
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        _invoke(folder, fresh, ["parse"], {})
+        try:
+            fresh.rename(target)
+        except OSError:
+            shutil.rmtree(fresh)
+    return DbtProject(project_dir=folder, profiles_dir=folder, target_path=target)
 
 
-def _dbt(project: DbtProject) -> DbtCliResource:
-    """Call dbt of this very environment, whether or not it is activated."""
-    beside = Path(sys.executable).parent / "dbt"
-    return DbtCliResource(project_dir=project, dbt_executable=str(beside) if beside.exists() else "dbt")
+def _invoke(folder: Path, target: Path, arguments: list[str], environment: Mapping[str, str], manifest: Any = None) -> Any:
+    """Call dbt inside this process: a child process would spend seconds on imports and on parsing all of it again.
+
+    Returns
+    -------
+    Any
+        What dbt found, as its own objects.
+
+    Raises
+    ------
+    DbtError
+        With the reasons of everything that failed.
+    """
+    from dbt.cli.main import dbtRunner
+
+    where = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target-path", str(target)]
+    quiet = ["--log-path", str(target), "--quiet", "--log-level", "none"]
+    with _environment({**environment, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}):
+        answer = dbtRunner(manifest=manifest).invoke([*arguments, *where, *quiet])
+    if answer.exception is not None:
+        raise DbtError(" ".join(str(answer.exception).split()))
+    return answer.result
 
 
-def dbt_environment(address: Address, settings: Settings) -> dict[str, str]:
+class DbtError(RuntimeError):
+    """A model of ``dbt_sql`` could not be built; the message is dbt's."""
+
+
+@lru_cache(maxsize=1)
+def _parsed(folder: Path, target: Path) -> Any:
+    """Parse the project once a process; dbt keeps what it parsed before in ``target``."""
+    return _invoke(folder, target, ["parse"], {})
+
+
+def dbt_environment(address: Address) -> dict[str, str]:
     """Variables that ``profiles.yml`` reads; the password under a name that dbt scrubs from its logs."""
     return {
         "OASIS_DBT_HOST": address.host,
@@ -64,13 +94,11 @@ def dbt_environment(address: Address, settings: Settings) -> dict[str, str]:
         "OASIS_DBT_USER": address.user,
         "DBT_ENV_SECRET_OASIS_PASS": address.password or "",
         "OASIS_DBT_DB": address.db,
-        "DBT_LOG_PATH": str(settings.home / "dbt" / "logs"),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
 
 class _environment:  # noqa: N801 - used like a function
-    """Environment variables for the length of a block; dbt runs as a child process and reads them there."""
+    """Environment variables for the length of a block, where ``profiles.yml`` finds them."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values
@@ -135,11 +163,11 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
 
     def call(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]
-    ) -> Iterator[Any]:
-        dbt = _dbt(project)
-        with _environment(dbt_environment(warehouse.open().address, settings)):
-            # one folder for all calls keeps dbt's partial parse; runs are serialised by the warehouse pool
-            yield from dbt.cli(["build", "--quiet", *arguments], context=context, target_path=project.target_path).stream()
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        folder, target = project_folder(), Path(project.target_path)
+        environment = dbt_environment(warehouse.open().address)
+        results = _invoke(folder, target, ["build", *arguments], environment, _parsed(folder, target))
+        yield from dbt_events(context, translator, results)
 
     @dbt_assets(
         manifest=project.manifest_path,
@@ -150,7 +178,7 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
         pool=WAREHOUSE_POOL,
     )
     def views(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
-        yield from call(context, warehouse, [])
+        yield from call(context, warehouse, ["--exclude", DAY_MODELS])
 
     @dbt_assets(
         manifest=project.manifest_path,
@@ -170,7 +198,7 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
                 # dbt writes in a transaction of its own; a mark too many is harmless, one too few is not
                 ledger.mark_changed(tx, "clean/xspoc", dict.fromkeys(span.keys))
             variables = f"{{first_day: '{span.first}', last_day: '{span.last}'}}"
-            yield from call(context, warehouse, ["--vars", variables])
+            yield from call(context, warehouse, ["--select", DAY_MODELS, "--vars", variables])
             counts = house.query(
                 'select "Date"::date::text as day, count(*) as rows from clean.xspoc '
                 'where "Date" >= $1 and "Date" < $2 group by 1',
@@ -179,3 +207,58 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
             done.rows.update({row["day"]: row["rows"] for row in counts})
 
     return [views, day_tables]
+
+
+def dbt_events(
+    context: dg.AssetExecutionContext, translator: Translator, results: Any
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Turn what dbt did into what Dagster records: models to materializations, tests to check results.
+
+    Parameters
+    ----------
+    context : AssetExecutionContext
+        Tells which checks belong to the run.
+    translator : Translator
+        Keys of the models.
+    results : dbt's run results
+        One entry a model or test.
+
+    Yields
+    ------
+    MaterializeResult or AssetCheckResult
+
+    Raises
+    ------
+    DbtError
+        If a model could not be built.
+    """
+    checks = {key.name: key for key in context.selected_asset_check_keys}
+    failed = []
+    for result in results:
+        node = result.node
+        status = str(result.status)
+        if node.resource_type == "model":
+            if status == "success":
+                rows = (result.adapter_response or {}).get("rows_affected")
+                yield dg.MaterializeResult(
+                    asset_key=translator.get_asset_key({"schema": node.schema, "name": node.name}),
+                    metadata={
+                        "seconds": round(result.execution_time, 3),
+                        "unique_id": node.unique_id,
+                        **({"dagster/partition_row_count": int(rows)} if rows is not None and rows >= 0 else {}),
+                    },
+                )
+            else:
+                failed.append(f"{node.schema}.{node.name}: {' '.join(str(result.message or status).split())}")
+        elif node.name in checks:
+            key = checks[node.name]
+            yield dg.AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                passed=status == "pass",
+                severity=dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR,
+                description=None if status == "pass" else result.message,
+                metadata={"rows_that_break_it": int(result.failures or 0), "status": status},
+            )
+    if failed:
+        raise DbtError("; ".join(failed))

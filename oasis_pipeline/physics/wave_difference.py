@@ -61,6 +61,7 @@ from oasis_pipeline.physics.constants import (
     SECONDS_PER_MINUTE,
 )
 from oasis_pipeline.physics.rods import RodString
+from oasis_pipeline.physics.wave_frequency import FAST
 from oasis_pipeline.physics.wave_frequency import damping_per_s as coefficient_per_s
 
 Array = NDArray[np.float64]
@@ -193,7 +194,7 @@ def _wrap(row, points):  # type: ignore[no-untyped-def]
     row[points + 3] = row[3]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _stencils(dx, dt, velocity, damping):  # type: ignore[no-untyped-def]
     """Coefficients at t-2..t+2 of A = dx2 P/a2 + dx4 P2/(12 a4) and of B = dx2 P/(6 a2)."""
     r2 = (dx / (velocity * dt)) ** 2
@@ -203,7 +204,7 @@ def _stencils(dx, dt, velocity, damping):  # type: ignore[no-untyped-def]
     return r2 * p + r2 * r2 / 12 * pp, r2 / 6 * p
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _advance(old, now, new, w, points):  # type: ignore[no-untyped-def]
     """One interior step of the compact form on padded rows."""
     w0, w1, w2, w3, w4 = w[0], w[1], 2.0 + w[2], w[3], w[4]
@@ -213,7 +214,7 @@ def _advance(old, now, new, w, points):  # type: ignore[no-untyped-def]
         )
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _add_friction(now, old, new, scale, pull, dx, inv_dt, node, points):  # type: ignore[no-untyped-def]
     """Add ``scale`` x mu N sign(v) to a new row; node = (mu, q sin phi, build, turn sin phi, weight below)."""
     for j in range(2, points + 2):
@@ -230,7 +231,7 @@ def _add_friction(now, old, new, scale, pull, dx, inv_dt, node, points):  # type
         )
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _compact(position, load, dt, damping, intervals, dx, velocity, stiffness, nodes, friction):  # type: ignore[no-untyped-def]
     """March cards (k, n) (ft, lbf) down one string in place; nodes (total, 5) only read if ``friction``."""
     cards, points = position.shape
@@ -282,7 +283,7 @@ def _compact(position, load, dt, damping, intervals, dx, velocity, stiffness, no
         load[i] = tension
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _published(position, load, dt, damping, intervals, dx, mass, stiffness):  # type: ignore[no-untyped-def]
     """March cards (k, n) (ft, lbf) down one string in place, by the recurrence as printed."""
     cards, points = position.shape

@@ -45,6 +45,9 @@ from oasis_pipeline.physics.rods import RodString
 
 Array = NDArray[np.float64]
 
+FAST = {"reassoc", "contract", "arcp", "nsz"}
+"""Liberties the compiler may take; not those that assume away NaN, which here marks a card that is missing."""
+
 _STRING_FIELDS = ("length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi")
 
 _CHUNK = 512
@@ -76,7 +79,7 @@ def damping_per_s(string: RodString, damping: ArrayLike) -> Array:
     return np.asarray(np.asarray(damping, dtype=np.float64) * scale)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _sections(omega, damping, length, stiffness, mass, cosine, sine_over, sine_times):  # type: ignore[no-untyped-def]
     """Entries of the section matrices: omega (u, h), the others (u,) or (u, s); results (u, s, h), complex."""
     cases, harmonics = omega.shape
@@ -115,7 +118,7 @@ def _sections(omega, damping, length, stiffness, mass, cosine, sine_over, sine_t
                 sine_times[u, s, h] = sine * eak
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _propagate(case, position, tension, cosine, sine_over, sine_times, below):  # type: ignore[no-untyped-def]
     """Carry spectra (k, h) down the string in place; tension below section s goes to ``below`` (k, s, h)."""
     cards, harmonics = position.shape

@@ -7,15 +7,13 @@ draw. Does not belong here: computing what is drawn (``learning.scores``), pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning import scores
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from oasis_pipeline.plotting.style import INK, MUTED, SURFACE_COLOUR, new_figure, tidy
 
 
 def confusion_figure(truth: NDArray[np.bool_], shown: NDArray[np.bool_], classes: Sequence[str]) -> Figure:
@@ -31,19 +29,17 @@ def confusion_figure(truth: NDArray[np.bool_], shown: NDArray[np.bool_], classes
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     table = scores.confusion(truth, shown)
     cards = truth.sum(axis=0)
     share = table / np.maximum(cards, 1)[:, None]
     count = len(classes)
-    figure = Figure(figsize=(2.6 + 0.62 * count, 2.2 + 0.5 * count), layout="constrained")
+    figure = new_figure(2.6 + 0.62 * count, 2.2 + 0.5 * count)
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in zip(*np.nonzero(share >= 0.005), strict=True):
         axes.text(
             column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=8,
-            color="white" if share[row, column] > 0.5 else "black",
+            color="white" if share[row, column] > 0.5 else INK,
         )  # fmt: skip
     axes.set_xticks(range(count + 1), [*classes, "nothing"], rotation=40, ha="right", fontsize=8)
     axes.set_yticks(
@@ -68,21 +64,21 @@ def calibration_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating]) ->
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     confidence, correct = scores.best_class(truth, proba)
     stated, reached, cards = scores.reliability(confidence, correct)
-    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
+    figure = new_figure(4.6, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 100], [0, 100], color="0.7", linewidth=1)
-    upper.plot(100 * stated, 100 * reached, marker="o", color="tab:blue")
+    upper.plot([0, 100], [0, 100], color=MUTED, linewidth=1)
+    upper.plot(100 * stated, 100 * reached, marker="o", color=SURFACE_COLOUR)
     upper.set_ylabel("right, %")
     upper.set_title(
         f"Held-out wells: calibration error {scores.calibration_error(confidence, correct):.3f}", fontsize=10
     )
     middle = (np.arange(len(cards)) + 0.5) / len(cards) * 100
-    lower.bar(middle, cards, width=90 / len(cards), color="tab:blue")
+    lower.bar(middle, cards, width=90 / len(cards), color=SURFACE_COLOUR)
     lower.set_ylabel("cards")
     lower.set_xlabel("Prob1, %")
     lower.set_xlim(0, 100)
+    tidy(upper)
+    tidy(lower)
     return figure

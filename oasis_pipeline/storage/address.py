@@ -5,7 +5,7 @@ Here: `Address` and the forms of it that drivers, people and other programs want
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 
@@ -42,7 +42,11 @@ class Address:
 
     def sqlalchemy_url(self) -> str:
         """SQLAlchemy address with the driver named (a bare one means another driver from SQLAlchemy 2.1 on)."""
-        return "postgresql+psycopg2" + self._rest(self.password)
+        # SQLAlchemy leaves an encoded name as it is, but decodes the same as an option
+        if (name := quote(self.db, safe="")) == self.db:
+            return "postgresql+psycopg2" + self._rest(self.password)
+        plain = replace(self, db="")._rest(self.password)
+        return f"postgresql+psycopg2{plain}{'&' if '?' in plain else '?'}dbname={name}"
 
     def public(self) -> str:
         """Address for libpq without the password, for people, logs and ``psql``."""

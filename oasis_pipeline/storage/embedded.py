@@ -208,10 +208,7 @@ def _start(data: Path) -> Address:
             return _await_ready(data)
     _make(data)
     _configure(data)
-    # no server of ours is alive, so these are left over; the server itself would take a dead process that nobody has reaped
-    # yet, or another one that got its number, for the owner
-    for stale in (data / "postmaster.pid", *_socket_folder(data).glob(".s.PGSQL.*")):
-        stale.unlink(missing_ok=True)
+    _clear_remains(data)
     log = data / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         os.truncate(log, 0)
@@ -228,6 +225,40 @@ def _start(data: Path) -> Address:
         if "shared memory block" not in reason or time.monotonic() > deadline:
             raise StorageError(f"the embedded PostgreSQL in {data} does not start: {reason}. See {log}")
         time.sleep(0.5)
+
+
+def _clear_remains(data: Path) -> None:
+    """Remove lock files of a server that is dead, once none of its processes is left.
+
+    The server would do so itself, but takes a dead process that nobody has reaped yet (in a container), or another one
+    that has got its number (after a reboot), for the owner. Files are removed only when no process works in the folder, for
+    they are what keeps two servers from one folder.
+    """
+    remains = [
+        file for file in (data / "postmaster.pid", *_socket_folder(data).glob(".s.PGSQL.*")) if file.exists()
+    ]
+    if not remains:
+        return
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while any(_works_in(process, data) for process in psutil.process_iter()):
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"processes of a PostgreSQL that was killed still work in {data}: end them first"
+            )
+        time.sleep(0.2)
+    for file in remains:
+        file.unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, data: Path) -> bool:
+    try:
+        return (
+            process.name().startswith("postgres")
+            and process.status() != psutil.STATUS_ZOMBIE
+            and Path(process.cwd()) == data
+        )
+    except psutil.Error:
+        return False
 
 
 def _await_ready(data: Path) -> Address:
@@ -297,11 +328,8 @@ class _PidFile:
             return False
         try:
             process = psutil.Process(self.pid)
-            return (
-                process.status() != psutil.STATUS_ZOMBIE
-                and process.name().startswith("postgres")
-                and Path(process.cwd()) == self.data
-            )
+            process.cwd()
+            return _works_in(process, self.data)
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
@@ -353,7 +381,12 @@ def _make(data: Path) -> None:
     )  # fmt: skip
     if code != 0:
         shutil.rmtree(new, ignore_errors=True)
-        raise StorageError(f"can't make a PostgreSQL data folder in {data.parent}: {one_line(said)}")
+        reasons = [
+            line for line in said.splitlines() if "error:" in line or "FATAL" in line or "could not" in line
+        ]
+        raise StorageError(
+            f"can't make a PostgreSQL data folder in {data.parent}: {one_line(' '.join(reasons) or said)}"
+        )
     with (new / "postgresql.conf").open("a") as conf:
         conf.write("\ninclude 'oasis.conf'    # rewritten at each start; own settings go below this line\n")
     new.rename(data)

@@ -260,10 +260,10 @@ class LocalStore(ObjectStore):
     def delete(self, path: str) -> bool:
         """Remove an object; see `ObjectStore.delete`."""
         file = self._file(path)
-        try:
-            file.unlink()
-        except (FileNotFoundError, NotADirectoryError):
+        if not file.is_file():
             return False
+        try:
+            file.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"can't delete {file}: {error.strerror}") from None
         _sync_folder(file.parent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -43,6 +44,9 @@ _SESSION = (
     # staging tables of a whole file stay in memory
     " set_config('temp_buffers', '128MB', false), set_config('application_name', $1, false)"
 )
+_OF_PARENT: list[Any] = []
+"""Connections of the process that this one was forked from, kept so that nothing closes them."""
+
 _LOST = ("08", "57P0", "58030")
 """Codes of a connection that is gone: network, server stopped."""
 
@@ -64,6 +68,8 @@ class Warehouse:
         self._guard = threading.Lock()
         self._idle: list[Any] = []
         self._pid = os.getpid()
+        # at exit, too: the driver complains of connections that are left to the interpreter's end
+        weakref.finalize(self, _close_all, self._idle, self._guard, self._pid)
 
     def __repr__(self) -> str:
         """Without a password."""
@@ -126,17 +132,14 @@ class Warehouse:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        if self._pid == os.getpid():
-            for connection in idle:
-                _discard(connection)
+        _close_all(self._idle, self._guard, self._pid)
 
     def _begin(self) -> Any:
         """Begin a transaction; a kept one may have died with a restart of the server, then a new one."""
         while (connection := self._take()) is not None:
             try:
                 connection.adbc_connection.set_autocommit(False)
+                _run(connection, "SELECT 1")
             except Exception:  # whatever it was, a new connection tells
                 _discard(connection)
                 continue
@@ -149,8 +152,10 @@ class Warehouse:
     def _take(self) -> Any | None:
         with self._guard:
             if self._pid != os.getpid():
-                # a parent's sockets: neither used nor closed here
-                self._abandoned, self._idle, self._pid = self._idle, [], os.getpid()
+                # a parent's connections: neither used nor closed here
+                _OF_PARENT.extend(self._idle)
+                self._idle.clear()
+                self._pid = os.getpid()
             return self._idle.pop() if self._idle else None
 
     def _give_back(self, connection: Any) -> None:
@@ -397,10 +402,22 @@ def _connect(address: Address) -> Any:
     timeout = "&" if "?" in uri else "?"
     with _translated(address, connecting=True):
         connection = driver.connect(f"{uri}{timeout}connect_timeout=15", autocommit=True)
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(_SESSION, (embedded.application_name(),))
-            cursor.fetch_arrow_table()
+        _run(connection, _SESSION, (embedded.application_name(),))
         return connection
+
+
+def _run(connection: Any, sql: str, params: tuple[Any, ...] | None = None) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(sql, params)
+        cursor.fetch_arrow_table()
+
+
+def _close_all(idle: list[Any], guard: threading.Lock, pid: int) -> None:
+    with guard:
+        mine = idle[:] if pid == os.getpid() else []
+        idle.clear()
+    for connection in mine:
+        _discard(connection)
 
 
 def _discard(connection: Any) -> None:

@@ -33,8 +33,8 @@ def law_of_cosines(unit, theta):
     chi = math.acos((c * c + j * j - p * p) / (2.0 * c * j))
     rho = math.asin(r * math.sin(theta_2) / j)
     psi = chi + rho
-    # The inner angles of the quadrilateral of C, P, R and K sum to a full turn.
-    alpha = 2.0 * math.pi - beta - psi - theta_2
+    # The inner angles of the quadrilateral of C, P, R and K sum to a full turn; alpha runs from R to P.
+    alpha = beta + psi + theta_2 - 2.0 * math.pi
     bottom = math.acos((c * c + k * k - (p + r) ** 2) / (2.0 * c * k))
     return a * (bottom - psi), a * r / c * math.sin(alpha) / math.sin(beta)
 

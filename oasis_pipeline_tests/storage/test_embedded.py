@@ -104,6 +104,8 @@ def test_committed_rows_survive_kill_9_and_the_stale_pid_file_is_no_obstacle(dat
     ask(data, "CREATE TABLE kept (x int)")
     ask(data, "INSERT INTO kept SELECT generate_series(1, 1000)")
     os.kill(server_pid(data), signal.SIGKILL)
+    while embedded.running(data) is not None:
+        time.sleep(0.01)
     assert (data / "postmaster.pid").exists()
     embedded.start(data)
     assert ask(data, "SELECT count(*) FROM kept") == "1000"

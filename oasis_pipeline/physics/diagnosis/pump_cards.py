@@ -6,8 +6,8 @@ belong here: what the readings mean (:mod:`.quantities`).
 The damping, where the well gives none, comes from the power balance of Everitt and Jennings [1]_ with the hydraulic work
 taken from the card itself instead of a known lift: what the polished rod puts in, less what fluid and dry friction take at
 the pump (load lines x stroke x filled share), is what the damping burns. The loss that the wave equation computes is
-proportional to the damping, so one division corrects it; a card whose damping would still move in a second round, or ends
-on a bound, is flagged.
+proportional to the damping, so one division corrects it, repeated until it is steady; a card whose damping still moves after
+the last round, or ends on a bound, is flagged.
 
 References
 ----------
@@ -38,8 +38,9 @@ EXPECTED_FRICTION_LBF = 150.0
 """Friction where a card does not tell it: 100 lbf of the plunger, 50 of the stuffing box; the spread below goes with it."""
 FRICTION_SPREAD_LBF = 60.0
 
-_STEADY = 0.10
-"""Relative change of the damping in the last round that still counts as settled."""
+STEADY = 0.10
+"""Relative change of the damping in a round that counts as settled."""
+MAX_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -201,20 +202,23 @@ def compute(
     given = wells.plain["damping"][well]
     damping = np.where(np.isnan(given), START_DAMPING, given)
     settled = np.ones(len(well), dtype=np.bool_)
-    unknown = np.flatnonzero(np.isnan(given))
-    surface_area = card_area_in_lbf(position_in, load_lbf)[unknown]
-    if len(unknown):
-        first = (position_in[unknown], dynamic[unknown], wells, well[unknown], spm[unknown])
-        x, f, _ = _solve(*first, damping[unknown], tapers=False)
-        got = read(position_in[unknown], x, f, wells, well[unknown], spm[unknown])
-        damping[unknown], settled[unknown] = _balanced(surface_area, got, damping[unknown])
+    todo = np.flatnonzero(np.isnan(given))
+    settled[todo] = False
+    surface_area = card_area_in_lbf(position_in, load_lbf)
+    for _ in range(MAX_ROUNDS):
+        if not len(todo):
+            break
+        x, f, _none = _solve(position_in[todo], dynamic[todo], wells, well[todo], spm[todo], damping[todo], tapers=False)
+        got = read(position_in[todo], x, f, wells, well[todo], spm[todo])
+        value, inside = _balanced(surface_area[todo], got, damping[todo])
+        steady = np.abs(value / damping[todo] - 1.0) < STEADY
+        damping[todo] = value
+        settled[todo] = steady & inside
+        todo = todo[~steady]
     x, f, below = _solve(position_in, dynamic, wells, well, spm, damping, tapers=True)
     rows, along_x, along_f = _along_path(position_in, dynamic, wells, well, spm, damping)
     x[rows], f[rows] = along_x, along_f
     readings = read(position_in, x, f, wells, well, spm)
-    if len(unknown):
-        again, _ = _balanced(surface_area, {k: v[unknown] for k, v in readings.items()}, damping[unknown])
-        settled[unknown] &= np.abs(again / damping[unknown] - 1.0) < _STEADY
     if below is None:  # pragma: no cover - asked for above
         raise AssertionError
     return PumpCards(x, f, below, damping, settled, readings)

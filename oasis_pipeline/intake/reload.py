@@ -1,0 +1,215 @@
+"""Tables made again from the archive.
+
+Here: `reload_days`, which reads archived drop files as they were taken in and makes the table what they say. Not here:
+how files come into the archive (``archive``).
+
+A row that was rejected when its file was loaded stays rejected, whatever the settings are now; spellings of wells are today's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from shutil import copyfileobj
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oasis_pipeline.intake.archive import ArchiveError, archived_name
+from oasis_pipeline.intake.equipment import load_equipment
+from oasis_pipeline.intake.failures import load_failures, mark_spans, package_rules, stored_failures
+from oasis_pipeline.intake.files import archive_path, read_chunks
+from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, load_labels
+from oasis_pipeline.intake.marks import Marks
+from oasis_pipeline.intake.nodes import Spellings
+from oasis_pipeline.intake.rules import check, last_of_each
+from oasis_pipeline.schema import DROP_KINDS, DropKind, Kind, Table, history_of, quote
+from oasis_pipeline.schema.system_tables import FILE
+from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.postgres import Transaction, Warehouse
+from oasis_pipeline.storage.upsert import Upserted
+
+
+def reload_days(
+    warehouse: Warehouse, store: ObjectStore, table: Table, first_day: date | None, last_day: date | None
+) -> Upserted:
+    """Make days of a table, or all of it, again from the archive.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    store : ObjectStore
+    table : Table
+        One that is fed by drop files.
+    first_day, last_day : date or None
+        Range, both included; None is open. Both None for a table that is not kept by day.
+
+    Returns
+    -------
+    Upserted
+        Rows that are the same as stored are no change; rows that no file brings go away (labels that people
+        gave otherwise than by file stay). What changed is marked in the ledger.
+
+    Raises
+    ------
+    ArchiveError
+        If a file that counts is not in the archive (yet), or not as it was loaded. Nothing is changed then.
+    ValueError
+        If the table is not fed by drop files, or is not kept by day though days are given.
+    """
+    kind = next((each for each in DROP_KINDS.values() if each.table.asset == table.asset), None)
+    if kind is None:
+        raise ValueError(f"{table.asset} is not made from drop files")
+    if kind.table.kind is not Kind.SERIES and (first_day, last_day) != (None, None):
+        raise ValueError(f"{table.asset} is not kept by day")
+    with warehouse.transaction() as tx:
+        tx.lock("intake")
+        files = _files(tx, kind, first_day, last_day)
+        marks = Marks()
+        if kind.table.kind is Kind.SERIES:
+            done = _reload_series(tx, store, kind, files, first_day, last_day)
+            marks.days(table, {day.isoformat(): rows for day, rows in done.changed_days.items()})
+        else:
+            done = _reload_state(tx, store, kind, files, marks)
+        marks.write(tx)
+        return done
+
+
+@dataclass(frozen=True)
+class _File:
+    source_file: str
+    stamp: datetime
+    sha256: str
+
+
+def _files(tx: Transaction, kind: DropKind, first_day: date | None, last_day: date | None) -> list[_File]:
+    """Find the files that count, by stamp, then arrival."""
+    rows = tx.query(
+        f"SELECT source_file, stamp, sha256, archived FROM {FILE.full_name} WHERE kind = $1 "
+        "AND ($2::date IS NULL OR last_day >= $2::date) AND ($3::date IS NULL OR first_day <= $3::date) ORDER BY stamp, arrival",
+        (kind.name, first_day, last_day),
+    ).to_pylist()
+    waiting = [row["source_file"] for row in rows if not row["archived"]]
+    if waiting:
+        raise ArchiveError(f"not archived yet: {', '.join(waiting)}; run the intake first")
+    return [_File(row["source_file"], row["stamp"], row["sha256"]) for row in rows]
+
+
+def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -> Iterator[pa.Table]:
+    """Rows of an archived file that were usable when it was loaded, in chunks, spelled as today."""
+    drop = archived_name(file.source_file, kind)
+    path = archive_path(kind, file.source_file)
+    rejected = tx.query(
+        'SELECT "RowNumber" AS n FROM xspoc.rejected WHERE "SourceFile" = $1', (file.source_file,)
+    )
+    refused = rejected["n"].to_numpy()
+    spellings = Spellings(tx)
+    with tempfile.NamedTemporaryFile(suffix=drop.suffix) as local:
+        try:
+            if store.sha256(path) != file.sha256:
+                raise ArchiveError(
+                    f"{store.where(path)} is not the file that was loaded; all is left as it is"
+                )
+            with store.open_read(path) as stream:
+                copyfileobj(stream, local)
+        except StorageError as error:
+            raise ArchiveError(f"{error}; all is left as it is") from error
+        local.flush()
+        for chunk in read_chunks(Path(local.name), drop.suffix, kind):
+            checked = check(chunk, drop, date.min)
+            rows = checked.rows.filter(pa.array(~np.isin(checked.row_numbers, refused)))
+            at = rows.schema.get_field_index("NodeID")
+            yield rows.set_column(at, "NodeID", spellings.show(rows["NodeID"]))
+
+
+def _reload_series(
+    tx: Transaction,
+    store: ObjectStore,
+    kind: DropKind,
+    files: list[_File],
+    first_day: date | None,
+    last_day: date | None,
+) -> Upserted:
+    table = kind.table
+    found: pa.Table | None = None
+    for file in files:
+        for chunk in _rows_of(tx, store, kind, file):
+            days = pc.cast(chunk[table.time_column], pa.date32(), safe=False)
+            inside = pc.and_(
+                pc.greater_equal(days, pa.scalar(first_day or date.min)),
+                pc.less_equal(days, pa.scalar(last_day or date.max)),
+            )
+            rows = chunk.filter(inside)
+            rows = rows.append_column(
+                "file_stamp", pa.repeat(pa.scalar(file.stamp, pa.timestamp("ms")), rows.num_rows)
+            )
+            # Ascending by stamp, then arrival, then row: of each key the last one is in force.
+            found = last_of_each(rows if found is None else pa.concat_tables([found, rows]), table.key)
+    if found is None:
+        found = pa.table({column.name: pa.array([], column.type.arrow) for column in table.columns})
+    return tx.replace_days(table, found, first_day, last_day)
+
+
+def _reload_state(
+    tx: Transaction, store: ObjectStore, kind: DropKind, files: list[_File], marks: Marks
+) -> Upserted:
+    """Empty the table (and its history) and let every file come again."""
+    table = kind.table
+    before = tx.stage_name()
+    tx.execute(f"CREATE TEMPORARY TABLE {before} ON COMMIT DROP AS SELECT * FROM {table.full_name}")
+    failures = stored_failures(tx) if kind.name == "Failures" else {}
+    names = [file.source_file for file in files]
+    if kind.name == "Labels":
+        _forget_labels(tx, names)
+    else:
+        for each in (table, *([history_of(table)] if kind.has_history else [])):
+            tx.execute(f"DELETE FROM {each.full_name}")
+    for file in files:
+        chunks = list(_rows_of(tx, store, kind, file))
+        rows = last_of_each(pa.concat_tables(chunks), table.key)
+        if kind.name == "Labels":
+            load_labels(tx, rows, file.source_file, file.stamp, Marks())
+        elif kind.name == "Failures":
+            load_failures(tx, rows, package_rules(), file.stamp, Marks())
+        else:
+            load_equipment(tx, kind, rows, file.stamp, Marks())
+    if kind.name == "Failures":
+        # The classes stay as the installation's own rule file made them.
+        tx.execute(
+            f"UPDATE {table.full_name} AS f SET failure_class = b.failure_class FROM pg_temp.{before} AS b "
+            'WHERE f."NodeID" = b."NodeID" AND f."Failure Start Date" = b."Failure Start Date" '
+            'AND f."Failures" IS NOT DISTINCT FROM b."Failures"'
+        )
+        mark_spans(tx, failures, stored_failures(tx), marks)
+    key = ", ".join(quote(name) for name in table.key)
+    counts = tx.query(
+        f"SELECT (SELECT count(*) FROM {table.full_name}) AS stored, "
+        f"(SELECT count(*) FROM (SELECT * FROM {table.full_name} EXCEPT SELECT * FROM pg_temp.{before}) AS new) AS changed, "
+        f"(SELECT count(*) FROM (SELECT {key} FROM {table.full_name} EXCEPT SELECT {key} FROM pg_temp.{before}) AS new) AS inserted, "
+        f"(SELECT count(*) FROM (SELECT {key} FROM pg_temp.{before} EXCEPT SELECT {key} FROM {table.full_name}) AS old) AS removed"
+    ).to_pylist()[0]
+    if counts["changed"] or counts["removed"]:
+        marks.whole(table, counts["changed"] + counts["removed"])
+    return Upserted(
+        stored=counts["stored"],
+        inserted=counts["inserted"],
+        changed=counts["changed"] + counts["removed"],
+        removed=counts["removed"],
+    )
+
+
+def _forget_labels(tx: Transaction, names: list[str]) -> None:
+    """Remove what files said of labels; what people said otherwise stays, and comes into force again."""
+    for each in (DYNALABEL, DYNALABEL_HISTORY):
+        tx.execute(f'DELETE FROM {each.full_name} WHERE "LabeledBy" = ANY($1::text[])', (names,))
+    columns = ", ".join(quote(name) for name in DYNALABEL.column_names)
+    tx.execute(
+        f"INSERT INTO {DYNALABEL.full_name} ({columns}) "
+        f'SELECT DISTINCT ON ("NodeID", "Date") {columns} FROM {DYNALABEL_HISTORY.full_name} '
+        'ORDER BY "NodeID", "Date", "LabeledAt" DESC ON CONFLICT DO NOTHING'
+    )

@@ -1,0 +1,173 @@
+"""``oasis up`` as a person or a service manager runs it: a process of its own on a fresh home, stopped by a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oasis_pipeline.storage import embedded
+
+SECONDS = 150
+"""Patience with a busy machine; nothing is waited for longer than it takes."""
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Up:
+    """A running ``oasis up``."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.out = home.parent / f"{home.name}_{port}.txt"
+        with self.out.open("wb") as out:
+            self.process = subprocess.Popen(
+                command("up", "--home", str(home), "--port", str(port)),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self.out.read_text()
+
+    def wait_for(self, words: str) -> None:
+        end = time.monotonic() + SECONDS
+        while words not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < end, self.said()
+            time.sleep(0.2)
+
+    def tree(self) -> list[psutil.Process]:
+        """The command and all below it."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def everything(self) -> list[psutil.Process]:
+        """All processes of the platform: the embedded server stands by itself."""
+        pid = int((self.home / "postgres" / "postmaster.pid").read_text().split()[0])
+        return [*self.tree(), psutil.Process(pid)]
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                process.kill()
+            self.process.kill()
+        self.process.wait()
+        embedded.stop(self.home / "postgres")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "oasis_pipeline.commands.main", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OASIS_", "DAGSTER_"))}
+
+
+def refused(*arguments: str) -> str:
+    """Run a command that has to fail, and give the one line that it says."""
+    done = subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[int], Up]]:
+    """Function that starts the platform on the test's home; whatever is left at the end is killed."""
+    running: list[Up] = []
+
+    def start(port: int) -> Up:
+        running.append(Up(tmp_path / "home", port))
+        return running[-1]
+
+    yield start
+    for up in running:
+        up.kill()
+
+
+def assert_stopped(up: Up, by: signal.Signals) -> None:
+    everything = up.everything()
+    assert len(everything) >= 4, "web server, daemon and database below the command"
+    up.process.send_signal(by)
+    assert up.process.wait(60) == 0, up.said()
+    _, left = psutil.wait_procs(everything, timeout=5)
+    assert [process.cmdline() for process in left] == []
+    assert embedded.running(up.home / "postgres") is None
+    assert up.said().endswith("stopping ...\nstopped\n")
+
+
+def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(started: Callable[[int], Up], port: int) -> None:
+    up = started(port)
+    up.wait_for("Ctrl-C stops all of it.")
+
+    query = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { location { name } assetGroups { groupName } } } } }"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", json.dumps(query).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        (node,) = json.load(answer)["data"]["repositoriesOrError"]["nodes"]
+    assert {"xspoc", "clean", "models"} <= {group["groupName"] for group in node["assetGroups"]}
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+        assert "<title>Dagster" in page.read().decode()
+    assert re.search(rf"^web pages +http://127\.0\.0\.1:{port}$", up.said(), re.MULTILINE)
+    assert (up.home / "drop").is_dir()
+
+    # the same port, and another port on the same home: two daemons would start every run twice
+    assert f"127.0.0.1:{port}" in refused("up", "--home", str(up.home.with_name("other")), "--port", str(port))
+    assert "runs already" in refused("up", "--home", str(up.home), "--port", "65000")
+    assert up.process.poll() is None
+
+    assert_stopped(up, signal.SIGINT)
+
+
+def test_sigterm_stops_all_and_the_home_starts_again(started: Callable[[int], Up], port: int) -> None:
+    up = started(port)
+    # while the parts are coming up, when a service manager changes its mind
+    end = time.monotonic() + SECONDS
+    while len(up.tree()) < 3:
+        assert time.monotonic() < end, up.said()
+        assert up.process.poll() is None, up.said()
+        time.sleep(0.1)
+    assert_stopped(up, signal.SIGTERM)
+
+    again = started(port)
+    again.wait_for("Ctrl-C stops all of it.")
+    assert_stopped(again, signal.SIGTERM)
+
+
+def test_a_part_that_dies_ends_the_platform_with_one_line(started: Callable[[int], Up], port: int) -> None:
+    up = started(port)
+    up.wait_for("Ctrl-C stops all of it.")
+    everything = up.everything()
+    (daemon,) = [process for process in everything if "dagster-daemon" in " ".join(process.cmdline()[:2])]
+    daemon.kill()
+    assert up.process.wait(60) == 1
+    last = up.said().splitlines()[-1]
+    assert last.startswith("oasis: the daemon ended with status -9; its log is ")
+    assert Path(last.rsplit(" ", 1)[1]).exists()
+    _, left = psutil.wait_procs(everything, timeout=5)
+    assert left == []
