@@ -183,5 +183,9 @@ def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.As
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
         description=None if count == 0 else f"{count:,} rows: not true that {rule.says}",
-        metadata={"rows_that_break_it": count, "first_of_them": shown, "days": f"{span.first} to {span.last}"},
+        metadata={
+            "rows_that_break_it": count,
+            "first_of_them": shown,
+            "days": f"{span.first} to {span.last}",
+        },
     )

@@ -66,7 +66,11 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
     @dg.asset(
         key=["clean", "dynabounds"],
         group_name="clean",
-        deps=[dg.AssetKey(["xspoc", "card"]), dg.AssetKey(["xspoc", "rods"]), dg.AssetKey(["analysis", "failure_info"])],
+        deps=[
+            dg.AssetKey(["xspoc", "card"]),
+            dg.AssetKey(["xspoc", "rods"]),
+            dg.AssetKey(["analysis", "failure_info"]),
+        ],
         partitions_def=days,
         backfill_policy=ONE_RUN,
         owners=[OWNER],
@@ -76,7 +80,7 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         metadata=table_metadata(DYNABOUNDS),
         pool=WAREHOUSE_POOL,
     )
-    def dynabounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    def dynabounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
         span, house = days_of(context), warehouse.open()
         with making(house, DYNABOUNDS.asset, span.keys) as done:
             rows = bounds_rows(house, span)
@@ -137,7 +141,9 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
                     yield rows
 
             yield dg.Output(tables(), metadata={"feature_version": FEATURE_VERSION})
-            yield dg.AssetCheckResult(check_name="columns", passed=not faults, metadata={"faults": faults[:20]})
+            yield dg.AssetCheckResult(
+                check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
+            )
 
     @dg.asset(
         key=["clean", "dynapred"],
@@ -156,7 +162,7 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         config: PredictionConfig,
         warehouse: WarehouseResource,
         store: StoreResource,
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         span, house = days_of(context), warehouse.open()
         with making(house, DYNAPRED.asset, span.keys) as done:
             summary = predict_days(house, store.open(), span, config.model_version)
@@ -178,15 +184,17 @@ def same_features(store: ObjectStore, day: str, rows: pa.Table) -> bool:
     """Whether the store holds these very features of the day already."""
     path = day_path(FEATURES, date.fromisoformat(day))
     if not store.exists(path):
-        return rows.num_rows == 0
+        return bool(rows.num_rows == 0)
     stored = store.read_table(path)
-    return stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows)
+    return bool(stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows))
 
 
 def feature_faults(day: str, rows: pa.Table) -> list[str]:
     """Say what is wrong with the features of a day: a key that is missing or a feature that is infinite."""
-    faults = [f"{day}: {name} is missing in {rows[name].null_count} rows" for name in ("NodeID", "Date") if rows[name].null_count]
-    for name in rows.column_names[2:]:
-        if np.isinf(rows[name].to_numpy()).any():
-            faults.append(f"{day}: {name} is infinite")
-    return faults
+    faults = [
+        f"{day}: {name} is missing in {rows[name].null_count} rows"
+        for name in ("NodeID", "Date")
+        if rows[name].null_count
+    ]
+    infinite = [name for name in rows.column_names[2:] if np.isinf(rows[name].to_numpy()).any()]
+    return [*faults, *(f"{day}: {name} is infinite" for name in infinite)]

@@ -79,7 +79,9 @@ class Days:
     @property
     def keys(self) -> list[str]:
         """Partition keys."""
-        return [(self.first + timedelta(days=i)).isoformat() for i in range((self.last - self.first).days + 1)]
+        return [
+            (self.first + timedelta(days=i)).isoformat() for i in range((self.last - self.first).days + 1)
+        ]
 
 
 def days_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Days:
@@ -107,7 +109,9 @@ def table_metadata(table: Table, **extra: Any) -> dict[str, Any]:
         dg.TableColumn(
             column.name,
             column.type.sql,
-            description=f"{column.description} [{column.unit}]" if column.unit else column.description or None,
+            description=f"{column.description} [{column.unit}]"
+            if column.unit
+            else column.description or None,
             constraints=dg.TableColumnConstraints(nullable=not (column.required or column.name in table.key)),
         )
         for column in table.columns

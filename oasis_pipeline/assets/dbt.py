@@ -52,7 +52,9 @@ def prepare(settings: Settings) -> DbtProject:
     return DbtProject(project_dir=folder, profiles_dir=folder, target_path=target)
 
 
-def _invoke(folder: Path, target: Path, arguments: list[str], environment: Mapping[str, str], manifest: Any = None) -> Any:
+def _invoke(
+    folder: Path, target: Path, arguments: list[str], environment: Mapping[str, str], manifest: Any = None
+) -> Any:
     """Call dbt inside this process: a child process would spend seconds on imports and on parsing all of it again.
 
     Returns
@@ -120,7 +122,11 @@ class Translator(DagsterDbtTranslator):
     """Keys ``[schema, table]``, groups by schema, descriptions and columns from the one schema source."""
 
     def __init__(self) -> None:
-        super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=False))
+        super().__init__(
+            settings=DagsterDbtTranslatorSettings(
+                enable_asset_checks=True, enable_source_tests_as_checks=False
+            )
+        )
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """Give ``[schema, name]``."""
@@ -143,7 +149,9 @@ class Translator(DagsterDbtTranslator):
         return known
 
 
-def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_dbt_assets(
+    project: DbtProject, settings: Settings, days: dg.PartitionsDefinition
+) -> list[dg.AssetsDefinition]:
     """Assets of all models: the views, and the tables that hold days.
 
     Parameters
@@ -163,7 +171,7 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
 
     def call(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         folder, target = project_folder(), Path(project.target_path)
         environment = dbt_environment(warehouse.open().address)
         results = _invoke(folder, target, ["build", *arguments], environment, _parsed(folder, target))
@@ -211,7 +219,7 @@ def build_dbt_assets(project: DbtProject, settings: Settings, days: dg.Partition
 
 def dbt_events(
     context: dg.AssetExecutionContext, translator: Translator, results: Any
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Turn what dbt did into what Dagster records: models to materializations, tests to check results.
 
     Parameters
@@ -245,7 +253,11 @@ def dbt_events(
                     metadata={
                         "seconds": round(result.execution_time, 3),
                         "unique_id": node.unique_id,
-                        **({"dagster/partition_row_count": int(rows)} if rows is not None and rows >= 0 else {}),
+                        **(
+                            {"dagster/partition_row_count": int(rows)}
+                            if rows is not None and rows >= 0
+                            else {}
+                        ),
                     },
                 )
             else:

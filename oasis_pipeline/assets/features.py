@@ -59,7 +59,10 @@ def features_schema() -> pa.Schema:
     pyarrow.Schema
         Keys, then one float column a feature; the feature version in the metadata.
     """
-    fields = [pa.field("NodeID", pa.string(), nullable=False), pa.field("Date", pa.timestamp("ms"), nullable=False)]
+    fields = [
+        pa.field("NodeID", pa.string(), nullable=False),
+        pa.field("Date", pa.timestamp("ms"), nullable=False),
+    ]
     fields += [pa.field(name, pa.float32()) for name in feature_names()]
     return pa.schema(fields, metadata={"feature_version": FEATURE_VERSION})
 
@@ -153,4 +156,5 @@ def _shapes(rows: pa.Table, card: str) -> CardShapes | None:
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    return column.to_numpy().astype(np.float64)
+    floats: np.ndarray = column.to_numpy().astype(np.float64)
+    return floats

@@ -41,7 +41,7 @@ def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         code_version=FEATURE_VERSION,
         pool=MEMORY_POOL,
     )
-    def dyna_classifier(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult:
+    def dyna_classifier(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
         house = warehouse.open()
         with making(house, "models/dyna_classifier", [""]):
             trained = train_classifier(house, store.open())
@@ -77,7 +77,10 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
         "models": dg.MetadataValue.md(evaluation.to_markdown()),
         "classes": dg.MetadataValue.md(evaluation.classes_to_markdown()),
         "confusion": dg.MetadataValue.md(
-            markdown(confusion_figure(training.truth, training.shown, evaluation.classes), "confusion on held-out wells")
+            markdown(
+                confusion_figure(training.truth, training.shown, evaluation.classes),
+                "confusion on held-out wells",
+            )
         ),
         "calibration": dg.MetadataValue.md(
             markdown(calibration_figure(training.truth, training.proba), "calibration on held-out wells")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
-from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
+from oasis_pipeline.learning.artifact import ArtifactError, load_model, make_manifest, save_model
 from oasis_pipeline.learning.base import BASE_SEED, base_version, fit_base_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
@@ -117,14 +117,18 @@ def train_classifier(warehouse: Warehouse, store: ObjectStore, *, seed: int = 0)
         version=version,
         unlearned_classes=labels.unlearned,
     )
-    _register(warehouse, store, training.model, manifest, is_base=False, cards=rows.select(["NodeID", "Date"]))
+    _register(
+        warehouse, store, training.model, manifest, is_base=False, cards=rows.select(["NodeID", "Date"])
+    )
     return TrainedClassifier(version, False, int(labels.labelled.sum()), labels.unlearned, training)
 
 
 def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -> TrainedClassifier:
     labelled = int(labels.labelled.sum())
     used = model_row(warehouse, None)
-    if used is None or (used["is_base"] and json.loads(used["manifest"])["feature_version"] != FEATURE_VERSION):
+    if used is None or (
+        used["is_base"] and json.loads(used["manifest"])["feature_version"] != FEATURE_VERSION
+    ):
         training = fit_base_model()
         manifest = make_manifest(
             wells=training.evaluation.wells,
@@ -200,18 +204,30 @@ def model_row(warehouse: Warehouse, version: str | None) -> dict[str, Any] | Non
         If a version was asked for that the registry does not have; the message lists those it has.
     """
     if version is None:
-        found = warehouse.query("select * from oasis.model where name = $1 and in_use", (CLASSIFIER,)).to_pylist()
+        found = warehouse.query(
+            "select * from oasis.model where name = $1 and in_use", (CLASSIFIER,)
+        ).to_pylist()
         return found[0] if found else None
-    found = warehouse.query("select * from oasis.model where name = $1 and version = $2", (CLASSIFIER, version)).to_pylist()
+    found = warehouse.query(
+        "select * from oasis.model where name = $1 and version = $2", (CLASSIFIER, version)
+    ).to_pylist()
     if not found:
-        known = warehouse.query("select version from oasis.model where name = $1 order by created_at desc", (CLASSIFIER,))
-        raise ValueError(f"there is no {CLASSIFIER} {version!r}; the registry has {', '.join(known['version'].to_pylist()) or 'none'}")
-    return found[0]
+        known = warehouse.query(
+            "select version from oasis.model where name = $1 order by created_at desc", (CLASSIFIER,)
+        )
+        raise ValueError(
+            f"there is no {CLASSIFIER} {version!r}; the registry has {', '.join(known['version'].to_pylist()) or 'none'}"
+        )
+    row: dict[str, Any] = found[0]
+    return row
 
 
 @lru_cache(maxsize=2)
 def _loaded(store: ObjectStore, path: str, sha256: str) -> ClassifierModel:
-    return load_model(store.get_bytes(path), sha256)[0]
+    model = load_model(store.get_bytes(path), sha256)[0]
+    if not isinstance(model, ClassifierModel):
+        raise ArtifactError(f"{path} holds another kind of model than the registry says")
+    return model
 
 
 @dataclass
@@ -224,7 +240,9 @@ class PredictionSummary:
     rows_by_day: dict[str, int] = field(default_factory=dict)
 
 
-def predict_days(warehouse: Warehouse, store: ObjectStore, days: Days, version: str | None = None) -> PredictionSummary:
+def predict_days(
+    warehouse: Warehouse, store: ObjectStore, days: Days, version: str | None = None
+) -> PredictionSummary:
     """Predict every card of some days that has features, and make the rows of these days exactly these.
 
     Parameters
@@ -251,7 +269,9 @@ def predict_days(warehouse: Warehouse, store: ObjectStore, days: Days, version: 
     if row is None:
         raise ValueError("there is no classifier yet: materialise models/dyna_classifier first")
     model = _loaded(store, row["path"], row["sha256"])
-    known = store.read_table(_cards_path(row["version"])) if store.exists(_cards_path(row["version"])) else None
+    known = (
+        store.read_table(_cards_path(row["version"])) if store.exists(_cards_path(row["version"])) else None
+    )
     summary = PredictionSummary(row["version"])
     first = days.first
     while first <= days.last:
@@ -265,7 +285,9 @@ def predict_days(warehouse: Warehouse, store: ObjectStore, days: Days, version: 
     return summary
 
 
-def _predict_day(store: ObjectStore, model: ClassifierModel, day: str, version: str, known: pa.Table | None) -> pa.Table:
+def _predict_day(
+    store: ObjectStore, model: ClassifierModel, day: str, version: str, known: pa.Table | None
+) -> pa.Table:
     schema = arrow_schema(DYNAPRED)
     path = day_path("clean/card_features", date.fromisoformat(day))
     if not store.exists(path):
@@ -275,10 +297,8 @@ def _predict_day(store: ObjectStore, model: ClassifierModel, day: str, version: 
     shown = model.predict(feature_matrix(columns))
     seen = np.zeros(features.num_rows, dtype=bool)
     if known is not None:
-        mine = known.append_column("seen", pa.repeat(pa.scalar(True), known.num_rows))
         order = features.select(["NodeID", "Date"]).append_column("row", pa.array(np.arange(features.num_rows)))
-        joined = order.join(mine.cast(pa.schema([*order.schema][:2] + [pa.field("seen", pa.bool_())])), ["NodeID", "Date"])
-        seen[joined["row"].to_numpy()] = pc.fill_null(joined["seen"], False).to_numpy()
+        seen[order.join(known, ["NodeID", "Date"], join_type="left semi")["row"].to_numpy()] = True
     return pa.table(
         {
             "NodeID": features["NodeID"],

@@ -4,6 +4,8 @@ Rows arrive by intake, which records a materialization of each day it touched. M
 hand loads its days (or, without partitions, all of it) again from the archive. Not here: reading and checking files.
 """
 
+from typing import Any
+
 import dagster as dg
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
@@ -26,7 +28,8 @@ def build_xspoc_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
     list of AssetsDefinition
     """
     return [
-        _series_asset(kind, days) if kind.table.kind is Kind.SERIES else _state_asset(kind) for kind in DROP_KINDS.values()
+        _series_asset(kind, days) if kind.table.kind is Kind.SERIES else _state_asset(kind)
+        for kind in DROP_KINDS.values()
     ]
 
 
@@ -46,10 +49,10 @@ def _series_asset(kind: DropKind, days: dg.PartitionsDefinition) -> dg.AssetsDef
     )
     def series(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         span, house = days_of(context), warehouse.open()
         done = reload_days(house, store.open(), table, span.first, span.last)
-        metadata: dict[str, object] = {
+        metadata: dict[str, Any] = {
             "dagster/partition_row_count": done.stored,
             "rows_that_changed": done.changed,
             "by": "archive",
@@ -73,7 +76,7 @@ def _state_asset(kind: DropKind) -> dg.AssetsDefinition:
         metadata=table_metadata(table, drop_files=f"{kind.name}.E2E.<YYYYMMDD>.<HHMM>.csv"),
         pool=WAREHOUSE_POOL,
     )
-    def state(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult:
+    def state(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
         done = reload_days(warehouse.open(), store.open(), table, None, None)
         return dg.MaterializeResult(
             metadata={"dagster/row_count": done.stored, "rows_that_changed": done.changed, "by": "archive"}

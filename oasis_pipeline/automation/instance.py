@@ -55,7 +55,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
     }
     if settings.s3_bucket:
-        s3: dict[str, Any] = {"bucket": settings.s3_bucket, "prefix": f"{settings.s3_prefix.strip('/')}/compute_logs".strip("/")}
+        s3: dict[str, Any] = {
+            "bucket": settings.s3_bucket,
+            "prefix": f"{settings.s3_prefix.strip('/')}/compute_logs".strip("/"),
+        }
         if settings.s3_endpoint:
             s3["endpoint_url"] = settings.s3_endpoint
         config["compute_logs"] = {

@@ -42,7 +42,9 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts intake when the drop folder holds files that it did not hold at the last look.",
     )
-    def new_drop_files(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
+    def new_drop_files(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.SensorResult | dg.SkipReason:
         listing = drop_listing(warehouse.settings().drop)
         if not listing:
             return dg.SkipReason("the drop folder holds no file of a known kind")
@@ -62,9 +64,13 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         description="Makes days that got rows (late ones too) or whose inputs changed, with all that depends on them, and "
         "learns the classifier anew when labels have changed.",
     )
-    def stale_days(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
+    def stale_days(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.SensorResult | dg.SkipReason:
         house = warehouse.open()
-        newest = house.query("select coalesce(max(changed_tick), 0) as tick from oasis.asset_state")["tick"][0].as_py()
+        newest = house.query("select coalesce(max(changed_tick), 0) as tick from oasis.asset_state")["tick"][
+            0
+        ].as_py()
         tick, _, done = (context.cursor or "0:").partition(":")
         if _active(context, "stale_days"):
             return dg.SkipReason("earlier runs of this sensor are at work")
@@ -73,9 +79,14 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         runs = [(assets, days, run_name(assets, days)) for assets, days in (next_runs(plan) if plan else [])]
         due = [run for run in runs if run[2] not in asked][:RUNS_A_TICK]
         if not due:
-            return dg.SensorResult(skip_reason="nothing is stale that was not tried already", cursor=f"{newest}:{done}" if int(tick) == newest else f"{newest}:")
+            return dg.SensorResult(
+                skip_reason="nothing is stale that was not tried already",
+                cursor=f"{newest}:{done}" if int(tick) == newest else f"{newest}:",
+            )
         requests = [_request(assets, days, f"{newest}:{name}") for assets, days, name in due]
-        return dg.SensorResult(run_requests=requests, cursor=f"{newest}:{','.join(sorted(asked | {run[2] for run in due}))}")
+        return dg.SensorResult(
+            run_requests=requests, cursor=f"{newest}:{','.join(sorted(asked | {run[2] for run in due}))}"
+        )
 
     return [new_drop_files, stale_days]
 
@@ -109,7 +120,9 @@ def _request(assets: tuple[str, ...], days: DayRange | None, key: str) -> dg.Run
     if days is None:
         return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)
     if days.first == days.last:
-        return dg.RunRequest(run_key=key, asset_selection=selection, partition_key=days.first.isoformat(), tags=tags)
+        return dg.RunRequest(
+            run_key=key, asset_selection=selection, partition_key=days.first.isoformat(), tags=tags
+        )
     tags["dagster/asset_partition_range_start"] = days.first.isoformat()
     tags["dagster/asset_partition_range_end"] = days.last.isoformat()
     return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)

@@ -106,7 +106,13 @@ class Plan:
 
 def days_with_rows(states: States) -> list[str]:
     """Days on which cards or vendor results exist, ascending."""
-    return sorted({partition for (asset, partition), state in states.items() if asset in SOURCES and partition and state.rows != 0})
+    return sorted(
+        {
+            partition
+            for (asset, partition), state in states.items()
+            if asset in SOURCES and partition and state.rows != 0
+        }
+    )
 
 
 def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
@@ -176,7 +182,9 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
 
 def _whole_is_stale(rule: Rule, states: States) -> bool:
     own = states.get((rule.asset, WHOLE))
-    return own is None or own.made_tick < max((_changed(states, asset, WHOLE) for asset in rule.whole), default=0)
+    return own is None or own.made_tick < max(
+        (_changed(states, asset, WHOLE) for asset in rule.whole), default=0
+    )
 
 
 def ranges(days: Iterable[str]) -> list[DayRange]:
@@ -244,7 +252,8 @@ def base_model_days(warehouse: Warehouse) -> list[str]:
         'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
         "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
     )
-    return rows["day"].to_pylist()
+    days: list[str] = rows["day"].to_pylist()
+    return days
 
 
 def current_plan(warehouse: Warehouse) -> Plan:

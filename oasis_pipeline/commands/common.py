@@ -53,11 +53,15 @@ def explain(error: Exception) -> str:
     if os.environ.get("OASIS_TRACE"):
         traceback.print_exception(error)
     text = " ".join(str(error).split()) or type(error).__name__
-    expected = isinstance(error, (SettingsError, OSError)) or type(error).__module__.startswith("oasis_pipeline.")
+    expected = isinstance(error, (SettingsError, OSError)) or type(error).__module__.startswith(
+        "oasis_pipeline."
+    )
     if expected:
         return text
     frames = traceback.extract_tb(error.__traceback__)
-    place = next((f for f in reversed(frames) if "oasis_pipeline" in f.filename), frames[-1] if frames else None)
+    place = next(
+        (f for f in reversed(frames) if "oasis_pipeline" in f.filename), frames[-1] if frames else None
+    )
     where = f" at {Path(place.filename).name}:{place.lineno}" if place else ""
     return f"unexpected {type(error).__name__}{where}: {text} (a fault of the program; OASIS_TRACE=1 shows where it arose)"
 

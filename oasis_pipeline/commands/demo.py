@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, progress, settings_of
+from oasis_pipeline.commands.common import (
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    progress,
+    settings_of,
+)
 from oasis_pipeline.commands.simulate import field_options
 from oasis_pipeline.settings import Settings
 
@@ -27,7 +34,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
 
     Everything stays in the home folder; `oasis up` shows it in the browser.
     """
-    from oasis_pipeline.automation.passes import run_pass
+    from oasis_pipeline.commands.passes import run_pass
     from oasis_pipeline.commands.report import field_facts, write_report
     from oasis_pipeline.simulation.field import simulate_field
     from oasis_pipeline.storage.postgres import using_warehouse
@@ -39,12 +46,17 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     if not as_json:
         click.echo(f"A simulated field of {wells} wells over {days} days, in {settings.home}")
     with progress(not as_json) as advance, using_warehouse(settings) as warehouse:
-        simulate_field(settings.home, **field, progress=lambda done, total: advance("simulating", done, total))
+        simulate_field(
+            settings.home, wells, days, seed, progress=lambda done, total: advance("simulating", done, total)
+        )
         simulated = time.monotonic() - began
         summary = run_pass(settings, advance=advance)
         facts = field_facts(warehouse)
         report = write_report(
-            warehouse, settings.home / "report.html", title=f"A simulated field of {wells} wells", simulated=True
+            warehouse,
+            settings.home / "report.html",
+            title=f"A simulated field of {wells} wells",
+            simulated=True,
         )
     seconds = {"simulate": simulated, **summary.seconds, "all": time.monotonic() - began}
     if as_json:
@@ -61,7 +73,9 @@ def require_own_home(settings: Settings, field: dict[str, int]) -> None:
     if mark.exists():
         if json.loads(mark.read_text()) == field:
             return
-        raise DemoError(f"{settings.home} holds the demo of another field: say --home with another folder, or delete it")
+        raise DemoError(
+            f"{settings.home} holds the demo of another field: say --home with another folder, or delete it"
+        )
     if settings.home.exists() and any(path.name != ".env" for path in settings.home.iterdir()):
         raise DemoError(f"{settings.home} is in use already: say --home with a new folder for the demo")
     if not settings.embedded or settings.data_path is not None or settings.s3_bucket is not None:
@@ -85,8 +99,12 @@ def print_facts(facts: dict[str, Any], seconds: dict[str, float]) -> None:
     if evaluation:
         for model in evaluation["models"]:
             interval = f"{model['macro_f1_low']:.2f} to {model['macro_f1_high']:.2f}"
-            rows.append([f"macro F1 on held-out wells, {model['name']}", f"{model['macro_f1']:.2f} ({interval})"])
+            rows.append(
+                [f"macro F1 on held-out wells, {model['name']}", f"{model['macro_f1']:.2f} ({interval})"]
+            )
     else:
-        rows.append(["model", f"{facts['model']['version']}: not enough labels for a model of this field yet"])
+        rows.append(
+            ["model", f"{facts['model']['version']}: not enough labels for a model of this field yet"]
+        )
     rows.append(["seconds", "  ".join(f"{name} {value:.1f}" for name, value in seconds.items())])
     print_table("The field (simulated)", ["", ""], rows)

@@ -30,7 +30,8 @@ class _Lazy(click.Group):
         if name not in SUBCOMMANDS:
             return None
         module = importlib.import_module(f"oasis_pipeline.commands.{name}")
-        return getattr(module, name)
+        command: click.Command = getattr(module, name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

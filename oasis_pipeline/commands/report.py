@@ -61,7 +61,9 @@ def field_facts(warehouse: Warehouse) -> dict[str, Any]:
         'select count(*) as cards, count(distinct "NodeID") as wells, count(distinct "Date"::date) as days, '
         'min("Date") as first, max("Date") as last from xspoc.card'
     ).to_pylist()[0]
-    labels = warehouse.query('select "Label1" as label, count(*) as n from clean.dynapred group by 1').to_pylist()
+    labels = warehouse.query(
+        'select "Label1" as label, count(*) as n from clean.dynapred group by 1'
+    ).to_pylist()
     model = warehouse.query(
         "select version, is_base, manifest::text as manifest from oasis.model where name = 'dyna_classifier' and in_use"
     ).to_pylist()
@@ -69,7 +71,9 @@ def field_facts(warehouse: Warehouse) -> dict[str, Any]:
     return {
         **one,
         "rejected": warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py(),
-        "counts": {row["label"]: row["n"] for row in sorted(labels, key=lambda row: (-row["n"], row["label"]))},
+        "counts": {
+            row["label"]: row["n"] for row in sorted(labels, key=lambda row: (-row["n"], row["label"]))
+        },
         "predicted": sum(row["n"] for row in labels),
         "kinds": warehouse.query(_KINDS).to_pylist(),
         "model": {
@@ -101,7 +105,9 @@ def write_report(warehouse: Warehouse, out: Path, *, title: str, simulated: bool
     """
     from jinja2 import Environment, PackageLoader
 
-    page = Environment(loader=PackageLoader("oasis_pipeline.commands", "."), autoescape=True).get_template("report.html")
+    page = Environment(loader=PackageLoader("oasis_pipeline.commands", "."), autoescape=True).get_template(
+        "report.html"
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page.render(**_contents(warehouse, title, simulated)), encoding="utf-8")
     return out
@@ -146,11 +152,15 @@ def _contents(warehouse: Warehouse, title: str, simulated: bool) -> dict[str, An
         "quiet": f"{HEALTHY} or Unknown",
         "field_picture": data_uri(field_by_day(wells, days, label, "", colours), 110) if wells else empty,
         "cards_picture": data_uri(cards_grid(examples), 110) if examples else empty,
-        "shares_picture": data_uri(class_shares(facts["counts"], "Cards by first label", colours), 110) if wells else empty,
+        "shares_picture": data_uri(class_shares(facts["counts"], "Cards by first label", colours), 110)
+        if wells
+        else empty,
         "scores": scores,
         "scheme": (facts["model"]["evaluation"] or {}).get("scheme", ""),
         "simulated": simulated,
-        "kinds": [{name: f"{v:,}" if isinstance(v, int) else v for name, v in row.items()} for row in facts["kinds"]],
+        "kinds": [
+            {name: f"{v:,}" if isinstance(v, int) else v for name, v in row.items()} for row in facts["kinds"]
+        ],
         "reasons": warehouse.query(_REASONS).to_pylist(),
         "footer": f"Model {facts['model']['version']}. Written by OASIS Pipeline, {datetime.now():%Y-%m-%d %H:%M}.",
     }
@@ -168,7 +178,9 @@ def _calendar(days: list[str]) -> list[str]:
     return every if len(every) <= 2 * len(days) + 7 else days
 
 
-def _troubled(newest: list[dict[str, Any]], label: np.ndarray, wells: list[str], colours: dict[str, str]) -> list[dict[str, Any]]:
+def _troubled(
+    newest: list[dict[str, Any]], label: np.ndarray, wells: list[str], colours: dict[str, str]
+) -> list[dict[str, Any]]:
     rows = []
     for row in newest:
         if row["label"] in (HEALTHY, "Unknown"):

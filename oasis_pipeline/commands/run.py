@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, progress, settings_of
+from oasis_pipeline.commands.common import (
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    progress,
+    settings_of,
+)
 
 if TYPE_CHECKING:
-    from oasis_pipeline.automation.passes import PassSummary
+    from oasis_pipeline.commands.passes import PassSummary
 
 
 @click.command()
@@ -28,11 +35,13 @@ def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
     Ends with 0 when it did its work: rejected rows and files, and assets that have nothing to learn from yet, are
     counted and explained.
     """
-    from oasis_pipeline.automation.passes import run_pass
+    from oasis_pipeline.commands.passes import run_pass
 
     settings = settings_of(home, **({"data_path": drop} if drop else {}))
     if drop is not None and not settings.drop.is_dir():
-        raise click.ClickException(f"there is no folder {settings.drop}: name the folder that holds the drop files")
+        raise click.ClickException(
+            f"there is no folder {settings.drop}: name the folder that holds the drop files"
+        )
     with progress(not as_json) as advance:
         summary = run_pass(settings, advance=advance)
     if as_json:
@@ -77,7 +86,12 @@ def print_summary(summary: PassSummary) -> None:
             counts[i] += value
     if kinds:
         rows = [[kind, *(f"{value:,}" for value in counts)] for kind, counts in sorted(kinds.items())]
-        print_table("Taken in", ["kind", "files", "rows", "stored", "superseded", "rejected"], rows, right=(1, 2, 3, 4, 5))
+        print_table(
+            "Taken in",
+            ["kind", "files", "rows", "stored", "superseded", "rejected"],
+            rows,
+            right=(1, 2, 3, 4, 5),
+        )
     else:
         click.echo("no new files in the drop folder")
     if any(file.rejected for file in report.files):

@@ -13,9 +13,17 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
     """Add the options that describe a simulated field."""
     for option in reversed(
         (
-            click.option("--wells", type=click.IntRange(1, 5000), default=24, show_default=True, help="Wells."),
+            click.option(
+                "--wells", type=click.IntRange(1, 5000), default=24, show_default=True, help="Wells."
+            ),
             click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Days."),
-            click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed; the same seed, the same field."),
+            click.option(
+                "--seed",
+                type=click.IntRange(0),
+                default=1,
+                show_default=True,
+                help="Seed; the same seed, the same field.",
+            ),
         )
     ):
         command = option(command)
@@ -24,7 +32,10 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write drop/ and truth.csv into."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder to write drop/ and truth.csv into.",
 )
 @field_options
 @json_option
@@ -33,10 +44,20 @@ def simulate(out: Path, wells: int, days: int, seed: int, as_json: bool) -> None
     from oasis_pipeline.simulation.field import simulate_field
 
     with progress(not as_json) as advance:
-        summary = simulate_field(out, wells=wells, days=days, seed=seed, progress=lambda done, total: advance("simulating", done, total))
+        summary = simulate_field(
+            out,
+            wells=wells,
+            days=days,
+            seed=seed,
+            progress=lambda done, total: advance("simulating", done, total),
+        )
     if as_json:
         print_json({"out": str(out), **summary})
     else:
         click.echo(f"{out / 'drop'}: {wells} wells, {days} days, seed {seed}")
-        click.echo("  ".join(f"{name}: {value:,}" for name, value in summary.items() if isinstance(value, int)))
-        click.echo(f"next: oasis run --drop {out / 'drop'}   (files that were taken in are archived and then removed from it)")
+        click.echo(
+            "  ".join(f"{name}: {value:,}" for name, value in summary.items() if isinstance(value, int))
+        )
+        click.echo(
+            f"next: oasis run --drop {out / 'drop'}   (files that were taken in are archived and then removed from it)"
+        )

@@ -43,13 +43,18 @@ def status(home: Path | None, as_json: bool) -> None:
         for row in rows
     ]
     print_table(
-        f"Assets of {settings.home}", ["asset", "done", "missing", "failed", "rows", "newest data", "age"], cells, right=(1, 2, 3, 4)
+        f"Assets of {settings.home}",
+        ["asset", "done", "missing", "failed", "rows", "newest data", "age"],
+        cells,
+        right=(1, 2, 3, 4),
     )
     for row in rows:
         if row["error"]:
             click.echo(f"{row['asset']}: {row['error']}")
     if not rows:
-        click.echo("nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`")
+        click.echo(
+            "nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`"
+        )
     if rejected:
         click.echo(f"{rejected:,} rejected rows stand in xspoc.rejected with their reasons")
 
@@ -89,7 +94,9 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
                 "missing": len(stale - failed),
                 "failed": len(failed),
                 "rows": sum(counts) if counts else None,
-                "newest": max((entry.partition for entry in entries if entry.partition and entry.rows), default=None),
+                "newest": max(
+                    (entry.partition for entry in entries if entry.partition and entry.rows), default=None
+                ),
                 "made_at": max(times, default=None),
                 "error": next((entry.error for entry in entries if entry.error), None),
             }

@@ -5,6 +5,7 @@ Here: starting the parts, watching them, stopping all of them. Not here: what th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -12,12 +13,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from oasis_pipeline.commands.common import home_option, settings_of
+from oasis_pipeline.settings import Settings
 
 _STOP_SECONDS = 20
 
@@ -25,37 +29,50 @@ _STOP_SECONDS = 20
 @click.command()
 @home_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the web pages.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the web pages."
+)
 def up(home: Path | None, host: str, port: int) -> None:
     """Run the platform: database, Dagster's web pages, and the daemon with schedules and sensors. Ctrl-C stops it."""
+    settings = settings_of(home)
+    require_web_server()
+    # a service manager says SIGTERM where a person says Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with only_one(settings.home):
+        require_free_port(host, port)
+        run_platform(settings, host, port)
+    click.echo("stopped")
+
+
+def run_platform(settings: Settings, host: str, port: int) -> None:
+    """Run database, web server and daemon until Ctrl-C.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    host : str
+        Address to listen on.
+    port : int
+        Port of the web pages.
+    """
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.storage.postgres import using_warehouse
 
-    settings = settings_of(home)
-    require_web_server()
-    require_free_port(host, port)
-    # a service manager says SIGTERM where a person says Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with using_warehouse(settings) as warehouse:
         settings.drop.mkdir(parents=True, exist_ok=True)
         open_instance(settings, warehouse.address).dispose()
-        parts = start_parts(settings.dagster_home, host, port)
-        try:
-            wait_for(parts, host, port)
-            click.echo(f"web pages   http://{host}:{port}")
-            click.echo(f"database    {warehouse.address.public()}")
-            click.echo(f"drop folder {settings.drop}")
-            click.echo(f"logs        {settings.dagster_home / 'logs'}")
-            click.echo("Ctrl-C stops all of it.")
-            watch(parts)
-        except KeyboardInterrupt:
-            click.echo("stopping ...")
-        finally:
-            # Ctrl-C pressed again must not leave processes behind
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            stop(parts)
-    click.echo("stopped")
+        with running_parts(settings, host, port) as parts:
+            try:
+                wait_for(parts, host, port)
+                click.echo(f"web pages   http://{host}:{port}")
+                click.echo(f"database    {warehouse.address.public()}")
+                click.echo(f"drop folder {settings.drop}")
+                click.echo(f"logs        {parts[0].log.parent}")
+                click.echo("Ctrl-C stops all of it.")
+                watch(parts)
+            except KeyboardInterrupt:
+                click.echo("stopping ...")
 
 
 class UpError(RuntimeError):
@@ -84,42 +101,72 @@ def require_free_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UpError(f"can't listen on {host}:{port} ({error.strerror}): say --port with another number") from None
+            raise UpError(
+                f"can't listen on {host}:{port} ({error.strerror}): say --port with another number"
+            ) from None
 
 
-def start_parts(dagster_home: Path, host: str, port: int) -> list[Part]:
-    """Start the web server and the daemon, each in a process group of its own.
+@contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Refuse to start where the platform runs already: two daemons would start every run twice."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UpError(
+                f"the platform of {home} runs already: stop it, or say --home with another folder"
+            ) from None
+        yield
+
+
+@contextmanager
+def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Part]]:
+    """Run the web server and the daemon for the length of a block, each in a process group of its own.
 
     Parameters
     ----------
-    dagster_home : Path
-        Instance folder; logs go below it.
+    settings : Settings
+        The installation; logs go below its home folder.
     host : str
         Address to listen on.
     port : int
         Port of the web pages.
 
-    Returns
-    -------
+    Yields
+    ------
     list of Part
+        Stopped, with all that they started, at the end of the block.
     """
-    module = ["-m", "oasis_pipeline.definitions", "-d", str(dagster_home)]
+    module = ["-m", "oasis_pipeline.definitions", "-d", str(settings.dagster_home)]
     commands = {
         "web server": ["dagster-webserver", "-h", host, "-p", str(port), *module],
         "daemon": ["dagster-daemon", "run", *module],
     }
-    logs = dagster_home / "logs"
+    # not below Dagster's own folder: it clears "logs" there, which belongs to its telemetry
+    logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": _path()}
-    parts = []
-    for name, command in commands.items():
-        log = logs / f"{name.replace(' ', '_')}.log"
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-            )
-        parts.append(Part(name, process, log))
-    return parts
+    parts: list[Part] = []
+    try:
+        for name, command in commands.items():
+            log = logs / f"{name.replace(' ', '_')}.log"
+            with log.open("ab") as out:
+                process = subprocess.Popen(
+                    command,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,
+                )
+            parts.append(Part(name, process, log))
+        yield parts
+    finally:
+        # Ctrl-C pressed again must not leave processes behind
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop(parts)
 
 
 def wait_for(parts: list[Part], host: str, port: int, seconds: float = 120) -> None:
@@ -149,25 +196,23 @@ def stop(parts: list[Part]) -> None:
         _signal(part, signal.SIGTERM)
     end = time.monotonic() + _STOP_SECONDS
     for part in parts:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             part.process.wait(max(end - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            pass
         _signal(part, signal.SIGKILL)
         part.process.wait()
 
 
 def _signal(part: Part, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(part.process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _require_alive(parts: list[Part]) -> None:
     for part in parts:
         if part.process.poll() is not None:
-            raise UpError(f"the {part.name} ended with status {part.process.returncode}; its log is {part.log}")
+            raise UpError(
+                f"the {part.name} ended with status {part.process.returncode}; its log is {part.log}"
+            )
 
 
 def _path() -> str:

@@ -107,7 +107,9 @@ def cards_grid(pictures: Sequence[Picture], columns: int = 4) -> Figure:
         )
         if used
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8, labelcolor=MUTED)
+    figure.legend(
+        handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8, labelcolor=MUTED
+    )
     return figure
 
 
@@ -194,6 +196,11 @@ def field_by_day(
     handles = [axes.plot([], [], "s", color=colours[name], label=name, markersize=7)[0] for name in present]
     if handles:
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=8, labelcolor=INK
+            handles=handles,
+            loc="outside lower center",
+            ncols=min(len(handles), 5),
+            frameon=False,
+            fontsize=8,
+            labelcolor=INK,
         )
     return figure

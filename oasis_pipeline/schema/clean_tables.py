@@ -95,12 +95,22 @@ DYNABOUNDS = Table(
     (
         NODE,
         Column("Date", Type.DAY, description="Bounds as known at the end of this day"),
-        Column("card", Type.TEXT, description="Which card is bounded: pocdowncard, or surfcard for a well without one", required=True),
+        Column(
+            "card",
+            Type.TEXT,
+            description="Which card is bounded: pocdowncard, or surfcard for a well without one",
+            required=True,
+        ),
         Column("pos_min", Type.FLOAT, "in", "Least position"),
         Column("pos_max", Type.FLOAT, "in", "Greatest position"),
         Column("load_min", Type.FLOAT, "lbf", "Least load"),
         Column("load_max", Type.FLOAT, "lbf", "Greatest load"),
-        Column("n_cards", Type.INT, description="Cards since the last workover that the bounds rest on", required=True),
+        Column(
+            "n_cards",
+            Type.INT,
+            description="Cards since the last workover that the bounds rest on",
+            required=True,
+        ),
     ),
     Kind.SERIES,
     "Bounds of each well's cards, day by day, never from later cards.",
@@ -116,11 +126,22 @@ DYNAPRED = Table(
         NODE,
         DATE,
         Column("Label1", Type.TEXT, description="Most probable class, or Unknown", required=True),
-        Column("Prob1", Type.FLOAT, "%", "Calibrated probability that this class is among the card's labels", required=True),
+        Column(
+            "Prob1",
+            Type.FLOAT,
+            "%",
+            "Calibrated probability that this class is among the card's labels",
+            required=True,
+        ),
         Column("Label2", Type.TEXT, description="Second class; null where Prob2 <= 35"),
         Column("Prob2", Type.FLOAT, "%", "Calibrated probability of the second class"),
         Column("ModelVersion", Type.TEXT, description="Model that predicted", required=True),
-        Column("in_training", Type.BOOL, description="Whether the model has seen this card's label", required=True),
+        Column(
+            "in_training",
+            Type.BOOL,
+            description="Whether the model has seen this card's label",
+            required=True,
+        ),
     ),
     Kind.SERIES,
     "Predicted class of each usable card.",
@@ -147,4 +168,12 @@ XPRED = Table(
     indexes=(("Date",),),
 )
 
-CLEAN_TABLES: tuple[Table, ...] = (FAILURE_INFO, DYNALABEL, DYNALABEL_HISTORY, XSPOC, DYNABOUNDS, DYNAPRED, XPRED)
+CLEAN_TABLES: tuple[Table, ...] = (
+    FAILURE_INFO,
+    DYNALABEL,
+    DYNALABEL_HISTORY,
+    XSPOC,
+    DYNABOUNDS,
+    DYNAPRED,
+    XPRED,
+)

@@ -127,7 +127,9 @@ class Table:
     def __post_init__(self) -> None:
         unknown = [name for name in self.key if name not in self.by_name]
         if unknown or len(self.by_name) != len(self.columns):
-            raise ValueError(f"{self.schema}.{self.name}: unknown key columns {unknown} or a name given twice")
+            raise ValueError(
+                f"{self.schema}.{self.name}: unknown key columns {unknown} or a name given twice"
+            )
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

@@ -25,18 +25,26 @@ FILE = Table(
     "file",
     ("source_file",),
     (
-        Column("source_file", Type.TEXT, description="Name in the archive (the file's own, or with part of its hash where that name was taken)"),
+        Column(
+            "source_file",
+            Type.TEXT,
+            description="Name in the archive (the file's own, or with part of its hash where that name was taken)",
+        ),
         Column("kind", Type.TEXT, description="Kind of the file", required=True),
         Column("stamp", Type.TIME, description="When it was written", required=True),
         Column("sha256", Type.TEXT, description="Hash of its bytes", required=True),
         Column("arrival", Type.INT, description="Order in which files were loaded", required=True),
         Column("rows", Type.INT, description="Rows after the header", required=True),
         Column("stored", Type.INT, description="Rows that stand in the table after the load", required=True),
-        Column("superseded", Type.INT, description="Rows that lost to another row of the same key", required=True),
+        Column(
+            "superseded", Type.INT, description="Rows that lost to another row of the same key", required=True
+        ),
         Column("rejected", Type.INT, description="Rows refused", required=True),
         Column("first_day", Type.DAY, description="Earliest day of its stored or superseded rows"),
         Column("last_day", Type.DAY, description="Latest day of its stored or superseded rows"),
-        Column("ignored_columns", Type.TEXT, description="Columns that the kind does not know, comma-separated"),
+        Column(
+            "ignored_columns", Type.TEXT, description="Columns that the kind does not know, comma-separated"
+        ),
         Column("loaded_at", Type.UTC, description="When it was loaded", required=True),
         Column("archived", Type.BOOL, description="Whether the archive holds it", required=True),
     ),
@@ -51,9 +59,13 @@ ASSET_STATE = Table(
     ("asset", "partition"),
     (
         Column("asset", Type.TEXT, description="schema/table"),
-        Column("partition", Type.TEXT, description="Day (YYYY-MM-DD), or empty for an asset without partitions"),
+        Column(
+            "partition", Type.TEXT, description="Day (YYYY-MM-DD), or empty for an asset without partitions"
+        ),
         Column("changed_tick", Type.INT, description="Tick at which its rows last changed", required=True),
-        Column("made_tick", Type.INT, description="Tick at which its last making began; 0 = never", required=True),
+        Column(
+            "made_tick", Type.INT, description="Tick at which its last making began; 0 = never", required=True
+        ),
         Column("changed_at", Type.UTC, description="Wall clock of changed_tick"),
         Column("made_at", Type.UTC, description="Wall clock at the end of the last making"),
         Column("rows", Type.INT, description="Rows it holds"),

@@ -26,7 +26,16 @@ from oasis_pipeline.schema.xspoc_tables import (
     history_of,
 )
 
-__all__ = ["CARD_BLOBS", "DROP_KINDS", "TABLES", "DropKind", "card_columns", "drop_kind", "history_of", "table"]
+__all__ = [
+    "CARD_BLOBS",
+    "DROP_KINDS",
+    "TABLES",
+    "DropKind",
+    "card_columns",
+    "drop_kind",
+    "history_of",
+    "table",
+]
 
 TABLES: tuple[Table, ...] = (*SYSTEM_TABLES, *XSPOC_TABLES, *CLEAN_TABLES)
 """Every table, in the order in which they are created."""

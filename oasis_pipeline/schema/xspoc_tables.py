@@ -12,7 +12,10 @@ from oasis_pipeline.schema.model import Column, Kind, Table, Type
 NODE = Column("NodeID", Type.TEXT, description="Well, in the spelling of WellDetails")
 DATE = Column("Date", Type.TIME, description="Field's local time")
 STAMP = Column(
-    "file_stamp", Type.TIME, description="When the file that brought this row was written; the newer stamp wins", required=True
+    "file_stamp",
+    Type.TIME,
+    description="When the file that brought this row was written; the newer stamp wins",
+    required=True,
 )
 
 CARD_BLOBS: dict[str, str] = {
@@ -46,7 +49,9 @@ def card_columns(prefix: str) -> tuple[Column, Column]:
         ``<prefix>_position`` (in) and ``<prefix>_load`` (lbf).
     """
     return (
-        Column(f"{prefix}_position", Type.POINTS, "in", f"Positions of the points of {prefix}, as they arrived"),
+        Column(
+            f"{prefix}_position", Type.POINTS, "in", f"Positions of the points of {prefix}, as they arrived"
+        ),
         Column(f"{prefix}_load", Type.POINTS, "lbf", f"Loads of the points of {prefix}, as they arrived"),
     )
 
@@ -106,12 +111,18 @@ CARD = Table(
         Column("AnalysisDate", Type.TIME, description="When the vendor analysed the card"),
         Column("Area", Type.FLOAT, description="Vendor's control mode code"),
         Column("AreaLimit", Type.FLOAT, "%", "Fillage set point, per cent of the card's range"),
-        Column("PositionLimit", Type.FLOAT, "%", "Pump-off set point, position, per cent of the card's range"),
+        Column(
+            "PositionLimit", Type.FLOAT, "%", "Pump-off set point, position, per cent of the card's range"
+        ),
         Column("MalPositionLimit", Type.FLOAT, "%", "Malfunction set point, position"),
         Column("MalLoadLimit", Type.FLOAT, "%", "Malfunction set point, load"),
         *(column for prefix in CARD_BLOBS.values() for column in card_columns(prefix)),
         *(
-            Column(f"{prefix}_fault", Type.TEXT, description=f"Why {prefix} can't be used; null for a usable card")
+            Column(
+                f"{prefix}_fault",
+                Type.TEXT,
+                description=f"Why {prefix} can't be used; null for a usable card",
+            )
             for prefix in CARDS_WITH_FAULT
         ),
         *(column for prefix in CARDS_WITH_BOUNDS for column in card_bound_columns(prefix)),
@@ -306,7 +317,10 @@ PUMPINGUNITS = Table(
         NODE,
         Column("UnitType", Type.TEXT, description="Conventional, Mark II, air balanced, ..."),
         Column("Rotation", Type.TEXT, description="CW or CCW, seen with the well to the right"),
-        *(Column(name, Type.FLOAT, "in", f"Linkage dimension {name} of API 11E") for name in ("A", "C", "I", "K", "P", "R")),
+        *(
+            Column(name, Type.FLOAT, "in", f"Linkage dimension {name} of API 11E")
+            for name in ("A", "C", "I", "K", "P", "R")
+        ),
         Column("GearboxRating", Type.FLOAT, "in-lbf", "Rated torque of the gear reducer"),
         Column("StructuralRating", Type.FLOAT, "lbf", "Rated polished-rod load of the structure"),
         Column("CounterbalanceMoment", Type.FLOAT, "in-lbf", "Existing counterbalance moment"),
@@ -317,7 +331,11 @@ PUMPINGUNITS = Table(
     "Newest known pumping unit of each well.",
 )
 
-VALID_FROM = Column("ValidFrom", Type.TIME, description="This state holds from here on; a well's first state for all time before")
+VALID_FROM = Column(
+    "ValidFrom",
+    Type.TIME,
+    description="This state holds from here on; a well's first state for all time before",
+)
 
 
 def history_of(current: Table) -> Table:
@@ -352,7 +370,9 @@ NODE_TABLE = Table(
     (
         Column("node_key", Type.TEXT, description="NodeID cleaned and in lower case"),
         Column("NodeID", Type.TEXT, description="Spelling shown everywhere", required=True),
-        Column("from_welldetails", Type.BOOL, description="Whether WellDetails set the spelling", required=True),
+        Column(
+            "from_welldetails", Type.BOOL, description="Whether WellDetails set the spelling", required=True
+        ),
     ),
     Kind.SYSTEM,
     "Spelling of every well.",

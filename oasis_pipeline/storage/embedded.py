@@ -29,7 +29,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError, one_line

@@ -53,7 +53,9 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
     def fill(match: re.Match[str]) -> str:
         if match["name"] is None:
             return "$"
-        return variables.get(match["name"]) or (match["rest"] if match["sign"] == ":-" else variables[match["name"]])
+        return variables.get(match["name"]) or (
+            match["rest"] if match["sign"] == ":-" else variables[match["name"]]
+        )
 
     return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<sign>:-|:\?)(?P<rest>[^}]*))?\}", fill, value)
 
@@ -229,7 +231,11 @@ def test_graphql_shows_the_graph_of_the_code_server(site: Site) -> None:
         " assetNodes { assetKey { path } } }"
     )
     assert answer["workspaceOrError"]["locationEntries"] == [
-        {"name": "oasis_pipeline", "loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+        {
+            "name": "oasis_pipeline",
+            "loadStatus": "LOADED",
+            "locationOrLoadError": {"__typename": "RepositoryLocation"},
+        }
     ]
     keys = {"/".join(node["assetKey"]["path"]) for node in answer["assetNodes"]}
     assert {"xspoc/card", "xspoc/merged", "clean/xspoc", "clean/dynapred"} <= keys
@@ -239,8 +245,8 @@ def test_an_asset_is_made_by_a_run_started_over_graphql(site: Site) -> None:
     # a dbt model: the one thing that finds its way to the database by itself
     asset = {"path": ["xspoc", "card_xdiag"]}
     launched = site.ask(
-        "mutation($asset: AssetKeyInput!) { launchRun(executionParams: { mode: \"default\", selector: {"
-        " repositoryLocationName: \"oasis_pipeline\", repositoryName: \"__repository__\", jobName: \"__ASSET_JOB\","
+        'mutation($asset: AssetKeyInput!) { launchRun(executionParams: { mode: "default", selector: {'
+        ' repositoryLocationName: "oasis_pipeline", repositoryName: "__repository__", jobName: "__ASSET_JOB",'
         " assetSelection: [$asset] } }) { __typename ... on LaunchRunSuccess { run { runId } }"
         " ... on PythonError { message } ... on RunConfigValidationInvalid { errors { message } } } }",
         asset=asset,
@@ -249,7 +255,9 @@ def test_an_asset_is_made_by_a_run_started_over_graphql(site: Site) -> None:
     run = launched["run"]["runId"]
 
     def finished() -> str | None:
-        state = site.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run)["runOrError"]["status"]
+        state = site.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run)[
+            "runOrError"
+        ]["status"]
         return state if state in ("SUCCESS", "FAILURE", "CANCELED") else None
 
     assert site.wait(finished, "code", "web", "daemon") == "SUCCESS", site.log("code")[-3000:]
@@ -262,10 +270,17 @@ def test_an_asset_is_made_by_a_run_started_over_graphql(site: Site) -> None:
 
 
 def test_dagster_keeps_its_tables_in_the_schema_of_the_platforms_database(site: Site) -> None:
-    with closing(
-        psycopg2.connect(host="127.0.0.1", port=site.postgres_port, user="oasis", password=PASSWORD, dbname="oasis")
-    ) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT schemaname FROM pg_tables WHERE tablename IN ('runs', 'event_logs', 'instigators')")
+    with (
+        closing(
+            psycopg2.connect(
+                host="127.0.0.1", port=site.postgres_port, user="oasis", password=PASSWORD, dbname="oasis"
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename IN ('runs', 'event_logs', 'instigators')"
+        )
         assert [row[0] for row in cursor.fetchall()] == ["dagster"] * 3
         cursor.execute("SELECT count(*) FROM oasis.schema_version")
         assert cursor.fetchone() == (1,), "two that start at once are one migration"
@@ -280,7 +295,11 @@ def test_every_daemon_reports_and_every_health_check_passes(site: Site) -> None:
 
     site.wait(lambda: all(required().values()), "daemon", "code")
     assert {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR", "MONITORING"} <= required().keys()
-    assert {name: site.healthy(name) for name in ("code", "web", "daemon")} == {"code": True, "web": True, "daemon": True}
+    assert {name: site.healthy(name) for name in ("code", "web", "daemon")} == {
+        "code": True,
+        "web": True,
+        "daemon": True,
+    }
 
 
 def test_no_secret_shows(site: Site) -> None:
@@ -294,7 +313,9 @@ def test_no_secret_shows(site: Site) -> None:
     }
     assert {"code.log", "web.log", "daemon.log"} <= logs.keys()
     quoted = PASSWORD.replace("@", "%40")[:8]
-    assert not [name for name, text in {"info": shown, **logs, **kept}.items() if PASSWORD in text or quoted in text]
+    assert not [
+        name for name, text in {"info": shown, **logs, **kept}.items() if PASSWORD in text or quoted in text
+    ]
 
 
 def test_everything_stops_when_asked(site: Site) -> None:
@@ -314,11 +335,15 @@ def test_the_instance_has_the_rules_of_oasis_up(tmp_path: Path) -> None:
     here = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
     there = configuration(load_settings(tmp_path))
     where = ("storage", "compute_logs", "local_artifact_storage")
-    assert {k: v for k, v in here.items() if k not in where} == {k: v for k, v in there.items() if k not in where}
+    assert {k: v for k, v in here.items() if k not in where} == {
+        k: v for k, v in there.items() if k not in where
+    }
 
 
 def test_ports_are_bound_to_this_host_alone_unless_the_site_says_otherwise() -> None:
-    services = {name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()}
+    services = {
+        name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()
+    }
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)

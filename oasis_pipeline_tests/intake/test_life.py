@@ -7,14 +7,12 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oasis_pipeline.intake import ArchiveError, intake, read_first_day, reload_days
-from oasis_pipeline.schema import table
+from oasis_pipeline.intake import intake, read_first_day
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import LocalStore, S3Store
 from oasis_pipeline_tests.intake.conftest import Field, csv, hex_card
@@ -344,57 +342,6 @@ def test_progress_is_told_for_each_file(field: Field) -> None:
     field.put(CARD, csv(HEADER, "A,2026-01-10,1,"))
     field.run(progress=lambda *args: told.append(args))
     assert told == [(0, 1, CARD), (1, 1, "")]
-
-
-# Days made again from the archive
-
-
-def reload(field: Field, first: str, last: str) -> Any:
-    return reload_days(
-        field.warehouse,
-        field.store,
-        table("xspoc", "card"),
-        date.fromisoformat(first),
-        date.fromisoformat(last),
-    )
-
-
-def test_days_come_back_from_the_archive_as_they_were(field: Field) -> None:
-    field.take(
-        "CardData.E2E.20260110.1300.csv",
-        HEADER,
-        f"a,2026-01-10,1,{hex_card()}",
-        "a,2026-01-09,2,",
-        "B,2026-01-10,x,",
-    )
-    field.take(CARD, HEADER, "a,2026-01-10,9,", "a,2026-01-10 01:00,3,")
-    field.take(CARD, HEADER, "a,2026-01-10 01:00,4,")
-    field.take("WellDetails.E2E.20260111.0000.csv", "NodeID,SPM", "A,7")
-    sql = "SELECT * FROM xspoc.card ORDER BY 1, 2"
-    before = field.rows(sql)
-    assert reload(field, "2026-01-09", "2026-01-10").changed == 0
-    field.warehouse.query("DELETE FROM xspoc.card RETURNING 1")
-    field.warehouse.query(
-        "INSERT INTO xspoc.card (\"NodeID\", \"Date\", file_stamp) VALUES ('Z', '2026-01-10', now()) RETURNING 1"
-    )
-    done = reload(field, "2026-01-10", "2026-01-10")
-    assert (done.inserted, done.removed) == (2, 1)
-    assert field.rows(sql) == [row for row in before if row["Date"].day == 10]
-    reload(field, "2026-01-01", "2026-01-31")
-    assert field.rows(sql) == before
-
-
-def test_days_are_left_as_they_are_if_the_archive_lacks_a_file(field: Field) -> None:
-    field.take(CARD, HEADER, "A,2026-01-10,1,")
-    field.store.put_bytes(f"backup/CardData/{CARD}", b"another")
-    with pytest.raises(ArchiveError, match="is not the file that was loaded"):
-        reload(field, "2026-01-10", "2026-01-10")
-    field.store.delete(f"backup/CardData/{CARD}")
-    with pytest.raises(ArchiveError, match="left as they are"):
-        reload(field, "2026-01-10", "2026-01-10")
-    assert field.values("SELECT count(*) FROM xspoc.card") == [1]
-    with pytest.raises(ValueError, match="not made by day"):
-        reload_days(field.warehouse, field.store, table("xspoc", "rods"), date(2026, 1, 1), date(2026, 1, 1))
 
 
 def test_nothing_of_an_interrupted_transaction_is_seen(field: Field) -> None:

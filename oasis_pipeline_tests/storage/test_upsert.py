@@ -307,7 +307,7 @@ def same(one: Any, other: Any) -> bool:
         one is other
         or one == other
         or (one is not None and other is not None and one != one and other != other)
-    )  # noqa: PLR0124
+    )
 
 
 @hypothesis_settings(

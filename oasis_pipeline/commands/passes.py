@@ -108,7 +108,12 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
         began = time.monotonic()
-        report = take_in(warehouse, store, settings, progress=lambda done, total, _: advance("taking in files", done, total))
+        report = take_in(
+            warehouse,
+            store,
+            settings,
+            progress=lambda done, total, _: advance("taking in files", done, total),
+        )
         summary = PassSummary(report)
         summary.seconds["intake"] = time.monotonic() - began
         began = time.monotonic()
@@ -134,7 +139,9 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
                 advance("making", order.index(assets[-1]), len(order))
                 summary.runs.append(graph.run(assets, days))
             plan = current_plan(warehouse)
-        raise PassError(f"still stale after {MAX_ROUNDS} rounds: {', '.join(sorted({*plan.days, *plan.whole}))}")
+        raise PassError(
+            f"still stale after {MAX_ROUNDS} rounds: {', '.join(sorted({*plan.days, *plan.whole}))}"
+        )
     finally:
         summary.notes.extend(graph.notes)
         graph.close()
@@ -169,7 +176,8 @@ class _Graph:
     def views_exist(self) -> bool:
         """Whether every view of the dbt project is there and was made from the SQL as it is now."""
         made = self.warehouse.query(
-            "select count(*) as n from pg_views where (schemaname || '/' || viewname) = any($1)", (list(VIEWS),)
+            "select count(*) as n from pg_views where (schemaname || '/' || viewname) = any($1)",
+            (list(VIEWS),),
         )["n"][0].as_py()
         mark = self.settings.home / "dbt" / "views"
         return made == len(VIEWS) and mark.exists() and mark.read_text() == project_digest()
@@ -200,7 +208,7 @@ class _Graph:
             )
         self._judge(result, assets)
         if set(assets) & set(VIEWS):
-                (self.settings.home / "dbt" / "views").write_text(project_digest())
+            (self.settings.home / "dbt" / "views").write_text(project_digest())
         return {
             "run_id": result.run_id,
             "assets": list(assets),
@@ -216,10 +224,14 @@ class _Graph:
                 self.notes.append(text)
         if not result.success:
             failures = [
-                f"{event.step_key}: {_root_cause(event)}" for event in result.all_events if event.is_step_failure
+                f"{event.step_key}: {_root_cause(event)}"
+                for event in result.all_events
+                if event.is_step_failure
             ]
             what = "; ".join(failures) or "; ".join(self.notes) or ", ".join(assets)
-            raise PassError(f"could not make {what}. `oasis status` shows what is made; the run is {result.run_id} in the web UI")
+            raise PassError(
+                f"could not make {what}. `oasis status` shows what is made; the run is {result.run_id} in the web UI"
+            )
 
     def close(self) -> None:
         """Let go of the instance's connections."""
