@@ -26,6 +26,7 @@ from oasis_pipeline.storage.postgres import using_warehouse
 N_CARDS = 20_000
 N_WELLS = 250
 SURFACE_POINTS, PUMP_POINTS = 200, 100
+REPEATS = 3
 NAME = "CardData.E2E.20260401.0000.csv"
 
 
@@ -62,10 +63,12 @@ def rows(n_cards: int = N_CARDS) -> list[dict[str, Any]]:
         write_cards(source, n_cards)
         drop = parse_name(NAME)
         assert drop is not None
-        began = time.perf_counter()
-        for chunk in read_chunks(source, drop.suffix, drop.kind):
-            check(chunk, drop, settings.earliest_day)
-        read_s = time.perf_counter() - began
+        read_s = float("inf")
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            for chunk in read_chunks(source, drop.suffix, drop.kind):
+                check(chunk, drop, settings.earliest_day)
+            read_s = min(read_s, time.perf_counter() - began)
         with using_warehouse(settings) as warehouse:
             store = open_store(settings)
             shutil.copy(source, settings.drop / NAME)

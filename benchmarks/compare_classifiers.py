@@ -42,15 +42,23 @@ from oasis_pipeline.learning.seed_method import seed_features, train_seed_method
 from oasis_pipeline.learning.splits import Train
 from oasis_pipeline.simulation.cards import simulate_cards
 
-_NULLS = csv.ConvertOptions(null_values=["", "NULL", "NA", "NaN"], strings_can_be_null=True)
+_COLUMNS = {
+    "CardData": {
+        "NodeID": pa.string(),
+        "Date": pa.string(),
+        "SPM": pa.float64(),
+        "Fillage": pa.float64(),
+        "SurfaceCardB": pa.string(),
+        "POCDownholeCardB": pa.string(),
+    },
+    "Labels": {name: pa.string() for name in ("NodeID", "Date", "TrueLabel1", "TrueLabel2")},
+}
 
 
 def read_drop(folder: Path, groups: Path | None) -> TrainingSet:
     """Read the labelled cards of a drop folder, surface and pump card."""
     cards, labels = _read(folder, "CardData"), _read(folder, "Labels")
-    joined = labels.select(["NodeID", "Date", "TrueLabel1", "TrueLabel2"]).join(
-        cards, ["NodeID", "Date"], join_type="inner"
-    )
+    joined = labels.join(cards, ["NodeID", "Date"], join_type="inner")
     joined = joined.sort_by([("NodeID", "ascending"), ("Date", "ascending")])
     surface, pump = (_shapes(joined, name) for name in ("SurfaceCardB", "POCDownholeCardB"))
     context = CardContext(spm=_numbers(joined, "SPM"), fillage_pct=_numbers(joined, "Fillage"))
@@ -170,21 +178,23 @@ def _read(folder: Path, kind: str) -> pa.Table:
     files = sorted(folder.glob(f"{kind}.E2E.*.csv*"))
     if not files:
         raise SystemExit(f"no {kind} file in {folder}")
-    return pa.concat_tables(
-        [csv.read_csv(file, convert_options=_NULLS) for file in files], promote_options="permissive"
+    options = csv.ConvertOptions(
+        null_values=["", "NULL", "NA", "NaN"],
+        strings_can_be_null=True,
+        column_types=_COLUMNS[kind],
+        include_columns=list(_COLUMNS[kind]),
+        include_missing_columns=True,
     )
+    return pa.concat_tables([csv.read_csv(file, convert_options=options) for file in files])
 
 
 def _shapes(table: pa.Table, name: str) -> CardShapes:
-    texts = table[name].to_pylist() if name in table.column_names else [None] * len(table)
-    column, _ = decode_hex(*pack_bytes([text or "" for text in texts]))
+    column, _ = decode_hex(*pack_bytes([text or "" for text in table[name].to_pylist()]))
     return CardShapes(*shape_form_column(column, SHAPE_POINTS))
 
 
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64] | None:
-    if name not in table.column_names:
-        return None
-    return np.array([np.nan if value is None else float(value) for value in table[name].to_pylist()])
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in table[name].to_pylist()], np.float64)
 
 
 def _extra_trees(seed: int) -> Any:

@@ -103,7 +103,9 @@ def make_field(name: str, wells: int, seed: int) -> Field:
     """
     rng = np.random.default_rng([seed, list(CONDITIONS).index(name)])
     depth = rng.uniform(3000.0, 8500.0, wells)
-    diameter = np.where(depth > 6000.0, rng.choice([1.25, 1.5, 1.75], wells), rng.choice([1.5, 1.75, 2.0, 2.25], wells))
+    diameter = np.where(
+        depth > 6000.0, rng.choice([1.25, 1.5, 1.75], wells), rng.choice([1.5, 1.75, 2.0, 2.25], wells)
+    )
     strings = []
     for d, plunger in zip(depth, diameter, strict=True):
         sizes, shares = api_tapers("76" if d < 6000.0 else "86", float(plunger))

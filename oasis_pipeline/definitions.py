@@ -58,7 +58,7 @@ def build_definitions(
     jobs = build_jobs(days)
     return dg.Definitions(
         assets=assets,
-        asset_checks=build_checks(days),
+        asset_checks=build_checks(),
         jobs=jobs.all(),
         schedules=build_schedules(jobs),
         sensors=build_sensors(jobs),

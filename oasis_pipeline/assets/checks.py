@@ -5,10 +5,11 @@ its run only.
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import Days, days_of
+from oasis_pipeline.assets.common import Days
 from oasis_pipeline.schema import Table, table
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import WarehouseResource
@@ -122,55 +123,105 @@ def column_faults(warehouse: Warehouse, wanted: Table) -> list[str]:
 _SPELLED = {"timestamp(3)": "timestamp(3) without time zone", "timestamptz": "timestamp with time zone"}
 
 
-def build_checks(days: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def build_checks() -> list[dg.AssetChecksDefinition]:
     """Make all checks.
-
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions of the checked assets.
 
     Returns
     -------
     list of AssetChecksDefinition
     """
     return [
-        *(_schema_check(table(*name), days) for name in CHECKED_TABLES),
-        *(_value_check(rule, days) for rule in VALUE_CHECKS),
+        *(_schema_check(table(*name)) for name in CHECKED_TABLES),
+        *(_value_check(rule) for rule in VALUE_CHECKS),
     ]
 
 
-def _schema_check(wanted: Table, days: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def _schema_check(wanted: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=dg.AssetKey([wanted.schema, wanted.name]),
         name="columns",
         description="The table has the columns, types and not-null marks of the schema source.",
         blocking=True,
-        partitions_def=days,
     )
     def check(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        faults = column_faults(warehouse.open(), wanted)
-        return dg.AssetCheckResult(
-            passed=not faults,
-            description="; ".join(faults) or None,
-            metadata={"columns": len(wanted.columns), "faults": faults},
-        )
+        return run_schema_check(warehouse.open(), wanted)
 
     return check
 
 
-def _value_check(rule: ValueCheck, days: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def _value_check(rule: ValueCheck) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=dg.AssetKey(rule.asset.split("/")),
         name=rule.name,
         description=f"{rule.says[0].upper()}{rule.says[1:]}.",
         blocking=rule.blocking,
-        partitions_def=days,
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return run_value_check(warehouse.open(), rule, days_of(context))
+        return run_value_check(warehouse.open(), rule, days_of_run(context))
 
     return check
+
+
+def days_of_run(context: dg.AssetCheckExecutionContext) -> Days:
+    """Read the days of the run that a check is part of; all days where it is run by itself.
+
+    The checks themselves have no partitions: Dagster records the result of a check with partitions for single days only,
+    and a run that makes a range would seem unchecked.
+    """
+    tags = context.run.tags
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    last = tags.get("dagster/asset_partition_range_end") or tags.get("dagster/partition")
+    if first is None or last is None:
+        return Days(date(1900, 1, 1), date(2999, 12, 31))
+    return Days(date.fromisoformat(first), date.fromisoformat(last))
+
+
+def evaluate(warehouse: Warehouse, asset: str, span: Days) -> list[dg.AssetCheckEvaluation]:
+    """Run every check of a table outside of a Dagster run, for rows that intake has written.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where to look.
+    asset : str
+        ``schema/table``.
+    span : Days
+        Days that intake has touched.
+
+    Returns
+    -------
+    list of AssetCheckEvaluation
+        To be reported to the instance; empty for a table without checks.
+    """
+    schema, name = asset.split("/")
+    results = {}
+    if (schema, name) in CHECKED_TABLES:
+        results["columns"] = (run_schema_check(warehouse, table(schema, name)), True)
+    for rule in VALUE_CHECKS:
+        if rule.asset == asset:
+            results[rule.name] = (run_value_check(warehouse, rule, span), rule.blocking)
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey([schema, name]),
+            check_name=check,
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=blocking,
+        )
+        for check, (result, blocking) in results.items()
+    ]
+
+
+def run_schema_check(warehouse: Warehouse, wanted: Table) -> dg.AssetCheckResult:
+    """Say whether a table of the database is as the schema source says."""
+    faults = column_faults(warehouse, wanted)
+    return dg.AssetCheckResult(
+        passed=not faults,
+        description="; ".join(faults) or None,
+        metadata={"columns": len(wanted.columns), "faults": faults},
+    )
 
 
 def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.AssetCheckResult:

@@ -50,7 +50,7 @@ class PredictionConfig(dg.Config):
     model_version: str | None = None
 
 
-def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Assets of bounds, features and predictions.
 
     Parameters
@@ -60,7 +60,7 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
 
     Returns
     -------
-    list of AssetsDefinition
+    list of AssetsDefinition or AssetSpec
     """
 
     @dg.asset(
@@ -80,7 +80,9 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         metadata=table_metadata(DYNABOUNDS),
         pool=WAREHOUSE_POOL,
     )
-    def dynabounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
+    def dynabounds(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult[None]:
         span, house = days_of(context), warehouse.open()
         with making(house, DYNABOUNDS.asset, span.keys) as done:
             rows = bounds_rows(house, span)
@@ -177,7 +179,15 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
             }
         )
 
-    return [dynabounds, card_features, dynapred]
+    xpred = dg.AssetSpec(
+        ["clean", "xpred"],
+        group_name="clean",
+        owners=[SCIENCE_OWNER],
+        kinds={"postgres"},
+        description="Probability of each failure class within a window after each day. Empty until a forecaster writes it.",
+        metadata=table_metadata(table("clean", "xpred")),
+    )
+    return [dynabounds, card_features, dynapred, xpred]
 
 
 def same_features(store: ObjectStore, day: str, rows: pa.Table) -> bool:

@@ -297,7 +297,9 @@ def _predict_day(
     shown = model.predict(feature_matrix(columns))
     seen = np.zeros(features.num_rows, dtype=bool)
     if known is not None:
-        order = features.select(["NodeID", "Date"]).append_column("row", pa.array(np.arange(features.num_rows)))
+        order = features.select(["NodeID", "Date"]).append_column(
+            "row", pa.array(np.arange(features.num_rows))
+        )
         seen[order.join(known, ["NodeID", "Date"], join_type="left semi")["row"].to_numpy()] = True
     return pa.table(
         {

@@ -20,6 +20,14 @@ URL_VARIABLE = "OASIS_DAGSTER_URL"
 """Dagster reads its database address from here, so that no password stands in a file."""
 
 
+WORKSPACE = {
+    "load_from": [
+        {"python_module": {"module_name": "oasis_pipeline.definitions", "location_name": "oasis_pipeline"}}
+    ]
+}
+"""Where Dagster's processes find the graph; the same as ``workspace.yaml`` of the checkout."""
+
+
 def storage_url(address: Address) -> str:
     """Address of Dagster's tables: the same database, a schema of their own."""
     url = address.sqlalchemy_url()
@@ -42,6 +50,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "storage": {"postgres": {"postgres_url": {"env": URL_VARIABLE}}},
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         # PostgreSQL takes few writers well, and a step that holds many cards fills the memory of a small machine
         "concurrency": {
             "pools": {"default_limit": 2, "granularity": "op"},
@@ -70,7 +79,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def prepare_home(settings: Settings, address: Address) -> Path:
-    """Write ``dagster.yaml`` and point this process and its children at it.
+    """Write ``dagster.yaml`` and ``workspace.yaml``, and point this process and its children at it.
 
     Parameters
     ----------
@@ -92,6 +101,7 @@ def prepare_home(settings: Settings, address: Address) -> Path:
     file = home / "dagster.yaml"
     if not file.exists() or file.read_text() != text:
         file.write_text(text)
+    (home / "workspace.yaml").write_text(yaml.safe_dump(WORKSPACE, sort_keys=False))
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[URL_VARIABLE] = storage_url(address)
     return home

@@ -4,16 +4,23 @@ Here: what a job selects. Not here: when it runs.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import WAREHOUSE_POOL
+from oasis_pipeline.assets.checks import evaluate
+from oasis_pipeline.assets.common import WAREHOUSE_POOL, Days
+from oasis_pipeline.assets.pictures import cards_of_days
 from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 DAY_ASSETS = (["clean", "xspoc"], ["clean", "dynabounds"], ["clean", "card_features"], ["clean", "dynapred"])
 """What a day is made into."""
+
+
+CARDS = "xspoc/card"
 
 
 @dataclass(frozen=True)
@@ -39,18 +46,37 @@ class Jobs:
         return [self.intake, self.days, self.train]
 
 
-def intake_events(report: PassReport) -> list[dg.AssetMaterialization]:
-    """Materializations of the partitions that a pass of intake changed, with their counts."""
-    return [
-        dg.AssetMaterialization(
-            asset_key=dg.AssetKey(asset.split("/")),
-            partition=partition or None,
-            metadata={"rows_that_changed": rows or 0, "by": "intake"},
-            description="rows arrived in the drop folder",
-        )
-        for asset, partitions in report.changed.items()
-        for partition, rows in sorted(partitions.items())
-    ]
+def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: PassReport) -> None:
+    """Tell Dagster which partitions a pass of intake changed, with pictures, and check them.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+        Where to record.
+    warehouse : Warehouse
+        Where the rows are.
+    report : PassReport
+        What intake did.
+    """
+    for asset, partitions in report.changed.items():
+        days = sorted(partition for partition in partitions if partition)
+        for partition, rows in sorted(partitions.items()):
+            metadata: dict[str, Any] = {"rows_that_changed": rows or 0, "by": "intake"}
+            if asset == CARDS and partition == days[-1]:
+                newest = date.fromisoformat(partition)
+                metadata["cards"] = dg.MetadataValue.md(cards_of_days(warehouse, Days(newest, newest)))
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=dg.AssetKey(asset.split("/")),
+                    partition=partition or None,
+                    metadata=metadata,
+                    description="rows arrived in the drop folder",
+                )
+            )
+        if days:
+            span = Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
+            for evaluation in evaluate(warehouse, asset, span):
+                instance.report_runless_asset_event(evaluation)
 
 
 def intake_metadata(report: PassReport) -> dict[str, Any]:
@@ -86,8 +112,7 @@ def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, 
     report = take_in(warehouse.open(), store.open(), warehouse.settings())
     for warning in report.warnings:
         context.log.warning(warning)
-    for event in intake_events(report):
-        context.log_event(event)
+    record_intake(context.instance, warehouse.open(), report)
     context.add_output_metadata(intake_metadata(report))
 
 

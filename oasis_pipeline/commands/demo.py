@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,17 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     began = time.monotonic()
     settings = settings_of(home)
     field = {"wells": wells, "days": days, "seed": seed}
-    require_own_home(settings, field)
+    start = claim_home(settings, field)
     if not as_json:
         click.echo(f"A simulated field of {wells} wells over {days} days, in {settings.home}")
     with progress(not as_json) as advance, using_warehouse(settings) as warehouse:
         simulate_field(
-            settings.home, wells, days, seed, progress=lambda done, total: advance("simulating", done, total)
+            settings.home,
+            wells,
+            days,
+            seed,
+            start=start,
+            progress=lambda done, total: advance("simulating", done, total),
         )
         simulated = time.monotonic() - began
         summary = run_pass(settings, advance=advance)
@@ -67,12 +73,31 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     click.echo(f"next    oasis up --home {settings.home}   (the graph in the browser)")
 
 
-def require_own_home(settings: Settings, field: dict[str, int]) -> None:
-    """Refuse a home that holds anything else than this very field: simulated wells must never mix with real ones."""
+def claim_home(settings: Settings, field: dict[str, int]) -> date:
+    """Refuse a home that holds anything else than this very field: simulated wells must never mix with real ones.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation of the demo.
+    field : dict
+        Wells, days and seed.
+
+    Returns
+    -------
+    date
+        First day of the field: such that it ends yesterday, or, in a home that holds it already, the day it began then.
+
+    Raises
+    ------
+    DemoError
+        If the home is in use for something else.
+    """
     mark = settings.home / "demo.json"
     if mark.exists():
-        if json.loads(mark.read_text()) == field:
-            return
+        known = json.loads(mark.read_text())
+        if known["field"] == field:
+            return date.fromisoformat(known["start"])
         raise DemoError(
             f"{settings.home} holds the demo of another field: say --home with another folder, or delete it"
         )
@@ -80,10 +105,13 @@ def require_own_home(settings: Settings, field: dict[str, int]) -> None:
         raise DemoError(f"{settings.home} is in use already: say --home with a new folder for the demo")
     if not settings.embedded or settings.data_path is not None or settings.s3_bucket is not None:
         raise DemoError(
-            "the demo uses its own database, drop folder and store: unset OASIS_HOST, OASIS_DATA_PATH and OASIS_S3_BUCKET for it"
+            "the demo uses its own database, drop folder and store: "
+            "unset OASIS_HOST, OASIS_DATA_PATH and OASIS_S3_BUCKET for it"
         )
     settings.home.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(field))
+    start = date.today() - timedelta(days=field["days"])
+    mark.write_text(json.dumps({"field": field, "start": start.isoformat()}))
+    return start
 
 
 def print_facts(facts: dict[str, Any], seconds: dict[str, float]) -> None:

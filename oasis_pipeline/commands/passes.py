@@ -19,7 +19,6 @@ import psycopg2
 
 from oasis_pipeline.assets.dbt_project import project_digest
 from oasis_pipeline.automation.instance import open_instance
-from oasis_pipeline.automation.jobs import intake_events
 from oasis_pipeline.automation.staleness import (
     RULES,
     WHOLE,
@@ -126,7 +125,8 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
     plan = current_plan(warehouse)
     graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse)))
     try:
-        graph.record_intake(summary.intake)
+        if summary.intake.changed:
+            graph.record(summary.intake)
         if not plan and graph.views_exist():
             return
         if not graph.views_exist():
@@ -182,10 +182,11 @@ class _Graph:
         mark = self.settings.home / "dbt" / "views"
         return made == len(VIEWS) and mark.exists() and mark.read_text() == project_digest()
 
-    def record_intake(self, report: PassReport) -> None:
-        """Tell Dagster which days intake touched, with the counts of the files that did it."""
-        for event in intake_events(report):
-            self.instance.report_runless_asset_event(event)
+    def record(self, report: PassReport) -> None:
+        """Tell Dagster what intake changed."""
+        from oasis_pipeline.automation.jobs import record_intake
+
+        record_intake(self.instance, self.warehouse, report)
 
     def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
         """Make assets in one Dagster run."""

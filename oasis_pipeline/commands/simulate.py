@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 
 import click
@@ -30,6 +31,10 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
     return command
 
 
+FIRST_DAY = date(2025, 1, 1)
+"""First day of a simulated field unless another is asked for: the same seed is to give the same files for ever."""
+
+
 @click.command()
 @click.option(
     "--out",
@@ -38,8 +43,15 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
     help="Folder to write drop/ and truth.csv into.",
 )
 @field_options
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=FIRST_DAY.isoformat(),
+    show_default=True,
+    help="First day.",
+)
 @json_option
-def simulate(out: Path, wells: int, days: int, seed: int, as_json: bool) -> None:
+def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, as_json: bool) -> None:
     """Write a simulated field: DIR/drop/ as a field's SCADA system would, and the truth in DIR/truth.csv."""
     from oasis_pipeline.simulation.field import simulate_field
 
@@ -49,6 +61,7 @@ def simulate(out: Path, wells: int, days: int, seed: int, as_json: bool) -> None
             wells=wells,
             days=days,
             seed=seed,
+            start=start.date(),
             progress=lambda done, total: advance("simulating", done, total),
         )
     if as_json:

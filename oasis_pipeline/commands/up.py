@@ -138,7 +138,7 @@ def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Par
     list of Part
         Stopped, with all that they started, at the end of the block.
     """
-    module = ["-m", "oasis_pipeline.definitions", "-d", str(settings.dagster_home)]
+    module = ["-w", str(settings.dagster_home / "workspace.yaml")]
     commands = {
         "web server": ["dagster-webserver", "-h", host, "-p", str(port), *module],
         "daemon": ["dagster-daemon", "run", *module],

@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.schema import CARD_BLOBS, DropKind, drop_kind
 
-BLOCK_BYTES = 32 << 20
-"""Bytes of csv read at once, so also the longest line; a chunk and all that is made of it stay well under 256 MB."""
+BLOCK_BYTES = 8 << 20
+"""Bytes of csv parsed at once, so also the longest line. Arrow reads up to 32 blocks ahead of a slower consumer."""
+CHUNK_BYTES = 32 << 20
+"""Bytes of text handed on at once: enough that each upsert is worth its while."""
 MAX_COLUMNS = 4096
 _ALL_TEXT = {f"f{column}": pa.string() for column in range(MAX_COLUMNS)}
 _NAME = re.compile(r"([A-Za-z]+)\.E2E\.(\d{8})\.(\d{4})((?:\.[a-z]+){1,2})")
@@ -238,7 +240,7 @@ def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[C
         elif suffix == ".xlsx":
             yield from _read_xlsx(source, kind)
         else:
-            yield from _read_csv(source, kind, compressed=suffix.endswith(".gz"))
+            yield from _joined(_read_csv(source, kind, compressed=suffix.endswith(".gz")))
     except pa.ArrowException as error:
         raise UnreadableFileError(_said(error)) from error
     except OSError as error:
@@ -305,6 +307,28 @@ def _read_csv(source: Path | bytes, kind: DropKind, *, compressed: bool) -> Iter
         yield Chunk(held.header, held.columns, held.row_numbers, [*held.malformed, *faulty])
 
 
+def _joined(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Join chunks to larger ones."""
+    waiting: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        own = sum(column.nbytes for column in chunk.columns)
+        if waiting and size + own > CHUNK_BYTES:
+            yield _join(waiting)
+            waiting, size = [], 0
+        waiting.append(chunk)
+        size += own
+    yield _join(waiting)
+
+
+def _join(chunks: list[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    columns = [pa.concat_arrays(parts) for parts in zip(*(chunk.columns for chunk in chunks), strict=True)]
+    numbers = np.concatenate([chunk.row_numbers for chunk in chunks])
+    return Chunk(chunks[0].header, columns, numbers, [line for chunk in chunks for line in chunk.malformed])
+
+
 def _without_open_quote(chunk: Chunk) -> Chunk:
     """Refuse a last row whose quotation mark is never closed: it has swallowed all lines after it."""
     last = len(chunk) - 1
@@ -367,8 +391,8 @@ def _read_parquet(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
         size = sum(
             file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)
         )
-        # Compressed pages may unfold several times; an eighth of the block keeps a chunk of them bounded too.
-        batch_rows = max(1, min(100_000, rows * BLOCK_BYTES // max(size * 8, 1)))
+        # Compressed pages may unfold several times; an eighth of a chunk's size keeps one of them bounded too.
+        batch_rows = max(1, min(100_000, rows * CHUNK_BYTES // max(size * 8, 1)))
         first = 1
         for batch in file.iter_batches(batch_size=batch_rows):
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)

@@ -204,9 +204,10 @@ def fit_out_of_fold(
     score = np.repeat(truth.mean(axis=0, dtype=np.float32)[None], len(truth), axis=0)
     views: dict[str, View] = {}
     answered = np.zeros(len(truth), bool)
-    for name in VIEWS:
-        rows = np.flatnonzero(rows_with(features, name))
-        if rows.size < _MIN_VIEW_CARDS and rows.size < len(truth):
+    offered = {name: np.flatnonzero(rows_with(features, name)) for name in VIEWS}
+    least = min(_MIN_VIEW_CARDS, max(rows.size for rows in offered.values()))
+    for name, rows in offered.items():
+        if rows.size < least:
             continue
         # A view that answers for no training card still gets its own, coarser, calibration.
         leads = bool((~answered[rows]).any())
@@ -250,10 +251,11 @@ def default_folds(cards: int) -> int:
 
 def require_labels(labels: Labels) -> None:
     """Raise `NotEnoughLabelsError` unless there are two classes to learn."""
-    if not labels.enough:
+    learnable = np.count_nonzero(labels.multi_hot.any(axis=0))
+    if learnable < 2:
         few = ", ".join(f"{name} ({count})" for name, count in labels.unlearned.items()) or "none"
         raise NotEnoughLabelsError(
-            f"{len(labels.classes)} class(es) with enough labelled cards, two are needed; too few cards: {few}"
+            f"{learnable} class(es) with enough labelled, usable cards, two are needed; too few cards: {few}"
         )
 
 

@@ -78,7 +78,9 @@ def discharge_pressure_psi(tubing_pressure_psi: ArrayLike, fluid_sg: ArrayLike, 
         Pump discharge pressure, psi.
     """
     gradient = WATER_GRADIENT_PSI_PER_FT * np.asarray(fluid_sg, dtype=np.float64)
-    return np.asarray(tubing_pressure_psi, dtype=np.float64) + gradient * np.asarray(depth_ft, dtype=np.float64)
+    return np.asarray(tubing_pressure_psi, dtype=np.float64) + gradient * np.asarray(
+        depth_ft, dtype=np.float64
+    )
 
 
 def plunger_area_in2(plunger_diameter_in: ArrayLike) -> Array:
@@ -121,7 +123,9 @@ def intake_pressure_psi(
     ) / plunger_area_in2(plunger_diameter_in)
 
 
-def fluid_above_pump_ft(intake_psi: ArrayLike, casing_pressure_psi: ArrayLike, annulus_sg: ArrayLike) -> Array:
+def fluid_above_pump_ft(
+    intake_psi: ArrayLike, casing_pressure_psi: ArrayLike, annulus_sg: ArrayLike
+) -> Array:
     """Height of gas-free liquid in the annulus that makes the intake pressure, never below zero.
 
     Parameters
@@ -142,7 +146,9 @@ def fluid_above_pump_ft(intake_psi: ArrayLike, casing_pressure_psi: ArrayLike, a
     return np.maximum(head, 0.0) / (WATER_GRADIENT_PSI_PER_FT * np.asarray(annulus_sg, dtype=np.float64))
 
 
-def buoyancy_factor(fluid_sg: ArrayLike, rod_density_lb_per_ft3: ArrayLike = STEEL_DENSITY_LB_PER_FT3) -> Array:
+def buoyancy_factor(
+    fluid_sg: ArrayLike, rod_density_lb_per_ft3: ArrayLike = STEEL_DENSITY_LB_PER_FT3
+) -> Array:
     """Share of the rods' weight in air that is left in the fluid: 1 - rho_f / rho.
 
     For steel this is 1 - 0.12735 SG; the field writes 1 - 0.128 SG.
@@ -151,7 +157,9 @@ def buoyancy_factor(fluid_sg: ArrayLike, rod_density_lb_per_ft3: ArrayLike = STE
     return 1.0 - ratio * np.asarray(fluid_sg, dtype=np.float64)
 
 
-def valve_opening_position(fill: ArrayLike, intake_over_discharge: ArrayLike, gas_exponent: ArrayLike) -> Array:
+def valve_opening_position(
+    fill: ArrayLike, intake_over_discharge: ArrayLike, gas_exponent: ArrayLike
+) -> Array:
     """Plunger position, as a share of its stroke, at which the travelling valve opens over gas.
 
     x/Sp = 1 - (1 - f) (1 - (PIP/Pd)^(1/gamma)): the gas that fills 1 - f of the stroke is squeezed from intake to

@@ -46,7 +46,13 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             "pump lifts no load (flowing well, stuck-open valve, worn-out pump or parted rods near the pump)."
         )
     elif d["fillage_pct"] == d["fillage_pct"]:
-        word = "full" if d["fillage_pct"] >= 95.0 else "not full" if d["fillage_pct"] >= 70.0 else "poorly filled"
+        word = (
+            "full"
+            if d["fillage_pct"] >= 95.0
+            else "not full"
+            if d["fillage_pct"] >= 70.0
+            else "poorly filled"
+        )
         said.append(
             f"The pump is {word}: {d['fillage_pct']:.0f} % fillage (methods within {d['fillage_spread_pct']:.0f} %), "
             f"{d['net_stroke_in']:.0f} in net of {d['gross_stroke_in']:.0f} in plunger travel."
@@ -62,15 +68,23 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
     elif d["fluid_load_lbf"] == d["fluid_load_lbf"]:
         said.append(f"Fluid load {d['fluid_load_lbf']:,.0f} lbf.")
     if d["inferred_production_bpd"] == d["inferred_production_bpd"]:
-        slip = f" after {d['slippage_bpd']:.0f} bbl/d slippage" if d["slippage_bpd"] == d["slippage_bpd"] else ""
+        slip = (
+            f" after {d['slippage_bpd']:.0f} bbl/d slippage" if d["slippage_bpd"] == d["slippage_bpd"] else ""
+        )
         said.append(f"Inferred production {d['inferred_production_bpd']:.0f} bbl/d{slip}.")
-    noise = 0.03 * d["gross_displacement_bpd"] if d["gross_displacement_bpd"] == d["gross_displacement_bpd"] else 5.0
+    noise = (
+        0.03 * d["gross_displacement_bpd"]
+        if d["gross_displacement_bpd"] == d["gross_displacement_bpd"]
+        else 5.0
+    )
     if d["tv_leak_bpd"] > max(noise, 5.0):
         said.append(
             f"Late load pick-up: travelling valve or plunger passes about {d['tv_leak_bpd']:.0f} bbl/d at full pressure."
         )
     if d["sv_leak_bpd"] > max(noise, 5.0):
-        said.append(f"Early load pick-up: standing valve passes about {d['sv_leak_bpd']:.0f} bbl/d at full pressure.")
+        said.append(
+            f"Early load pick-up: standing valve passes about {d['sv_leak_bpd']:.0f} bbl/d at full pressure."
+        )
     if d["tubing_movement_in"] > 1.0:
         said.append(f"The tubing moves {d['tubing_movement_in']:.1f} in with the load.")
     if "friction_assumed" not in codes and d["friction_lbf"] > 300.0:
@@ -99,7 +113,9 @@ def _surface(d: dict[str, float], codes: set[str]) -> list[str]:
             if gain > 0.05 * d["peak_gearbox_torque_in_lbf"]
             else "; the unit is in balance"
         )
-        said.append(f"Peak gearbox torque {d['peak_gearbox_torque_in_lbf'] / 1000:,.0f} thousand in-lbf{rated}{advice}.")
+        said.append(
+            f"Peak gearbox torque {d['peak_gearbox_torque_in_lbf'] / 1000:,.0f} thousand in-lbf{rated}{advice}."
+        )
     limits = [
         (name, d[column])
         for name, column in (("rods", "max_rod_load_pct"), ("structure", "structural_load_pct"))
@@ -123,7 +139,9 @@ def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
         )
     if "phase_shift" in codes:
         fixed = "; it was corrected" if "phase_corrected" in codes else ""
-        said.append(f"Position and load are out of step by about {d['position_phase_deg']:+.1f} degrees{fixed}.")
+        said.append(
+            f"Position and load are out of step by about {d['position_phase_deg']:+.1f} degrees{fixed}."
+        )
     for code, sentence in (
         ("clipped_load", "The load signal is cut off."),
         ("low_rate", "Few points for a stroke: timing is coarse."),

@@ -227,7 +227,8 @@ def counterbalance_effect_lbf(
 def ideal_counterbalance_lbf(buoyant_rod_weight_lbf: ArrayLike, fluid_load_lbf: ArrayLike) -> Array:
     """Rule of API RP 11L for the counterbalance effect: 1.06 (Wrf + Fo / 2)."""
     return 1.06 * (
-        np.asarray(buoyant_rod_weight_lbf, dtype=np.float64) + 0.5 * np.asarray(fluid_load_lbf, dtype=np.float64)
+        np.asarray(buoyant_rod_weight_lbf, dtype=np.float64)
+        + 0.5 * np.asarray(fluid_load_lbf, dtype=np.float64)
     )
 
 
@@ -287,4 +288,8 @@ def card_area_in_lbf(position_in: ArrayLike, load_lbf: ArrayLike) -> Array:
 
 def card_power_hp(position_in: ArrayLike, load_lbf: ArrayLike, spm: ArrayLike) -> Array:
     """Power of a card: area x speed / 396,000."""
-    return card_area_in_lbf(position_in, load_lbf) * np.asarray(spm, dtype=np.float64) / INCH_POUNDS_PER_MINUTE_PER_HP
+    return (
+        card_area_in_lbf(position_in, load_lbf)
+        * np.asarray(spm, dtype=np.float64)
+        / INCH_POUNDS_PER_MINUTE_PER_HP
+    )

@@ -1,9 +1,9 @@
 r"""Surface card to pump card by finite differences (Everitt and Jennings), with friction along a deviated path.
 
-Belongs here: the damped wave equation marched down the string on a grid, the power-balance damping of the same
-authors, and Coulomb friction from the well's survey. Does not belong here: the frequency-domain solver
-(:mod:`.wave_frequency`, with which this one shares the description of the string and nothing else) and reading the
-pump card (:mod:`.diagnosis`).
+Belongs here: the damped wave equation marched down the string on a grid, and Coulomb friction along the well's path.
+Does not belong here: the power-balance damping of the same authors (:mod:`.power_balance`), the frequency-domain solver
+(:mod:`.wave_frequency`, with which this one shares the description of the string and nothing else) and reading the pump
+card (:mod:`.diagnosis`).
 
 The unknown is the position :math:`u` (up positive) at nodes :math:`i` down the string and at the points :math:`j` of one
 stroke, periodic in time. Two forms of the recurrence are offered.
@@ -46,7 +46,6 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -55,66 +54,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.physics.constants import (
     GRAVITY_FT_PER_S2,
-    INCH_POUNDS_PER_MINUTE_PER_HP,
     INCHES_PER_FOOT,
-    PUMP_CONSTANT_BPD,
     SECONDS_PER_MINUTE,
 )
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.wave_frequency import FAST
-from oasis_pipeline.physics.wave_frequency import damping_per_s as coefficient_per_s
+from oasis_pipeline.physics.well_path import Survey
 
 Array = NDArray[np.float64]
 
 DEFAULT_NODES = 100
 _REST_SPEED_FT_PER_S = 0.1
 """Below this speed Coulomb friction is scaled down in proportion, so that it does not chatter at the reversals."""
-
-POWER_BALANCE_BOUNDS = (0.02, 0.60)
-"""Dimensionless damping outside these is a sign of wrong inputs, not of a viscous well."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """Path of the well.
-
-    Attributes
-    ----------
-    md_ft, inclination_deg, azimuth_deg : ndarray, shape (stations,)
-        Measured depth (rising), inclination from the vertical, azimuth.
-    """
-
-    md_ft: Array
-    inclination_deg: Array
-    azimuth_deg: Array
-
-    def __post_init__(self) -> None:
-        """Check lengths and order."""
-        if not (self.md_ft.shape == self.inclination_deg.shape == self.azimuth_deg.shape) or self.md_ft.ndim != 1:
-            raise ValueError("md_ft, inclination_deg and azimuth_deg have to be one-dimensional and equally long")
-        if len(self.md_ft) < 2 or np.any(np.diff(self.md_ft) <= 0):
-            raise ValueError("md_ft needs two stations or more, rising")
-
-    def at(self, depth_ft: ArrayLike) -> tuple[Array, Array, Array]:
-        """Inclination (rad) and its and the azimuth's change (rad/ft) at measured depths; straight beyond the ends."""
-        depth = np.asarray(depth_ft, dtype=np.float64)
-        phi = np.radians(self.inclination_deg)
-        psi = np.unwrap(np.radians(self.azimuth_deg))
-        middle = 0.5 * (self.md_ft[1:] + self.md_ft[:-1])
-        step = np.diff(self.md_ft)
-        inclination = np.interp(depth, self.md_ft, phi)
-        inside = (depth >= self.md_ft[0]) & (depth <= self.md_ft[-1])
-        build = np.where(inside, np.interp(depth, middle, np.diff(phi) / step), 0.0)
-        turn = np.where(inside, np.interp(depth, middle, np.diff(psi) / step), 0.0)
-        return inclination, build, turn
-
-    def true_vertical_depth_ft(self, depth_ft: ArrayLike, steps: int = 2000) -> Array:
-        """True vertical depth at measured depths, by the integral of cos(inclination) from the surface."""
-        depth = np.asarray(depth_ft, dtype=np.float64)
-        grid = np.linspace(0.0, max(float(np.max(depth)), 1.0), steps + 1)
-        middle = 0.5 * (grid[1:] + grid[:-1])
-        fall = np.concatenate([[0.0], np.cumsum(np.cos(self.at(middle)[0]) * np.diff(grid))])
-        return np.interp(depth, grid, fall)
 
 
 @dataclass(frozen=True)
@@ -210,7 +161,10 @@ def _advance(old, now, new, w, points):  # type: ignore[no-untyped-def]
     w0, w1, w2, w3, w4 = w[0], w[1], 2.0 + w[2], w[3], w[4]
     for j in range(points):  # indices only ever grow from 0: with j - 2 the compiler gives up vectorising
         new[j + 2] = (
-            w2 * now[j + 2] - old[j + 2] + (w0 * now[j] + w1 * now[j + 1]) + (w3 * now[j + 3] + w4 * now[j + 4])
+            w2 * now[j + 2]
+            - old[j + 2]
+            + (w0 * now[j] + w1 * now[j + 1])
+            + (w3 * now[j + 3] + w4 * now[j + 4])
         )
 
 
@@ -254,7 +208,13 @@ def _compact(position, load, dt, damping, intervals, dx, velocity, stiffness, no
             _wrap(now, points)
             _wrap(slope, points)
             for j in range(2, points + 2):
-                half = a[0] * now[j - 2] + a[1] * now[j - 1] + a[2] * now[j] + a[3] * now[j + 1] + a[4] * now[j + 2]
+                half = (
+                    a[0] * now[j - 2]
+                    + a[1] * now[j - 1]
+                    + a[2] * now[j]
+                    + a[3] * now[j + 1]
+                    + a[4] * now[j + 2]
+                )
                 up = b[0] * slope[j - 2] + b[1] * slope[j - 1] + b[2] * slope[j] + b[3] * slope[j + 1]
                 new[j] = now[j] + slope[j] + 0.5 * half + up + b[4] * slope[j + 2]
             if friction:
@@ -266,14 +226,24 @@ def _compact(position, load, dt, damping, intervals, dx, velocity, stiffness, no
                 _wrap(now, points)
                 _advance(old, now, new, a, points)
                 if friction:
-                    _add_friction(now, old, new, bend, stiffness[s], dx[s], 1.0 / dt[i], nodes[at + step], points)
+                    _add_friction(
+                        now, old, new, bend, stiffness[s], dx[s], 1.0 / dt[i], nodes[at + step], points
+                    )
                 old, now, new = now, new, old
             _wrap(now, points)
             for j in range(2, points + 2):
-                half = a[0] * now[j - 2] + a[1] * now[j - 1] + a[2] * now[j] + a[3] * now[j + 1] + a[4] * now[j + 2]
+                half = (
+                    a[0] * now[j - 2]
+                    + a[1] * now[j - 1]
+                    + a[2] * now[j]
+                    + a[3] * now[j + 1]
+                    + a[4] * now[j + 2]
+                )
                 slope[j] = now[j] - old[j] + 0.5 * half
             if friction:
-                _add_friction(now, old, slope, 0.5 * bend, stiffness[s], dx[s], 1.0 / dt[i], nodes[at + count], points)
+                _add_friction(
+                    now, old, slope, 0.5 * bend, stiffness[s], dx[s], 1.0 / dt[i], nodes[at + count], points
+                )
             _wrap(slope, points)
             for j in range(2, points + 2):
                 up = b[0] * slope[j - 2] + b[1] * slope[j - 1] + b[2] * slope[j] + b[3] * slope[j + 1]
@@ -333,7 +303,7 @@ def resample_time(values: Array, points: int) -> Array:
         return values
     kept = (min(count, points) + 1) // 2
     spectrum = np.fft.rfft(values, axis=-1)[..., :kept]
-    return np.fft.irfft(spectrum, points, axis=-1) * (points / count)
+    return np.asarray(np.fft.irfft(spectrum, points, axis=-1) * (points / count))
 
 
 def friction_nodes(
@@ -361,10 +331,14 @@ def friction_nodes(
     depth = grid.node_depth_ft()
     per_ft = np.repeat(string.weight_lb_per_ft[live] * buoyancy, grid.intervals[live] + 1)
     inclination, build, turn = survey.at(depth)
-    piece = np.diff(depth) * 0.5 * (per_ft[1:] * np.cos(inclination[1:]) + per_ft[:-1] * np.cos(inclination[:-1]))
+    piece = (
+        np.diff(depth) * 0.5 * (per_ft[1:] * np.cos(inclination[1:]) + per_ft[:-1] * np.cos(inclination[:-1]))
+    )
     below = np.concatenate([np.cumsum(piece[::-1])[::-1], [0.0]])
     sine = np.sin(inclination)
-    return np.stack([np.full_like(depth, friction_coefficient), per_ft * sine, build, turn * sine, below], axis=-1)
+    return np.stack(
+        [np.full_like(depth, friction_coefficient), per_ft * sine, build, turn * sine, below], axis=-1
+    )
 
 
 def axial_weight_lbf(string: RodString, survey: Survey | None, buoyancy: float, nodes: int = 400) -> float:
@@ -430,7 +404,9 @@ def pump_card(
     position = np.asarray(position_in, dtype=np.float64)
     load = np.asarray(load_lbf, dtype=np.float64)
     if position.shape != load.shape or position.ndim == 0 or position.shape[-1] < 8:
-        raise ValueError(f"position {position.shape} and load {load.shape} have to be equal, with 8 points or more")
+        raise ValueError(
+            f"position {position.shape} and load {load.shape} have to be equal, with 8 points or more"
+        )
     if scheme not in ("compact", "published"):
         raise ValueError(f"scheme {scheme!r} is not known; use 'compact' or 'published'")
     if survey is not None and scheme == "published":
@@ -440,7 +416,9 @@ def pump_card(
     cards = int(np.prod(batch))
 
     def column(value: ArrayLike) -> Array:
-        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=np.float64), batch)).reshape(cards)
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=np.float64), batch)).reshape(
+            cards
+        )
 
     speed = column(spm)
     if np.any(speed <= 0):
@@ -460,171 +438,11 @@ def pump_card(
         table = np.zeros((1, 5))
         if survey is not None:
             table = friction_nodes(string, grid, survey, friction_coefficient, buoyancy)
-        _compact(u, t, *grid_arguments, string.wave_speed_ft_per_s, string.stiffness_lbf, table, survey is not None)
+        _compact(
+            u, t, *grid_arguments, string.wave_speed_ft_per_s, string.stiffness_lbf, table, survey is not None
+        )
     bottom_position = resample_time(u, points) * INCHES_PER_FOOT
     bottom_load = resample_time(t, points)
     if true_load:
         bottom_load = bottom_load - (float(string.air_weight_lbf) - column(buoyant_weight_lbf))[:, None]
     return bottom_position.reshape(position.shape), bottom_load.reshape(position.shape)
-
-
-def hydraulic_power_hp(production_bpd: ArrayLike, fluid_sg: ArrayLike, lift_ft: ArrayLike) -> Array:
-    """Power in the lifted fluid: 7.36e-6 Q G H."""
-    return (
-        7.36e-6
-        * np.asarray(production_bpd, dtype=np.float64)
-        * np.asarray(fluid_sg, dtype=np.float64)
-        * np.asarray(lift_ft, dtype=np.float64)
-    )
-
-
-def damping_from_power(
-    lost_power_hp: ArrayLike, spm: ArrayLike, stroke_in: ArrayLike, weight_in_air_lbf: ArrayLike
-) -> Array:
-    """Damping that burns a given power in the rods: c = 550 gc dH tau^2 / (sqrt(2) pi W S^2).
-
-    The constant is the product of the mean (2 S/tau) and root-mean-square (pi S/(sqrt(2) tau)) speed of a harmonic
-    stroke S (ft) that all rods share; with the mean square alone it would be 10 % smaller.
-    """
-    period = SECONDS_PER_MINUTE / np.asarray(spm, dtype=np.float64)
-    stroke_ft = np.asarray(stroke_in, dtype=np.float64) / INCHES_PER_FOOT
-    power = 550.0 * np.asarray(lost_power_hp, dtype=np.float64)
-    return (
-        GRAVITY_FT_PER_S2
-        * power
-        * period**2
-        / (np.sqrt(2.0) * np.pi * np.asarray(weight_in_air_lbf, dtype=np.float64) * stroke_ft**2)
-    )
-
-
-@dataclass(frozen=True)
-class PowerBalance:
-    """Result of the power balance, one entry for each card.
-
-    Attributes
-    ----------
-    damping_per_s, net_stroke_in : ndarray, shape (...)
-        Damping and the net stroke it was found with.
-    converged : ndarray of bool
-        False where the iteration ran out or ended on a bound: the damping is then a guess.
-    iterations : ndarray of int
-        Iterations used.
-    """
-
-    damping_per_s: Array
-    net_stroke_in: Array
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
-
-
-def half_load_stroke_in(position_in: Array, load_lbf: Array) -> Array:
-    """Net stroke by the simplest rule: plunger travel left when the load first falls through its middle on the way down.
-
-    Parameters
-    ----------
-    position_in, load_lbf : ndarray, shape (k, n)
-        Pump cards in time form.
-
-    Returns
-    -------
-    ndarray, shape (k,)
-        Net stroke, in; the whole stroke where the load never falls.
-    """
-    low = position_in.min(axis=1)
-    top = np.argmax(position_in, axis=1)
-    points = position_in.shape[1]
-    turn = (top[:, None] + np.arange(points)) % points
-    x = np.take_along_axis(position_in, turn, axis=1)
-    f = np.take_along_axis(load_lbf, turn, axis=1)
-    below = f < 0.5 * (load_lbf.max(axis=1) + load_lbf.min(axis=1))[:, None]
-    at = np.argmax(below, axis=1)
-    return np.where(below.any(axis=1), x[np.arange(len(x)), at], x.max(axis=1)) - low
-
-
-def power_balance_damping(
-    position_in: Array,
-    load_lbf: Array,
-    string: RodString,
-    spm: ArrayLike,
-    *,
-    buoyant_weight_lbf: ArrayLike,
-    plunger_diameter_in: float,
-    fluid_sg: float,
-    lift_ft: ArrayLike,
-    start: float = 0.1,
-    bounds: tuple[float, float] = POWER_BALANCE_BOUNDS,
-    tolerance: float = 1e-3,
-    max_iterations: int = 20,
-    nodes: int = DEFAULT_NODES,
-    net_stroke: Callable[[Array, Array], Array] = half_load_stroke_in,
-) -> PowerBalance:
-    """Damping by the power balance of Everitt and Jennings: what the fluid does not get, the rods burn.
-
-    The polished-rod power less the hydraulic power fixes c (:func:`damping_from_power`); the hydraulic power needs the
-    net stroke, which needs the pump card, which needs c: iterated until c is steady.
-
-    Parameters
-    ----------
-    position_in, load_lbf : ndarray, shape (k, n)
-        Surface cards in time form.
-    string : RodString
-        One string.
-    spm, buoyant_weight_lbf, lift_ft : array_like, broadcast to (k,)
-        Speed, buoyant weight, net lift (depth of the fluid level plus tubing head).
-    plunger_diameter_in, fluid_sg : float
-        Plunger and fluid.
-    start : float
-        Dimensionless damping to begin with.
-    bounds : tuple of float
-        Smallest and largest dimensionless damping.
-    tolerance : float
-        Relative change of c that counts as steady.
-    max_iterations : int
-        Limit of iterations.
-    nodes : int
-        Segments down the string.
-    net_stroke : callable
-        Net stroke (k,) from pump cards (k, n).
-
-    Returns
-    -------
-    PowerBalance
-        Damping with its flag; never outside the bounds.
-    """
-    cards = len(position_in)
-    speed = np.broadcast_to(np.asarray(spm, dtype=np.float64), (cards,))
-    weight = np.broadcast_to(np.asarray(buoyant_weight_lbf, dtype=np.float64), (cards,))
-    lift = np.broadcast_to(np.asarray(lift_ft, dtype=np.float64), (cards,))
-    low, high = (float(coefficient_per_s(string, b)) for b in bounds)
-    following = np.roll(position_in, -1, axis=1)
-    area = np.abs(np.sum(0.5 * (load_lbf + np.roll(load_lbf, -1, axis=1)) * (following - position_in), axis=1))
-    surface_power = area * speed / INCH_POUNDS_PER_MINUTE_PER_HP
-    stroke = np.ptp(position_in, axis=1)
-    damping = np.full(cards, float(coefficient_per_s(string, start)))
-    net = np.full(cards, np.nan)
-    iterations = np.zeros(cards, dtype=np.int64)
-    converged = np.zeros(cards, dtype=np.bool_)
-    open_rows = np.arange(cards)
-    for _ in range(max_iterations):
-        if not len(open_rows):
-            break
-        x, f = pump_card(
-            position_in[open_rows],
-            load_lbf[open_rows],
-            string,
-            speed[open_rows],
-            damping[open_rows],
-            buoyant_weight_lbf=weight[open_rows],
-            nodes=nodes,
-        )
-        net[open_rows] = net_stroke(x, f)
-        rate = PUMP_CONSTANT_BPD * plunger_diameter_in**2 * net[open_rows] * speed[open_rows]
-        lost = surface_power[open_rows] - hydraulic_power_hp(rate, fluid_sg, lift[open_rows])
-        raw = damping_from_power(lost, speed[open_rows], stroke[open_rows], float(string.air_weight_lbf))
-        value = np.clip(raw, low, high)
-        steady = np.abs(value - damping[open_rows]) <= tolerance * damping[open_rows]
-        damping[open_rows] = value
-        iterations[open_rows] += 1
-        converged[open_rows] = steady & (raw >= low) & (raw <= high)
-        open_rows = open_rows[~steady]
-    return PowerBalance(damping, net, converged, iterations)

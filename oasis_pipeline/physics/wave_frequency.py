@@ -252,10 +252,14 @@ def propagate(
         Dynamic tension at the bottom of each section but the last.
     """
     cards, points = position_in.shape
-    kept = min(matrices.harmonics, (points + 1) // 2)  # the Nyquist term of an even count has no phase: dropped
+    # The Nyquist term of an even count has no phase and is dropped.
+    kept = min(matrices.harmonics, (points + 1) // 2)
     which = np.zeros(cards, dtype=np.intp) if case is None else np.ascontiguousarray(case, dtype=np.intp)
     sections = matrices.cosine.shape[1]
-    arrays = [np.ascontiguousarray(m[..., :kept]) for m in (matrices.cosine, matrices.sine_over, matrices.sine_times)]
+    arrays = [
+        np.ascontiguousarray(m[..., :kept])
+        for m in (matrices.cosine, matrices.sine_over, matrices.sine_times)
+    ]
     out_position = np.empty_like(position_in)
     out_load = np.empty_like(load_lbf)
     out_taper = np.empty((cards, sections - 1, points)) if tapers else None
@@ -264,7 +268,7 @@ def propagate(
         y = np.fft.rfft(position_in[rows])[:, :kept] * (1.0 / INCHES_PER_FOOT)
         t = np.ascontiguousarray(np.fft.rfft(load_lbf[rows])[:, :kept])
         below = np.empty((len(y), sections - 1 if tapers else 0, kept), dtype=np.complex128)
-        _propagate(which[rows], y, t, *arrays, below)
+        _propagate(which[rows], y, t, arrays[0], arrays[1], arrays[2], below)
         out_position[rows] = np.fft.irfft(y, points)
         out_position[rows] *= INCHES_PER_FOOT
         out_load[rows] = np.fft.irfft(t, points)
@@ -313,13 +317,17 @@ def pump_card(
     position = np.asarray(position_in, dtype=np.float64)
     load = np.asarray(load_lbf, dtype=np.float64)
     if position.shape != load.shape or position.ndim == 0 or position.shape[-1] < 3:
-        raise ValueError(f"position {position.shape} and load {load.shape} have to be equal, with 3 points or more")
+        raise ValueError(
+            f"position {position.shape} and load {load.shape} have to be equal, with 3 points or more"
+        )
     points = position.shape[-1]
     batch = position.shape[:-1]
     cards = int(np.prod(batch))
 
     def column(value: ArrayLike) -> Array:
-        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=np.float64), batch)).reshape(cards)
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=np.float64), batch)).reshape(
+            cards
+        )
 
     limit = (points + 1) // 2
     count = limit if harmonics is None else min(harmonics + 1, limit)

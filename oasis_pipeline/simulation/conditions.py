@@ -179,16 +179,14 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
 
     # Stops: by how much the string shortens under a share of the fluid load, so that deep, soft strings show it too.
     soft_in = load * wells.rods.stretch_in_per_lbf
-    p["tag_up_in"] = np.where(s[:, UP] > 0.03, 0.3 + 0.02 * soft_in + (1.5 + 0.12 * soft_in) * s[:, UP], 0.0)
-    p["tag_down_in"] = np.where(
-        s[:, DOWN] > 0.03, 0.3 + 0.02 * soft_in + (1.5 + 0.14 * soft_in) * s[:, DOWN], 0.0
-    )
+    p["tag_up_in"] = np.where(s[:, UP] > 0.03, (2.2 + 0.16 * soft_in) * s[:, UP], 0.0)
+    p["tag_down_in"] = np.where(s[:, DOWN] > 0.03, (2.2 + 0.18 * soft_in) * s[:, DOWN], 0.0)
 
     # Severity one parts the string near the top, the naming point near the pump.
     share = np.clip((1.0 - s[:, PARTED]) / (1.0 - NAMING_POINT), 0.12, 0.97)
     broken = s[:, PARTED] >= NAMING_POINT
     # What is left of the string drags through the same fluid: the loss per foot grows as the string gets shorter.
-    p["damping_up"] = np.where(broken, 0.1 / share, p["damping_up"])
-    p["damping_down"] = np.where(broken, 0.14 / share, p["damping_down"])
+    p["damping_up"] = np.where(broken, 0.06 / share, p["damping_up"])
+    p["damping_down"] = np.where(broken, 0.08 / share, p["damping_down"])
     p["parted_depth_ft"] = np.where(broken, share * wells.depth_ft, np.inf)
     return p

@@ -202,10 +202,9 @@ def application_name() -> str:
 
 
 def _start(data: Path) -> Address:
-    if (pid := _PidFile.read(data)) is not None:
-        if pid.alive():
-            # recovering after a crash, or started by a process that was killed before it saw the end of the start
-            return _await_ready(data)
+    if (pid := _PidFile.read(data)) is not None and pid.alive():
+        # recovering after a crash, or started by a process that was killed before it saw the end of the start
+        return _await_ready(data)
     _make(data)
     _configure(data)
     _clear_remains(data)

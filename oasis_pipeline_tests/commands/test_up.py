@@ -160,7 +160,9 @@ def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(
     assert_stopped(up, signal.SIGINT)
 
 
-def test_sigterm_stops_all_and_the_home_starts_again(started: Callable[[int], Up], port: int) -> None:
+def test_sigterm_during_the_start_stops_all_and_a_part_that_dies_ends_the_next_one(
+    started: Callable[[int], Up], port: int
+) -> None:
     up = started(port)
     # while the parts are coming up, when a service manager changes its mind
     end = time.monotonic() + SECONDS
@@ -170,12 +172,6 @@ def test_sigterm_stops_all_and_the_home_starts_again(started: Callable[[int], Up
         time.sleep(0.1)
     assert_stopped(up, signal.SIGTERM)
 
-    again = started(port)
-    again.wait_for("Ctrl-C stops all of it.")
-    assert_stopped(again, signal.SIGTERM)
-
-
-def test_a_part_that_dies_ends_the_platform_with_one_line(started: Callable[[int], Up], port: int) -> None:
     up = started(port)
     up.wait_for("Ctrl-C stops all of it.")
     everything = up.everything()

@@ -162,7 +162,7 @@ def test_rerunning_a_file_changes_nothing(field: Field) -> None:
     assert not list(field.settings.drop.iterdir())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -203,6 +203,7 @@ def test_the_last_row_wins_across_chunks_of_a_long_file(
     lines = [f"W{pick},2026-01-10,{number}," for number, pick in enumerate(picks)]
     field.take("CardData.E2E.20260111.0000.csv", HEADER, "W0,2026-01-10,-1,")
     monkeypatch.setattr(files, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 10)
     report = field.take("CardData.E2E.20260110.2300.csv", HEADER, *lines)
     expected = {f"W{pick} 2026-01-10 00:00:00": number for number, pick in enumerate(picks)}
     assert spm(field) == {**expected, "W0 2026-01-10 00:00:00": -1}

@@ -191,6 +191,7 @@ def test_a_fault_late_in_a_long_file_takes_back_what_was_loaded_before_it(
     from oasis_pipeline.intake import files
 
     monkeypatch.setattr(files, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 10)
     lines = [f"A{i},2026-01-10,1," for i in range(300)]
     report = field.take(CARD, HEADER, *lines, '"' + "x" * 3000)
     assert "quotation mark" in report.rejected_files[0][1]

@@ -126,6 +126,22 @@ def test_too_few_labels_are_told(field):
         fit(field.features, labels, field.wells)
 
 
+def test_a_handful_of_cards_of_either_kind_can_teach(field):
+    two = np.flatnonzero(field.labels.multi_hot.sum(axis=1) == 1)[:60]
+    text = np.array(field.labels.classes)[field.labels.multi_hot[two].argmax(axis=1)]
+    rows = np.concatenate([two[text == name][:5] for name in sorted(set(text))])
+    features = field.features[rows]
+    for row, card in enumerate(CARDS * (len(rows) // 2)):
+        features[row, [name.startswith(card) for name in feature_names()]] = np.nan
+    labels = encode_labels([text[two.tolist().index(row)] for row in rows])
+    model = fit(features, labels, rows, trees=5)
+    assert model.views
+    assert model.predict(field.features)["Label1"].shape == (240,)
+    nothing = np.full_like(features, np.nan)
+    with pytest.raises(NotEnoughLabelsError):
+        fit(nothing, labels, rows)
+
+
 def test_one_well_can_teach(field):
     model = fit(field.features, field.labels, ["ONLY"] * len(field.wells), trees=10)
     assert model.predict(field.features)["Label1"].shape == (240,)

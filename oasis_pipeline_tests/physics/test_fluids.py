@@ -22,9 +22,15 @@ def test_mixture_is_by_volume() -> None:
 
 
 @given(
-    st.floats(1.0, 4.0), st.floats(0.7, 1.2), st.floats(500.0, 12_000.0), st.floats(0.0, 500.0), st.floats(0.0, 1.0)
+    st.floats(1.0, 4.0),
+    st.floats(0.7, 1.2),
+    st.floats(500.0, 12_000.0),
+    st.floats(0.0, 500.0),
+    st.floats(0.0, 1.0),
 )
-def test_intake_pressure_inverts_fluid_load(d: float, sg: float, depth: float, tubing: float, share: float) -> None:
+def test_intake_pressure_inverts_fluid_load(
+    d: float, sg: float, depth: float, tubing: float, share: float
+) -> None:
     discharge = float(fluids.discharge_pressure_psi(tubing, sg, depth))
     load = fluids.fluid_load_lbf(d, discharge, share * discharge)
     assert float(fluids.intake_pressure_psi(d, discharge, load)) == pytest.approx(share * discharge, abs=1e-6)

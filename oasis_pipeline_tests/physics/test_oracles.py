@@ -24,7 +24,9 @@ from oasis_pipeline.physics.torque import best_moment_in_lbf, card_area_in_lbf, 
 from oasis_pipeline.physics.unit import PumpingUnit
 
 
-def plain(length_ft: float, diameter_in: float, modulus_psi: float = 30.5e6, speed: float | None = None) -> RodString:
+def plain(
+    length_ft: float, diameter_in: float, modulus_psi: float = 30.5e6, speed: float | None = None
+) -> RodString:
     """One section without couplings, of 490 lbm/ft3 or of a given speed of sound."""
     area = 0.25 * np.pi * diameter_in**2
     weight = 490.0 * area / 144.0 if speed is None else modulus_psi * area * 32.174 / speed**2
@@ -63,7 +65,9 @@ def test_03_rod_76() -> None:
 def test_04_frequency_factor(shares: tuple[float, ...], sizes: tuple[float, ...], factor: float) -> None:
     # Fixed at the top, free at the bottom: the first frequency at which the matrix element T_b/T_t vanishes.
     weights = [490.0 * 0.25 * np.pi * d**2 / 144.0 for d in sizes]
-    string = RodString.from_sections([5000.0 * s for s in shares], sizes, None, weights, [30.5e6] * len(sizes))
+    string = RodString.from_sections(
+        [5000.0 * s for s in shares], sizes, None, weights, [30.5e6] * len(sizes)
+    )
     quarter = float(string.wave_speed_ft_per_s[0]) * 60.0 / (4.0 * 5000.0)
     speeds = quarter * np.linspace(1.0, 1.3, 3001)
     element = wave_frequency.transfer(string, speeds, 0.0, 2).matrix()[:, 1, 1, 1].real
@@ -118,7 +122,9 @@ def test_05_api_rp11l_worked_example() -> None:
     assert float(displacement_bpd(1.0, 1.0, 1.0)) == pytest.approx(0.116571, abs=5e-7)
 
 
-def _static_card(string: RodString, stroke: float, fluid: float, points: int) -> tuple[np.ndarray, np.ndarray]:
+def _static_card(
+    string: RodString, stroke: float, fluid: float, points: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Surface card of infinitely slow pumping: load and position rise together, then the plunger moves."""
     stretch = fluid * float(string.stretch_in_per_lbf)
     corner_x = np.array([0.0, stretch, stroke, stroke - stretch, 0.0])
@@ -175,7 +181,9 @@ def test_08_unstable_grid_is_refused() -> None:
     string = plain(5000.0, 0.875)
     t = np.arange(2000) / 2000.0 * 2.0 * np.pi
     with pytest.raises(ValueError, match=r"dx/\(a dt\) = .* above 1; use at least"):
-        wave_difference.pump_card(-50.0 * np.cos(t), 0.0 * t, string, 10.0, 0.5, buoyant_weight_lbf=0.0, nodes=20)
+        wave_difference.pump_card(
+            -50.0 * np.cos(t), 0.0 * t, string, 10.0, 0.5, buoyant_weight_lbf=0.0, nodes=20
+        )
 
 
 def test_09_energy_of_the_cross_checked_run() -> None:
@@ -213,14 +221,23 @@ def test_09_energy_of_the_cross_checked_run() -> None:
 
 @pytest.mark.parametrize(
     ("diameter", "clearance", "expected", "tolerance"),
-    [(2.0, 0.008, 55.368, 5e-4), (2.0, 0.005, 27.1, 0.05), (2.0, 0.010, 77.7, 0.05), (1.5, 0.008, 41.5, 0.05)],
+    [
+        (2.0, 0.008, 55.368, 5e-4),
+        (2.0, 0.005, 27.1, 0.05),
+        (2.0, 0.010, 77.7, 0.05),
+        (1.5, 0.008, 41.5, 0.05),
+    ],
 )
 def test_10_slippage(diameter: float, clearance: float, expected: float, tolerance: float) -> None:
-    assert float(slippage_arco_hf_bpd(diameter, 2351.0, clearance, 48.0, 1.0)) == pytest.approx(expected, abs=tolerance)
+    assert float(slippage_arco_hf_bpd(diameter, 2351.0, clearance, 48.0, 1.0)) == pytest.approx(
+        expected, abs=tolerance
+    )
 
 
 def test_10_slippage_with_speed() -> None:
-    assert float(slippage_patterson_bpd(10.0, 2.0, 2351.0, 0.008, 48.0, 1.0)) == pytest.approx(69.191, abs=5e-4)
+    assert float(slippage_patterson_bpd(10.0, 2.0, 2351.0, 0.008, 48.0, 1.0)) == pytest.approx(
+        69.191, abs=5e-4
+    )
 
 
 def test_11_goodman() -> None:

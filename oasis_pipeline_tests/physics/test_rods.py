@@ -46,7 +46,9 @@ def test_wave_speed_is_the_practical_one_with_couplings():
 
 def test_bare_steel_carries_sound_at_16982_ft_per_s():
     area_ft2 = rod_area_in2(1.0) / 144.0
-    string = RodString.from_sections([100.0], [1.0], weight_lb_per_ft=[490.0 * area_ft2], modulus_psi=[30.5e6])
+    string = RodString.from_sections(
+        [100.0], [1.0], weight_lb_per_ft=[490.0 * area_ft2], modulus_psi=[30.5e6]
+    )
     assert string.wave_speed_ft_per_s[0] == pytest.approx(16_981.9, abs=0.1)
 
 
@@ -76,7 +78,9 @@ def test_a_batch_gives_each_string_what_it_has_alone():
     assert batch.batch_shape == (2,)
     assert batch.tapers == 3
     for name in ("air_weight_lbf", "total_length_ft", "stretch_in_per_lbf"):
-        assert getattr(batch, name) == pytest.approx([float(getattr(one, name)), float(getattr(other, name))], rel=1e-12)
+        assert getattr(batch, name) == pytest.approx(
+            [float(getattr(one, name)), float(getattr(other, name))], rel=1e-12
+        )
     assert batch.take(1).air_weight_lbf == pytest.approx(float(other.air_weight_lbf))
     assert batch.take([1, 0, 1]).batch_shape == (3,)
 
@@ -91,7 +95,14 @@ def test_fibreglass_is_lighter_softer_and_floats_more():
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("D", "D"), ("api d", "D"), ("Grade K", "K"), ("Norris 97 N97", "N97"), ("Sinker Bar", "SB"), ("FG 1.0", "FG")],
+    [
+        ("D", "D"),
+        ("api d", "D"),
+        ("Grade K", "K"),
+        ("Norris 97 N97", "N97"),
+        ("Sinker Bar", "SB"),
+        ("FG 1.0", "FG"),
+    ],
 )
 def test_grades_are_found_as_the_field_writes_them(text, name):
     assert grade_of(text) == ROD_GRADES[name]

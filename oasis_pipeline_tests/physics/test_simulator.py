@@ -86,7 +86,7 @@ def test_energy_balances():
         damping_down=[0.1, 0.25, 0.1, 0.1, 0.1, 0.1],
         parted_depth_ft=[np.inf, np.inf, np.inf, np.inf, np.inf, 2500.0],
     )
-    cards = run(conditions, tolerance=1e-3)
+    cards = run(conditions, tolerance=5e-3)
     assert cards.results["steady"].all()
     assert np.abs(cards.energy_residual).max() < 1e-4
     assert (cards.results["viscous_work_in_lbf"] > 0.0).all()
@@ -124,14 +124,18 @@ def test_rods_with_a_free_end_answer_as_the_wave_equation_says():
         damping_up=nu,
         damping_down=nu,
     )
-    cards = run(conditions, rods, PumpingUnit.simple_harmonic(100.0), nodes=150, tolerance=1e-5, max_cycles=150)
+    cards = run(
+        conditions, rods, PumpingUnit.simple_harmonic(100.0), nodes=150, tolerance=1e-5, max_cycles=150
+    )
     omega = 2.0 * np.pi * 10.0 / 60.0
     c = np.pi * 16_300.0 * nu / (2.0 * 5000.0)
     k = np.sqrt(omega**2 - 1j * omega * c) / 16_300.0
     gain = abs(1.0 / np.cos(k * 4999.0))
     force = abs(modulus * area * k / 12.0 * np.tan(k * 4999.0)) * 50.0
     assert cards.results["gross_stroke_in"][0] / 100.0 == pytest.approx(gain, rel=2e-3)
-    assert 0.5 * (cards.results["pprl_lbf"][0] - cards.results["mprl_lbf"][0]) == pytest.approx(force, rel=0.01)
+    assert 0.5 * (cards.results["pprl_lbf"][0] - cards.results["mprl_lbf"][0]) == pytest.approx(
+        force, rel=0.01
+    )
     # The same formulas without damping are the printed numbers of the undamped case.
     k0 = omega / 16_300.0
     assert 1.0 / np.cos(k0 * 5000.0) == pytest.approx(1.0539085, abs=1e-6)
@@ -160,19 +164,24 @@ def test_travelling_valve_opens_where_the_gas_law_says(fill, intake, discharge, 
 
 def test_a_valve_leak_takes_the_load_when_the_plunger_outruns_it():
     # 100 bbl/d past a 1.5 in plunger, 54 in, 16 spm, harmonic: at a crank angle of 8.0747 degrees.
-    conditions = reference(tv_leak_bpd=100.0, liquid_modulus_psi=1e7, clearance_in=0.05, damping_up=0.0, damping_down=0.0)
+    conditions = reference(
+        tv_leak_bpd=100.0, liquid_modulus_psi=1e7, clearance_in=0.05, damping_up=0.0, damping_down=0.0
+    )
     cards = run(conditions, stiff_rods(), nodes=4, tolerance=1e-4, surface_points=4000, pump_points=4000)
     loaded = cards.barrel_pressure_psi[0] < conditions["intake_psi"][0] + 1.0
     assert 360.0 * int(np.argmax(loaded)) / 4000 == pytest.approx(8.0747, abs=0.35)
 
 
 def test_the_model_converges_with_the_grid():
-    finest = run(reference(), nodes=320)
-    wrong = []
-    for nodes in (40, 80, 160):
-        cards = run(reference(), nodes=nodes)
-        rms = np.sqrt(np.mean((cards.surface_load_lbf - finest.surface_load_lbf) ** 2))
-        wrong.append(float(rms) / FO_LBF)
+    def spectrum(nodes):
+        cards = run(reference(), nodes=nodes, tolerance=1e-4)
+        return np.fft.rfft(cards.surface_load_lbf[0])[:41] / 200.0
+
+    finest = spectrum(400)
+    wrong = [
+        float(np.sqrt(2.0 * np.sum(np.abs(spectrum(nodes) - finest) ** 2))) / FO_LBF
+        for nodes in (50, 100, 200)
+    ]
     # First order, for the valves open and close between steps.
     assert wrong[0] < 0.03
     assert wrong[1] < 0.75 * wrong[0]
@@ -205,7 +214,9 @@ def test_measured_motion_gives_the_card_of_the_unit_it_was_measured_on():
     computed = simulate(rod_76(), SHM, conditions, tolerance=1e-4)
     # The tables agree to 1e-7 in; at the valves a step earlier or later may still make a difference.
     assert measured.surface_load_lbf == pytest.approx(computed.surface_load_lbf, abs=0.02 * FO_LBF)
-    assert measured.results["surface_work_in_lbf"] == pytest.approx(computed.results["surface_work_in_lbf"], rel=1e-3)
+    assert measured.results["surface_work_in_lbf"] == pytest.approx(
+        computed.results["surface_work_in_lbf"], rel=1e-3
+    )
     position, slope = measured_motion_tables(samples[np.newaxis])
     assert position[0].max() == pytest.approx(54.0, abs=1e-9)
     assert slope[0].max() == pytest.approx(27.0, abs=1e-9)
@@ -228,7 +239,9 @@ def test_motor_slip_slows_the_crank_under_load_and_keeps_the_pumping_speed():
     assert cards.results["steady"].all()
     difference = np.abs(cards.surface_position_in[1] - cards.surface_position_in[0])
     assert 0.5 < difference.max() < 12.0
-    assert np.ptp(cards.surface_position_in[1]) == pytest.approx(np.ptp(cards.surface_position_in[0]), rel=1e-3)
+    assert np.ptp(cards.surface_position_in[1]) == pytest.approx(
+        np.ptp(cards.surface_position_in[0]), rel=1e-3
+    )
     assert np.isfinite(cards.truth["gearbox_load_pct"]).all()
 
 

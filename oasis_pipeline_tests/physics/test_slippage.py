@@ -11,7 +11,9 @@ from oasis_pipeline.physics import slippage as sl
 
 
 def test_displacement_follows_runtime() -> None:
-    assert float(sl.displacement_bpd(100.0, 8.0, 1.75)) == pytest.approx(0.116571 * 100.0 * 8.0 * 1.75**2, rel=1e-5)
+    assert float(sl.displacement_bpd(100.0, 8.0, 1.75)) == pytest.approx(
+        0.116571 * 100.0 * 8.0 * 1.75**2, rel=1e-5
+    )
     assert float(sl.displacement_bpd(100.0, 8.0, 1.75, 6.0)) == pytest.approx(
         float(sl.displacement_bpd(100.0, 8.0, 1.75)) / 4.0
     )

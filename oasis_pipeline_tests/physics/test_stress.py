@@ -9,7 +9,11 @@ from oasis_pipeline.physics.stress import allowable_stress_psi, goodman_loading_
 
 
 def test_compression_counts_as_no_load() -> None:
-    assert float(allowable_stress_psi(-5000.0, 90_000.0)) == float(allowable_stress_psi(0.0, 90_000.0)) == 22_500.0
+    assert (
+        float(allowable_stress_psi(-5000.0, 90_000.0))
+        == float(allowable_stress_psi(0.0, 90_000.0))
+        == 22_500.0
+    )
     assert float(goodman_loading_pct(-5000.0, 22_500.0, 90_000.0)) == pytest.approx(100.0)
 
 

@@ -28,7 +28,9 @@ def test_torque_work_equals_card_work() -> None:
     position, factor = polished_rod_motion(CONVENTIONAL, angle)
     load = 12_000.0 + 4000.0 * np.sin(angle + 0.3)
     torque = gear.gearbox_torque_in_lbf(load, factor, angle, 0.0)
-    assert torque.sum() * 2.0 * np.pi / 4000 == pytest.approx(float(gear.card_area_in_lbf(position, load)), rel=1e-5)
+    assert torque.sum() * 2.0 * np.pi / 4000 == pytest.approx(
+        float(gear.card_area_in_lbf(position, load)), rel=1e-5
+    )
 
 
 def test_tables_agree_with_the_linkage() -> None:
@@ -62,7 +64,9 @@ def test_no_other_moment_is_better(seed: int) -> None:
     moment, torque = gear.best_moment_in_lbf(load, factor, angle, 5.0, 300.0)
     for share in (0.9, 0.99, 1.01, 1.1):
         other = np.abs(
-            gear.gearbox_torque_in_lbf(load, factor, angle, share * moment, np.full(3, 5.0), np.full(3, 300.0))
+            gear.gearbox_torque_in_lbf(
+                load, factor, angle, share * moment, np.full(3, 5.0), np.full(3, 300.0)
+            )
         ).max(axis=1)
         assert np.all(other >= torque * (1.0 - 1e-6))
 

@@ -60,7 +60,9 @@ def test_torque_factor_is_the_slope_of_the_position(unit):
 
 @ALL
 def test_dead_centres_are_the_ends_of_the_stroke(unit):
-    position, factor = polished_rod_motion(unit, [float(bottom_crank_angle_rad(unit)), float(top_crank_angle_rad(unit))])
+    position, factor = polished_rod_motion(
+        unit, [float(bottom_crank_angle_rad(unit)), float(top_crank_angle_rad(unit))]
+    )
     assert position == pytest.approx([0.0, float(stroke_in(unit))], abs=1e-9)
     assert factor == pytest.approx([0.0, 0.0], abs=1e-9)
     everywhere, _ = polished_rod_motion(unit, np.linspace(0.0, 2.0 * np.pi, 2000))
@@ -89,7 +91,12 @@ def test_rotation_mirrors_the_motion():
     assert mirrored == pytest.approx(-slope)
 
 
-@given(st.floats(0.6, 1.6), st.floats(0.85, 1.15), st.floats(0.9, 1.1), st.sampled_from([CONVENTIONAL, MARK_II, AIR]))
+@given(
+    st.floats(0.6, 1.6),
+    st.floats(0.85, 1.15),
+    st.floats(0.9, 1.1),
+    st.sampled_from([CONVENTIONAL, MARK_II, AIR]),
+)
 def test_any_linkage_that_turns_moves_once_up_and_once_down(scale, pitman, beam, base):
     unit = PumpingUnit(
         base.kind,

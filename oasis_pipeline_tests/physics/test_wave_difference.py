@@ -11,6 +11,7 @@ from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import parameters, simulate
 from oasis_pipeline.physics.torque import card_area_in_lbf
 from oasis_pipeline.physics.unit import PumpingUnit
+from oasis_pipeline.physics.well_path import Survey
 
 from .wells import band_limited_card, random_string
 
@@ -42,7 +43,15 @@ def test_order_of_convergence(scheme: str, order: float) -> None:
     wrong = [
         np.abs(
             fd.pump_card(
-                position, load, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT, nodes=n, time_points=8 * n, scheme=scheme
+                position,
+                load,
+                STRING,
+                8.0,
+                0.5,
+                buoyant_weight_lbf=WEIGHT,
+                nodes=n,
+                time_points=8 * n,
+                scheme=scheme,
             )[1]
             - f
         ).max()
@@ -71,7 +80,9 @@ def test_batch_and_nan_rows() -> None:
     position, load = band_limited_card(np.random.default_rng(7))
     many = np.tile(load, (3, 1))
     many[1, 5] = np.nan
-    x, f = fd.pump_card(np.tile(position, (3, 1)), many, STRING, [8.0, 8.0, 9.0], 0.5, buoyant_weight_lbf=WEIGHT)
+    x, f = fd.pump_card(
+        np.tile(position, (3, 1)), many, STRING, [8.0, 8.0, 9.0], 0.5, buoyant_weight_lbf=WEIGHT
+    )
     assert np.isnan(f[1]).all()
     for i, spm in ((0, 8.0), (2, 9.0)):
         alone = fd.pump_card(position, load, STRING, spm, 0.5, buoyant_weight_lbf=WEIGHT)
@@ -79,15 +90,15 @@ def test_batch_and_nan_rows() -> None:
         assert np.allclose(x[i], alone[0], rtol=1e-9, atol=1e-9)
 
 
-def survey(bend: float = 30.0, turn: float = 0.0) -> fd.Survey:
+def survey(bend: float = 30.0, turn: float = 0.0) -> Survey:
     md = np.array([0.0, 1000.0, 2000.0, 5000.0])
-    return fd.Survey(md, np.array([0.0, 0.0, bend, bend]), np.array([0.0, 0.0, turn, turn]))
+    return Survey(md, np.array([0.0, 0.0, bend, bend]), np.array([0.0, 0.0, turn, turn]))
 
 
 def test_vertical_survey_changes_nothing() -> None:
     position, load = band_limited_card(np.random.default_rng(9))
     plain = fd.pump_card(position, load, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT)
-    straight = fd.Survey(np.array([0.0, 6000.0]), np.zeros(2), np.zeros(2))
+    straight = Survey(np.array([0.0, 6000.0]), np.zeros(2), np.zeros(2))
     options = {"survey": straight, "friction_coefficient": 0.2, "buoyancy": 0.88}
     with_path = fd.pump_card(position, load, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT, **options)
     assert np.allclose(plain[0], with_path[0])
@@ -110,13 +121,19 @@ def test_friction_along_the_path_takes_work_from_the_pump() -> None:
         area.append(float(card_area_in_lbf(x, f)[0]))
     assert area[0] > area[1] > area[2]
     # Straight slant of 30 degrees: side force is q sin(phi) for each foot, its work mu N 2 S.
-    slant = fd.Survey(np.array([0.0, 6000.0]), np.full(2, 30.0), np.zeros(2))
+    slant = Survey(np.array([0.0, 6000.0]), np.full(2, 30.0), np.zeros(2))
     x0, f0 = fd.pump_card(*args, buoyant_weight_lbf=WEIGHT)
     x1, f1 = fd.pump_card(
-        *args, buoyant_weight_lbf=WEIGHT, survey=slant, friction_coefficient=0.1, buoyancy=WEIGHT / float(STRING.air_weight_lbf)
+        *args,
+        buoyant_weight_lbf=WEIGHT,
+        survey=slant,
+        friction_coefficient=0.1,
+        buoyancy=WEIGHT / float(STRING.air_weight_lbf),
     )
     lost = float((card_area_in_lbf(x0, f0) - card_area_in_lbf(x1, f1))[0])
-    assert lost == pytest.approx(0.1 * WEIGHT * np.sin(np.radians(30.0)) * 2.0 * 0.5 * (100.0 + np.ptp(x0)), rel=0.05)
+    assert lost == pytest.approx(
+        0.1 * WEIGHT * np.sin(np.radians(30.0)) * 2.0 * 0.5 * (100.0 + np.ptp(x0)), rel=0.05
+    )
 
 
 def test_side_force_of_a_build_section() -> None:
@@ -131,94 +148,6 @@ def test_side_force_of_a_build_section() -> None:
     assert building[0, 4] < 0.9 * float(string.air_weight_lbf)
     turning = fd.friction_nodes(string, grid, survey(turn=90.0), 0.2, 0.9)
     assert turning[middle, 3] == pytest.approx(np.radians(90.0) / 1000.0 * np.sin(np.radians(15.0)), rel=0.01)
-
-
-def test_true_vertical_depth() -> None:
-    assert fd.Survey(np.array([0.0, 5000.0]), np.full(2, 60.0), np.zeros(2)).true_vertical_depth_ft(
-        4000.0
-    ) == pytest.approx(2000.0, rel=1e-6)
-    assert survey().true_vertical_depth_ft(1000.0) == pytest.approx(1000.0, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("md", "inclination", "message"),
-    [([0.0], [0.0], "two stations"), ([0.0, 0.0], [0.0, 1.0], "rising"), ([0.0, 1.0], [0.0], "equally long")],
-)
-def test_bad_surveys_are_refused(md: list[float], inclination: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        fd.Survey(np.array(md), np.array(inclination), np.zeros(len(md)))
-
-
-def power_case(intake: float, nu: float) -> tuple[fd.PowerBalance, float]:
-    state = parameters(
-        1, spm=8.0, discharge_psi=2200.0, intake_psi=intake, damping_up=nu, damping_down=nu, plunger_friction_lbf=0.0
-    )
-    cards = simulate(STRING, PumpingUnit.simple_harmonic(100.0), state)
-    balance = fd.power_balance_damping(
-        cards.surface_position_in,
-        cards.surface_load_lbf,
-        STRING,
-        8.0,
-        buoyant_weight_lbf=float(STRING.buoyant_weight_lbf(1.0)),
-        plunger_diameter_in=1.75,
-        fluid_sg=1.0,
-        lift_ft=(2200.0 - intake) / 0.4333,
-    )
-    return balance, float(wave_frequency.damping_per_s(STRING, nu))
-
-
-@pytest.mark.parametrize("nu", [0.06, 0.12, 0.2])
-def test_power_balance_finds_the_damping(nu: float) -> None:
-    balance, truth = power_case(200.0, nu)
-    assert balance.converged[0]
-    assert balance.iterations[0] < 15
-    # The published constant takes a mean of two speeds; 20 % is what the method itself claims.
-    assert balance.damping_per_s[0] == pytest.approx(truth, rel=0.25)
-    assert balance.net_stroke_in[0] == pytest.approx(90.0, abs=8.0)
-
-
-def test_power_balance_says_when_it_cannot() -> None:
-    position, load = band_limited_card(np.random.default_rng(3))
-    # The same card run backward gives back work: no damping explains that.
-    area = float(card_area_in_lbf(position, load))
-    cards = (position[::-1], load[::-1]) if area > 0 else (position, load)
-    balance = fd.power_balance_damping(
-        np.stack([cards[0]]),
-        np.stack([cards[1]]),
-        STRING,
-        8.0,
-        buoyant_weight_lbf=WEIGHT,
-        plunger_diameter_in=1.75,
-        fluid_sg=1.0,
-        lift_ft=5000.0,
-    )
-    low = float(wave_frequency.damping_per_s(STRING, fd.POWER_BALANCE_BOUNDS[0]))
-    assert not balance.converged[0]
-    assert balance.damping_per_s[0] == pytest.approx(low)
-
-
-def test_power_balance_stops_at_its_limit() -> None:
-    state = parameters(1, spm=8.0, discharge_psi=2200.0, intake_psi=200.0)
-    cards = simulate(STRING, PumpingUnit.simple_harmonic(100.0), state)
-    balance = fd.power_balance_damping(
-        cards.surface_position_in,
-        cards.surface_load_lbf,
-        STRING,
-        8.0,
-        buoyant_weight_lbf=WEIGHT,
-        plunger_diameter_in=1.75,
-        fluid_sg=1.0,
-        lift_ft=4600.0,
-        max_iterations=1,
-        tolerance=1e-12,
-    )
-    assert balance.iterations[0] == 1
-    assert not balance.converged[0]
-
-
-def test_hydraulic_power() -> None:
-    # 350 lb a barrel: 350 / (1440 x 33,000) = 7.365e-6
-    assert float(fd.hydraulic_power_hp(100.0, 1.0, 5000.0)) == pytest.approx(3.68, abs=0.005)
 
 
 @pytest.mark.parametrize(

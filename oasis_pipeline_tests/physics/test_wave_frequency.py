@@ -17,7 +17,9 @@ STRING = RodString.from_sections([1690.0, 3310.0], [0.875, 0.75])
 WEIGHT = float(STRING.buoyant_weight_lbf(0.9))
 
 
-def gibbs_series(position: Array, dynamic: Array, string: RodString, spm: float, c: float) -> tuple[Array, Array]:
+def gibbs_series(
+    position: Array, dynamic: Array, string: RodString, spm: float, c: float
+) -> tuple[Array, Array]:
     """Real Fourier-series solution for one section, written from the equations of Gibbs (1963), one harmonic at a time."""
     points = len(position)
     turn = 2.0 * np.pi * np.arange(points) / points
@@ -35,7 +37,12 @@ def gibbs_series(position: Array, dynamic: Array, string: RodString, spm: float,
         beta = w / (a * np.sqrt(2.0)) * np.sqrt(-1.0 + np.sqrt(1.0 + (c / w) ** 2))
         kappa = (s * alpha + t * beta) / (ea * (alpha**2 + beta**2))
         mu = (s * beta - t * alpha) / (ea * (alpha**2 + beta**2))
-        sa, ca, sh, ch = np.sin(alpha * depth), np.cos(alpha * depth), np.sinh(beta * depth), np.cosh(beta * depth)
+        sa, ca, sh, ch = (
+            np.sin(alpha * depth),
+            np.cos(alpha * depth),
+            np.sinh(beta * depth),
+            np.cosh(beta * depth),
+        )
         o = (kappa * ch + delta * sh) * sa + (mu * sh + nu * ch) * ca
         p = (kappa * sh + delta * ch) * ca - (mu * ch + nu * sh) * sa
         slope_o = (
@@ -55,7 +62,9 @@ def gibbs_series(position: Array, dynamic: Array, string: RodString, spm: float,
     return y * 12.0, load
 
 
-@pytest.mark.parametrize(("length", "spm", "nu"), [(3000.0, 12.0, 0.05), (5000.0, 8.0, 0.1), (9000.0, 6.0, 0.4)])
+@pytest.mark.parametrize(
+    ("length", "spm", "nu"), [(3000.0, 12.0, 0.05), (5000.0, 8.0, 0.1), (9000.0, 6.0, 0.4)]
+)
 def test_equals_the_real_series_of_gibbs(length: float, spm: float, nu: float) -> None:
     string = RodString.from_sections([length], [0.875])
     position, load = band_limited_card(np.random.default_rng(3), harmonics=30)
@@ -73,7 +82,10 @@ def test_inverse_matrix_goes_back_up() -> None:
     assert np.abs(np.linalg.det(matrix) - 1.0).max() < 1e-6
     # A string looked at from below is the inverse: reversed order of sections, depth counted backward.
     flipped = RodString(
-        *(getattr(string, n)[::-1] for n in ("length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi"))
+        *(
+            getattr(string, n)[::-1]
+            for n in ("length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi")
+        )
     )
     back = transfer(flipped, 9.0, 0.4, 60).matrix()[0] * np.array([[1.0, -1.0], [-1.0, 1.0]])
     assert np.abs(back @ matrix - np.eye(2)).max() < 1e-5
@@ -86,7 +98,9 @@ def test_rotation_of_the_start_rotates_the_answer(seed: int, shift: int) -> None
     string = random_string(rng)
     position, load = band_limited_card(rng, harmonics=40)
     x, f = pump_card(position, load, string, 8.0, 0.5, buoyant_weight_lbf=5000.0)
-    x2, f2 = pump_card(np.roll(position, shift), np.roll(load, shift), string, 8.0, 0.5, buoyant_weight_lbf=5000.0)
+    x2, f2 = pump_card(
+        np.roll(position, shift), np.roll(load, shift), string, 8.0, 0.5, buoyant_weight_lbf=5000.0
+    )
     assert np.allclose(np.roll(x, shift), x2, atol=1e-7 * np.ptp(x))
     assert np.allclose(np.roll(f, shift), f2, atol=1e-7 * np.ptp(f))
 
@@ -97,9 +111,10 @@ def test_splitting_a_taper_changes_nothing(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     whole = random_string(rng)
     cut = int(rng.integers(whole.tapers))
-    parts = {n: np.insert(getattr(whole, n), cut, getattr(whole, n)[cut]) for n in (
-        "length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi"
-    )}
+    parts = {
+        n: np.insert(getattr(whole, n), cut, getattr(whole, n)[cut])
+        for n in ("length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi")
+    }
     parts["length_ft"][cut] *= share
     parts["length_ft"][cut + 1] *= 1.0 - share
     position, load = band_limited_card(rng, harmonics=40)
@@ -115,7 +130,12 @@ def test_padding_changes_nothing() -> None:
     both = RodString.stack([STRING, three])
     c = np.array([0.5, 0.6])
     x, f = pump_card(
-        np.stack([position] * 2), np.stack([load] * 2), both, [8.0, 9.0], c, buoyant_weight_lbf=[WEIGHT, 5000.0]
+        np.stack([position] * 2),
+        np.stack([load] * 2),
+        both,
+        [8.0, 9.0],
+        c,
+        buoyant_weight_lbf=[WEIGHT, 5000.0],
     )
     for i, (string, spm, weight) in enumerate([(STRING, 8.0, WEIGHT), (three, 9.0, 5000.0)]):
         alone_x, alone_f = pump_card(position, load, string, spm, c[i], buoyant_weight_lbf=weight)
@@ -129,7 +149,9 @@ def test_load_offset_shifts_only_the_mean() -> None:
     x2, f2 = pump_card(position, load + 700.0, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT)
     assert np.allclose(f2 - f, 700.0, atol=1e-6)
     assert np.allclose(x2 - x, -700.0 * float(STRING.stretch_in_per_lbf), atol=1e-8)
-    x3, f3 = pump_card(position, load + 700.0, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT, load_offset_lbf=700.0)
+    x3, f3 = pump_card(
+        position, load + 700.0, STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT, load_offset_lbf=700.0
+    )
     assert np.allclose(f3, f, atol=1e-6)
     assert np.allclose(x3, x, atol=1e-8)
 
@@ -181,7 +203,9 @@ def test_tapers_come_with_the_card() -> None:
 @pytest.mark.parametrize("points", [3, 8, 9, 45, 100, 200, 251])
 def test_any_number_of_points(points: int) -> None:
     turn = 2.0 * np.pi * np.arange(points) / points
-    x, f = pump_card(-50.0 * np.cos(turn), 9000.0 + 1000.0 * np.sin(turn), STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT)
+    x, f = pump_card(
+        -50.0 * np.cos(turn), 9000.0 + 1000.0 * np.sin(turn), STRING, 8.0, 0.5, buoyant_weight_lbf=WEIGHT
+    )
     assert x.shape == f.shape == (points,)
     assert np.isfinite(x).all()
 

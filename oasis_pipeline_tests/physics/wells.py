@@ -18,13 +18,19 @@ def random_string(rng: np.random.Generator) -> RodString:
     grades = [str(g) for g in rng.choice(["C", "D", "KD", "HS"], steel)]
     shares = rng.uniform(0.5, 1.5, steel)
     if rng.random() < 0.3:
-        sizes, grades, shares = [1.25, *sizes], ["FG", *grades], np.concatenate([[rng.uniform(1.0, 3.0)], shares])
+        sizes, grades, shares = (
+            [1.25, *sizes],
+            ["FG", *grades],
+            np.concatenate([[rng.uniform(1.0, 3.0)], shares]),
+        )
     if rng.random() < 0.4:
         sizes, grades, shares = [*sizes, 1.5], [*grades, "SB"], np.concatenate([shares, [0.1]])
     return RodString.from_sections(list(length * shares / shares.sum()), sizes, grades)
 
 
-def band_limited_card(rng: np.random.Generator, points: int = 200, harmonics: int = 12) -> tuple[Array, Array]:
+def band_limited_card(
+    rng: np.random.Generator, points: int = 200, harmonics: int = 12
+) -> tuple[Array, Array]:
     """Surface card whose position and load have no harmonic above a limit."""
     turn = 2.0 * np.pi * np.arange(points) / points
     order = np.arange(1, harmonics + 1)

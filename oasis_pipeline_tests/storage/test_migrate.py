@@ -294,7 +294,9 @@ def test_a_configured_server_over_tcp_with_a_password(
         )
         warehouse.close()
         monkeypatch.setenv("OASIS_PASS", "wrong one")
-        with pytest.raises(StorageError, match="does not answer: .*password authentication failed") as raised:
+        with pytest.raises(
+            StorageError, match=r"does not answer: .*password authentication failed"
+        ) as raised:
             open_warehouse(load_settings(tmp_path / "home", host="127.0.0.1", port=port, user="boss"))
         assert "wrong one" not in str(raised.value)
     finally:

@@ -88,9 +88,13 @@ def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
     wells = [well] if isinstance(well, Well) else list(well)
     if not wells:
         raise ValueError("a diagnosis needs a well, be it an empty Well()")
-    which = np.zeros(len(cards), dtype=np.intp) if cards.well is None else np.asarray(cards.well, dtype=np.intp)
+    which = (
+        np.zeros(len(cards), dtype=np.intp) if cards.well is None else np.asarray(cards.well, dtype=np.intp)
+    )
     if len(which) and (which.min() < 0 or which.max() >= len(wells)):
-        raise ValueError(f"cards.well counts {len(wells)} wells from 0, it holds {which.min()} to {which.max()}")
+        raise ValueError(
+            f"cards.well counts {len(wells)} wells from 0, it holds {which.min()} to {which.max()}"
+        )
     columns = columns_of(wells)
     parts = [
         _part(cards, columns, which, slice(start, min(start + _CHUNK, len(cards))))
@@ -147,7 +151,9 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     codes[~measured] |= Quality.NO_SURFACE_CARD
     is_open = np.zeros(count, dtype=np.bool_) if cards.is_open is None else np.asarray(cards.is_open[rows])
     codes[is_open] |= Quality.OPEN_CARD
-    whole = measured & ~is_open
+    flat = np.ptp(load, axis=1) <= 0
+    codes[flat] |= Quality.CLIPPED_LOAD
+    whole = measured & ~is_open & ~flat
     if measured.any():
         codes[measured] |= signal_codes(load[measured])
 
@@ -201,7 +207,15 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
         out["max_rod_load_pct"][gone] = np.nan
         keep = ~parted
         _fill(
-            out, codes, {k: v[keep] for k, v in pump.readings.items()}, wells, well, spm, runtime, solved[keep], True
+            out,
+            codes,
+            {k: v[keep] for k, v in pump.readings.items()},
+            wells,
+            well,
+            spm,
+            runtime,
+            solved[keep],
+            True,
         )
 
     if cards.pump_position_in is not None and cards.pump_load_lbf is not None:

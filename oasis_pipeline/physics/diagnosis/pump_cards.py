@@ -26,6 +26,7 @@ from oasis_pipeline.physics.constants import STANDARD_PRESSURE_PSI
 from oasis_pipeline.physics.diagnosis.reading import read_pump_cards
 from oasis_pipeline.physics.diagnosis.well import WellColumns
 from oasis_pipeline.physics.fluids import discharge_pressure_psi, plunger_area_in2
+from oasis_pipeline.physics.power_balance import POWER_BALANCE_BOUNDS
 from oasis_pipeline.physics.torque import card_area_in_lbf
 
 Array = NDArray[np.float64]
@@ -97,7 +98,12 @@ def _solve(
 
 
 def _along_path(
-    position_in: Array, dynamic_lbf: Array, wells: WellColumns, well: NDArray[np.intp], spm: Array, damping: Array
+    position_in: Array,
+    dynamic_lbf: Array,
+    wells: WellColumns,
+    well: NDArray[np.intp],
+    spm: Array,
+    damping: Array,
 ) -> tuple[NDArray[np.intp], Array, Array]:
     """Pump cards, by finite differences, of the wells whose friction along the path is known; rows, positions, loads."""
     coefficient = wells.plain["friction_coefficient"]
@@ -117,7 +123,9 @@ def _along_path(
             buoyant_weight_lbf=0.0,
             survey=survey,
             friction_coefficient=float(coefficient[w]),
-            buoyancy=float(wells.rods.buoyant_weight_lbf(wells.plain["fluid_sg"])[w] / wells.rods.air_weight_lbf[w]),
+            buoyancy=float(
+                wells.rods.buoyant_weight_lbf(wells.plain["fluid_sg"])[w] / wells.rods.air_weight_lbf[w]
+            ),
         )
         rows.append(mine)
         positions.append(x)
@@ -164,14 +172,16 @@ def _balanced(
     span = readings["upper_rest_lbf"] - readings["lower_rest_lbf"]
     span = np.where(np.isnan(span), readings["upper_lbf"] - readings["lower_lbf"], span)
     friction = readings["shelf_friction_lbf"]
-    friction = np.clip(np.where(np.isnan(friction), EXPECTED_FRICTION_LBF, friction), 0.0, 0.25 * np.abs(span))
+    friction = np.clip(
+        np.where(np.isnan(friction), EXPECTED_FRICTION_LBF, friction), 0.0, 0.25 * np.abs(span)
+    )
     stroke = readings["gross_stroke_in"]
     filled = np.clip(readings["fill_area"], 0.0, 1.0)
     useful = (span - 2.0 * friction) * stroke * filled + 2.0 * friction * stroke
     computed = surface_area - readings["area_in_lbf"]
     with np.errstate(divide="ignore", invalid="ignore"):
         raw = damping * (surface_area - useful) / computed
-    low, high = wave_difference.POWER_BALANCE_BOUNDS
+    low, high = POWER_BALANCE_BOUNDS
     value = np.clip(np.where(np.isfinite(raw), raw, START_DAMPING), low, high)
     return value, np.isfinite(raw) & (raw > low) & (raw < high)
 
@@ -208,7 +218,9 @@ def compute(
     for _ in range(MAX_ROUNDS):
         if not len(todo):
             break
-        x, f, _none = _solve(position_in[todo], dynamic[todo], wells, well[todo], spm[todo], damping[todo], tapers=False)
+        x, f, _none = _solve(
+            position_in[todo], dynamic[todo], wells, well[todo], spm[todo], damping[todo], tapers=False
+        )
         got = read(position_in[todo], x, f, wells, well[todo], spm[todo])
         value, inside = _balanced(surface_area[todo], got, damping[todo])
         steady = np.abs(value / damping[todo] - 1.0) < STEADY

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics import torque as gear
+from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP
 from oasis_pipeline.physics.diagnosis.pump_cards import (
     EXPECTED_FRICTION_LBF,
     FRICTION_SPREAD_LBF,
@@ -86,7 +87,12 @@ SENSOR_COLUMNS = ("load_offset_lbf", "position_phase_deg", "damping", "parted_de
 
 
 def surface_columns(
-    position_in: Array, load_lbf: Array, spm: Array, wells: WellColumns, well: NDArray[np.intp], whole: NDArray[np.bool_]
+    position_in: Array,
+    load_lbf: Array,
+    spm: Array,
+    wells: WellColumns,
+    well: NDArray[np.intp],
+    whole: NDArray[np.bool_],
 ) -> Columns:
     """Loads, power, torque and balance of surface cards.
 
@@ -121,11 +127,15 @@ def surface_columns(
     angle, factor = wells.motion.of_cards(position_in[rows], mine)
 
     def of_unit(name: str) -> Array:
-        return np.broadcast_to(np.asarray(getattr(wells.units, name), dtype=np.float64), wells.has_unit.shape)[mine]
+        return np.broadcast_to(
+            np.asarray(getattr(wells.units, name), dtype=np.float64), wells.has_unit.shape
+        )[mine]
 
     offset, unbalance = of_unit("crank_offset_deg"), of_unit("structural_unbalance_lbf")
     moment = of_unit("counterbalance_moment_in_lbf")
-    level = wells.motion.level_factor_in[mine] * (np.ptp(position_in[rows], axis=1) / wells.motion.stroke_in[mine])
+    level = wells.motion.level_factor_in[mine] * (
+        np.ptp(position_in[rows], axis=1) / wells.motion.stroke_in[mine]
+    )
     torque = np.abs(gear.gearbox_torque_in_lbf(f, factor, angle, moment, offset, unbalance)).max(axis=1)
     best, best_torque = gear.best_moment_in_lbf(f, factor, angle, offset, unbalance)
     out["peak_gearbox_torque_in_lbf"][rows] = torque
@@ -137,7 +147,9 @@ def surface_columns(
     return out
 
 
-def rod_columns(load_lbf: Array, pump: PumpCards, wells: WellColumns, well: NDArray[np.intp]) -> dict[str, Array]:
+def rod_columns(
+    load_lbf: Array, pump: PumpCards, wells: WellColumns, well: NDArray[np.intp]
+) -> dict[str, Array]:
     """Stress and loading of each taper.
 
     The axial load at the top of a taper is its dynamic load plus the buoyant weight hanging below (effective load);
@@ -253,12 +265,14 @@ def pump_columns(
     methods = np.stack([100.0 * np.clip(readings[f"fill_{name}"], 0.0, 1.0) for name in names])
     for name, value in zip(names, methods, strict=True):
         out["fillage_gas_law_pct" if name == "gas" else f"fillage_{name}_pct"] = value
-    vertical, horizontal, corner, gas, _area = methods
+    _vertical, horizontal, corner, gas, _area = methods
     fillage = np.where(np.isnan(gas), horizontal, gas)
     fillage = np.where(np.isnan(fillage), corner, fillage)
     trusted = np.stack([horizontal, corner, fillage])
     out["fillage_pct"] = fillage
-    out["fillage_spread_pct"] = np.nanmax(trusted, axis=0, initial=-1.0) - np.nanmin(trusted, axis=0, initial=101.0)
+    out["fillage_spread_pct"] = np.nanmax(trusted, axis=0, initial=-1.0) - np.nanmin(
+        trusted, axis=0, initial=101.0
+    )
     out["fillage_spread_pct"] = np.where(np.isfinite(fillage), out["fillage_spread_pct"], np.nan)
     quality[out["fillage_spread_pct"] > 10.0] |= Quality.METHODS_DISAGREE
 
@@ -279,7 +293,13 @@ def pump_columns(
     out["tv_leak_bpd"] = np.where(speed < 0.0, 0.0, leak)
     out["sv_leak_bpd"] = np.where(speed > 0.0, 0.0, leak)
     length = np.where(np.isnan(plain["plunger_length_in"]), PLUNGER_LENGTH_IN, plain["plunger_length_in"])
-    parts = (diameter, np.maximum(discharge - intake, 0.0), plain["clearance_in"], length, plain["viscosity_cp"])
+    parts = (
+        diameter,
+        np.maximum(discharge - intake, 0.0),
+        plain["clearance_in"],
+        length,
+        plain["viscosity_cp"],
+    )
     out["slippage_bpd"] = slippage_patterson_bpd(spm, *parts)
     out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
     # A leak past the plunger passes on the upstroke, about half of the time; slippage is already a daily mean.
@@ -290,6 +310,8 @@ def pump_columns(
     travel = np.minimum(readings["pickup_travel_in"], readings["unload_travel_in"])
     measured = np.where(travel > TUBING_TRAVEL_IN, travel, 0.0)
     known = wells.stretch_in_per_lbf[well]
-    out["tubing_movement_in"] = np.where(known > 0.0, known * span, np.where(np.isnan(travel), np.nan, measured))
-    out["pump_power_hp"] = readings["area_in_lbf"] * spm / gear.INCH_POUNDS_PER_MINUTE_PER_HP
+    out["tubing_movement_in"] = np.where(
+        known > 0.0, known * span, np.where(np.isnan(travel), np.nan, measured)
+    )
+    out["pump_power_hp"] = readings["area_in_lbf"] * spm / INCH_POUNDS_PER_MINUTE_PER_HP
     return out, quality

@@ -300,7 +300,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         mean += f[j]
     out[13] = area
     out[14] = mean / n
-    down = (low - top) % n
+    down = int((low - top) % n)
     up = n - down
     upper, lower, out[15], out[16] = _lines(x, f, bottom, stroke, top, down, up, work)
     out[2] = upper
@@ -361,9 +361,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         before = j - 1 if j > 0 else n - 1
         speed[j] = (surface[after] - surface[before] + position[after] - position[before]) * (0.25 / dt)
     _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out[18:22])
-    out[22] = _shelf(
-        x, f, speed, bottom, stroke, top, down, opening, out[18:22], discharge_load, exponent
-    )
+    out[22] = _shelf(x, f, speed, bottom, stroke, top, down, opening, out[18:22], discharge_load, exponent)
 
     # load transfers
     middle = 0.5 * (upper + lower)

@@ -4,15 +4,10 @@ Belongs here: finding and, where it is safe, undoing what the instruments did. D
 only be judged together with rod weight and friction (:mod:`.quantities`), and mending single points
 (``cards.canonical``).
 
-Phase. While the pump takes up or gives up its load the plunger of an anchored pump stands nearly still. If the position
-leads the load, it seems to move up during both transfers, if it lags, down. A leak moves the two apart, never together; free
-tubing moves both up, never down. So, with both transfers in view:
-
-* both downward: the position lags, whatever else is wrong;
-* both upward, the tubing known to be anchored and the pump full: the position leads;
-* anything else: nothing is said.
-
-The shift that brings the mean of both to its rest value is found by a secant step and taken out of the position.
+Phase. While the pump takes up or gives up its load the plunger stands nearly still. If the position lags the load, it
+seems to move down during both transfers; if it leads, up. A leak moves the two apart, never together; free tubing moves
+both up, never down. So only the lag can be told from everything else and is corrected: by the shift, found by a secant
+step, that brings the mean of both to its rest value. A lead looks like moving tubing and is reported as such.
 """
 
 from __future__ import annotations
@@ -54,7 +49,9 @@ def signal_codes(load_lbf: Array) -> NDArray[np.int64]:
     codes = np.full(cards, Quality.LOW_RATE if points < LOW_RATE_POINTS else 0, dtype=np.int64)
     high = np.sum(load_lbf == load_lbf.max(axis=1, keepdims=True), axis=1)
     low = np.sum(load_lbf == load_lbf.min(axis=1, keepdims=True), axis=1)
-    codes[(np.maximum(high, low) > CLIPPED_SHARE * points) & (np.ptp(load_lbf, axis=1) > 0)] |= Quality.CLIPPED_LOAD
+    codes[(np.maximum(high, low) > CLIPPED_SHARE * points) & (np.ptp(load_lbf, axis=1) > 0)] |= (
+        Quality.CLIPPED_LOAD
+    )
     return codes
 
 
@@ -100,24 +97,19 @@ def find_phase(
     rows : ndarray of int, shape (m,)
         The cards found.
     lead_deg : ndarray, shape (m,)
-        Lead of the position over the load, degrees of the stroke, negative where it lags.
+        Lead of the position over the load, degrees of the stroke: negative, since only a lag is told from moving tubing.
     """
     pickup, unload = _transfer_travel(pump)
-    filled = pump.readings["fill_gas"]
-    anchored = (wells.stretch_in_per_lbf == 0.0) & ((wells.quality & Quality.NO_ANCHOR_DATA) == 0)
     with np.errstate(invalid="ignore"):
-        lags = (pickup < -0.010) & (unload < -0.007)
-        leads = (pickup > 0.010) & (unload > 0.014) & (filled > 0.93) & anchored[well]
-    rows = np.flatnonzero(lags | leads)
+        rows = np.flatnonzero((pickup < -0.010) & (unload < -0.007))
     if not len(rows):
         return rows, np.empty(0)
     start = 0.5 * (pickup + unload)[rows] - _REST_TRAVEL
-    guess = np.clip(start / _TRAVEL_PER_DEG, -_LIMIT_DEG, _LIMIT_DEG)
+    guess = np.maximum(start / _TRAVEL_PER_DEG, -_LIMIT_DEG)
     moved = compute(shift_phase(position_in[rows], -guess), load_lbf[rows], wells, well[rows], spm[rows])
     left = 0.5 * np.sum(_transfer_travel(moved), axis=0) - _REST_TRAVEL
     with np.errstate(divide="ignore", invalid="ignore"):
         lead = guess * start / (start - left)
-    lead = np.where(np.isfinite(lead) & (np.sign(lead) == np.sign(guess)), lead, guess)
-    lead = np.clip(lead, -_LIMIT_DEG, _LIMIT_DEG)
-    found = np.abs(lead) >= PHASE_THRESHOLD_DEG
+    lead = np.maximum(np.where(np.isfinite(lead) & (lead < 0.0), lead, guess), -_LIMIT_DEG)
+    found = lead <= -PHASE_THRESHOLD_DEG
     return rows[found], lead[found]

@@ -17,7 +17,8 @@ from oasis_pipeline.physics.fluids import mixture_gravity, oil_gravity
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.torque import MotionTables
 from oasis_pipeline.physics.unit import PumpingUnit
-from oasis_pipeline.physics.wave_difference import Survey, axial_weight_lbf
+from oasis_pipeline.physics.wave_difference import axial_weight_lbf
+from oasis_pipeline.physics.well_path import Survey
 
 Array = NDArray[np.float64]
 
@@ -154,7 +155,9 @@ class Cards:
     def __post_init__(self) -> None:
         """Check shapes."""
         if self.position_in.ndim != 2 or self.position_in.shape != self.load_lbf.shape:
-            raise ValueError(f"position {self.position_in.shape} and load {self.load_lbf.shape} have to be (k, n)")
+            raise ValueError(
+                f"position {self.position_in.shape} and load {self.load_lbf.shape} have to be (k, n)"
+            )
         if self.position_in.shape[1] < 8:
             raise ValueError("a card needs 8 points or more")
         for name in ("spm", "runtime_h_per_d", "well", "is_open"):
@@ -166,7 +169,9 @@ class Cards:
         if self.pump_position_in is not None and self.pump_load_lbf is not None:
             shape = self.pump_position_in.shape
             if len(shape) != 2 or shape != self.pump_load_lbf.shape or (len(shape) and shape[0] != len(self)):
-                raise ValueError(f"pump cards have shapes {shape} and {self.pump_load_lbf.shape}, (k, m) is needed")
+                raise ValueError(
+                    f"pump cards have shapes {shape} and {self.pump_load_lbf.shape}, (k, m) is needed"
+                )
 
     def __len__(self) -> int:
         """Count the cards."""
@@ -266,7 +271,8 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
 
     depth = plain["pump_depth_ft"]
     vertical = depth.copy()
-    weight = rods.buoyant_weight_lbf(plain["fluid_sg"])
+    # Without a gravity the solvers still run, on water: only the zero line depends on it, and that is then not judged.
+    weight = rods.buoyant_weight_lbf(np.where(np.isnan(plain["fluid_sg"]), 1.0, plain["fluid_sg"]))
     stretch = np.empty(len(wells))
     for i, well in enumerate(wells):
         stretch[i] = _tubing_stretch(well, float(depth[i]))

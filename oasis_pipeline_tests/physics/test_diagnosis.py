@@ -1,0 +1,396 @@
+"""The diagnosis: against the predictive model, what must not change it, and what happens when things are missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, diagnose_all
+from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
+from oasis_pipeline.physics.diagnosis.sensors import shift_phase
+from oasis_pipeline.physics.diagnosis.well import columns_of, quality_text
+from oasis_pipeline.physics.rods import RodString
+from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
+from oasis_pipeline.physics.unit import PumpingUnit, UnitKind
+from oasis_pipeline.physics.wave_frequency import damping_per_s, pump_card
+from oasis_pipeline.physics.well_path import Survey
+
+RODS = RodString.from_sections([1690.0, 3310.0], [0.875, 0.75], ["D", "D"])
+UNIT = PumpingUnit(
+    UnitKind.CONVENTIONAL,
+    a_in=129.0,
+    c_in=111.09,
+    i_in=111.0,
+    k_in=151.34,
+    p_in=114.0,
+    r_in=42.0,
+    gearbox_rating_in_lbf=456_000.0,
+    structural_rating_lbf=30_500.0,
+    counterbalance_moment_in_lbf=420_000.0,
+)
+DISCHARGE = 100.0 + 62.4 / 144.0 * 5000.0
+WELL = Well(
+    rods=RODS,
+    unit=UNIT,
+    plunger_diameter_in=1.75,
+    plunger_length_in=48.0,
+    clearance_in=0.005,
+    pump_depth_ft=5000.0,
+    fluid_sg=1.0,
+    viscosity_cp=2.0,
+    tubing_pressure_psi=100.0,
+    casing_pressure_psi=50.0,
+    tubing_anchored=True,
+)
+CASES = {
+    "full": {},
+    "pound": {"gas_fraction": 0.5, "intake_psi": 50.0},
+    "gas": {"gas_fraction": 0.3, "intake_psi": 400.0},
+    "tv": {"tv_leak_bpd": 80.0},
+    "sv": {"sv_leak_bpd": 80.0},
+    "free tubing": {"tubing_spring_lbf_per_in": 1500.0},
+    "parted": {"parted_depth_ft": 3000.0},
+    "drag": {"rod_drag_lbf": 600.0, "gas_fraction": 0.4},
+}
+NAMES = list(CASES)
+
+
+@pytest.fixture(scope="module")
+def simulated() -> SimulatedCards:
+    fields = {name for case in CASES.values() for name in case}
+    plain = parameters(1)
+    values = {f: [CASES[n].get(f, float(plain[f][0])) for n in NAMES] for f in fields if f != "intake_psi"}
+    intake = [CASES[n].get("intake_psi", 200.0) for n in NAMES]
+    state = parameters(len(NAMES), spm=8.0, discharge_psi=DISCHARGE, intake_psi=intake, **values)
+    return simulate(RODS, UNIT, state)
+
+
+def cards_of(simulated: SimulatedCards) -> Cards:
+    count = len(simulated.surface_position_in)
+    return Cards(
+        simulated.surface_position_in, simulated.surface_load_lbf, np.full(count, 8.0), np.full(count, 24.0)
+    )
+
+
+@pytest.fixture(scope="module")
+def found(simulated: SimulatedCards) -> dict[str, np.ndarray]:
+    return diagnose(cards_of(simulated), WELL)
+
+
+def at(name: str) -> int:
+    return NAMES.index(name)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("parted", "free tubing")])
+def test_agrees_with_the_simulator(
+    name: str, simulated: SimulatedCards, found: dict[str, np.ndarray]
+) -> None:
+    i, truth = at(name), simulated.truth
+    assert found["fillage_pct"][i] == pytest.approx(truth["fillage_pct"][i], abs=2.5)
+    # Friction along the rods is not in the wave equation without a survey: the plunger seems to go farther.
+    more = 3.0 if name == "drag" else 0.0
+    assert found["gross_stroke_in"][i] == pytest.approx(truth["gross_stroke_in"][i], abs=0.5 + more)
+    assert found["net_stroke_in"][i] == pytest.approx(truth["net_stroke_in"][i], abs=2.5)
+    assert found["pump_intake_pressure_psi"][i] == pytest.approx(
+        truth["pump_intake_pressure_psi"][i], abs=60.0
+    )
+    assert found["pump_discharge_pressure_psi"][i] == pytest.approx(DISCHARGE, abs=0.1)
+    assert found["polished_rod_power_hp"][i] == pytest.approx(truth["polished_rod_power_hp"][i], rel=2e-3)
+    assert found["peak_gearbox_torque_in_lbf"][i] == pytest.approx(
+        truth["peak_gearbox_torque_in_lbf"][i], rel=0.02
+    )
+    assert found["pump_card_source"][i] == "computed"
+
+
+def test_leaks_are_told_apart(found: dict[str, np.ndarray]) -> None:
+    assert found["tv_leak_bpd"][at("tv")] == pytest.approx(80.0, rel=0.35)
+    assert found["sv_leak_bpd"][at("sv")] == pytest.approx(80.0, rel=0.35)
+    for name in ("full", "pound", "gas"):
+        assert found["tv_leak_bpd"][at(name)] < 15.0
+        assert found["sv_leak_bpd"][at(name)] < 15.0
+    assert "travelling valve or plunger passes" in found["report"][at("tv")]
+    assert "standing valve passes" in found["report"][at("sv")]
+
+
+def test_friction_is_seen_on_the_shelf(found: dict[str, np.ndarray], simulated: SimulatedCards) -> None:
+    i = at("drag")
+    assert found["friction_lbf"][i] == pytest.approx(simulated.truth["friction_lbf"][i], abs=120.0)
+    assert "friction_assumed" not in found["quality"][i]
+    assert "friction_assumed" in found["quality"][at("full")]
+
+
+def test_free_tubing_is_seen_and_taken_out(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    i = at("free tubing")
+    assert found["tubing_movement_in"][i] == pytest.approx(simulated.truth["tubing_movement_in"][i], abs=0.7)
+    steel = 0.25 * np.pi * (2.875**2 - 2.441**2)
+    free = replace(WELL, tubing_anchored=False, tubing_od_in=2.875, tubing_id_in=2.441)
+    stretch = columns_of([free]).stretch_in_per_lbf[0]
+    assert stretch == pytest.approx(12.0 * 5000.0 / (30.5e6 * steel))
+    known = diagnose(cards_of(simulated), free)
+    assert known["net_stroke_in"][i] < known["gross_stroke_in"][i] - 1.0
+
+
+def test_parted_rods_get_no_pump_quantities(found: dict[str, np.ndarray]) -> None:
+    i = at("parted")
+    assert "parted_rod" in found["quality"][i]
+    for name in PUMP_COLUMNS:
+        assert np.isnan(found[name][i]), name
+    assert found["parted_depth_ft"][i] == pytest.approx(3000.0, rel=0.03)
+    assert np.isfinite(found["pprl_lbf"][i])
+    assert "look parted, at about" in found["report"][i]
+    assert not any("parted_rod" in found["quality"][at(n)] for n in NAMES if n != "parted")
+
+
+def test_start_of_the_card_does_not_matter(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    cards = cards_of(simulated)
+    turned = replace(
+        cards,
+        position_in=np.roll(cards.position_in, 71, axis=1),
+        load_lbf=np.roll(cards.load_lbf, 71, axis=1),
+    )
+    again = diagnose(turned, WELL)
+    for name, column in found.items():
+        if column.dtype.kind == "f":
+            assert np.allclose(again[name], column, rtol=1e-6, atol=1e-6, equal_nan=True), name
+        else:
+            assert np.array_equal(again[name], column), name
+
+
+def test_splitting_a_taper_does_not_matter(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    split = RodString.from_sections([1690.0, 1310.0, 2000.0], [0.875, 0.75, 0.75], ["D"] * 3)
+    again = diagnose(cards_of(simulated), replace(WELL, rods=split))
+    for name in ("fillage_pct", "net_stroke_in", "pump_intake_pressure_psi", "damping"):
+        assert np.allclose(again[name], found[name], rtol=1e-6, equal_nan=True), name
+
+
+def test_batch_equals_one_by_one(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    cards = cards_of(simulated)
+    other = replace(WELL, rods=RodString.from_sections([6000.0], [1.0]), unit=None)
+    mixed = replace(cards, well=np.array([0, 1] * 4))
+    many = diagnose(mixed, [WELL, other])
+    for i in range(0, 8, 2):
+        for name in ("fillage_pct", "fluid_load_lbf", "peak_gearbox_torque_in_lbf", "max_rod_load_pct"):
+            assert many[name][i] == pytest.approx(found[name][i], rel=1e-9, nan_ok=True)
+    assert np.isnan(many["peak_gearbox_torque_in_lbf"][1::2]).all()
+
+
+def test_load_offset_is_found_and_leaves_the_pressure_alone(
+    simulated: SimulatedCards, found: dict[str, np.ndarray]
+) -> None:
+    cards = cards_of(simulated)
+    wrong = diagnose(replace(cards, load_lbf=cards.load_lbf + 900.0), WELL)
+    for name in ("pound", "gas"):
+        i = at(name)
+        assert wrong["load_offset_lbf"][i] - found["load_offset_lbf"][i] == pytest.approx(900.0, abs=1.0)
+        assert wrong["pump_intake_pressure_psi"][i] == pytest.approx(
+            found["pump_intake_pressure_psi"][i], abs=2.0
+        )
+        assert "load_offset" in wrong["quality"][i]
+        assert "load_offset" not in found["quality"][i]
+
+
+@pytest.mark.parametrize("lead", [-8.0, -5.0])
+def test_phase_shift_is_found_and_corrected(
+    lead: float, simulated: SimulatedCards, found: dict[str, np.ndarray]
+) -> None:
+    cards = cards_of(simulated)
+    shifted = replace(cards, position_in=shift_phase(cards.position_in, np.full(len(cards), lead)))
+    again = diagnose(shifted, WELL)
+    i = at("full")
+    assert again["position_phase_deg"][i] == pytest.approx(lead, abs=1.0)
+    assert "phase_corrected" in again["quality"][i]
+    assert again["pump_intake_pressure_psi"][i] == pytest.approx(
+        found["pump_intake_pressure_psi"][i], abs=40.0
+    )
+    assert again["fillage_pct"][i] == pytest.approx(found["fillage_pct"][i], abs=2.0)
+    assert "out of step" in again["report"][i]
+    assert np.nanmax(np.abs(found["position_phase_deg"])) == 0.0
+
+
+def test_nothing_known_gives_what_the_surface_card_gives(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    bare = diagnose(replace(cards, spm=None, runtime_h_per_d=None), Well())
+    assert np.allclose(bare["pprl_lbf"], cards.load_lbf.max(axis=1))
+    assert np.allclose(bare["mprl_lbf"], cards.load_lbf.min(axis=1))
+    for name in (*PUMP_COLUMNS, "peak_gearbox_torque_in_lbf", "polished_rod_power_hp", "max_rod_load_pct"):
+        assert np.isnan(bare[name]).all(), name
+    assert set(bare["pump_card_source"]) == {"none"}
+    for code in ("no_rods", "no_unit", "no_spm", "no_plunger", "no_fluid_sg"):
+        assert code in bare["quality"][0]
+    assert "Not known: rods, pumping unit" in bare["report"][0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "gone", "kept"),
+    [
+        (
+            {"plunger_diameter_in": np.nan},
+            ["pump_intake_pressure_psi", "inferred_production_bpd"],
+            ["fillage_pct"],
+        ),
+        (
+            {"fluid_sg": np.nan},
+            ["pump_intake_pressure_psi", "fluid_level_ft", "load_offset_lbf"],
+            ["fillage_pct"],
+        ),
+        ({"tubing_pressure_psi": np.nan}, ["pump_intake_pressure_psi"], ["fluid_load_lbf"]),
+        ({"casing_pressure_psi": np.nan}, ["fluid_level_ft"], ["pump_intake_pressure_psi"]),
+        ({"clearance_in": np.nan}, ["slippage_bpd"], ["inferred_production_bpd"]),
+        ({"unit": None}, ["gearbox_load_pct", "best_counterbalance_lbf"], ["max_rod_load_pct"]),
+        ({"rods": replace(RODS, tensile_psi=np.full(2, np.nan))}, ["max_rod_load_pct"], ["fillage_pct"]),
+    ],
+)
+def test_each_missing_thing_takes_only_what_needs_it(
+    missing: dict, gone: list[str], kept: list[str], simulated: SimulatedCards
+) -> None:
+    out = diagnose(cards_of(simulated), replace(WELL, **missing))
+    i = at("gas")
+    assert all(np.isnan(out[name][i]) for name in gone)
+    assert all(np.isfinite(out[name][i]) for name in kept)
+
+
+def test_controller_card_is_used_without_rods(simulated: SimulatedCards) -> None:
+    cards = replace(
+        cards_of(simulated),
+        pump_position_in=simulated.pump_position_in,
+        pump_load_lbf=simulated.pump_load_lbf - 700.0,
+    )
+    out = diagnose(cards, replace(WELL, rods=None))
+    i = at("gas")
+    assert out["pump_card_source"][i] == "poc"
+    assert "poc_pump_card" in out["quality"][i]
+    assert out["fillage_pct"][i] == pytest.approx(simulated.truth["fillage_pct"][i], abs=2.5)
+    # Its zero is not known, so no offset is judged; the difference of the lines still counts.
+    assert np.isnan(out["load_offset_lbf"][i])
+    assert out["pump_intake_pressure_psi"][i] == pytest.approx(400.0, abs=60.0)
+
+
+def test_open_and_empty_cards_are_survived(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    load = cards.load_lbf.copy()
+    load[1] = np.nan
+    load[2] = 8000.0
+    position = cards.position_in.copy()
+    position[3] = 0.0
+    is_open = np.zeros(len(cards), dtype=bool)
+    is_open[0] = True
+    out = diagnose(replace(cards, position_in=position, load_lbf=load, is_open=is_open), WELL)
+    assert np.isfinite(out["pprl_lbf"][0])
+    assert np.isnan(out["fillage_pct"][:4]).all()
+    assert np.isnan(out["polished_rod_power_hp"][0])
+    assert "open_card" in out["quality"][0]
+    assert "half a stroke" in out["report"][0]
+    assert "no_surface_card" in out["quality"][1]
+    assert "no_surface_card" in out["quality"][3]
+    assert out["fillage_pct"][4] == pytest.approx(simulated.truth["fillage_pct"][4], abs=2.5)
+    assert (
+        len(
+            diagnose(
+                replace(cards, position_in=position[:0], load_lbf=load[:0], spm=None, runtime_h_per_d=None),
+                WELL,
+            )["report"]
+        )
+        == 0
+    )
+
+
+def test_cut_off_loads_are_noticed(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    limit = np.quantile(cards.load_lbf, 0.8, axis=1, keepdims=True)
+    out = diagnose(replace(cards, load_lbf=np.minimum(cards.load_lbf, limit)), WELL)
+    assert all("clipped_load" in q for q in out["quality"])
+
+
+def test_rod_stress_of_each_taper(simulated: SimulatedCards) -> None:
+    full = diagnose_all(cards_of(simulated), WELL)
+    area = RODS.area_in2
+    i = at("full")
+    load = simulated.surface_load_lbf[i]
+    assert full.rods["top_max_stress_psi"][i, 0] == pytest.approx(load.max() / area[0])
+    assert full.rods["top_min_stress_psi"][i, 0] == pytest.approx(load.min() / area[0])
+    # The top of the lower taper is the bottom of a string that ends there.
+    upper = RodString.from_sections([1690.0], [0.875])
+    weight = float(RODS.buoyant_weight_lbf(1.0))
+    c = damping_per_s(RODS, full.columns["damping"][i])
+    _, below = pump_card(
+        simulated.surface_position_in[i], load, upper, 8.0, c, buoyant_weight_lbf=weight, harmonics=60
+    )
+    hanging = RODS.taper_air_weight_lbf[1] * weight / float(RODS.air_weight_lbf)
+    assert full.rods["top_max_stress_psi"][i, 1] * area[1] == pytest.approx(below.max() + hanging, rel=1e-6)
+    bottom = full.rods["bottom_min_stress_psi"][i, 0] * area[0]
+    assert bottom == pytest.approx(full.rods["top_min_stress_psi"][i, 1] * area[1])
+    assert full.rods["bottom_min_stress_psi"][i, 1] * area[1] == pytest.approx(full.pump_load_lbf[i].min())
+    assert full.columns["max_rod_load_pct"][i] == pytest.approx(full.rods["loading_pct"][i].max())
+    assert np.isnan(full.rods["loading_pct"][at("parted")]).all()
+    assert np.isnan(full.columns["max_rod_load_pct"][at("parted")])
+
+
+def test_survey_gives_depth_and_weight_along_the_path(simulated: SimulatedCards) -> None:
+    path = Survey(np.array([0.0, 5000.0]), np.full(2, 20.0), np.zeros(2))
+    slanted = columns_of([replace(WELL, survey=path)])
+    assert slanted.vertical_depth_ft[0] == pytest.approx(5000.0 * np.cos(np.radians(20.0)), rel=1e-4)
+    assert slanted.buoyant_weight_lbf[0] == pytest.approx(
+        float(RODS.buoyant_weight_lbf(1.0)) * np.cos(np.radians(20.0)), rel=1e-4
+    )
+    plain = diagnose(cards_of(simulated), replace(WELL, survey=path))
+    rubbed = diagnose(cards_of(simulated), replace(WELL, survey=path, friction_coefficient=0.15))
+    i = at("full")
+    assert "no_survey" not in plain["quality"][i]
+    assert rubbed["pump_power_hp"][i] < plain["pump_power_hp"][i]
+
+
+def test_given_damping_is_used(simulated: SimulatedCards) -> None:
+    out = diagnose(cards_of(simulated), replace(WELL, damping=0.23))
+    assert np.all(out["damping"] == 0.23)
+    assert not any("damping" in q for q in out["quality"])
+
+
+def test_noise_does_not_upset_it(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    rng = np.random.default_rng(4)
+    noisy = replace(
+        cards,
+        position_in=cards.position_in + 0.1 * rng.normal(size=cards.position_in.shape),
+        load_lbf=cards.load_lbf + 50.0 * rng.normal(size=cards.load_lbf.shape),
+    )
+    out = diagnose(noisy, WELL)
+    for name in ("full", "pound", "gas"):
+        i = at(name)
+        assert out["fillage_pct"][i] == pytest.approx(simulated.truth["fillage_pct"][i], abs=4.0)
+        assert out["pump_intake_pressure_psi"][i] == pytest.approx(
+            simulated.truth["pump_intake_pressure_psi"][i], abs=120.0
+        )
+
+
+def test_quality_codes_are_spelled() -> None:
+    codes = np.array([0, int(Quality.NO_RODS | Quality.LOW_RATE)], dtype=np.int64)
+    assert list(quality_text(codes)) == ["", "no_rods; low_rate"]
+
+
+def test_wrong_input_is_refused(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    with pytest.raises(ValueError, match="counts 1 wells from 0"):
+        diagnose(replace(cards, well=np.ones(len(cards), dtype=int)), WELL)
+    with pytest.raises(ValueError, match="needs a well"):
+        diagnose(cards, [])
+    with pytest.raises(ValueError, match=r"have to be \(k, n\)"):
+        Cards(np.zeros(9), np.zeros(9))
+    with pytest.raises(ValueError, match="8 points or more"):
+        Cards(np.zeros((1, 5)), np.zeros((1, 5)))
+    with pytest.raises(ValueError, match="spm has shape"):
+        Cards(np.zeros((2, 9)), np.zeros((2, 9)), np.zeros(3))
+    with pytest.raises(ValueError, match="come together"):
+        Cards(np.zeros((2, 9)), np.zeros((2, 9)), pump_load_lbf=np.zeros((2, 9)))
+
+
+def test_garbage_never_breaks_it() -> None:
+    rng = np.random.default_rng(11)
+    position = rng.normal(size=(200, 40)) * 10.0 ** rng.uniform(-3, 6, (200, 1))
+    load = rng.normal(size=(200, 40)) * 10.0 ** rng.uniform(-3, 6, (200, 1))
+    position[:20] = np.round(position[:20])
+    load[5:9] = load[5:9, :1]
+    out = diagnose(Cards(position, load, np.full(200, 7.0)), WELL)
+    assert len(out["report"]) == 200
+    assert all(isinstance(text, str) and text for text in out["report"])
