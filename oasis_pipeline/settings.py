@@ -127,9 +127,13 @@ def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:
         return Settings(_env_file=where / ".env", **{"home": where, **overrides})  # type: ignore[call-arg]
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_input=False)
+            f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
         )
         raise SettingsError(
             f"configuration: {faults}. Correct the variable in the environment or in {where / '.env'}"
         ) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    name = ".".join(str(part) for part in place)
+    return name if name.startswith("OASIS_") else f"OASIS_{name.upper()}"

@@ -26,7 +26,8 @@ where "Date" >= $1 and "Date" < $2 and {prefix}_pos_max_in is not null
 order by "NodeID", "Date"
 """
 
-# A failure counts as a workover from the day on which its end is over and known; a new rod string from its stamp.
+# A failure counts as a workover from the day on which its end is over and known; a rod string that differs
+# from the one before it counts from its stamp (files repeat what has not changed).
 _WORKOVERS = """
 select "NodeID", "Failure End Date"::date as day,
     greatest(known_from, "Failure End Date")::date as known
@@ -35,10 +36,14 @@ where "Failure End Date" is not null and "Failure End Date" < $1
 union all
 select "NodeID", "ValidFrom"::date as day, "ValidFrom"::date as known
 from (
-    select distinct "NodeID", "ValidFrom", min("ValidFrom") over (partition by "NodeID") as first_state
-    from xspoc.rods_history
-) as states
-where "ValidFrom" > first_state and "ValidFrom" < $1
+    select "NodeID", "ValidFrom", rods, lag(rods) over (partition by "NodeID" order by "ValidFrom") as rods_before
+    from (
+        select "NodeID", "ValidFrom",
+            string_agg(concat_ws('/', "RodNum", "Grade", "Length", "Diameter"), ',' order by "RodNum") as rods
+        from xspoc.rods_history group by 1, 2
+    ) as states
+) as strings
+where rods_before <> rods and "ValidFrom" < $1
 """
 
 

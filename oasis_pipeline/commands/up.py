@@ -36,12 +36,17 @@ def up(home: Path | None, host: str, port: int) -> None:
     """Run the platform: database, Dagster's web pages, and the daemon with schedules and sensors. Ctrl-C stops it."""
     settings = settings_of(home)
     require_web_server()
-    # a service manager says SIGTERM where a person says Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    # a service manager says SIGTERM where a person says Ctrl-C; a shell that starts it in the background switches SIGINT off
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with only_one(settings.home):
         require_free_port(host, port)
         run_platform(settings, host, port)
     click.echo("stopped")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run_platform(settings: Settings, host: str, port: int) -> None:

@@ -6,7 +6,7 @@ go from surface card to pump card, and no code, so that diagnosing its cards is 
 
 The model: polished-rod kinematics with motor slip, a lumped rod chain with viscous drag (up and down apart) and dry
 friction, a barrel with gas, liquid, two valves, leaks and a clearance, an anchored or a springy tubing, stops at both ends
-of the barrel, and rods that end anywhere. `docs/physics/simulator.md` has the equations.
+of the barrel, and rods that end anywhere. The equations stand with the code: `rod_chain`, `pump_chamber`, `simulator_kernel`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ DEFAULTS: dict[str, float] = {
 _NUMERICS = {
     "tolerance": 2e-3,
     "free_tolerance": 3e-2,
-    "max_cycles": 40.0,
+    "max_cycles": 20.0,
     "damping_length_ft": 5000.0,
     "parted": 0.0,
     "unbalance_lbf": 0.0,
@@ -223,7 +223,7 @@ def simulate(
     surface_points: int = 200,
     pump_points: int = 100,
     tolerance: float = 2e-3,
-    max_cycles: int = 40,
+    max_cycles: int = 20,
     threads: int | None = None,
 ) -> SimulatedCards:
     """Simulate a batch of wells to their steady state.

@@ -1,7 +1,9 @@
 """Compiled heart of the predictive model: one card from polished-rod kinematics down to the pump.
 
-Belongs here: the time stepping of the rod chain with its friction, the crank with its slip, the periodic steady state and
-the energy account. The barrel is in `pump_chamber`; parameters, tables and the batch are made in `simulator`.
+Belongs here: the crank with its slip, the lower end of the rods, the periodic steady state and the energy account. The
+rods between are in `rod_chain`, the barrel in `pump_chamber`; parameters, tables and the batch are made in `simulator`.
+
+Numba's cache of this file does not notice an edit of the two it calls: touch this file after one.
 
 The rods are a chain of lumped masses and springs (a quarter of a thousand feet or less each), stepped by the explicit
 midpoint ("leapfrog") rule with the viscous term centred and dry friction as an exact threshold on the velocity. That rule has
@@ -17,17 +19,9 @@ import numba as nb
 import numpy as np
 
 from oasis_pipeline.physics.pump_chamber import chamber_step, settle_content
+from oasis_pipeline.physics.rod_chain import INNER_DAMPING, cut_chain, losses, move_chain, step_chain
 
 PSI_ATMOSPHERE = 14.7
-INNER_DAMPING = 0.05
-"""Time constant of the segments' inner damping in time steps.
-
-Without it the shortest wave of the grid lives for ever, and at a valve it acts as a tiny pump: up it sucks liquid in, down
-it is held, so that the plunger creeps upward while it should rest. A twentieth of a step takes a fifth of that wave's energy in
-each step and half a thousandth from waves of sixty steps.
-"""
-COURANT = 0.94
-"""Share of the step limit a dx / dt that is used; the inner damping lowers the limit to about 0.95."""
 TABLE_POINTS = 256
 """Points of the polished-rod motion table over one turn of the crank."""
 
@@ -51,94 +45,6 @@ def _bump(place, middle, width):  # type: ignore[no-untyped-def]
     """Smooth bump of height 1 around `middle`, for wear that belongs to one part of the barrel."""
     z = (place - middle) / max(width, 1e-3)
     return math.exp(-0.5 * z * z)
-
-
-@nb.njit(cache=True, nogil=True)
-def _step_chain(w, v, k_up, k_down, dt_by_mass, drag, half_c_up, half_c_down, last):  # type: ignore[no-untyped-def]
-    """Velocities of the nodes between polished rod and pump, one leapfrog step; w are positions plus their lead."""
-    for j in range(1, last):
-        force = k_up[j] * (w[j - 1] - w[j]) - k_down[j] * (w[j] - w[j + 1])
-        hc = half_c_up if v[j] > 0.0 else half_c_down
-        u = v[j] * (1.0 - hc) + dt_by_mass[j] * force
-        u = max(u - drag[j], 0.0) + min(u + drag[j], 0.0)
-        v[j] = u / (1.0 + hc)
-
-
-@nb.njit(cache=True, nogil=True)
-def _losses(w, v_old, v, spring, lead, k_up, k_down, dt_by_mass, half_c_up, half_c_down, last):  # type: ignore[no-untyped-def]
-    """Viscous and dry loss of one step (in lbf by second), by the centred rule of the energy identity.
-
-    Nodes 0 and `last` are left to the caller but for the inner damping of the segments that end there; `v[0]` holds the
-    mean velocity of the polished rod, `v_old[0]` that of the step before.
-    """
-    viscous = 0.0
-    dry = 0.0
-    for j in range(1, last):
-        hc = half_c_up if v_old[j] > 0.0 else half_c_down
-        mean = 0.5 * (v_old[j] + v[j])
-        mass_by_dt = 1.0 / dt_by_mass[j]
-        viscous += 2.0 * hc * mass_by_dt * mean * mean
-        force = k_up[j] * (w[j - 1] - w[j]) - k_down[j] * (w[j] - w[j + 1])
-        lost = v_old[j] * (1.0 - hc) + dt_by_mass[j] * force - v[j] * (1.0 + hc)
-        dry += lost * mass_by_dt * mean
-    above = v[0]
-    for j in range(1, last + 1):
-        mean = 0.5 * (v_old[j] + v[j])
-        viscous += lead * spring[j - 1] * (v_old[j - 1] - v_old[j]) * (above - mean)
-        above = mean
-    return viscous, dry
-
-
-@nb.njit(cache=True, nogil=True)
-def _chain(p, length, stiffness, weight, speed, dt):  # type: ignore[no-untyped-def]
-    """Cut the string into segments of equal travel time: masses, springs and drag of each node.
-
-    A segment may span tapers; its compliance and mass are then the sums of the parts, and by Cauchy and Schwarz its own
-    travel time is at least the sum of theirs, so the Courant condition holds for any string, slivers included.
-    """
-    tapers = length.shape[0]
-    depth = 0.0
-    travel = 0.0
-    for t in range(tapers):
-        depth += length[t]
-        travel += length[t] / speed[t]
-    total = max(2, int(COURANT * travel / dt))
-    slot = travel / total
-    spring = np.zeros(total + 1)
-    mass = np.zeros(total + 1)
-    drag = np.zeros(total + 1)
-    gravity = 32.174 * 12.0
-    reach = max(p.drag_to - p.drag_from, 1e-6) * depth
-    taper = 0
-    left = length[0]
-    top = 0.0
-    for i in range(total):
-        remaining = slot
-        compliance = 0.0
-        segment_mass = 0.0
-        segment_drag = 0.0
-        while remaining > 1e-9 * slot:
-            while left <= 0.0 and taper < tapers - 1:
-                taper += 1
-                left = length[taper]
-            if left <= 0.0:
-                break
-            dx = min(left, remaining * speed[taper])
-            compliance += 12.0 * dx / stiffness[taper]
-            segment_mass += weight[taper] * dx / gravity
-            shared = min(top + dx, p.drag_to * depth) - max(top, p.drag_from * depth)
-            segment_drag += p.rod_drag_lbf * max(shared, 0.0) / reach
-            remaining -= dx / speed[taper]
-            left -= dx
-            if left < 1e-9 * depth:
-                left = 0.0
-            top += dx
-        spring[i] = 1.0 / compliance
-        mass[i] += 0.5 * segment_mass
-        mass[i + 1] += 0.5 * segment_mass
-        drag[i] += 0.5 * segment_drag
-        drag[i + 1] += 0.5 * segment_drag
-    return total, spring, mass, drag, depth
 
 
 @nb.njit(cache=True, nogil=True)
@@ -183,7 +89,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
     """
     period = 60.0 / p.spm
     dt = period / steps
-    last, spring, mass, drag, depth = _chain(p, length, stiffness, weight, speed, dt)
+    last, spring, mass, drag, depth = cut_chain(p, length, stiffness, weight, speed, dt)
     parted = p.parted > 0.0
     mean_speed = 0.0
     for t in range(length.shape[0]):
@@ -228,12 +134,12 @@ def simulate_card(  # type: ignore[no-untyped-def]
     y = np.zeros(last + 1)
     v = np.zeros(last + 1)
     v_old = np.zeros(last + 1)
-    w = np.zeros(last + 1)
     lead = INNER_DAMPING * dt
     angle = 0.0
     omega_0 = 2.0 * math.pi / period
     pos_0, slope_0 = _motion(table_position, table_slope, 0.0)
     y[:] = pos_0
+    w = y.copy()
     top_old = pos_0
     pressure = p_d
     liquid = clearance / (1.0 - compressibility * (p_d - p_i))
@@ -279,8 +185,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
         for n in range(steps):
             # Loads at time n belong to positions y; velocities v are those of the half step before.
             v[0] = (y[0] - top_old) / dt
-            for j in range(last + 1):
-                w[j] = y[j] + lead * v[j]
+            w[0] = y[0] + lead * v[0]
             tension = spring[0] * (w[0] - w[1])
             turning = p.stuffing_box_lbf * math.tanh(slope_0 * omega_0 / 2.0)
             balance = p.counterbalance_in_lbf * math.sin(angle + p.bottom_angle_rad + p.crank_offset_rad)
@@ -301,7 +206,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
             load = top_force + buoyant_weight + turning
             if recording:
                 v_old[:] = v
-            _step_chain(w, v, k_up, k_down, dt_by_mass, drag_step, half_up, half_down, last)
+            step_chain(w, v, k_up, k_down, dt_by_mass, drag_step, half_up, half_down, last)
             # The lower end.
             pull = spring[last - 1] * (w[last - 1] - w[last])
             vb = v[last]
@@ -389,7 +294,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 rec_pressure[n] = pressure
                 rec_torque[n] = slope_0 * load - balance
                 v[0] = top_v
-                loss, rub = _losses(
+                loss, rub = losses(
                     w, v_old, v, spring, lead, k_up, k_down, dt_by_mass, half_up, half_down, last
                 )
                 mean_b = 0.5 * (vb + new_v)
@@ -406,8 +311,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
             load_high = max(load_high, load)
             top_old = y[0]
             y[0] = top_new
-            for j in range(1, last + 1):
-                y[j] += dt * v[j]
+            move_chain(y, w, v, dt, lead, last)
             barrel += dt * new_barrel_v
             barrel_v = new_barrel_v
             slope_0 = slope_new

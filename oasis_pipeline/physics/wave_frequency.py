@@ -136,6 +136,19 @@ def _propagate(case, position, tension, cosine, sine_over, sine_times, below):  
                 below[i, s, :] = tension[i, :]
 
 
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _apply(case, position, tension, matrix):  # type: ignore[no-untyped-def]
+    """Multiply spectra (k, h) by the whole string's matrices (cases, 4, h) in place."""
+    cards, harmonics = position.shape
+    for i in range(cards):
+        m = matrix[case[i]]
+        for h in range(harmonics):
+            y = position[i, h]
+            t = tension[i, h]
+            position[i, h] = m[0, h] * y + m[1, h] * t
+            tension[i, h] = m[2, h] * y + m[3, h] * t
+
+
 @dataclass(frozen=True)
 class Transfer:
     """Section matrices of a set of cases (one case: one string at one speed and damping), ready to be applied.
@@ -260,6 +273,11 @@ def propagate(
         np.ascontiguousarray(m[..., :kept])
         for m in (matrices.cosine, matrices.sine_over, matrices.sine_times)
     ]
+    whole = None
+    if not tapers and 2 * len(arrays[0]) < cards:
+        # Many cards to a case: one matrix for the string instead of one for each section.
+        product = matrices.matrix()[:, :kept].reshape(len(arrays[0]), kept, 4)
+        whole = np.ascontiguousarray(product.transpose(0, 2, 1))
     out_position = np.empty_like(position_in)
     out_load = np.empty_like(load_lbf)
     out_taper = np.empty((cards, sections - 1, points)) if tapers else None
@@ -268,7 +286,10 @@ def propagate(
         y = np.fft.rfft(position_in[rows])[:, :kept] * (1.0 / INCHES_PER_FOOT)
         t = np.ascontiguousarray(np.fft.rfft(load_lbf[rows])[:, :kept])
         below = np.empty((len(y), sections - 1 if tapers else 0, kept), dtype=np.complex128)
-        _propagate(which[rows], y, t, arrays[0], arrays[1], arrays[2], below)
+        if whole is not None:
+            _apply(which[rows], y, t, whole)
+        else:
+            _propagate(which[rows], y, t, arrays[0], arrays[1], arrays[2], below)
         out_position[rows] = np.fft.irfft(y, points)
         out_position[rows] *= INCHES_PER_FOOT
         out_load[rows] = np.fft.irfft(t, points)
@@ -332,13 +353,16 @@ def pump_card(
     limit = (points + 1) // 2
     count = limit if harmonics is None else min(harmonics + 1, limit)
     speed, damping = column(spm), column(damping_per_s)
-    keys = np.stack([speed, damping], axis=1)
     if string.batch_shape:
-        rows = np.broadcast_to(np.arange(int(np.prod(string.batch_shape))).reshape(string.batch_shape), batch)
         flat = RodString(*(getattr(string, name).reshape(-1, string.tapers) for name in _STRING_FIELDS))
-        keys = np.concatenate([keys, rows.reshape(cards, 1)], axis=1)
-    _, first, case = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    cases = flat.take(rows.reshape(cards)[first]) if string.batch_shape else string
+        rows = np.broadcast_to(np.arange(len(flat.length_ft)).reshape(string.batch_shape), batch).reshape(
+            cards
+        )
+        table = np.stack([speed, damping, rows], axis=1)
+        _, first, case = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    else:
+        _, first, case = np.unique(speed + 1j * damping, return_index=True, return_inverse=True)
+    cases = flat.take(rows[first]) if string.batch_shape else string
     matrices = transfer(cases, speed[first], damping[first], count)
 
     weight = column(buoyant_weight_lbf) + column(load_offset_lbf)

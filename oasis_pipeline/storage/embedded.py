@@ -205,6 +205,9 @@ def _start(data: Path) -> Address:
     if (pid := _PidFile.read(data)) is not None and pid.alive():
         # recovering after a crash, or started by a process that was killed before it saw the end of the start
         return _await_ready(data)
+    if _server_user(data) is not None:
+        _open_the_way(data.parent)
+        _open_the_way(_binaries())
     _make(data)
     _configure(data)
     _clear_remains(data)
@@ -365,9 +368,6 @@ def _make(data: Path) -> None:
         else:
             return
     user = _server_user(data)
-    if user is not None:
-        _open_the_way(data.parent)
-        _open_the_way(_binaries())
     new = data.with_name(f".{data.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)

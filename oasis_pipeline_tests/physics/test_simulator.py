@@ -195,7 +195,8 @@ def test_splitting_a_taper_changes_nothing():
         [first, 0.3 * second, 0.7 * second, 0.0], [0.875, 0.75, 0.75, 0.625], ["D", "D", "D", "D"]
     )
     one, other = run(reference(gas_fraction=0.3), whole), run(reference(gas_fraction=0.3), split)
-    assert other.surface_load_lbf == pytest.approx(one.surface_load_lbf, abs=0.5)
+    # Rounding moves a valve by a step now and then; nothing else may differ.
+    assert other.surface_load_lbf == pytest.approx(one.surface_load_lbf, abs=0.003 * FO_LBF)
 
 
 def test_a_batch_is_its_cards_one_by_one_whatever_the_threads():

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "home" / "postgres"
+def data(server_folder: Path) -> Iterator[Path]:
+    folder = server_folder / "home" / "postgres"
     yield folder
     embedded.stop(folder)
 
@@ -138,8 +138,8 @@ def test_a_folder_half_made_when_killed_is_made_anew(data: Path) -> None:
     assert not half.exists()
 
 
-def test_a_home_too_deep_for_a_socket(tmp_path: Path) -> None:
-    data = tmp_path / ("deep" * 15) / "with a space, and 'quotes'" / ("folder" * 8) / "postgres"
+def test_a_home_too_deep_for_a_socket(server_folder: Path) -> None:
+    data = server_folder / ("deep" * 15) / "with a space, and 'quotes'" / ("folder" * 8) / "postgres"
     try:
         address = embedded.start(data)
         assert len(f"{address.host}/.s.PGSQL.5432") < 104
@@ -151,8 +151,8 @@ def test_a_home_too_deep_for_a_socket(tmp_path: Path) -> None:
     assert not Path(address.host).exists()
 
 
-def test_a_home_that_has_moved(tmp_path: Path) -> None:
-    before, after = tmp_path / "before" / "postgres", tmp_path / "after" / "postgres"
+def test_a_home_that_has_moved(server_folder: Path) -> None:
+    before, after = server_folder / "before" / "postgres", server_folder / "after" / "postgres"
     embedded.start(before)
     ask(before, "CREATE TABLE kept (x int)")
     embedded.stop(before)

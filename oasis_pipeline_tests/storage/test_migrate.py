@@ -225,7 +225,7 @@ OLD_BINARIES = next(
 
 @pytest.mark.skipif(OLD_BINARIES is None, reason="no PostgreSQL of the system")
 def test_a_configured_server_over_tcp_with_a_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system's own PostgreSQL, an older major version as a rule, with password log-in and another locale."""
     import datetime as dt
@@ -238,12 +238,12 @@ def test_a_configured_server_over_tcp_with_a_password(
     from oasis_pipeline.storage.postgres import open_warehouse
 
     assert OLD_BINARIES is not None
-    data = tmp_path / "server"
+    data = server_folder / "server"
     data.mkdir(mode=0o700)
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")
-        for folder in (tmp_path, *tmp_path.parents):
+        for folder in (server_folder, *server_folder.parents):
             folder.chmod(folder.stat().st_mode | 0o111)
         os.chown(data, owner.pw_uid, owner.pw_gid)
         user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
@@ -274,7 +274,9 @@ def test_a_configured_server_over_tcp_with_a_password(
     run("pg_ctl", "start", "-w", "-s", "-D", str(data), "-l", str(data / "log"), "-o", options)
     try:
         monkeypatch.setenv("OASIS_PASS", "p@ss w'rd/%")
-        settings = load_settings(tmp_path / "home", host="127.0.0.1", port=port, user="boss", db="Oil field")
+        settings = load_settings(
+            server_folder / "home", host="127.0.0.1", port=port, user="boss", db="Oil field"
+        )
         warehouse = open_warehouse(settings)
         card = next(t for t in TABLES if t.name == "card")
         rows = pa.table(
@@ -297,7 +299,7 @@ def test_a_configured_server_over_tcp_with_a_password(
         with pytest.raises(
             StorageError, match=r"does not answer: .*password authentication failed"
         ) as raised:
-            open_warehouse(load_settings(tmp_path / "home", host="127.0.0.1", port=port, user="boss"))
+            open_warehouse(load_settings(server_folder / "home", host="127.0.0.1", port=port, user="boss"))
         assert "wrong one" not in str(raised.value)
     finally:
         run("pg_ctl", "stop", "-w", "-s", "-m", "fast", "-D", str(data))

@@ -113,15 +113,15 @@ class TestQueries:
 
 @pytest.mark.server
 class TestOpening:
-    def test_embedded_from_nothing(self, tmp_path: Path) -> None:
-        settings = load_settings(tmp_path / "home")
+    def test_embedded_from_nothing(self, server_folder: Path) -> None:
+        settings = load_settings(server_folder / "home")
         with using_warehouse(settings) as warehouse:
             assert warehouse.query("SELECT count(*) AS n FROM xspoc.card")["n"].to_pylist() == [0]
             assert warehouse.address.db == "oasis"
         assert embedded.running(settings.postgres_data) is None
 
-    def test_a_resource_opens_once_and_finds_a_restarted_server(self, tmp_path: Path) -> None:
-        settings = load_settings(tmp_path / "home")
+    def test_a_resource_opens_once_and_finds_a_restarted_server(self, server_folder: Path) -> None:
+        settings = load_settings(server_folder / "home")
         resource: WarehouseResource = build_resources(settings)["warehouse"]
         try:
             assert resource.open() is resource.open()

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from oasis_pipeline.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "HOST", "PORT", "USER", "PASS", "DB", "DATA_PATH", "S3_BUCKET", "START", "SECRET_KEY"):
+        monkeypatch.delenv(f"OASIS_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_need_nothing(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings.home == tmp_path / ".oasis"
+    assert settings.embedded
+    assert settings.drop == tmp_path / ".oasis" / "drop"
+    assert settings.rejected_files == tmp_path / ".oasis" / "rejected"
+    assert settings.earliest_day == date(2000, 1, 1)
+
+
+def test_the_environment_wins_over_the_env_file_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("OASIS_HOST=from-file\nOASIS_USER=from-file\nOASIS_START=2024-02-03\n")
+    monkeypatch.setenv("OASIS_HOST", "from-environment")
+    settings = load_settings(tmp_path)
+    assert (settings.host, settings.user) == ("from-environment", "from-file")
+    assert settings.earliest_day == date(2024, 2, 3)
+
+
+def test_rejected_files_go_beside_the_drop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OASIS_DATA_PATH", str(tmp_path / "sftp" / "in"))
+    assert load_settings().rejected_files == tmp_path / "sftp" / "rejected"
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OASIS_PASS", "hunter2")
+    monkeypatch.setenv("OASIS_SECRET_KEY", "hunter3")
+    assert "hunter" not in repr(load_settings())
+
+
+def test_a_wrong_value_names_its_variable_and_not_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OASIS_START", "yesterday-ish")
+    with pytest.raises(SettingsError, match="OASIS_START") as raised:
+        load_settings()
+    assert "yesterday-ish" not in str(raised.value)
+    assert "\n" not in str(raised.value)
