@@ -279,7 +279,8 @@ def table(wells: int = WELLS, seed: int = SEED) -> str:
         f"All conditions pooled, medians: fillage {medians[0]:.2f} %, PIP {medians[1]:.1f} psi, PIP with gain and gravity wrong "
         f"{medians[2]:.1f} psi.",
         "",
-        "Pump loads of the solvers against the true pump card, everything known: rms error in % of the load range, median / p95.",
+        "Pump loads of the solvers against the true pump card, everything known but that damping differs up and down (its mean is",
+        "used): rms error in % of the load range, median / p95.",
         "",
         "| condition | solver | rms, % |",
         "|---|---|---|",

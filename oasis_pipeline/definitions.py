@@ -55,7 +55,7 @@ def build_definitions(
         *build_clean_assets(days),
         *build_model_assets(days),
     ]
-    jobs = build_jobs(days)
+    jobs = build_jobs()
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),

@@ -24,6 +24,8 @@ from oasis_pipeline.storage.resources import WarehouseResource
 DAY_MODELS = "path:models/clean/xspoc.sql"
 """dbt selection of the models that hold days."""
 
+_DB = "OASIS_DBT_DB"
+
 
 def prepare(settings: Settings) -> DbtProject:
     """Make dbt's manifest, unless one of the very same project is there.
@@ -40,11 +42,12 @@ def prepare(settings: Settings) -> DbtProject:
         project's files.
     """
     folder = project_folder()
-    target = settings.home / "dbt" / project_digest()
+    # dbt writes the database's name into the manifest
+    target = settings.home / "dbt" / f"{project_digest()}-{settings.db}"
     if not (target / "manifest.json").exists():
         # several processes may load the graph at once: each makes its own, one of them wins
         fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        _invoke(folder, fresh, ["parse"], {})
+        _invoke(folder, fresh, ["parse"], {_DB: settings.db})
         try:
             fresh.rename(target)
         except OSError:
@@ -82,10 +85,10 @@ class DbtError(RuntimeError):
     """A model of ``dbt_sql`` could not be built; the message is dbt's."""
 
 
-@lru_cache(maxsize=1)
-def _parsed(folder: Path, target: Path) -> Any:
-    """Parse the project once a process; dbt keeps what it parsed before in ``target``."""
-    return _invoke(folder, target, ["parse"], {})
+@lru_cache(maxsize=2)
+def _parsed(folder: Path, target: Path, database: str) -> Any:
+    """Parse the project once a process; dbt finds what it parsed before in ``target`` if its environment is the same."""
+    return _invoke(folder, target, ["parse"], {_DB: database})
 
 
 def dbt_environment(address: Address) -> dict[str, str]:
@@ -95,7 +98,7 @@ def dbt_environment(address: Address) -> dict[str, str]:
         "OASIS_DBT_PORT": str(address.port),
         "OASIS_DBT_USER": address.user,
         "DBT_ENV_SECRET_OASIS_PASS": address.password or "",
-        "OASIS_DBT_DB": address.db,
+        _DB: address.db,
     }
 
 
@@ -174,7 +177,8 @@ def build_dbt_assets(
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         folder, target = project_folder(), Path(project.target_path)
         environment = dbt_environment(warehouse.open().address)
-        results = _invoke(folder, target, ["build", *arguments], environment, _parsed(folder, target))
+        manifest = _parsed(folder, target, environment[_DB])
+        results = _invoke(folder, target, ["build", *arguments], environment, manifest)
         yield from dbt_events(context, translator, results)
 
     @dbt_assets(

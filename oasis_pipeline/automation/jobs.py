@@ -116,18 +116,8 @@ def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, 
     context.add_output_metadata(intake_metadata(report))
 
 
-def build_jobs(days: dg.PartitionsDefinition) -> Jobs:
-    """Make the jobs.
-
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions of the assets.
-
-    Returns
-    -------
-    Jobs
-    """
+def build_jobs() -> Jobs:
+    """Make the jobs."""
 
     @dg.job(name="intake", description="Take in the drop folder.")
     def intake() -> None:
@@ -138,7 +128,6 @@ def build_jobs(days: dg.PartitionsDefinition) -> Jobs:
         days=dg.define_asset_job(
             "days",
             selection=dg.AssetSelection.assets(*DAY_ASSETS),
-            partitions_def=days,
             description="Make days: clean tables, bounds, features and predictions.",
         ),
         train=dg.define_asset_job(

@@ -4,8 +4,8 @@ Belongs here: growing and applying this model. Does not belong here: features, m
 stands in the project's documentation with the figures; ``benchmarks/compare_classifiers.py`` makes them again.
 
 A model holds up to three views: one forest for rows with both cards, one for the surface card alone, one for the pump card
-alone, each with its own calibration. One forest for all rows, taught by hiding cards, was worse where a card is missing
-(simulated field, 1,600 training cards: macro F1 0.52 against 0.57 on the surface card alone, 0.65 against 0.68 on the pump card).
+alone, each with its own calibration. One forest for all rows, taught by hiding cards, was tried: it was worse where a card is
+missing (1,600 simulated training cards: macro F1 0.52 against 0.57 on surface cards alone, 0.65 against 0.68 on pump cards).
 """
 
 from __future__ import annotations

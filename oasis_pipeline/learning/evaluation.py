@@ -31,7 +31,7 @@ from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.seed_method import train_seed_method
 from oasis_pipeline.learning.splits import Folds, Train, folds_by_well, number_wells, out_of_fold
 
-OURS, SEED, TRIVIAL = "extra trees", "seed's method", "most frequent label"
+OURS, SEED, TRIVIAL = "extra trees", "elliptic Fourier + random forest", "most frequent label"
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,10 @@ def simulate_card(  # type: ignore[no-untyped-def]
     angle = 0.0
     omega_0 = 2.0 * math.pi / period
     pos_0, slope_0 = _motion(table_position, table_slope, 0.0)
-    y[:] = pos_0
-    w = y.copy()
+    w = np.zeros(last + 1)
+    for j in range(last + 1):
+        y[j] = pos_0
+        w[j] = pos_0
     top_old = pos_0
     pressure = p_d
     liquid = clearance / (1.0 - compressibility * (p_d - p_i))
@@ -149,7 +151,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
     if not anchored:
         barrel = -area * (p_d - p_i) / p.tubing_spring_lbf_per_in
     low = y[last] - barrel
-    high = low + 0.8 * (table_position.max() - pos_0)
+    high = low + 1.0
     stop_low = -1e9
     stop_high = 1e9
     marks = 50
@@ -162,7 +164,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
     rec_force = np.zeros(steps)
     rec_barrel = np.zeros(steps)
     rec_pressure = np.zeros(steps)
-    rec_torque = np.zeros(steps)
+    peak_torque = 0.0
     recording = False
     free = True
     cycle = 0
@@ -205,7 +207,8 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 top_force -= drag[0]
             load = top_force + buoyant_weight + turning
             if recording:
-                v_old[:] = v
+                for j in range(last + 1):
+                    v_old[j] = v[j]
             step_chain(w, v, k_up, k_down, dt_by_mass, drag_step, half_up, half_down, last)
             # The lower end.
             pull = spring[last - 1] * (w[last - 1] - w[last])
@@ -292,7 +295,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 rec_force[n] = force
                 rec_barrel[n] = barrel
                 rec_pressure[n] = pressure
-                rec_torque[n] = slope_0 * load - balance
+                peak_torque = max(peak_torque, abs(slope_0 * load - balance))
                 v[0] = top_v
                 loss, rub = losses(
                     w, v_old, v, spring, lead, k_up, k_down, dt_by_mass, half_up, half_down, last
@@ -366,7 +369,13 @@ def simulate_card(  # type: ignore[no-untyped-def]
     low_n = 0
     high_rel = -1e18
     low_rel = 1e18
+    pump_low = barrel_low = 1e18
+    pump_high = barrel_high = -1e18
     for n in range(steps):
+        pump_low = min(pump_low, rec_pump[n])
+        pump_high = max(pump_high, rec_pump[n])
+        barrel_low = min(barrel_low, rec_barrel[n])
+        barrel_high = max(barrel_high, rec_barrel[n])
         r = rec_pump[n] - rec_barrel[n]
         if r > high_rel:
             high_rel = r
@@ -382,14 +391,14 @@ def simulate_card(  # type: ignore[no-untyped-def]
             open_rel = rec_pump[n] - rec_barrel[n]
             break
     out.fillage_pct = 100.0 * (open_rel - low_rel) / max(high_rel - low_rel, 1e-9)
-    out.gross_stroke_in = rec_pump.max() - rec_pump.min()
+    out.gross_stroke_in = pump_high - pump_low
     out.relative_stroke_in = high_rel - low_rel
-    out.tubing_movement_in = rec_barrel.max() - rec_barrel.min()
+    out.tubing_movement_in = barrel_high - barrel_low
     out.liquid_bpd = drawn_total / period * 86400.0 / 9702.0
     out.pump_discharge_bpd = lifted_total / period * 86400.0 / 9702.0
-    out.pprl_lbf = rec_load.max()
-    out.mprl_lbf = rec_load.min()
-    out.peak_torque_in_lbf = np.abs(rec_torque).max()
+    out.pprl_lbf = load_high
+    out.mprl_lbf = load_low
+    out.peak_torque_in_lbf = peak_torque
     out.surface_work_in_lbf = surface_work
     out.pump_work_in_lbf = pump_work
     out.viscous_work_in_lbf = viscous

@@ -27,6 +27,10 @@ _CYCLE = (
 )  # fmt: skip
 
 
+_QUIET = {"Full Pump": "#c9dccf", "Normal": "#c9dccf"}
+"""Classes that mean no trouble recede; everything else catches the eye."""
+
+
 def class_colours(labels: Iterable[str]) -> dict[str, str]:
     """Give each class a colour.
 
@@ -40,9 +44,9 @@ def class_colours(labels: Iterable[str]) -> dict[str, str]:
     dict of str to str
         Colour by class; the same set of classes always gets the same colours. ``Unknown`` is grey.
     """
-    ordered = sorted({label for label in labels if label != "Unknown"})
+    ordered = sorted({label for label in labels if label != "Unknown" and label not in _QUIET})
     colours = {label: _CYCLE[i % len(_CYCLE)] for i, label in enumerate(ordered)}
-    return {**colours, "Unknown": UNKNOWN_COLOUR}
+    return {**_QUIET, **colours, "Unknown": UNKNOWN_COLOUR}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

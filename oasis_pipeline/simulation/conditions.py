@@ -186,7 +186,8 @@ def condition_parameters(wells: Wells, severity: FloatArray, rng: np.random.Gene
     share = np.clip((1.0 - s[:, PARTED]) / (1.0 - NAMING_POINT), 0.12, 0.97)
     broken = s[:, PARTED] >= NAMING_POINT
     # What is left of the string drags through the same fluid: the loss per foot grows as the string gets shorter.
-    p["damping_up"] = np.where(broken, 0.06 / share, p["damping_up"])
-    p["damping_down"] = np.where(broken, 0.08 / share, p["damping_down"])
+    p["damping_up"] = np.where(broken, 0.09 / share, p["damping_up"])
+    p["damping_down"] = np.where(broken, 0.12 / share, p["damping_down"])
+    p["vibration_in"] = np.where(broken, 0.0, p["vibration_in"])
     p["parted_depth_ft"] = np.where(broken, share * wells.depth_ft, np.inf)
     return p

@@ -326,7 +326,7 @@ def xdiag_rows(
         "PolRodHP": (power, 2),
         "UnitStructLoad": (100.0 * peak / np.asarray(wells.unit.structural_rating_lbf), 0),
         "MaxRodLoad": (np.nanmax(loading, axis=1), 0),
-        "CurrentMCB": (np.asarray(wells.unit.counterbalance_moment_in_lbf) / 1000.0, 1),
+        "CurrentMCB": (np.asarray(wells.unit.counterbalance_moment_in_lbf), 0),
         "MinTorqueCBE": (best, 0),
         "MinEnergyKWH": (0.95 * energy, 1),
         "MinTorqueKWH": (0.97 * energy, 1),

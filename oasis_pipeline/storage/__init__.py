@@ -3,7 +3,7 @@
 Here: connections, bulk load and upsert, schema migration, the ledger of what is up to date, the object store, and the
 Dagster resources and IO managers over them. Not here: what the rows mean.
 
-``embedded`` starts and stops the server of the wheel, ``postgres`` reads and writes, ``migrate`` makes and changes
+``embedded`` starts and stops the server of the wheel (``binaries``), ``postgres`` reads and writes, ``migrate`` makes and changes
 tables, ``ledger`` keeps what is up to date, ``objects`` is the object store, ``io_managers`` and ``resources`` are for
 the graph.
 """

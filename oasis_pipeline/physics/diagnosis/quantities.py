@@ -36,8 +36,8 @@ PLUNGER_LENGTH_IN = 48.0
 ZERO_LINE_SPREAD = 0.01
 """Uncertainty of the buoyant rod weight, and with it of the zero line, as a share of the weight."""
 LEAK_SPEED_IN_PER_S = 0.15
-STRETCH_DOUBT = 0.015
-TUBING_DOUBT = 0.5
+STRETCH_DOUBT = 0.025
+TUBING_DOUBT = 1.5
 """Plunger speed at the load pick-up below which nothing is called a leak: resolution of a card of 200 points, plus what
 these shares of the rods' and of the tubing's stretch, wrongly known, would fake while the load is transferred."""
 TUBING_TRAVEL_IN = 0.3
@@ -167,7 +167,7 @@ def rod_columns(
     weight = rods.taper_air_weight_lbf[well] * share[:, None]
     below = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
     tapers = area.shape[1]
-    top_max, top_min, bottom_min = (np.empty(area.shape) for _ in range(3))
+    top_max, top_min, bottom_min = (np.full(area.shape, np.nan) for _ in range(3))
     top_max[:, 0], top_min[:, 0] = load_lbf.max(axis=1), load_lbf.min(axis=1)
     if tapers > 1:
         top_max[:, 1:] = pump.taper_load_lbf.max(axis=2) + below[:, 1:]

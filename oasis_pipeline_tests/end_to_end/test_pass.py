@@ -1,0 +1,281 @@
+"""Whole passes over a simulated field: real PostgreSQL, real S3 protocol server, Dagster's own storage."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from oasis_pipeline.assets import predictions
+from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
+from oasis_pipeline.automation.staleness import current_plan
+from oasis_pipeline.commands.passes import PassError, run_pass
+from oasis_pipeline.definitions import build_definitions
+from oasis_pipeline.learning import seed_method
+from oasis_pipeline.learning.base import fit_base_model
+from oasis_pipeline.learning.evaluation import train_and_evaluate
+from oasis_pipeline.settings import Settings, load_settings
+from oasis_pipeline.simulation.field import simulate_field
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.objects import ObjectStore, S3Store, open_store
+from oasis_pipeline.storage.postgres import Warehouse
+
+pytestmark = pytest.mark.server
+
+FIRST, DAYS = date(2025, 1, 1), 4
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drop folder of a small simulated field."""
+    out = tmp_path_factory.mktemp("field")
+    simulate_field(out, wells=6, days=DAYS, seed=11, start=FIRST)
+    return out / "drop"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a pass tells its children where they are by the environment; a test leaves it as it found it
+    for name in ("DAGSTER_HOME", URL_VARIABLE, "OASIS_HOME"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.fixture
+def installation(settings: Settings, field: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation whose drop folder holds the field; models are small ones, how good they are is not the question."""
+    shutil.copytree(field, settings.drop)
+    monkeypatch.setattr(predictions, "fit_base_model", partial(fit_base_model, cards=240))
+    monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
+    monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
+    return settings
+
+
+@pytest.fixture
+def store(installation: Settings) -> ObjectStore:
+    return open_store(installation)
+
+
+def rows_of(warehouse: Warehouse) -> dict[str, str]:
+    """Every row of every table with the transaction that wrote it: a write of any kind changes it."""
+    names = warehouse.query(
+        "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('xspoc', 'clean', 'analysis', 'oasis')"
+    )["name"].to_pylist()
+    return {
+        name: warehouse.query(f"select md5(coalesce(string_agg(t.xmin || t.ctid::text, ',' order by t.ctid), '')) as h from {name} t")[
+            "h"
+        ][0].as_py()
+        for name in names
+    }
+
+
+def one(warehouse: Warehouse, sql: str, *params: Any) -> Any:
+    return warehouse.query(sql, params).columns[0][0].as_py()
+
+
+def test_a_pass_makes_everything_and_a_second_one_changes_no_row(installation: Settings, warehouse: Warehouse, store: ObjectStore) -> None:
+    first = run_pass(installation)
+    for file in first.intake.files:
+        assert file.stored + file.superseded + file.rejected == file.rows, file.source_file
+    assert first.intake.rejected_files == []
+    assert not current_plan(warehouse)
+    assert list(installation.drop.glob("*")) == []
+
+    usable = one(warehouse, "select count(*) from xspoc.card where surfcard_fault is null or pocdowncard_fault is null")
+    assert usable > 40
+    assert one(warehouse, "select count(*) from clean.dynapred") == usable
+    assert one(warehouse, 'select count(*) from clean.xspoc') == one(
+        warehouse, 'select count(*) from (select "NodeID", "Date" from xspoc.card union select "NodeID", "Date" from xspoc.xdiagresults) k'
+    )
+    features = [store.read_table(path) for path in store.list("clean/card_features/")]
+    assert len(features) == one(warehouse, 'select count(distinct "Date"::date) from xspoc.card')
+    assert sum(table.num_rows for table in features) == usable
+    model = warehouse.query("select * from oasis.model where in_use").to_pylist()
+    assert len(model) == 1
+    assert store.sha256(model[0]["path"]) == model[0]["sha256"]
+
+    before = rows_of(warehouse)
+    second = run_pass(installation)
+    assert second.runs == []
+    assert rows_of(warehouse) == before
+
+
+def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(installation: Settings, warehouse: Warehouse) -> None:
+    run_pass(installation)
+    instance = open_instance(installation, warehouse.address)
+    days = [(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)]
+    for asset in ("xspoc/card", "clean/xspoc", "clean/dynabounds", "clean/card_features", "clean/dynapred"):
+        made = instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
+        assert set(days) <= made, asset
+    event = instance.get_latest_materialization_event(dg.AssetKey(["clean", "dynapred"]))
+    assert event is not None
+    metadata = event.asset_materialization.metadata
+    assert metadata["dagster/partition_row_count"].value == one(warehouse, "select count(*) from clean.dynapred")
+    for picture in ("class_shares", "example_cards"):
+        assert metadata[picture].value.startswith("![")
+    checks = [
+        dg.AssetCheckKey(dg.AssetKey(["xspoc", "card"]), "columns"),
+        dg.AssetCheckKey(dg.AssetKey(["clean", "dynapred"]), "every_usable_card"),
+        dg.AssetCheckKey(dg.AssetKey(["clean", "xspoc"]), "complete_days_xspoc_"),
+    ]
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
+    assert all(records[check].event.asset_check_evaluation.passed for check in checks)
+    instance.dispose()
+
+
+def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
+    installation: Settings, warehouse: Warehouse, field: Path
+) -> None:
+    run_pass(installation)
+    before = {
+        (row["NodeID"], row["Date"]): row["x"]
+        for row in warehouse.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
+    }
+    day = FIRST + timedelta(days=1)
+    source = field / f"CardData.E2E.{day + timedelta(days=1):%Y%m%d}.0007.csv"
+    header, *lines = source.read_text().splitlines()
+    columns = header.split(",")
+    old = next(line for line in lines if line.split(",")[columns.index("SurfaceCardB")]).split(",")
+    old[columns.index("Date")] = f"{day} 13:31:07"
+    late = installation.drop / "CardData.E2E.20250301.1200.csv.gz"
+    late.write_bytes(gzip.compress("\n".join([header, ",".join(old)]).encode()))
+
+    summary = run_pass(installation)
+    touched = {partition for run in summary.runs for partition in run["days"] if partition}
+    assert str(day) in touched
+    after = warehouse.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
+    new = [row for row in after if (row["NodeID"], row["Date"]) not in before]
+    assert [row["Date"] for row in new] == [datetime.fromisoformat(f"{day} 13:31:07")]
+    earlier = [row for row in after if row["Date"].date() < day]
+    assert earlier
+    assert all(before[row["NodeID"], row["Date"]] == row["x"] for row in earlier)
+    assert not current_plan(warehouse)
+
+
+def test_without_labels_a_base_model_predicts_and_labels_replace_it(
+    installation: Settings, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    labels = sorted(installation.drop.glob("Labels*"))
+    assert labels
+    for path in labels:
+        path.rename(tmp_path / path.name)
+    run_pass(installation)
+    versions = warehouse.query('select distinct "ModelVersion" as v, in_training from clean.dynapred').to_pylist()
+    assert versions
+    assert all(row["v"].startswith("base-") and not row["in_training"] for row in versions)
+
+    for path in labels:
+        shutil.move(tmp_path / path.name, path)
+    run_pass(installation)
+    versions = warehouse.query('select distinct "ModelVersion" as v from clean.dynapred')["v"].to_pylist()
+    assert not any(version.startswith("base-") for version in versions)
+    labelled = one(warehouse, 'select count(*) from clean.dynalabel l join clean.dynapred p using ("NodeID", "Date")')
+    assert one(warehouse, "select count(*) from clean.dynapred where in_training") == labelled > 0
+    assert not current_plan(warehouse)
+
+
+def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_says_what_there_is(
+    installation: Settings, warehouse: Warehouse
+) -> None:
+    run_pass(installation)
+    version = one(warehouse, "select version from oasis.model where in_use")
+    instance = open_instance(installation, warehouse.address)
+    job = build_definitions(installation, last_day=FIRST + timedelta(days=DAYS)).resolve_implicit_global_asset_job_def()
+
+    def predict(wanted: str) -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(["clean", "dynapred"])],
+            tags=_range_tags(),
+            run_config={"ops": {"clean__dynapred": {"config": {"model_version": wanted}}}},
+            raise_on_error=False,
+        )
+
+    assert predict(version).success
+    failed = predict("card-0-none")
+    assert not failed.success
+    assert version in _failure(failed)
+    instance.dispose()
+
+
+def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(installation: Settings, warehouse: Warehouse) -> None:
+    run_pass(installation)
+    before = rows_of(warehouse)
+    instance = open_instance(installation, warehouse.address)
+    definitions = build_definitions(installation, last_day=FIRST + timedelta(days=DAYS))
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(key) for key in (["xspoc", "card"], ["clean", "dynabounds"], ["clean", "card_features"])],
+        tags=_range_tags(),
+    )
+    assert result.success
+    made = [event for event in result.all_events if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION]
+    assert {event.partition for event in made} == {(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)}
+    after = rows_of(warehouse)
+    assert {name for name in after if after[name] != before[name]} <= {"oasis.asset_state"}
+    instance.dispose()
+
+
+def test_a_tampered_model_is_refused_with_one_clear_error(
+    installation: Settings, warehouse: Warehouse, store: ObjectStore
+) -> None:
+    run_pass(installation)
+    path = one(warehouse, "select path from oasis.model where in_use")
+    data = bytearray(store.get_bytes(path))
+    data[len(data) // 2] ^= 1
+    store.put_bytes(path, bytes(data))
+    with warehouse.transaction() as tx:
+        ledger.mark_changed(tx, "clean/card_features", {FIRST.isoformat(): None})
+    with pytest.raises(PassError, match="SHA-256|sha256|hash"):
+        run_pass(installation)
+    states = ledger.states(warehouse, ["clean/dynapred"])
+    assert states["clean/dynapred", FIRST.isoformat()].error
+
+
+def test_a_pass_with_everything_in_s3(
+    settings: Settings, field: Path, s3_store: S3Store, aws_environment: str, warehouse: Warehouse
+) -> None:
+    address = warehouse.address
+    installation = load_settings(
+        settings.home,
+        host=address.host,
+        user=address.user,
+        db=address.db,
+        s3_bucket="oasis-test",
+        s3_prefix="field/one",
+        s3_endpoint=aws_environment,
+    )
+    shutil.copytree(field, installation.drop)
+    files = {path.name for path in installation.drop.iterdir()}
+    run_pass(installation)
+    kept = s3_store.list()
+    assert {path.rsplit("/", 1)[1] for path in kept if path.startswith("backup/")} == files
+    assert any(path.startswith("clean/card_features/") for path in kept)
+    assert any(path.startswith("models/dyna_classifier/") for path in kept)
+    assert not (installation.home / "store").exists()
+    assert run_pass(installation).runs == []
+
+
+def test_an_empty_installation_is_up_to_date(settings: Settings, warehouse: Warehouse) -> None:
+    settings.drop.mkdir(parents=True)
+    summary = run_pass(settings)
+    assert summary.intake.files == []
+    assert [run["assets"] for run in summary.runs] == [["xspoc/merged", "xspoc/card_xdiag", "clean/winpred"]]
+    assert run_pass(settings).runs == []
+
+
+def _range_tags() -> dict[str, str]:
+    return {
+        "dagster/asset_partition_range_start": FIRST.isoformat(),
+        "dagster/asset_partition_range_end": (FIRST + timedelta(days=DAYS - 1)).isoformat(),
+    }
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    return json.dumps([str(event.event_specific_data) for event in result.all_events if event.is_step_failure])
