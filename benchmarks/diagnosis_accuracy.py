@@ -24,6 +24,9 @@ from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, Well, diagnose_al
 from oasis_pipeline.physics.rods import RodString, api_tapers
 from oasis_pipeline.physics.simulator import SIMULATOR_VERSION, SimulatedCards, parameters, simulate
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
+from oasis_pipeline.physics.well_path import Survey
+from oasis_pipeline.simulation.cards import FIELD_VERSION, simulate_cards
+from oasis_pipeline.simulation.equipment import survey
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], dict[str, Array]]
@@ -242,8 +245,8 @@ def table(wells: int = WELLS, seed: int = SEED) -> str:
         "absolute error; PIP twice: with true load gain and gravity, and with the gain wrong by 1.2 % and the gravity by 0.02.",
         "",
         "| condition | wells | fillage, % | net stroke, in | PIP, psi | PIP (gain, gravity wrong), psi | fluid load, lbf | friction, lbf "
-        "| tubing movement, in | TV leak, bbl/d | SV leak, bbl/d | spread covers fillage error |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| tubing movement, in | TV leak, bbl/d | SV leak, bbl/d | production, bbl/d | spread covers fillage error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     pooled: list[tuple[Array, Array, Array]] = []
     solver_lines: list[str] = []
@@ -266,7 +269,14 @@ def table(wells: int = WELLS, seed: int = SEED) -> str:
         cells.append(_errors(bad[pip], truth[pip], rows))
         cells += [
             _errors(good[key], truth[key], rows)
-            for key in ("fluid_load_lbf", "friction_lbf", "tubing_movement_in", "tv_leak_bpd", "sv_leak_bpd")
+            for key in (
+                "fluid_load_lbf",
+                "friction_lbf",
+                "tubing_movement_in",
+                "tv_leak_bpd",
+                "sv_leak_bpd",
+                "inferred_production_bpd",
+            )
         ]
         lines.append("| " + " | ".join([*cells, f"{100 * covered:.0f} %"]) + " |")
         pooled.append(
@@ -289,6 +299,60 @@ def table(wells: int = WELLS, seed: int = SEED) -> str:
     return "\n".join(lines)
 
 
+def field_table(count: int, seed: int) -> str:
+    """Cards of the simulated field: several faults at once, deviated wells, faulty load cells, noise; by first label."""
+    batch = simulate_cards(count, seed, cards_per_well=5)
+    w = batch.wells
+    known = []
+    for i in range(count):
+        path = None
+        if w.inclination_deg[i] > 0:
+            md, inclination, azimuth, _ = survey(
+                float(w.depth_ft[i]), float(w.kickoff_ft[i]), float(w.inclination_deg[i])
+            )
+            path = Survey(md, inclination, azimuth)
+        known.append(
+            Well(
+                rods=w.rods.take(i),
+                unit=w.unit.take(i),
+                plunger_diameter_in=float(w.plunger_diameter_in[i]),
+                clearance_in=float(w.plunger_clearance_in[i]),
+                pump_depth_ft=float(w.depth_ft[i]),
+                fluid_sg=float(w.fluid_gravity[i]),
+                viscosity_cp=float(w.viscosity_cp[i]),
+                tubing_pressure_psi=float(w.tubing_pressure_psi[i]),
+                casing_pressure_psi=float(w.casing_pressure_psi[i]),
+                tubing_anchored=True,
+                survey=path,
+            )
+        )
+    cards = Cards(batch.surface_position_in, batch.surface_load_lbf, spm=w.spm, well=np.arange(count))
+    found = diagnose_all(cards, known).columns
+    keys = (
+        "fillage_pct",
+        "pump_intake_pressure_psi",
+        "friction_lbf",
+        "tubing_movement_in",
+        "inferred_production_bpd",
+    )
+    lines = [
+        f"Simulated field, version {FIELD_VERSION}, seed {seed}, {count} cards.",
+        "",
+        "| first label | cards | fillage, % | PIP, psi | friction, lbf | tubing movement, in | production, bbl/d | said to be parted |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    parted = np.array(["parted_rod" in text for text in found["quality"]])
+    for label in sorted(set(batch.labels[:, 0])):
+        rows = (batch.labels[:, 0] == label) & batch.steady
+        if rows.sum() < 10:
+            continue
+        cells = [_errors(found[key], batch.truth[key], rows) for key in keys]
+        lines.append(
+            f"| {label} | {rows.sum()} | " + " | ".join(cells) + f" | {100 * parted[rows].mean():.0f} % |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Write the table into the page, or print it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -296,7 +360,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--print", action="store_true", help="print the table instead of writing the page")
     options = parser.parse_args()
-    text = table(options.wells, options.seed)
+    text = table(options.wells, options.seed) + "\n\n" + field_table(5 * options.wells, options.seed)
     if options.print:
         sys.stdout.write(text + "\n")
         return

@@ -10,6 +10,8 @@ from datetime import date
 import dagster as dg
 
 from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
+from oasis_pipeline.assets.vendor_check import compare_with_vendor
 from oasis_pipeline.schema import Table, table
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import WarehouseResource
@@ -20,6 +22,8 @@ CHECKED_TABLES = (
     ("xspoc", "xdiagrodresults"),
     ("xspoc", "welltest"),
     ("clean", "dynabounds"),
+    ("clean", "carddiag"),
+    ("clean", "roddiag"),
     ("clean", "dynapred"),
 )
 """Day-partitioned tables with a blocking check of their columns."""
@@ -65,6 +69,23 @@ VALUE_CHECKS = (
         'select * from clean.dynabounds where "Date" >= $1::timestamp and "Date" < $2::timestamp '
         "and not (pos_min <= pos_max and load_min <= load_max and n_cards >= 1)",
         blocking=True,
+    ),
+    ValueCheck(
+        "clean/carddiag",
+        "every_usable_card",
+        "every usable card has one diagnosis, and nothing else has one",
+        'select "NodeID", "Date" from xspoc.card c full join clean.carddiag d using ("NodeID", "Date") '
+        'where "Date" >= $1 and "Date" < $2 and (d.quality is null and (surfcard_fault is null or '
+        "pocdowncard_fault is null) or c.file_stamp is null or d.quality is not null and surfcard_fault is not null "
+        "and pocdowncard_fault is not null)",
+    ),
+    ValueCheck(
+        "clean/carddiag",
+        "possible",
+        "fillage lies between 0 and 100, strokes are not negative, and the loads are in order",
+        'select "NodeID", "Date", fillage_pct, gross_stroke_in, net_stroke_in, pprl_lbf, mprl_lbf from clean.carddiag '
+        'where "Date" >= $1 and "Date" < $2 and not (coalesce(fillage_pct, 0) between 0 and 100 '
+        "and coalesce(gross_stroke_in, 0) >= 0 and coalesce(net_stroke_in, 0) >= 0 and coalesce(pprl_lbf >= mprl_lbf, true))",
     ),
     ValueCheck(
         "clean/dynapred",
@@ -133,6 +154,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
     return [
         *(_schema_check(table(*name)) for name in CHECKED_TABLES),
         *(_value_check(rule) for rule in VALUE_CHECKS),
+        _vendor_check(),
     ]
 
 
@@ -158,6 +180,18 @@ def _value_check(rule: ValueCheck) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
         return run_value_check(warehouse.open(), rule, days_of_run(context))
+
+    return check
+
+
+def _vendor_check() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(["clean", "carddiag"]),
+        name=VENDOR_CHECK,
+        description="The medians lie near those of the vendor's diagnosis, where there is one.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+        return compare_with_vendor(warehouse.open(), days_of_run(context))
 
     return check
 

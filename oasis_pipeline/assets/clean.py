@@ -1,9 +1,11 @@
-"""Assets of the group ``clean`` that are not dbt's: bounds, features and predictions of cards.
+"""Assets of the group ``clean`` that are not dbt's: bounds, diagnosis, features and predictions of cards.
 
-Here: definitions. What they read and write stands in ``bounds``, ``features`` and ``predictions`` beside this module.
+Here: definitions. What they read and write stands in ``bounds``, ``diagnosis``, ``features`` and ``predictions`` beside
+this module.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import date
 
 import dagster as dg
@@ -17,12 +19,14 @@ from oasis_pipeline.assets.common import (
     OWNER,
     SCIENCE_OWNER,
     WAREHOUSE_POOL,
+    Days,
     days_of,
     making,
     rows_by_day,
     store_days,
     table_metadata,
 )
+from oasis_pipeline.assets.diagnosis import CARDDIAG, RODDIAG, DiagnosisSummary, diagnosed_days
 from oasis_pipeline.assets.features import feature_tables, features_schema
 from oasis_pipeline.assets.pictures import cards_by_label, label_shares
 from oasis_pipeline.assets.predictions import predict_days
@@ -51,7 +55,7 @@ class PredictionConfig(dg.Config):
 
 
 def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """Assets of bounds, features and predictions.
+    """Assets of bounds, diagnosis, features and predictions.
 
     Parameters
     ----------
@@ -95,6 +99,63 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
                 "days_that_changed": len(changed),
             }
         )
+
+    @dg.multi_asset(
+        name="diagnose_cards",
+        specs=[
+            dg.AssetSpec(
+                ["clean", diagnosed.name],
+                group_name="clean",
+                deps=[
+                    dg.AssetKey(["xspoc", name])
+                    for name in ("card", "welldetails", "rods", "deviations", "pumpingunits")
+                ],
+                owners=[SCIENCE_OWNER],
+                kinds={"python", "postgres"},
+                description=description,
+                metadata=table_metadata(diagnosed),
+            )
+            for diagnosed, description in (
+                (
+                    CARDDIAG,
+                    "The physical diagnosis of every usable card: pump card by the wave equation, fillage, loads, pressures, "
+                    "leaks, torque and balance, with the equipment that the well had then, and a report in words.",
+                ),
+                (
+                    RODDIAG,
+                    "Stresses and loading of each taper, of every card whose pump card could be computed.",
+                ),
+            )
+        ],
+        can_subset=True,
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        pool=MEMORY_POOL,
+    )
+    def diagnose_cards(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        span, house = days_of(context), warehouse.open()
+        wanted = [
+            t for t in (CARDDIAG, RODDIAG) if dg.AssetKey([t.schema, t.name]) in context.selected_asset_keys
+        ]
+        summary = DiagnosisSummary()
+        with ExitStack() as stack:
+            made = {t.asset: stack.enter_context(making(house, t.asset, span.keys)) for t in wanted}
+            for day, found in diagnosed_days(house, span):
+                for diagnosed in wanted:
+                    rows = found.cards if diagnosed is CARDDIAG else found.rods
+                    store_days(house, diagnosed, rows, Days(day, day))
+                    made[diagnosed.asset].rows[day.isoformat()] = rows.num_rows
+                summary.add(found)
+        for diagnosed in wanted:
+            yield dg.MaterializeResult(
+                asset_key=[diagnosed.schema, diagnosed.name],
+                metadata={
+                    "dagster/partition_row_count": sum(made[diagnosed.asset].rows.values()),
+                    **(summary.metadata() if diagnosed is CARDDIAG else {}),
+                },
+            )
 
     @dg.asset(
         key=["clean", "card_features"],
@@ -187,7 +248,7 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         description="Probability of each failure class within a window after each day. Empty until a forecaster writes it.",
         metadata=table_metadata(table("clean", "xpred")),
     )
-    return [dynabounds, card_features, dynapred, xpred]
+    return [dynabounds, diagnose_cards, card_features, dynapred, xpred]
 
 
 def same_features(store: ObjectStore, day: str, rows: pa.Table) -> bool:

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
-from oasis_pipeline.assets.dbt_project import project_digest, project_folder
+from oasis_pipeline.assets.dbt_project import mark_views, project_digest, project_folder
 from oasis_pipeline.schema import TABLES, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
@@ -191,6 +191,7 @@ def build_dbt_assets(
     )
     def views(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         yield from call(context, warehouse, ["--exclude", DAY_MODELS])
+        mark_views(warehouse.open())
 
     @dbt_assets(
         manifest=project.manifest_path,

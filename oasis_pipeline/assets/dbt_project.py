@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from oasis_pipeline.storage.postgres import Warehouse
+
+VIEWS = ("xspoc/merged", "xspoc/card_xdiag", "clean/winpred")
+"""Views of the project."""
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -22,3 +27,26 @@ def project_digest() -> str:
         if file.suffix in (".sql", ".yml") and "target" not in file.parts:
             digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def views_current(warehouse: Warehouse) -> bool:
+    """Whether every view is there and was made from the SQL as it is now."""
+    marks = warehouse.query(
+        "select obj_description(to_regclass(v)) as mark from unnest($1::text[]) as v", (_quoted(),)
+    )["mark"].to_pylist()
+    return marks == [_mark()] * len(VIEWS)
+
+
+def mark_views(warehouse: Warehouse) -> None:
+    """Note on each view which SQL it was made from; dbt makes a view anew without its comment."""
+    with warehouse.transaction() as tx:
+        for view in _quoted():
+            tx.execute(f"comment on view {view} is '{_mark()}'")
+
+
+def _quoted() -> list[str]:
+    return ['"' + view.replace("/", '"."') + '"' for view in VIEWS]
+
+
+def _mark() -> str:
+    return f"made from dbt project {project_digest()}"

@@ -5,13 +5,14 @@ Here: which rows are drawn. Not here: drawing (``plotting``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
 from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares
+from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_grid
 from oasis_pipeline.plotting.style import markdown
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -80,6 +81,11 @@ def cards_by_label(warehouse: Warehouse, days: Days) -> str:
 def label_shares(counts: Mapping[str, int]) -> str:
     """Draw how many cards each class has, as Markdown."""
     return markdown(class_shares(counts), "cards by class") if counts else "no cards"
+
+
+def diagnosed_examples(cards: Sequence[DiagnosedCard]) -> str:
+    """Draw diagnosed cards, as Markdown."""
+    return markdown(diagnosis_grid(cards), "diagnosed cards") if cards else "no usable card"
 
 
 def _drawn(rows: pa.Table, title: str) -> str:

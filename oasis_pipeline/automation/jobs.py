@@ -16,7 +16,14 @@ from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
-DAY_ASSETS = (["clean", "xspoc"], ["clean", "dynabounds"], ["clean", "card_features"], ["clean", "dynapred"])
+DAY_ASSETS = (
+    ["clean", "xspoc"],
+    ["clean", "dynabounds"],
+    ["clean", "carddiag"],
+    ["clean", "roddiag"],
+    ["clean", "card_features"],
+    ["clean", "dynapred"],
+)
 """What a day is made into."""
 
 
@@ -128,7 +135,7 @@ def build_jobs() -> Jobs:
         days=dg.define_asset_job(
             "days",
             selection=dg.AssetSelection.assets(*DAY_ASSETS),
-            description="Make days: clean tables, bounds, features and predictions.",
+            description="Make days: clean tables, bounds, diagnosis, features and predictions.",
         ),
         train=dg.define_asset_job(
             "train",

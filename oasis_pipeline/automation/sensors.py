@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from oasis_pipeline.assets.dbt_project import VIEWS, views_current
 from oasis_pipeline.automation.jobs import Jobs
 from oasis_pipeline.automation.staleness import RULES, DayRange, current_plan, next_runs
 from oasis_pipeline.intake.files import parse_name
@@ -58,7 +59,9 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name="stale_days",
-        target=dg.AssetSelection.assets(*[rule.asset.split("/") for rule in RULES]),
+        target=dg.AssetSelection.assets(
+            *[asset.split("/") for asset in (*VIEWS, *(rule.asset for rule in RULES))]
+        ),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes days that got rows (late ones too) or whose inputs changed, with all that depends on them, and "
@@ -76,7 +79,10 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             return dg.SkipReason("earlier runs of this sensor are at work")
         asked = set(done.split(",")) if int(tick) == newest else set()
         plan = current_plan(house)
-        runs = [(assets, days, run_name(assets, days)) for assets, days in (next_runs(plan) if plan else [])]
+        wanted = next_runs(plan) if plan else []
+        if not views_current(house):
+            wanted = [(VIEWS, None), *wanted]
+        runs = [(assets, days, run_name(assets, days)) for assets, days in wanted]
         due = [run for run in runs if run[2] not in asked][:RUNS_A_TICK]
         if not due:
             return dg.SensorResult(

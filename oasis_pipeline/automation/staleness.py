@@ -55,6 +55,9 @@ class Rule:
 SOURCES = ("xspoc/card", "xspoc/xdiagresults")
 """A day exists when one of these has rows on it."""
 
+EQUIPMENT = ("xspoc/welldetails", "xspoc/rods", "xspoc/deviations", "xspoc/pumpingunits")
+"""What a card is diagnosed with."""
+
 RULES: tuple[Rule, ...] = (
     Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
     Rule(
@@ -63,6 +66,8 @@ RULES: tuple[Rule, ...] = (
         earlier_days=("xspoc/card", "analysis/failure_info"),
         whole=("xspoc/rods",),
     ),
+    Rule("clean/carddiag", days=("xspoc/card",), whole=EQUIPMENT),
+    Rule("clean/roddiag", days=("xspoc/card",), whole=EQUIPMENT),
     Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
     Rule("clean/dynapred", days=("clean/card_features",)),

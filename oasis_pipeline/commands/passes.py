@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 import psycopg2
 
-from oasis_pipeline.assets.dbt_project import project_digest
+from oasis_pipeline.assets.dbt_project import VIEWS, views_current
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
     RULES,
@@ -28,6 +28,7 @@ from oasis_pipeline.automation.staleness import (
     next_runs,
 )
 from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
@@ -35,9 +36,6 @@ from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse, using_warehouse
 
 Advance = Callable[[str, int, int], None]
-
-VIEWS = ("xspoc/merged", "xspoc/card_xdiag", "clean/winpred")
-"""Views of the dbt project; made when they are missing or their SQL has changed."""
 
 MAX_ROUNDS = 10
 """A pass asks for the plan anew after each round; what does not settle after this many is a fault of the rules."""
@@ -127,10 +125,9 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
     try:
         if summary.intake.changed:
             graph.record(summary.intake)
-        if not plan and graph.views_exist():
-            return
-        if not graph.views_exist():
+        if not views_current(warehouse):
             summary.runs.append(graph.run(VIEWS, None))
+            graph.record_nothing_yet()
         order = [rule.asset for rule in RULES]
         for _ in range(MAX_ROUNDS):
             if not plan:
@@ -173,20 +170,22 @@ class _Graph:
             self._job = definitions.resolve_implicit_global_asset_job_def()
         return self._job
 
-    def views_exist(self) -> bool:
-        """Whether every view of the dbt project is there and was made from the SQL as it is now."""
-        made = self.warehouse.query(
-            "select count(*) as n from pg_views where (schemaname || '/' || viewname) = any($1)",
-            (list(VIEWS),),
-        )["n"][0].as_py()
-        mark = self.settings.home / "dbt" / "views"
-        return made == len(VIEWS) and mark.exists() and mark.read_text() == project_digest()
-
     def record(self, report: PassReport) -> None:
         """Tell Dagster what intake changed."""
         from oasis_pipeline.automation.jobs import record_intake
 
         record_intake(self.instance, self.warehouse, report)
+
+    def record_nothing_yet(self) -> None:
+        """Tell Dagster of tables that exist without a row, so that it does not warn of them as never made."""
+        for kind in DROP_KINDS.values():
+            key = dg.AssetKey([kind.table.schema, kind.table.name])
+            if kind.table.kind is Kind.STATE and self.instance.get_latest_materialization_event(key) is None:
+                self.instance.report_runless_asset_event(
+                    dg.AssetMaterialization(
+                        asset_key=key, metadata={"dagster/row_count": 0}, description="no rows yet"
+                    )
+                )
 
     def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
         """Make assets in one Dagster run."""
@@ -208,8 +207,6 @@ class _Graph:
                 raise_on_error=False,
             )
         self._judge(result, assets)
-        if set(assets) & set(VIEWS):
-            (self.settings.home / "dbt" / "views").write_text(project_digest())
         return {
             "run_id": result.run_id,
             "assets": list(assets),

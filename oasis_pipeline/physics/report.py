@@ -140,7 +140,7 @@ def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
     if "phase_shift" in codes:
         fixed = "; it was corrected" if "phase_corrected" in codes else ""
         said.append(
-            f"Position and load are out of step by about {d['position_phase_deg']:+.1f} degrees{fixed}."
+            f"The position lags the load by about {d['position_phase_deg']:.1f} degrees of the stroke{fixed}."
         )
     for code, sentence in (
         ("clipped_load", "The load signal is cut off."),

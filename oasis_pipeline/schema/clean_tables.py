@@ -149,6 +149,152 @@ DYNAPRED = Table(
     indexes=(("Date",),),
 )
 
+CARDDIAG = Table(
+    "clean",
+    "carddiag",
+    ("NodeID", "Date"),
+    (
+        NODE,
+        DATE,
+        Column(
+            "fillage_pct",
+            Type.FLOAT,
+            "%",
+            "Share of the plunger's stroke, tubing stretch removed, at which the travelling valve opens",
+        ),
+        Column(
+            "fillage_spread_pct",
+            Type.FLOAT,
+            "%",
+            "Distance between the trusted methods of reading the fillage",
+        ),
+        Column("fillage_vertical_pct", Type.FLOAT, "%", "Fillage at the steepest unloading"),
+        Column("fillage_horizontal_pct", Type.FLOAT, "%", "Fillage where 90 % of the fluid load is gone"),
+        Column("fillage_corner_pct", Type.FLOAT, "%", "Fillage at the lower right corner of the pump card"),
+        Column(
+            "fillage_gas_law_pct", Type.FLOAT, "%", "Fillage by the compression of the gas above the liquid"
+        ),
+        Column("fillage_area_pct", Type.FLOAT, "%", "Area of the pump card over load range times stroke"),
+        Column("gross_stroke_in", Type.FLOAT, "in", "Plunger travel"),
+        Column("net_stroke_in", Type.FLOAT, "in", "Plunger travel relative to the barrel times fillage"),
+        Column("fluid_load_upper_lbf", Type.FLOAT, "lbf", "Load line of the upstroke, at rest"),
+        Column("fluid_load_lower_lbf", Type.FLOAT, "lbf", "Load line of the downstroke, at rest"),
+        Column("fluid_load_lbf", Type.FLOAT, "lbf", "Plunger area times (discharge - intake pressure)"),
+        Column("pump_intake_pressure_psi", Type.FLOAT, "psi", "Pump intake pressure by the fluid load"),
+        Column("pump_discharge_pressure_psi", Type.FLOAT, "psi", "Tubing pressure plus the fluid column"),
+        Column(
+            "fluid_level_ft", Type.FLOAT, "ft", "Vertical depth of the gas-free fluid level in the annulus"
+        ),
+        Column("fluid_above_pump_ft", Type.FLOAT, "ft", "Gas-free fluid in the annulus above the pump"),
+        Column("friction_lbf", Type.FLOAT, "lbf", "Dry friction at the pump"),
+        Column("tubing_movement_in", Type.FLOAT, "in", "Travel of the tubing with the load"),
+        Column(
+            "tv_leak_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Leak past travelling valve and plunger at full pressure, by the load pick-up",
+        ),
+        Column(
+            "sv_leak_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Leak past the standing valve at full pressure, by the load pick-up",
+        ),
+        Column("slippage_bpd", Type.FLOAT, "bbl/d", "Slippage through the clearance, by Patterson"),
+        Column("slippage_arco_hf_bpd", Type.FLOAT, "bbl/d", "Slippage through the clearance, by ARCO-HF"),
+        Column(
+            "gross_displacement_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Displacement of the gross stroke in the day's runtime",
+        ),
+        Column(
+            "net_displacement_bpd", Type.FLOAT, "bbl/d", "Displacement of the net stroke in the day's runtime"
+        ),
+        Column(
+            "inferred_production_bpd", Type.FLOAT, "bbl/d", "Net displacement less what passes the plunger"
+        ),
+        Column("pump_power_hp", Type.FLOAT, "hp", "Power of the pump card"),
+        Column("pprl_lbf", Type.FLOAT, "lbf", "Peak polished-rod load"),
+        Column("mprl_lbf", Type.FLOAT, "lbf", "Minimum polished-rod load"),
+        Column("polished_rod_power_hp", Type.FLOAT, "hp", "Power of the surface card"),
+        Column(
+            "peak_gearbox_torque_in_lbf",
+            Type.FLOAT,
+            "in-lbf",
+            "Greatest torque at the crankshaft with the existing counterbalance",
+        ),
+        Column("gearbox_load_pct", Type.FLOAT, "%", "Greatest torque over the gearbox rating"),
+        Column("counterbalance_lbf", Type.FLOAT, "lbf", "Existing counterbalance effect at the polished rod"),
+        Column(
+            "best_counterbalance_lbf", Type.FLOAT, "lbf", "Counterbalance effect with the least peak torque"
+        ),
+        Column(
+            "best_gearbox_torque_in_lbf", Type.FLOAT, "in-lbf", "Greatest torque with the best counterbalance"
+        ),
+        Column("structural_load_pct", Type.FLOAT, "%", "Peak polished-rod load over the structural rating"),
+        Column("max_rod_load_pct", Type.FLOAT, "%", "Loading of the worst taper by modified Goodman"),
+        Column(
+            "load_offset_lbf",
+            Type.FLOAT,
+            "lbf",
+            "Zero error of the pump card: load cell and rod weight together",
+        ),
+        Column(
+            "position_phase_deg",
+            Type.FLOAT,
+            "deg",
+            "Lead of the position over the load that was taken out, degrees of the stroke",
+        ),
+        Column("damping", Type.FLOAT, "", "Dimensionless damping of the rods that was used"),
+        Column("parted_depth_ft", Type.FLOAT, "ft", "Depth at which the rods look parted"),
+        Column(
+            "pump_card_source",
+            Type.TEXT,
+            description="computed from the surface card and the rods, poc (the controller's as it came, whose zero may be true load), or none",
+            required=True,
+        ),
+        Column(
+            "quality",
+            Type.TEXT,
+            description="What was missing, assumed or doubtful, codes joined by '; '; empty where nothing was",
+            required=True,
+        ),
+        Column("report", Type.TEXT, description="The diagnosis in plain English", required=True),
+    ),
+    Kind.SERIES,
+    "Physical diagnosis of each usable card. What could not be had for want of data is null, and quality says why.",
+    time_column="Date",
+    indexes=(("Date",),),
+)
+
+RODDIAG = Table(
+    "clean",
+    "roddiag",
+    ("NodeID", "Date", "RodNum"),
+    (
+        NODE,
+        DATE,
+        Column("RodNum", Type.INT, description="Taper, 1 = top"),
+        Column("grade", Type.TEXT, description="Rod grade"),
+        Column("length_ft", Type.FLOAT, "ft", "Length of the taper"),
+        Column("diameter_in", Type.FLOAT, "in", "Rod diameter"),
+        Column("top_max_stress_psi", Type.FLOAT, "psi", "Greatest stress at the top of the taper"),
+        Column("top_min_stress_psi", Type.FLOAT, "psi", "Least stress at the top of the taper"),
+        Column("bottom_min_stress_psi", Type.FLOAT, "psi", "Least stress at the bottom of the taper"),
+        Column(
+            "loading_pct",
+            Type.FLOAT,
+            "%",
+            "Loading by modified Goodman; null where the grade's strength is not known",
+        ),
+    ),
+    Kind.SERIES,
+    "Rod stresses of each card whose pump card could be computed, one row a taper.",
+    time_column="Date",
+    indexes=(("Date",),),
+)
+
 XPRED = Table(
     "clean",
     "xpred",
@@ -175,5 +321,7 @@ CLEAN_TABLES: tuple[Table, ...] = (
     XSPOC,
     DYNABOUNDS,
     DYNAPRED,
+    CARDDIAG,
+    RODDIAG,
     XPRED,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, diagnose_all
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
-from oasis_pipeline.physics.diagnosis.sensors import shift_phase
+from oasis_pipeline.physics.diagnosis.sensors import advance_position
 from oasis_pipeline.physics.diagnosis.well import columns_of, quality_text
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
@@ -191,21 +191,21 @@ def test_load_offset_is_found_and_leaves_the_pressure_alone(
         assert "load_offset" not in found["quality"][i]
 
 
-@pytest.mark.parametrize("lead", [-8.0, -5.0])
+@pytest.mark.parametrize("lag", [5.0, 8.0])
 def test_phase_shift_is_found_and_corrected(
-    lead: float, simulated: SimulatedCards, found: dict[str, np.ndarray]
+    lag: float, simulated: SimulatedCards, found: dict[str, np.ndarray]
 ) -> None:
     cards = cards_of(simulated)
-    shifted = replace(cards, position_in=shift_phase(cards.position_in, np.full(len(cards), lead)))
+    shifted = replace(cards, position_in=advance_position(cards.position_in, np.full(len(cards), -lag)))
     again = diagnose(shifted, WELL)
     i = at("full")
-    assert again["position_phase_deg"][i] == pytest.approx(lead, abs=1.0)
+    assert again["position_phase_deg"][i] == pytest.approx(lag, abs=1.0)
     assert "phase_corrected" in again["quality"][i]
     assert again["pump_intake_pressure_psi"][i] == pytest.approx(
         found["pump_intake_pressure_psi"][i], abs=40.0
     )
     assert again["fillage_pct"][i] == pytest.approx(found["fillage_pct"][i], abs=2.0)
-    assert "out of step" in again["report"][i]
+    assert "lags the load" in again["report"][i]
     assert np.nanmax(np.abs(found["position_phase_deg"])) == 0.0
 
 

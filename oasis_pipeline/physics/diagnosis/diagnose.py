@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.physics.diagnosis import quantities as q
 from oasis_pipeline.physics.diagnosis.pump_cards import compute, discharge_psi, read
-from oasis_pipeline.physics.diagnosis.sensors import find_phase, shift_phase, signal_codes
+from oasis_pipeline.physics.diagnosis.sensors import advance_position, find_phase, signal_codes
 from oasis_pipeline.physics.diagnosis.well import Cards, Quality, Well, WellColumns, columns_of, quality_text
 from oasis_pipeline.physics.fluids import plunger_area_in2
 from oasis_pipeline.physics.report import reports
@@ -163,12 +163,12 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     if len(solved):
         pump = compute(position[solved], load[solved], wells, well[solved], spm[solved])
         phase[solved] = 0.0
-        late, lead = find_phase(position[solved], load[solved], wells, well[solved], spm[solved], pump)
+        late, lag = find_phase(position[solved], load[solved], wells, well[solved], spm[solved], pump)
         if len(late):
             shifted = solved[late]
-            phase[shifted] = lead
+            phase[shifted] = lag
             codes[shifted] |= Quality.PHASE_SHIFT | Quality.PHASE_CORRECTED
-            position[shifted] = shift_phase(position[shifted], -lead)
+            position[shifted] = advance_position(position[shifted], lag)
             pump.replace(late, compute(position[shifted], load[shifted], wells, well[shifted], spm[shifted]))
 
     out: dict[str, NDArray] = q.surface_columns(position, load, spm, wells, well, whole)  # type: ignore[type-arg]

@@ -302,9 +302,10 @@ def pump_columns(
     )
     out["slippage_bpd"] = slippage_patterson_bpd(spm, *parts)
     out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
-    # A leak past the plunger passes on the upstroke, about half of the time; slippage is already a daily mean.
-    past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"]) * runtime_h_per_d / 24.0
-    out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - past_plunger, 0.0)
+    # Either valve leaks on one half of the stroke; slippage is already a daily mean.
+    past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"])
+    lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0
+    out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - lost, 0.0)
 
     # tubing
     travel = np.minimum(readings["pickup_travel_in"], readings["unload_travel_in"])

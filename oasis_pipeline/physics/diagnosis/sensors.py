@@ -55,7 +55,7 @@ def signal_codes(load_lbf: Array) -> NDArray[np.int64]:
     return codes
 
 
-def shift_phase(position_in: Array, degrees: Array) -> Array:
+def advance_position(position_in: Array, degrees: Array) -> Array:
     """Positions (k, n) moved earlier in time by some degrees of the stroke (band-limited)."""
     points = position_in.shape[1]
     spectrum = np.fft.rfft(position_in, axis=1)
@@ -96,20 +96,20 @@ def find_phase(
     -------
     rows : ndarray of int, shape (m,)
         The cards found.
-    lead_deg : ndarray, shape (m,)
-        Lead of the position over the load, degrees of the stroke: negative, since only a lag is told from moving tubing.
+    lag_deg : ndarray, shape (m,)
+        Delay of the position behind the load, degrees of the stroke, positive.
     """
     pickup, unload = _transfer_travel(pump)
     with np.errstate(invalid="ignore"):
         rows = np.flatnonzero((pickup < -0.010) & (unload < -0.007))
     if not len(rows):
         return rows, np.empty(0)
-    start = 0.5 * (pickup + unload)[rows] - _REST_TRAVEL
-    guess = np.maximum(start / _TRAVEL_PER_DEG, -_LIMIT_DEG)
-    moved = compute(shift_phase(position_in[rows], -guess), load_lbf[rows], wells, well[rows], spm[rows])
-    left = 0.5 * np.sum(_transfer_travel(moved), axis=0) - _REST_TRAVEL
+    start = _REST_TRAVEL - 0.5 * (pickup + unload)[rows]
+    guess = np.minimum(start / _TRAVEL_PER_DEG, _LIMIT_DEG)
+    moved = compute(advance_position(position_in[rows], guess), load_lbf[rows], wells, well[rows], spm[rows])
+    left = _REST_TRAVEL - 0.5 * np.sum(_transfer_travel(moved), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lead = guess * start / (start - left)
-    lead = np.maximum(np.where(np.isfinite(lead) & (lead < 0.0), lead, guess), -_LIMIT_DEG)
-    found = lead <= -PHASE_THRESHOLD_DEG
-    return rows[found], lead[found]
+        lag = guess * start / (start - left)
+    lag = np.minimum(np.where(np.isfinite(lag) & (lag > 0.0), lag, guess), _LIMIT_DEG)
+    found = lag >= PHASE_THRESHOLD_DEG
+    return rows[found], lag[found]

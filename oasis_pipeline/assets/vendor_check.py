@@ -1,0 +1,123 @@
+"""Our diagnosis beside the vendor's: an asset check that shows differences and warns, and never blocks.
+
+Here: which columns say the same thing, and how far apart they may be. Not here: the other checks (``checks``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from oasis_pipeline.assets.common import Days
+from oasis_pipeline.schema import quote
+from oasis_pipeline.storage.postgres import Warehouse
+
+NAME = "like_the_vendors"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two columns that say the same thing.
+
+    Attributes
+    ----------
+    ours, theirs : str
+        Columns of ``clean.carddiag`` and ``xspoc.xdiagresults``.
+    unit : str
+    share, least : float
+        The median difference may be this share of the vendor's median value, or this much where that is more.
+    """
+
+    ours: str
+    theirs: str
+    unit: str
+    share: float
+    least: float
+
+
+PAIRS = (
+    Pair("fillage_pct", "FillagePct", "%", 0.0, 10.0),
+    Pair("gross_stroke_in", "GrossPumpStroke", "in", 0.10, 3.0),
+    Pair("net_stroke_in", "NetStrokeApparent", "in", 0.10, 5.0),
+    Pair("fluid_load_lbf", "FluidLoadonPump", "lbf", 0.15, 200.0),
+    Pair("pump_intake_pressure_psi", "PumpIntakePressure", "psi", 0.20, 100.0),
+    Pair("fluid_level_ft", "FluidLevelXDiag", "ft", 0.10, 300.0),
+    Pair("friction_lbf", "PumpFriction", "lbf", 0.50, 200.0),
+    Pair("tubing_movement_in", "TubingMovement", "in", 0.30, 2.0),
+    Pair("gross_displacement_bpd", "GrossPumpDisplacement", "bbl/d", 0.10, 20.0),
+    Pair("inferred_production_bpd", "GrossProd", "bbl/d", 0.15, 20.0),
+    Pair("pprl_lbf", "PPRL", "lbf", 0.03, 100.0),
+    Pair("mprl_lbf", "MPRL", "lbf", 0.05, 100.0),
+    Pair("polished_rod_power_hp", "PolRodHP", "hp", 0.10, 1.0),
+    Pair("peak_gearbox_torque_in_lbf", "PeakGBTorque", "in-lbf", 0.15, 20_000.0),
+    Pair("gearbox_load_pct", "GearBoxLoadPct", "%", 0.15, 5.0),
+    Pair("structural_load_pct", "UnitStructLoad", "%", 0.05, 3.0),
+    Pair("max_rod_load_pct", "MaxRodLoad", "%", 0.15, 10.0),
+)
+
+
+def _columns(pair: Pair) -> str:
+    ours, theirs = f"d.{quote(pair.ours)}", f"x.{quote(pair.theirs)}"
+    middle = "percentile_cont({}) within group (order by {})"
+    return (
+        f"count(abs({ours} - {theirs})) as {quote('n_' + pair.ours)}, "
+        f"{middle.format(0.5, f'{ours} - {theirs}')} as {quote('bias_' + pair.ours)}, "
+        f"{middle.format(0.5, f'abs({ours} - {theirs})')} as {quote('median_' + pair.ours)}, "
+        f"{middle.format(0.95, f'abs({ours} - {theirs})')} as {quote('p95_' + pair.ours)}, "
+        f"{middle.format(0.5, f'abs({theirs})')} filter (where {ours} is not null) as {quote('size_' + pair.ours)}"
+    )
+
+
+_QUERY = (
+    f"select {', '.join(_columns(pair) for pair in PAIRS)} "
+    'from clean.carddiag as d join xspoc.xdiagresults as x using ("NodeID", "Date") '
+    'where d."Date" >= $1 and d."Date" < $2'
+)
+
+
+def compare_with_vendor(warehouse: Warehouse, span: Days) -> dg.AssetCheckResult:
+    """Compare the diagnosis of some days with the vendor's results of the same cards.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    span : Days
+
+    Returns
+    -------
+    AssetCheckResult
+        Passed where no median difference is above what its `Pair` allows, and where there is nothing to compare.
+        Differences in the metadata: median of ours - theirs, median and 95th percentile of its size.
+    """
+    row = warehouse.query(_QUERY, (span.begin, span.end)).to_pylist()[0]
+    far, lines = [], []
+    for pair in PAIRS:
+        count, bias, median, p95, size = (
+            row[f"{what}_{pair.ours}"] for what in ("n", "bias", "median", "p95", "size")
+        )
+        if not count:
+            continue
+        allowed = max(pair.least, pair.share * (size or 0.0))
+        if median > allowed:
+            far.append(f"{pair.ours} by {median:,.1f} {pair.unit}")
+        lines.append(
+            f"| {pair.ours} | {pair.theirs} | {pair.unit} | {count:,} | {bias:,.1f} | {median:,.1f} | {p95:,.1f} | {allowed:,.1f} |"
+        )
+    heading = [
+        "| ours | vendor's | unit | cards | median of ours - theirs | median size | p95 size | allowed median |"
+    ]
+    return dg.AssetCheckResult(
+        check_name=NAME,
+        passed=not far,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"differs from the vendor's diagnosis in the median: {', '.join(far)}" if far else None,
+        metadata={
+            "differences": dg.MetadataValue.md(
+                "\n".join([*heading, "|---|---|---|---:|---:|---:|---:|---:|", *lines])
+                if lines
+                else "the vendor has no result for these cards"
+            ),
+            "days": f"{span.first} to {span.last}",
+        },
+    )

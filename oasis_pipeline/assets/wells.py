@@ -1,0 +1,230 @@
+"""Wells as the diagnosis takes them, from the equipment tables as they were at a time.
+
+Here: which state of a well's equipment holds for a card, and how its rows become a `Well`. Not here: cards.
+
+A value that no equipment can have (a rod without length, a plunger of 0 in, a linkage that can't turn) counts as
+unknown, like one that is missing: the quantities that need it stay null, and ``quality`` names what was not known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from oasis_pipeline.physics.diagnosis import Well
+from oasis_pipeline.physics.rods import RodString
+from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
+from oasis_pipeline.physics.well_path import Survey
+from oasis_pipeline.schema import history_of, quote, table
+from oasis_pipeline.storage.postgres import Transaction, Warehouse
+
+EQUIPMENT = ("welldetails", "rods", "deviations", "pumpingunits")
+"""Tables of schema ``xspoc`` whose history makes a `Well`."""
+
+Row = Mapping[str, Any]
+States = dict[str, list[tuple[datetime, list[Row]]]]
+"""Well -> its states of one table, oldest first: since when, and the rows."""
+
+_OF_DETAILS = {
+    "spm": "SPM",
+    "plunger_diameter_in": "PlungerDiam",
+    "clearance_in": "Clearance",
+    "pump_depth_ft": "PumpDepth",
+    "fluid_sg": "FluidSpecificGravity",
+    "water_sg": "WaterSG",
+    "viscosity_cp": "Viscosity",
+    "tubing_anchor_depth_ft": "TubingAnchorDepth",
+    "tubing_od_in": "TubingOD",
+    "tubing_id_in": "TubingID",
+}
+"""Field of `Well` -> column of ``welldetails``, positive or unknown."""
+
+_SIGNED = {
+    "tubing_pressure_psi": "TubingPressure",
+    "casing_pressure_psi": "CasingPressure",
+    "water_cut_pct": "WaterCut",
+    "oil_api_deg": "OilAPIGravity",
+}
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """Everything known of one well at a time.
+
+    Attributes
+    ----------
+    well : Well
+        For the diagnosis.
+    rods : tuple of mapping
+        Rows of ``xspoc.rods`` behind ``well.rods``, top first; empty without them.
+    """
+
+    well: Well
+    rods: tuple[Row, ...] = ()
+
+
+class EquipmentStates:
+    """Equipment of some wells over a span of time.
+
+    Parameters
+    ----------
+    states : mapping of str to States
+        By table.
+    """
+
+    def __init__(self, states: Mapping[str, States]) -> None:
+        self._states = states
+        self._known: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.found: list[Equipment] = []
+        """Equipment asked for so far; `index` counts these."""
+
+    @classmethod
+    def read(
+        cls, source: Warehouse | Transaction, wells: Sequence[str], begin: datetime, end: datetime
+    ) -> EquipmentStates:
+        """Read the states that hold for any time from `begin` up to (not including) `end`.
+
+        Parameters
+        ----------
+        source : Warehouse or Transaction
+        wells : sequence of str
+            NodeIDs as shown.
+        begin, end : datetime
+            Field's local time.
+        """
+        return cls({name: _read(source, name, wells, begin, end) for name in EQUIPMENT})
+
+    def index(self, well: str, when: datetime) -> int:
+        """Place in `found` of the equipment of a well at a time."""
+        places = tuple(_place(self._states[name].get(well, []), when) for name in EQUIPMENT)
+        key = (well, places)
+        if key not in self._known:
+            parts = [
+                self._states[name][well][place][1] if place >= 0 else []
+                for name, place in zip(EQUIPMENT, places, strict=True)
+            ]
+            self._known[key] = len(self.found)
+            self.found.append(equipment_of(*parts))
+        return self._known[key]
+
+
+def _read(
+    source: Warehouse | Transaction, name: str, wells: Sequence[str], begin: datetime, end: datetime
+) -> States:
+    history = history_of(table("xspoc", name))
+    order = ", ".join(quote(column) for column in history.key if column not in ("NodeID", "ValidFrom"))
+    rows = source.query(
+        "with since as (select w.node, coalesce("
+        f'(select max("ValidFrom") from {history.full_name} where "NodeID" = w.node and "ValidFrom" <= $2::timestamp), '
+        f'(select min("ValidFrom") from {history.full_name} where "NodeID" = w.node)) as first '
+        "from unnest($1::text[]) as w(node)) "
+        f'select h.* from since join {history.full_name} as h on h."NodeID" = since.node '
+        'and (h."ValidFrom" = since.first or (h."ValidFrom" > since.first and h."ValidFrom" < $3::timestamp)) '
+        f'order by h."NodeID", h."ValidFrom"{", " + order if order else ""}',
+        (list(wells), begin, end),
+    )
+    states: States = {}
+    for row in rows.to_pylist():
+        mine = states.setdefault(row["NodeID"], [])
+        if not mine or mine[-1][0] != row["ValidFrom"]:
+            mine.append((row["ValidFrom"], []))
+        mine[-1][1].append(row)
+    return states
+
+
+def _place(states: list[tuple[datetime, list[Row]]], when: datetime) -> int:
+    """Place of the state that holds: the newest not after the time, the first for all time before; -1 without any."""
+    if not states:
+        return -1
+    return max(bisect_right([since for since, _ in states], when) - 1, 0)
+
+
+def equipment_of(
+    details: Sequence[Row], rods: Sequence[Row], deviations: Sequence[Row], units: Sequence[Row]
+) -> Equipment:
+    """Make a well of the rows that hold.
+
+    Parameters
+    ----------
+    details, rods, deviations, units : sequence of mapping
+        Rows of the four equipment tables, in the order of their keys; empty where nothing is known.
+
+    Returns
+    -------
+    Equipment
+    """
+    string = _rod_string(rods)
+    row: Row = details[0] if details else {}
+    numbers = {field: _positive(row.get(column)) for field, column in _OF_DETAILS.items()}
+    numbers |= {field: _number(row.get(column)) for field, column in _SIGNED.items()}
+    well = Well(
+        rods=string,
+        unit=_unit(units[0]) if units else None,
+        survey=_survey(deviations),
+        tubing_anchored=row.get("TubingAnchored"),
+        **numbers,
+    )
+    return Equipment(well, tuple(rods) if string is not None else ())
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _positive(value: float | None) -> float:
+    return float(value) if value is not None and value > 0.0 else float("nan")
+
+
+def _all_positive(values: Iterable[float | None]) -> bool:
+    return all(value is not None and 0.0 < value < 1e6 for value in values)
+
+
+def _rod_string(rows: Sequence[Row]) -> RodString | None:
+    length, diameter = [row["Length"] for row in rows], [row["Diameter"] for row in rows]
+    if not rows or not _all_positive((*length, *diameter)):
+        return None
+    return RodString.from_sections(length, diameter, [row["Grade"] for row in rows])
+
+
+def _survey(rows: Sequence[Row]) -> Survey | None:
+    kept = [row for row in rows if row["Inclination"] is not None]
+    if len(kept) < 2:
+        return None
+    # a station whose azimuth is missing still says how steep the well is
+    azimuth = [row["Azimuth"] or 0.0 for row in kept]
+    depth, inclination = ([row[name] for row in kept] for name in ("MD", "Inclination"))
+    return Survey(*(np.array(values, dtype=np.float64) for values in (depth, inclination, azimuth)))
+
+
+def _unit(row: Row) -> PumpingUnit | None:
+    try:
+        kind = UnitKind.from_text(row["UnitType"] or "")
+    except ValueError:
+        return None
+    sizes: list[float] = [row[name] for name in "ACIKPR"]
+    if kind is UnitKind.SIMPLE_HARMONIC:
+        sizes[:5] = [1.0] * 5
+    if not _all_positive(sizes):
+        return None
+    unit = PumpingUnit(
+        kind,
+        **dict(zip(("a_in", "c_in", "i_in", "k_in", "p_in", "r_in"), sizes, strict=True)),
+        clockwise=not (row["Rotation"] or "").strip().upper().startswith(("CC", "COUNTER", "ANTI")),
+        gearbox_rating_in_lbf=_positive(row["GearboxRating"]),
+        structural_rating_lbf=_positive(row["StructuralRating"]),
+        counterbalance_moment_in_lbf=_number(row["CounterbalanceMoment"]),
+        crank_offset_deg=row["CrankOffset"] or 0.0,
+    )
+    return unit if can_turn(unit) else None
+
+
+def can_turn(unit: PumpingUnit) -> bool:
+    """Whether the crank of a linkage gets round."""
+    with np.errstate(invalid="ignore"):
+        stroke = float(stroke_in(unit))
+    return bool(np.isfinite(stroke) and stroke > 0.0)
