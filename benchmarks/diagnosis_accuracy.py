@@ -115,9 +115,15 @@ def make_field(name: str, wells: int, seed: int) -> Field:
         strings.append(RodString.from_sections([d * s for s in shares], sizes, ["D"] * len(sizes)))
     rods = RodString.stack(strings)
     size = rng.choice([0.7, 0.85, 1.0, 1.2], wells)
+    a, c, i, k, p, r = (size * x for x in (167.7, 111.09, 111.0, 151.34, 114.0, 42.0))
     units = PumpingUnit(
         np.full(wells, int(UnitKind.CONVENTIONAL), dtype=np.int8),
-        *(size * x for x in (167.7, 111.09, 111.0, 151.34, 114.0, 42.0)),
+        a_in=a,
+        c_in=c,
+        i_in=i,
+        k_in=k,
+        p_in=p,
+        r_in=r,
     )
     spm = rng.uniform(0.5, 1.0, wells) * np.minimum(10.0, 1000.0 / stroke_in(units))
     gravity = rng.uniform(0.85, 1.05, wells)
@@ -235,7 +241,7 @@ def solver_errors(field: Field) -> dict[str, tuple[float, float]]:
         )
         rms[i] = np.sqrt(np.mean((load[::every] - truth[i]) ** 2)) / spread[i]
     out["Everitt-Jennings, 100 nodes, 200 points"] = tuple(100.0 * np.percentile(rms[steady], [50, 95]))
-    return out  # type: ignore[return-value]
+    return out
 
 
 def table(wells: int = WELLS, seed: int = SEED) -> str:

@@ -190,8 +190,9 @@ def build_dbt_assets(
         pool=WAREHOUSE_POOL,
     )
     def views(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
-        yield from call(context, warehouse, ["--exclude", DAY_MODELS])
-        mark_views(warehouse.open())
+        chosen = sorted("/".join(key.path) for key in context.selected_asset_keys)
+        yield from call(context, warehouse, ["--select", *(f"path:models/{name}.sql" for name in chosen)])
+        mark_views(warehouse.open(), chosen)
 
     @dbt_assets(
         manifest=project.manifest_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from oasis_pipeline.storage.postgres import Warehouse
@@ -32,20 +33,20 @@ def project_digest() -> str:
 def views_current(warehouse: Warehouse) -> bool:
     """Whether every view is there and was made from the SQL as it is now."""
     marks = warehouse.query(
-        "select obj_description(to_regclass(v)) as mark from unnest($1::text[]) as v", (_quoted(),)
+        "select obj_description(to_regclass(v)) as mark from unnest($1::text[]) as v", (_quoted(VIEWS),)
     )["mark"].to_pylist()
     return marks == [_mark()] * len(VIEWS)
 
 
-def mark_views(warehouse: Warehouse) -> None:
-    """Note on each view which SQL it was made from; dbt makes a view anew without its comment."""
+def mark_views(warehouse: Warehouse, views: Sequence[str]) -> None:
+    """Note on views which SQL they were made from; dbt makes a view anew without its comment."""
     with warehouse.transaction() as tx:
-        for view in _quoted():
+        for view in _quoted(views):
             tx.execute(f"comment on view {view} is '{_mark()}'")
 
 
-def _quoted() -> list[str]:
-    return ['"' + view.replace("/", '"."') + '"' for view in VIEWS]
+def _quoted(views: Sequence[str]) -> list[str]:
+    return ['"' + view.replace("/", '"."') + '"' for view in views]
 
 
 def _mark() -> str:

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
 from oasis_pipeline.learning.artifact import ArtifactError, load_model, make_manifest, save_model
-from oasis_pipeline.learning.base import BASE_SEED, base_version, fit_base_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
@@ -129,7 +128,10 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
     if used is None or (
         used["is_base"] and json.loads(used["manifest"])["feature_version"] != FEATURE_VERSION
     ):
-        training = fit_base_model()
+        # the simulator's compiled code is not for every process that loads the graph
+        from oasis_pipeline.learning import base
+
+        training = base.fit_base_model()
         manifest = make_manifest(
             wells=training.evaluation.wells,
             cards=training.evaluation.cards,
@@ -138,8 +140,8 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
             simulated=True,
             metrics=training.evaluation.to_dict(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seed=BASE_SEED,
-            version=base_version(),
+            seed=base.BASE_SEED,
+            version=base.base_version(),
         )
         _register(warehouse, store, training.model, manifest, is_base=True, cards=None)
         used = model_row(warehouse, None)

@@ -64,7 +64,7 @@ def run_platform(settings: Settings, host: str, port: int) -> None:
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings) as warehouse:
+    with using_warehouse(settings, even_if_used=True) as warehouse:
         settings.drop.mkdir(parents=True, exist_ok=True)
         open_instance(settings, warehouse.address).dispose()
         with running_parts(settings, host, port) as parts:

@@ -3,87 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from oasis_pipeline.storage import embedded
-
-SECONDS = 150
-"""Patience with a busy machine; nothing is waited for longer than it takes."""
+from oasis_pipeline_tests.fixtures.platform import SECONDS, Up, command, environment, free_port
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture
 def port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Up:
-    """A running ``oasis up``."""
-
-    def __init__(self, home: Path, port: int) -> None:
-        self.home = home
-        self.out = home.parent / f"{home.name}_{port}.txt"
-        with self.out.open("wb") as out:
-            self.process = subprocess.Popen(
-                command("up", "--home", str(home), "--port", str(port)),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                start_new_session=True,
-            )
-
-    def said(self) -> str:
-        return self.out.read_text()
-
-    def wait_for(self, words: str) -> None:
-        end = time.monotonic() + SECONDS
-        while words not in self.said():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < end, self.said()
-            time.sleep(0.2)
-
-    def tree(self) -> list[psutil.Process]:
-        """The command and all below it."""
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
-
-    def everything(self) -> list[psutil.Process]:
-        """All processes of the platform: the embedded server stands by itself."""
-        pid = int((self.home / "postgres" / "postmaster.pid").read_text().split()[0])
-        return [*self.tree(), psutil.Process(pid)]
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                process.kill()
-            self.process.kill()
-        self.process.wait()
-        embedded.stop(self.home / "postgres")
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "oasis_pipeline.commands.main", *arguments]
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("OASIS_", "DAGSTER_"))}
+    return free_port()
 
 
 def runs(process: psutil.Process, program: str) -> bool:

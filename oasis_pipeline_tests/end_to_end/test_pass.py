@@ -18,8 +18,7 @@ from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.commands.passes import PassError, run_pass
 from oasis_pipeline.definitions import build_definitions
-from oasis_pipeline.learning import seed_method
-from oasis_pipeline.learning.base import fit_base_model
+from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
@@ -51,7 +50,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def installation(settings: Settings, field: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation whose drop folder holds the field; models are small ones, how good they are is not the question."""
     shutil.copytree(field, settings.drop)
-    monkeypatch.setattr(predictions, "fit_base_model", partial(fit_base_model, cards=240))
+    monkeypatch.setattr(base, "fit_base_model", partial(base.fit_base_model, cards=240))
     monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
     return settings
@@ -232,7 +231,7 @@ def test_a_tampered_model_is_refused_with_one_clear_error(
     store.put_bytes(path, bytes(data))
     with warehouse.transaction() as tx:
         ledger.mark_changed(tx, "clean/card_features", {FIRST.isoformat(): None})
-    with pytest.raises(PassError, match="SHA-256|sha256|hash"):
+    with pytest.raises(PassError, match=r"SHA-256|sha256|hash"):
         run_pass(installation)
     states = ledger.states(warehouse, ["clean/dynapred"])
     assert states["clean/dynapred", FIRST.isoformat()].error

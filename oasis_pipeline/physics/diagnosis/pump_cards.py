@@ -35,10 +35,10 @@ START_DAMPING = 0.10
 HARMONICS = 60
 """Above this the signal of a real card is below its noise; the simulator's cards lose nothing either."""
 
-EXPECTED_FRICTION_LBF = 180.0
-"""Friction where a card does not tell it: 100 lbf of the plunger, 50 of the stuffing box, 30 of the rods; the
+EXPECTED_FRICTION_LBF = 150.0
+"""Friction where a card does not tell it: 100 lbf of the plunger, 50 of stuffing box and rods; the
 spread below goes with it."""
-FRICTION_SPREAD_LBF = 80.0
+FRICTION_SPREAD_LBF = 70.0
 
 STEADY = 0.10
 """Relative change of the damping in a round that counts as settled."""
