@@ -31,7 +31,7 @@ from oasis_pipeline.simulation.equipment import survey
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], dict[str, Array]]
 
-SEED = 20_261
+SEED = 40_417
 """Seed of the printed table; never used while the diagnosis was worked on."""
 WELLS = 200
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "diagnosis-accuracy.md"

@@ -35,7 +35,7 @@ def views_current(warehouse: Warehouse) -> bool:
     marks = warehouse.query(
         "select obj_description(to_regclass(v)) as mark from unnest($1::text[]) as v", (_quoted(VIEWS),)
     )["mark"].to_pylist()
-    return marks == [_mark()] * len(VIEWS)
+    return bool(marks == [_mark()] * len(VIEWS))
 
 
 def mark_views(warehouse: Warehouse, views: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
 from oasis_pipeline.learning.artifact import ArtifactError, load_model, make_manifest, save_model
-from oasis_pipeline.learning.classifier import ClassifierModel
+from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
+from oasis_pipeline.learning.classifier import Background, ClassifierModel
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
@@ -93,12 +95,18 @@ def train_classifier(warehouse: Warehouse, store: ObjectStore, *, seed: int = 0)
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
     inputs = CardInputs.of(rows)
+    features = feature_matrix(card_features(inputs.surface, inputs.pump, inputs.context))
+    wells = rows["NodeID"].to_numpy(zero_copy_only=False)
+    days = rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    signatures = card_signatures(inputs.surface, inputs.pump)
+    background, trial = _simulated_beside(features, labels, wells, days, signatures, seed)
     training = train_and_evaluate(
-        feature_matrix(card_features(inputs.surface, inputs.pump, inputs.context)),
+        features,
         labels,
-        wells=rows["NodeID"].to_numpy(zero_copy_only=False),
-        days=rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        signatures=card_signatures(inputs.surface, inputs.pump),
+        wells=wells,
+        days=days,
+        signatures=signatures,
+        background=background,
         seed_features=seed_features(inputs.surface, inputs.pump, inputs.context.bounds),
         seed=seed,
     )
@@ -115,11 +123,34 @@ def train_classifier(warehouse: Warehouse, store: ObjectStore, *, seed: int = 0)
         seed=seed,
         version=version,
         unlearned_classes=labels.unlearned,
+        simulated_cards_beside=0 if background is None else len(background),
+        trial_of_simulated_cards=None if trial is None else asdict(trial),
     )
     _register(
         warehouse, store, training.model, manifest, is_base=False, cards=rows.select(["NodeID", "Date"])
     )
     return TrainedClassifier(version, False, int(labels.labelled.sum()), labels.unlearned, training)
+
+
+def _simulated_beside(
+    features: NDArray[np.float32],
+    labels: Labels,
+    wells: NDArray[Any],
+    days: NDArray[np.int64],
+    signatures: NDArray[np.float32],
+    seed: int,
+) -> tuple[Background | None, Trial | None]:
+    """Simulated cards to learn from beside the labelled ones, if labels are few and the field's held-out wells say they help."""
+    if len(np.unique(wells)) >= FEW_WELLS:
+        return None, None
+    from oasis_pipeline.learning import base
+
+    simulated = base.simulated_background_set()
+    background = background_of(simulated.features, simulated.labels, labels.classes)
+    if len(background) == 0:
+        return None, None
+    trial = try_background(features, labels, wells, background, days, signatures, seed)
+    return (background if trial.helps else None), trial
 
 
 def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -> TrainedClassifier:

@@ -30,6 +30,8 @@ from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, simulate_c
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
+BACKGROUND_CARDS = 1_200
+BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
 
 
@@ -92,6 +94,23 @@ def fit_base_model(
         count=_FOLDS,
         allowed=scale_free(),
     )
+
+
+def simulated_background_set(cards: int = BACKGROUND_CARDS, seed: int = BACKGROUND_SEED) -> TrainingSet:
+    """Simulate cards to learn from beside the labels of a field.
+
+    Parameters
+    ----------
+    cards : int
+        Simulated cards, ten a well.
+    seed : int
+        Same seed, same cards.
+
+    Returns
+    -------
+    TrainingSet
+    """
+    return simulated_training_set(simulate_cards(cards, seed))
 
 
 def simulated_training_set(batch: CardBatch, surface: bool = True, pump: bool = True) -> TrainingSet:

@@ -119,6 +119,34 @@ class ClassifierModel:
 
 
 @dataclass(frozen=True)
+class Background:
+    """Cards that are learned from beside a field's own, and never judged: simulated ones.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (m, features)
+    multi_hot : ndarray of bool, shape (m, classes)
+        Of the field's classes.
+    """
+
+    features: NDArray[np.float32]
+    multi_hot: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of cards."""
+        return len(self.multi_hot)
+
+    def beside(
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], view: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Append the cards that a view can learn from to others."""
+        rows = rows_with(self.features, view)
+        return np.concatenate([features, self.features[rows]]), np.concatenate(
+            [multi_hot, self.multi_hot[rows]]
+        )
+
+
+@dataclass(frozen=True)
 class OutOfFold:
     """What models that had not seen a card's well said about it.
 
@@ -191,12 +219,14 @@ def fit_out_of_fold(
     trees: int = TREES,
     count: int | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    background: Background | None = None,
 ) -> tuple[ClassifierModel, OutOfFold]:
     """Train as `fit`, and return the scores of held-out wells too, so that an evaluation need not train again.
 
     Every card must have a label and at least one card here (`usable_rows`). Each row is scored by the view that will answer
     for rows like it. ``count`` is the number of folds, `default_folds` by default; ``allowed``, of shape (features,), tells which
-    features may be used, all by default.
+    features may be used, all by default. Every model learns from ``background`` too; calibration and threshold rest on the
+    field's own cards alone.
     """
     require_labels(labels)
     truth = labels.multi_hot
@@ -216,10 +246,7 @@ def fit_out_of_fold(
             folds.of_card[rows] if leads else folds.of_card[rows] % _SIDE_FOLDS, folds.count, folds.scheme
         )
 
-        def train(x: NDArray[np.float32], y: NDArray[np.bool_], s: int, view: str = name, n: int = n_trees):  # type: ignore[no-untyped-def]
-            forest, fill = grow_forest(x, y, view, s, n, allowed)
-            return lambda asked: forest.mean_leaf(_filled(asked, fill))
-
+        train = trainer(name, n_trees, allowed, background)
         curves = None if signatures is None else signatures[rows]
         held_out = out_of_fold(train, features[rows], truth[rows], own, curves, seed)
         judged = np.isfinite(held_out).all(axis=1)
@@ -227,13 +254,46 @@ def fit_out_of_fold(
         if judged.sum() >= _MIN_VIEW_CARDS:
             calibration = fit_calibration(held_out[judged], truth[rows[judged]])
             threshold = choose_threshold(calibration(held_out[judged]), truth[rows[judged]])
-        forest, fill = grow_forest(features[rows], truth[rows], name, seed, n_trees, allowed)
+        forest, fill = train.grow(features[rows], truth[rows], seed)
         views[name] = View(forest, fill, calibration, threshold)
         new = ~answered[rows] & judged
         score[rows[new]] = held_out[new]
         answered[rows] = True
     model = ClassifierModel(labels.classes, labels.unlearned, views, truth.mean(axis=0, dtype=np.float32))
     return model, OutOfFold(score, folds)
+
+
+@dataclass(frozen=True)
+class trainer:  # noqa: N801 - called like a function, see `splits.Train`
+    """Trains the forest of one view.
+
+    Attributes
+    ----------
+    view : str
+    trees : int
+    allowed : ndarray of bool, optional, shape (features,)
+    background : Background, optional
+    """
+
+    view: str
+    trees: int
+    allowed: NDArray[np.bool_] | None = None
+    background: Background | None = None
+
+    def grow(
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int
+    ) -> tuple[Forest, NDArray[np.float32]]:
+        """Grow the forest, with what stands in for missing values."""
+        if self.background is not None:
+            features, multi_hot = self.background.beside(features, multi_hot, self.view)
+        return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed)
+
+    def __call__(  # type: ignore[no-untyped-def]
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int
+    ):
+        """Train, and return the function that scores cards."""
+        forest, fill = self.grow(features, multi_hot, seed)
+        return lambda asked: forest.mean_leaf(_filled(asked, fill))
 
 
 def usable_rows(features: NDArray[np.float32], labels: Labels) -> NDArray[np.intp]:

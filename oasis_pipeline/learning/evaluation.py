@@ -21,6 +21,7 @@ from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.calibration import choose_threshold, fit_calibration
 from oasis_pipeline.learning.classifier import (
     TREES,
+    Background,
     ClassifierModel,
     OutOfFold,
     default_folds,
@@ -31,6 +32,7 @@ from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.seed_method import train_seed_method
 from oasis_pipeline.learning.splits import Folds, Train, folds_by_well, number_wells, out_of_fold
 
+OURS_BESIDE_SIMULATED = "extra trees, simulated cards beside the labelled"
 OURS, SEED, TRIVIAL = "extra trees", "elliptic Fourier + random forest", "most frequent label"
 
 
@@ -201,6 +203,7 @@ def train_and_evaluate(
     trees: int = TREES,
     count: int | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    background: Background | None = None,
 ) -> Training:
     """Train the default classifier and judge it beside the seed's method and the most frequent label.
 
@@ -221,6 +224,8 @@ def train_and_evaluate(
         Folds; `classifier.default_folds` by default.
     allowed : ndarray of bool, optional, shape (features,)
         Features that may be used; all by default.
+    background : Background, optional
+        Simulated cards that are learned from beside the labelled ones and never judged.
 
     Returns
     -------
@@ -238,12 +243,21 @@ def train_and_evaluate(
     curves = None if signatures is None else signatures[rows]
     began = time.perf_counter()
     model, held_out = fit_out_of_fold(
-        features[rows], mine, own_wells, own_days, curves, seed, trees, count, allowed
+        features[rows], mine, own_wells, own_days, curves, seed, trees, count, allowed, background
     )
     seconds = time.perf_counter() - began
     proba, shown = judged(held_out)(mine.multi_hot)
     result = _evaluation(mine, own_wells, held_out.folds, 1)
-    result.models.append(_score(OURS, mine, own_wells, [(proba, shown)], seconds, seed))
+    result.models.append(
+        _score(
+            OURS if background is None else OURS_BESIDE_SIMULATED,
+            mine,
+            own_wells,
+            [(proba, shown)],
+            seconds,
+            seed,
+        )
+    )
     others = [trivial_candidate(mine)]
     if seed_features is not None:
         others.insert(0, Candidate(SEED, seed_features[rows], train_seed_method, calibrated=False))

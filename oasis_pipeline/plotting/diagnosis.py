@@ -21,7 +21,6 @@ from oasis_pipeline.plotting.style import GRID, INK, MUTED, PUMP_COLOUR, SURFACE
 
 LINES_COLOUR = "#2f7d4f"
 LIMIT_COLOUR = "#a3302c"
-SECOND_COLOUR = "#e0a100"
 
 Card = tuple[ArrayLike, ArrayLike]
 
@@ -108,8 +107,8 @@ def diagnosis_figure(card: DiagnosedCard) -> Figure:
     -------
     Figure
     """
-    report = textwrap.wrap(card.report, 125)
-    below = 0.2 * len(report) + (0.25 if report else 0.0)
+    report = textwrap.wrap(card.report, 152)
+    below = 0.2 * len(report) + (0.12 if report else 0.0)
     figure = new_figure(10.0, 6.6 + below)
     figure.set_layout_engine("none")
     height = 6.6 + below
@@ -118,14 +117,15 @@ def diagnosis_figure(card: DiagnosedCard) -> Figure:
     gap = 0.42 / height
     upper = figure.add_axes((0.075, middle + gap, 0.595, top - middle - gap))
     lower = figure.add_axes((0.075, bottom, 0.595, middle - bottom), sharex=upper)
-    figure.text(0.075, 1.0 - 0.27 / height, card.title, fontsize=12, color=INK, va="center", weight="bold")
+    figure.text(0.035, 1.0 - 0.27 / height, card.title, fontsize=12, color=INK, va="center", weight="bold")
     if card.note:
-        figure.text(0.075, 1.0 - 0.5 / height, card.note, fontsize=9, color=MUTED, va="center")
+        figure.text(0.035, 1.0 - 0.5 / height, card.note, fontsize=9, color=MUTED, va="center")
     _surface(upper, card)
     _pump(lower, card)
     lower.set_xlabel("position, in", fontsize=9, color=MUTED)
     for axes, name in ((upper, "polished rod"), (lower, "pump (effective load)")):
         axes.set_ylabel(f"{name}, 1,000 lbf", fontsize=9, color=MUTED)
+        axes.yaxis.set_label_coords(-0.062, 0.5)
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             axes.legend(
@@ -151,7 +151,7 @@ def diagnosis_figure(card: DiagnosedCard) -> Figure:
         )
         figure.text(0.937, y, unit, fontsize=8.5, color=MUTED, va="center")
     for i, line in enumerate(report):
-        figure.text(0.035, (below - 0.2 * i - 0.12) / height, line, fontsize=8.5, color=INK, va="center")
+        figure.text(0.035, (below - 0.2 * i - 0.05) / height, line, fontsize=8.5, color=INK, va="center")
     return figure
 
 
@@ -235,9 +235,9 @@ def _pump(axes: Axes, card: DiagnosedCard) -> None:
         axes.plot(
             x,
             f / 1000.0,
-            color=SECOND_COLOUR,
-            linewidth=1.2,
-            linestyle=(0, (3, 2)),
+            color=INK,
+            linewidth=0.9,
+            linestyle=(0, (2, 3)),
             label="finite differences",
         )
     left, right = position.min(), position.max()
@@ -256,7 +256,7 @@ def _pump(axes: Axes, card: DiagnosedCard) -> None:
     if np.isfinite(net) and np.isfinite(fillage):
         bottom, top = load.min() / 1000.0, load.max() / 1000.0
         axes.vlines(left + net, bottom, top, color=INK, linewidth=1.0, linestyle=(0, (1, 1.5)))
-        to_left = net > 0.75 * (right - left)
+        to_left = net > 0.3 * (right - left)
         axes.annotate(
             f"{fillage:.0f} %",
             (left + net, 0.5 * (bottom + top)),

@@ -244,7 +244,7 @@ CARDDIAG = Table(
             "position_phase_deg",
             Type.FLOAT,
             "deg",
-            "Lead of the position over the load that was taken out, degrees of the stroke",
+            "Delay of the position behind the load, degrees of the stroke; it was taken out before the diagnosis",
         ),
         Column("damping", Type.FLOAT, "", "Dimensionless damping of the rods that was used"),
         Column("parted_depth_ft", Type.FLOAT, "ft", "Depth at which the rods look parted"),

@@ -40,7 +40,9 @@ def _section(table: Table, kind: str | None) -> str:
     if table.name.endswith("_history") and "ValidFrom" in table.key:
         current = table.name.removesuffix("_history")
         return f"\n### `{table.schema}.{table.name}`\n\n{table.description} Columns of `{current}`, and `ValidFrom`. Key: {key}.\n"
-    lines = [f"\n### `{table.schema}.{table.name}`\n\n{table.description}{fed} Key: {key}.\n\n| column | type | unit | |\n|---|---|---|---|\n"]
+    lines = [
+        f"\n### `{table.schema}.{table.name}`\n\n{table.description}{fed} Key: {key}.\n\n| column | type | unit | |\n|---|---|---|---|\n"
+    ]
     for column in table.columns:
         if column.type is Type.POINTS and column.name.endswith("_load"):
             continue

@@ -249,9 +249,9 @@ def _shelf(x, f, speed, bottom, stroke, top, down, opening, rest, discharge_load
     """Friction from the shelf after the top of the stroke; NaN where there is none."""
     n = len(f)
     span = rest[0] - rest[2]
-    if not (opening < 0.97 and span > 0.0):
+    if not (opening < 0.9 and span > 0.0):
         return np.nan
-    slope = 0.5 * (rest[1] + rest[3])
+    slope = rest[3]
     intake = min(max(1.0 - span / discharge_load, 0.02), 0.9) if discharge_load > 0.0 else 0.1
     gas = (1.0 - opening) / (1.0 - intake ** (1.0 / exponent))
     count = 0

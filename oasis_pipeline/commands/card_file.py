@@ -1,0 +1,340 @@
+"""The two files of ``oasis diagnose``: a card as csv, and a well as JSON.
+
+Here: reading them, and saying in one line what is wrong with them. Not here: what is done with them (``diagnose``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.assets.wells import can_turn
+from oasis_pipeline.cards.canonical import TimeForm, time_form
+from oasis_pipeline.cards.quality import MIN_POINTS, Unusable
+from oasis_pipeline.intake.values import NULLS
+from oasis_pipeline.physics.diagnosis import Well
+from oasis_pipeline.physics.rods import RodString
+from oasis_pipeline.physics.unit import PumpingUnit, UnitKind
+from oasis_pipeline.physics.well_path import Survey
+
+COLUMNS = ("position_in", "load_lbf")
+_MOST_BYTES = 5_000_000
+_LARGEST = {"position_in": 1e4, "load_lbf": 1e7}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+_WHY_UNUSABLE = {
+    Unusable.NO_CARD: "it has no points",
+    Unusable.ALL_ZERO: "every value is zero",
+    Unusable.ZERO_STROKE: "all points are at one position: there is no stroke",
+    Unusable.TOO_FEW_POINTS: f"fewer than {MIN_POINTS} usable points: one stroke needs {MIN_POINTS} or more, best 100 to 200",
+    Unusable.TOO_MANY_NAN: "more than a fifth of the values are missing",
+}
+
+
+class InputError(click.ClickException):
+    """A file that can't be used; the message names it and says what to do."""
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(
+                f"{path} has more than {_MOST_BYTES // 1_000_000} MB: give one stroke or one well, not a whole export"
+            )
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8: save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such name"
+        raise InputError(f"can't read {path}: {reason}") from None
+
+
+def read_card(path: Path) -> TimeForm:
+    """Read one surface card.
+
+    Parameters
+    ----------
+    path : Path
+        csv with the columns ``position_in`` and ``load_lbf`` (others are ignored), a point a row: one stroke, points equally
+        spaced in time, from any start, in either direction, closed or not. Missing values are empty, NULL, NA or NaN.
+
+    Returns
+    -------
+    TimeForm
+        Of one usable card.
+
+    Raises
+    ------
+    InputError
+        If there is no such card in it.
+    """
+    reader = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: no csv ({error})") from None
+    names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    if any(names.count(name) != 1 for name in COLUMNS):
+        found = ", ".join(name[:40] for name in names[:8]) or "nothing"
+        raise InputError(
+            f"{path}: the first row has to name the columns position_in and load_lbf, each once; it names {_plain(found)}"
+        )
+    places = [names.index(name) for name in COLUMNS]
+    values = np.array(
+        [
+            [_cell(path, line, row, name, place) for name, place in zip(COLUMNS, places, strict=True)]
+            for line, row in rows[1:]
+        ],
+        dtype=np.float64,
+    ).reshape(-1, 2)
+    form = time_form(values[None, :, 0], values[None, :, 1])
+    code = Unusable(int(form.unusable[0]))
+    if code is not Unusable.USABLE:
+        raise InputError(f"{path} holds no usable card ({len(values)} points): {_WHY_UNUSABLE[code]}")
+    return form
+
+
+def _cell(path: Path, line: int, row: list[str], name: str, place: int) -> float:
+    text = row[place].strip() if place < len(row) else ""
+    if text.lower() in NULLS:
+        return math.nan
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    if not math.isfinite(value):
+        raise InputError(f"{path}, line {line}: {name} is {_plain(text[:40])!r}, a number is needed")
+    if abs(value) > _LARGEST[name]:
+        raise InputError(
+            f"{path}, line {line}: {name} is {value:g}; no card has that, check column and unit (in, lbf)"
+        )
+    return value
+
+
+def _plain(text: str) -> str:
+    """Keep a message on one line."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number inside bounds; `low` itself is allowed only where it is no physical zero."""
+
+    low: float
+    high: float
+    open_below: bool = True
+
+    def __call__(self, value: Any, where: str, fail: Callable[[str], NoReturn]) -> float:
+        if value is None:
+            return math.nan
+        number = math.nan
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except OverflowError:
+                number = math.inf
+        if math.isnan(number):
+            fail(f"{where} is {_shown(value)}, a number is needed")
+        if not (self.low < number if self.open_below else self.low <= number) or number > self.high:
+            sign = "above" if self.open_below else "from"
+            fail(f"{where} is {number:g}; it has to be {sign} {self.low:g} and at most {self.high:g}")
+        return number
+
+
+_PRESSURE = _Number(-14.7, 20_000.0, open_below=False)
+_SIZE_IN = _Number(0.0, 1_000.0)
+_ANGLE = _Number(-360.0, 360.0, open_below=False)
+
+_PLAIN_KEYS: dict[str, _Number] = {
+    "spm": _Number(0.0, 60.0),
+    "damping": _Number(0.0, 5.0),
+    "fluid_sg": _Number(0.0, 3.0),
+    "viscosity_cp": _Number(0.0, 1e6),
+    "tubing_pressure_psi": _PRESSURE,
+    "casing_pressure_psi": _PRESSURE,
+    "tubing_od_in": _Number(0.0, 20.0),
+    "tubing_id_in": _Number(0.0, 20.0),
+    "tubing_anchor_depth_ft": _Number(0.0, 40_000.0),
+}
+_ROD_KEYS = {
+    "length_ft": _Number(0.0, 40_000.0),
+    "diameter_in": _Number(0.0, 5.0),
+    "weight_lb_per_ft": _Number(0.0, 100.0),
+    "modulus_psi": _Number(1e5, 1e8),
+}
+_PUMP_KEYS = {
+    "diameter_in": ("plunger_diameter_in", _Number(0.0, 12.0)),
+    "depth_ft": ("pump_depth_ft", _Number(0.0, 40_000.0)),
+    "clearance_in": ("clearance_in", _Number(0.0, 0.5)),
+    "length_in": ("plunger_length_in", _Number(0.0, 1_000.0)),
+}
+_SURVEY_KEYS = {
+    "md_ft": _Number(0.0, 60_000.0, open_below=False),
+    "inclination_deg": _Number(0.0, 180.0, open_below=False),
+    "azimuth_deg": _ANGLE,
+}
+_LINKAGE = ("a_in", "c_in", "i_in", "k_in", "p_in", "r_in")
+_UNIT_KEYS = {
+    **dict.fromkeys(_LINKAGE, _SIZE_IN),
+    "gearbox_rating_in_lbf": _Number(0.0, 1e8),
+    "structural_rating_lbf": _Number(0.0, 1e6),
+    "counterbalance_moment_in_lbf": _Number(-1e8, 1e8, open_below=False),
+    "crank_offset_deg": _ANGLE,
+}
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=True)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def read_well(path: Path) -> Well:
+    """Read a well file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON object with ``spm``, ``rods``, ``damping``, ``pump``, ``fluid_sg``, ``viscosity_cp``, ``tubing_pressure_psi``,
+        ``casing_pressure_psi``, ``tubing_anchored``, ``tubing_od_in``, ``tubing_id_in``, ``tubing_anchor_depth_ft``, ``survey``
+        and ``unit``; whatever is left out or null is not known.
+
+    Returns
+    -------
+    Well
+
+    Raises
+    ------
+    InputError
+        If it is no such object; names the place in it.
+    """
+
+    def fail(reason: str) -> NoReturn:
+        raise InputError(f"{path}: {_plain(reason)}")
+
+    def no_constant(name: str) -> NoReturn:
+        fail(f"{name} is no number in JSON")
+
+    try:
+        given = json.loads(_text(path), parse_constant=no_constant)
+    except json.JSONDecodeError as error:
+        fail(f"no JSON: {error.msg} in line {error.lineno}, column {error.colno}")
+    except (RecursionError, ValueError):
+        fail("no JSON that describes a well")
+    _object(given, "the file", {*_PLAIN_KEYS, "rods", "pump", "tubing_anchored", "survey", "unit"}, fail)
+    values: dict[str, Any] = {key: check(given.get(key), key, fail) for key, check in _PLAIN_KEYS.items()}
+    anchored = given.get("tubing_anchored")
+    if anchored is not None and not isinstance(anchored, bool):
+        fail(f"tubing_anchored is {_shown(anchored)}, true or false is needed")
+    pump = given.get("pump") or {}
+    _object(pump, "pump", set(_PUMP_KEYS), fail)
+    for key, (name, check) in _PUMP_KEYS.items():
+        values[name] = check(pump.get(key), f"pump.{key}", fail)
+    if values["tubing_id_in"] >= values["tubing_od_in"]:
+        fail("tubing_id_in has to be smaller than tubing_od_in")
+    return Well(
+        rods=_rods(given.get("rods"), fail),
+        unit=_unit(given.get("unit"), fail),
+        survey=_survey(given.get("survey"), fail),
+        tubing_anchored=anchored,
+        **values,
+    )
+
+
+Fail = Callable[[str], NoReturn]
+
+
+def _object(value: Any, where: str, keys: set[str], fail: Fail) -> None:
+    if not isinstance(value, dict):
+        fail(f"{where} is {_shown(value)}, an object with some of {', '.join(sorted(keys))} is needed")
+    unknown = sorted(set(value) - keys)
+    if unknown:
+        fail(f"{where} has the unknown key {unknown[0][:40]!r}; known are {', '.join(sorted(keys))}")
+
+
+def _list(value: Any, where: str, fail: Fail) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        fail(f"{where} is {_shown(value)}, a list with one object or more is needed")
+    return value
+
+
+def _needed(item: Mapping[str, Any], where: str, checks: Mapping[str, _Number], fail: Fail) -> list[float]:
+    for key in checks:
+        if item.get(key) is None:
+            fail(f"{where}.{key} is missing")
+    return [check(item[key], f"{where}.{key}", fail) for key, check in checks.items()]
+
+
+def _rods(value: Any, fail: Fail) -> RodString | None:
+    if value is None:
+        return None
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("length_ft", "diameter_in", "grade", "weight", "modulus")
+    }
+    for i, item in enumerate(_list(value, "rods", fail)):
+        where = f"rods[{i}]"
+        _object(item, where, {*_ROD_KEYS, "grade"}, fail)
+        length, diameter = _needed(item, where, {k: _ROD_KEYS[k] for k in ("length_ft", "diameter_in")}, fail)
+        grade = item.get("grade")
+        if grade is not None and not isinstance(grade, str):
+            fail(f"{where}.grade is {_shown(grade)}, a text is needed")
+        weight, modulus = (
+            _ROD_KEYS[key](item.get(key), f"{where}.{key}", fail)
+            for key in ("weight_lb_per_ft", "modulus_psi")
+        )
+        row = (length, diameter, grade, *(None if math.isnan(v) else v for v in (weight, modulus)))
+        for column, entry in zip(columns.values(), row, strict=True):
+            column.append(entry)
+    return RodString.from_sections(*columns.values())
+
+
+def _survey(value: Any, fail: Fail) -> Survey | None:
+    if value is None:
+        return None
+    stations = []
+    for i, item in enumerate(_list(value, "survey", fail)):
+        _object(item, f"survey[{i}]", set(_SURVEY_KEYS), fail)
+        stations.append(_needed(item, f"survey[{i}]", _SURVEY_KEYS, fail))
+    columns: NDArray[np.float64] = np.array(stations, dtype=np.float64)
+    if len(columns) < 2 or np.any(np.diff(columns[:, 0]) <= 0.0):
+        fail("survey needs two stations or more, md_ft rising")
+    return Survey(*columns.T)
+
+
+def _unit(value: Any, fail: Fail) -> PumpingUnit | None:
+    if value is None:
+        return None
+    _object(value, "unit", {*_UNIT_KEYS, "type", "rotation"}, fail)
+    try:
+        kind = UnitKind.from_text(str(value.get("type") or ""))
+    except ValueError:
+        fail(
+            f"unit.type is {_shown(value.get('type'))}; known are Conventional, Mark II, Air Balanced and Simple Harmonic (r_in is half the stroke)"
+        )
+    rotation = str(value.get("rotation") or "CW").strip().upper()
+    if rotation not in ("CW", "CCW", "CLOCKWISE", "COUNTERCLOCKWISE"):
+        fail(
+            f"unit.rotation is {_shown(value.get('rotation'))}; it has to be CW or CCW, seen with the well to the right"
+        )
+    sizes = dict.fromkeys(_LINKAGE, 1.0)
+    wanted = ("r_in",) if kind is UnitKind.SIMPLE_HARMONIC else _LINKAGE
+    sizes |= dict(
+        zip(wanted, _needed(value, "unit", {key: _UNIT_KEYS[key] for key in wanted}, fail), strict=True)
+    )
+    rest = {
+        key: check(value.get(key), f"unit.{key}", fail)
+        for key, check in _UNIT_KEYS.items()
+        if key not in _LINKAGE
+    }
+    rest["crank_offset_deg"] = 0.0 if math.isnan(rest["crank_offset_deg"]) else rest["crank_offset_deg"]
+    unit = PumpingUnit(kind, clockwise=rotation in ("CW", "CLOCKWISE"), **sizes, **rest)
+    if not can_turn(unit):
+        fail("unit: a crank with these a_in, c_in, i_in, k_in, p_in and r_in can't turn; check them")
+    return unit
