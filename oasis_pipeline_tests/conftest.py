@@ -18,3 +18,20 @@ def shared_data() -> Path:
     if not found.is_dir():
         pytest.skip("no example data: set OASIS_SHARED_DATA")
     return found
+
+
+_SERVERS = {"embedded_server", "s3_server", "server_folder"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a server, and let all others go first: most faults show in the first seconds."""
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("server") is None:
+            return 0
+        return 2 if "end_to_end" in item.path.parts or "commands" in item.path.parts else 1
+
+    items.sort(key=rank)

@@ -50,7 +50,7 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 _STRING_FIELDS = ("length_ft", "diameter_in", "weight_lb_per_ft", "modulus_psi", "tensile_psi")
 
-_CHUNK = 512
+_CHUNK = 128
 """Cards solved at once: the spectra of that many cards of 200 points stay in the second-level cache."""
 
 
@@ -121,8 +121,8 @@ def _sections(omega, damping, length, stiffness, mass, cosine, sine_over, sine_t
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _propagate(case, position, tension, cosine, sine_over, sine_times, below):  # type: ignore[no-untyped-def]
     """Carry spectra (k, h) down the string in place; tension below section s goes to ``below`` (k, s, h)."""
-    cards, harmonics = position.shape
-    sections = cosine.shape[1]
+    cards = len(position)
+    sections, harmonics = cosine.shape[1:]
     keep = below.shape[1]
     for i in range(cards):
         u = case[i]
@@ -133,14 +133,14 @@ def _propagate(case, position, tension, cosine, sine_over, sine_times, below):  
                 position[i, h] = cosine[u, s, h] * y - sine_over[u, s, h] * t
                 tension[i, h] = sine_times[u, s, h] * y + cosine[u, s, h] * t
             if s < keep:
-                below[i, s, :] = tension[i, :]
+                below[i, s, :harmonics] = tension[i, :harmonics]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
 def _apply(case, position, tension, matrix):  # type: ignore[no-untyped-def]
     """Multiply spectra (k, h) by the whole string's matrices (cases, 4, h) in place."""
-    cards, harmonics = position.shape
-    for i in range(cards):
+    harmonics = matrix.shape[2]
+    for i in range(len(position)):
         m = matrix[case[i]]
         for h in range(harmonics):
             y = position[i, h]
@@ -239,10 +239,11 @@ def propagate(
     matrices: Transfer,
     case: NDArray[np.intp] | None = None,
     *,
+    carried_lbf: ArrayLike = 0.0,
     tapers: bool = False,
     chunk: int = _CHUNK,
 ) -> tuple[Array, Array, Array | None]:
-    """Carry cards (dynamic loads, rod weight already removed) down the string.
+    """Carry cards down the string.
 
     Parameters
     ----------
@@ -252,6 +253,8 @@ def propagate(
         Section matrices; harmonics above its number are dropped.
     case : ndarray of int, shape (k,), optional
         Which case of ``matrices`` belongs to each card; without it, the first for all.
+    carried_lbf : array_like, broadcast to (k,)
+        Static load taken off first: buoyant rod weight and load offset.
     tapers : bool
         Whether the dynamic tension at the bottom of each section but the last is wanted too.
     chunk : int
@@ -269,32 +272,36 @@ def propagate(
     kept = min(matrices.harmonics, (points + 1) // 2)
     which = np.zeros(cards, dtype=np.intp) if case is None else np.ascontiguousarray(case, dtype=np.intp)
     sections = matrices.cosine.shape[1]
-    arrays = [
-        np.ascontiguousarray(m[..., :kept])
-        for m in (matrices.cosine, matrices.sine_over, matrices.sine_times)
-    ]
+    # Matrices act on feet; scaled so, they act on inches.
+    scaled = (
+        (matrices.cosine, 1.0),
+        (matrices.sine_over, INCHES_PER_FOOT),
+        (matrices.sine_times, 1.0 / INCHES_PER_FOOT),
+    )
+    arrays = [np.ascontiguousarray(m[..., :kept]) * scale for m, scale in scaled]
+    carried = np.broadcast_to(np.asarray(carried_lbf, dtype=np.float64), (cards,))
     whole = None
     if not tapers and 2 * len(arrays[0]) < cards:
         # Many cards to a case: one matrix for the string instead of one for each section.
-        product = matrices.matrix()[:, :kept].reshape(len(arrays[0]), kept, 4)
+        product = Transfer(*arrays).matrix().reshape(len(arrays[0]), kept, 4)
         whole = np.ascontiguousarray(product.transpose(0, 2, 1))
     out_position = np.empty_like(position_in)
     out_load = np.empty_like(load_lbf)
     out_taper = np.empty((cards, sections - 1, points)) if tapers else None
     for start in range(0, cards, chunk):
         rows = slice(start, min(start + chunk, cards))
-        y = np.fft.rfft(position_in[rows])[:, :kept] * (1.0 / INCHES_PER_FOOT)
-        t = np.ascontiguousarray(np.fft.rfft(load_lbf[rows])[:, :kept])
-        below = np.empty((len(y), sections - 1 if tapers else 0, kept), dtype=np.complex128)
+        y, t = np.fft.rfft(position_in[rows]), np.fft.rfft(load_lbf[rows])
+        y[:, kept:] = t[:, kept:] = 0.0
+        t[:, 0] -= points * carried[rows]
+        below = np.zeros((len(y), sections - 1 if tapers else 0, y.shape[1]), dtype=np.complex128)
         if whole is not None:
             _apply(which[rows], y, t, whole)
         else:
             _propagate(which[rows], y, t, arrays[0], arrays[1], arrays[2], below)
-        out_position[rows] = np.fft.irfft(y, points)
-        out_position[rows] *= INCHES_PER_FOOT
-        out_load[rows] = np.fft.irfft(t, points)
+        np.fft.irfft(y, points, out=out_position[rows])
+        np.fft.irfft(t, points, out=out_load[rows])
         if out_taper is not None:
-            out_taper[rows] = np.fft.irfft(below, points)
+            np.fft.irfft(below, points, out=out_taper[rows])
     return out_position, out_load, out_taper
 
 
@@ -366,9 +373,12 @@ def pump_card(
     matrices = transfer(cases, speed[first], damping[first], count)
 
     weight = column(buoyant_weight_lbf) + column(load_offset_lbf)
-    dynamic = load.reshape(cards, points) - weight[:, None]
     bottom_position, bottom_load, _ = propagate(
-        position.reshape(cards, points), dynamic, matrices, np.ravel(case).astype(np.intp)
+        position.reshape(cards, points),
+        load.reshape(cards, points),
+        matrices,
+        np.ravel(case).astype(np.intp),
+        carried_lbf=weight,
     )
     if true_load:
         buoyancy = np.broadcast_to(string.air_weight_lbf, batch).reshape(cards) - column(buoyant_weight_lbf)

@@ -122,6 +122,11 @@ def diagnosis_figure(card: DiagnosedCard) -> Figure:
         figure.text(0.035, 1.0 - 0.5 / height, card.note, fontsize=9, color=MUTED, va="center")
     _surface(upper, card)
     _pump(lower, card)
+    for axes, drawn in ((upper, card.surface), (lower, card.pump)):
+        if drawn is None:
+            axes.set_yticks([])
+            axes.grid(visible=False)
+            axes.text(0.5, 0.5, "no card", transform=axes.transAxes, fontsize=9, color=MUTED, ha="center")
     lower.set_xlabel("position, in", fontsize=9, color=MUTED)
     for axes, name in ((upper, "polished rod"), (lower, "pump (effective load)")):
         axes.set_ylabel(f"{name}, 1,000 lbf", fontsize=9, color=MUTED)
@@ -200,22 +205,19 @@ def _surface(axes: Axes, card: DiagnosedCard) -> None:
     rating = card.structural_rating_lbf / 1000.0
     shows_rating = np.isfinite(rating) and rating < high + 0.6 * room
     if card.limits is not None:
-        for i, limit in enumerate(card.limits):
-            axes.plot(
-                position,
-                _inside(limit / 1000.0, low - room, high + room),
-                color=LIMIT_COLOUR,
-                linewidth=1.1,
-                linestyle=(0, (4, 2)),
-                label="permissible load (gearbox)" if i == 0 else None,
-            )
+        label: str | None = "permissible load (gearbox)"
+        for limit in card.limits:
+            near = _inside(limit / 1000.0, low - 0.4 * room, high + 0.4 * room)
+            if np.isfinite(near).any():
+                axes.plot(
+                    position, near, color=LIMIT_COLOUR, linewidth=1.1, linestyle=(0, (4, 2)), label=label
+                )
+                label = None
     if shows_rating:
         axes.axhline(rating, color=LIMIT_COLOUR, linewidth=1.1, linestyle=":", label="structural rating")
     if card.limits is not None or shows_rating:
-        near = [rating] if shows_rating else []
-        axes.set_ylim(
-            low - 0.35 * room, max(high + 0.35 * room, *(value + 0.05 * room for value in near), -np.inf)
-        )
+        top = high + 0.35 * room
+        axes.set_ylim(low - 0.35 * room, max(top, rating + 0.05 * room) if shows_rating else top)
 
 
 def _inside(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

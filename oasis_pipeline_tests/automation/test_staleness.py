@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     first = next_runs(stale(ledger.states))
     assert first == [
         (
-            ("clean/xspoc", "clean/dynabounds", "clean/card_features"),
+            ("clean/xspoc", "clean/dynabounds", "clean/carddiag", "clean/roddiag", "clean/card_features"),
             DayRange(date(2025, 3, 1), date(2025, 3, 3)),
         )
     ]
@@ -85,6 +86,8 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
     assert plan.days == {
         "clean/xspoc": {DAYS[1]},
         "clean/dynabounds": {DAYS[1], DAYS[2]},
+        "clean/carddiag": {DAYS[1]},
+        "clean/roddiag": {DAYS[1]},
         "clean/card_features": {DAYS[1]},
     }
     assert not plan.whole
@@ -92,8 +95,28 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
     ledger.made("clean/xspoc", DAYS[1])
     ledger.made("clean/dynabounds", DAYS[1], changes=True)
     ledger.made("clean/dynabounds", DAYS[2], changes=False)
-    ledger.made("clean/card_features", DAYS[1])
+    for asset in ("clean/carddiag", "clean/roddiag", "clean/card_features"):
+        ledger.made(asset, DAYS[1])
     assert stale(ledger.states).days == {"clean/dynapred": {DAYS[1]}}
+
+
+@pytest.mark.parametrize("table", ["welldetails", "deviations", "pumpingunits"])
+def test_other_equipment_makes_the_diagnosis_again_and_nothing_else(table: str) -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}")
+    assert stale(ledger.states).days == {"clean/carddiag": set(DAYS), "clean/roddiag": set(DAYS)}
+    ledger.make_all()
+    assert not stale(ledger.states)
+
+
+def test_another_rod_string_makes_bounds_and_diagnosis_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed("xspoc/rods")
+    assert set(stale(ledger.states).days) == {"clean/dynabounds", "clean/carddiag", "clean/roddiag"}
 
 
 def test_new_labels_teach_the_model_but_leave_predictions_alone() -> None:

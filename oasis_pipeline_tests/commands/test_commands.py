@@ -87,8 +87,8 @@ def test_a_demo_never_mixes_with_another_field(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.server
-def test_a_demo_from_nothing_to_report_then_status_and_dsn(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+def test_a_demo_from_nothing_to_report_then_status_and_dsn(server_folder: Path) -> None:
+    home = server_folder / "home"
     size = ["--wells", "3", "--days", "3", "--seed", "5"]
     answer = oasis("demo", "--home", str(home), *size, "--json")
     assert answer.returncode == 0, answer.stderr

@@ -45,12 +45,12 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[[int], Up]]:
+def started(server_folder: Path) -> Iterator[Callable[[int], Up]]:
     """Function that starts the platform on the test's home; whatever is left at the end is killed."""
     running: list[Up] = []
 
     def start(port: int) -> Up:
-        running.append(Up(tmp_path / "home", port))
+        running.append(Up(server_folder / "home", port))
         return running[-1]
 
     yield start

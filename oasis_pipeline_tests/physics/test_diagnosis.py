@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from oasis_pipeline.cards.canonical import time_form
 from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, diagnose_all
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
 from oasis_pipeline.physics.diagnosis.sensors import advance_position
@@ -156,6 +157,54 @@ def test_start_of_the_card_does_not_matter(simulated: SimulatedCards, found: dic
             assert np.allclose(again[name], column, rtol=1e-6, atol=1e-6, equal_nan=True), name
         else:
             assert np.array_equal(again[name], column), name
+
+
+def test_any_arrival_of_a_card_gives_the_same_answer(
+    simulated: SimulatedCards, found: dict[str, np.ndarray]
+) -> None:
+    clean = cards_of(simulated)
+    rows = []
+    for position, load in zip(clean.position_in, clean.load_lbf, strict=True):
+        x, f = np.roll(position, -63)[::-1], np.roll(load, -63)[::-1]
+        rows.append((np.append(x, x[0]), np.append(f, f[0])))
+    form = time_form(np.stack([x for x, _ in rows]), np.stack([f for _, f in rows]))
+    # The part of rods that carry nothing has too little work in it to tell the direction by.
+    driven = np.array([n != "parted" for n in NAMES])
+    assert form.direction_reversed[driven].all()
+    assert form.closing_point_removed.all()
+    again = diagnose(
+        replace(clean, position_in=form.position_in.reshape(8, 200), load_lbf=form.load_lbf.reshape(8, 200)),
+        WELL,
+    )
+    for name in ("fillage_pct", "net_stroke_in", "pump_intake_pressure_psi", "peak_gearbox_torque_in_lbf"):
+        assert np.allclose(again[name][driven], found[name][driven], rtol=1e-6, equal_nan=True), name
+
+
+def test_lost_points_are_bridged(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    clean = cards_of(simulated)
+    position, load = clean.position_in.copy(), clean.load_lbf.copy()
+    position[:, [40, 41, 150]] = 0.0
+    load[:, [40, 41, 150]] = 0.0
+    form = time_form(position, load)
+    assert np.all(form.points_mended == 3)
+    again = diagnose(
+        replace(clean, position_in=form.position_in.reshape(8, 200), load_lbf=form.load_lbf.reshape(8, 200)),
+        WELL,
+    )
+    for name in ("full", "pound", "gas"):
+        i = at(name)
+        assert again["fillage_pct"][i] == pytest.approx(found["fillage_pct"][i], abs=1.0)
+        assert again["pump_intake_pressure_psi"][i] == pytest.approx(
+            found["pump_intake_pressure_psi"][i], abs=40.0
+        )
+
+
+def test_a_card_run_backward_shows_negative_work(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    out = diagnose(
+        replace(cards, position_in=cards.position_in[:, ::-1], load_lbf=cards.load_lbf[:, ::-1]), WELL
+    )
+    assert np.all(out["polished_rod_power_hp"] < 0.0)
 
 
 def test_splitting_a_taper_does_not_matter(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
