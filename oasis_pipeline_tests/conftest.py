@@ -20,7 +20,7 @@ def shared_data() -> Path:
     return found
 
 
-_SERVERS = {"embedded_server", "s3_server", "server_folder"}
+_SERVERS = {"embedded_server", "s3_server", "server_folder", "server_folder_of_module"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

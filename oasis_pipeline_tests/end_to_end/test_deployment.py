@@ -181,9 +181,9 @@ def tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def postgres_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def postgres_port(server_folder_of_module: Path) -> Iterator[int]:
     """A PostgreSQL on 127.0.0.1 with database and role ``oasis``."""
-    data = tmp_path_factory.mktemp("site") / "postgres"
+    data = server_folder_of_module / "postgres"
     port = free_port()
     address = embedded.start(data)
     try:
@@ -266,7 +266,7 @@ def test_an_asset_is_made_by_a_run_started_over_graphql(site: Site) -> None:
         " assetMaterializations(limit: 5) { runId } } } }",
         asset=asset,
     )["assetOrError"]["assetMaterializations"]
-    assert made == [{"runId": run}]
+    assert {"runId": run} in made, "the sensors may have made it too"
 
 
 def test_dagster_keeps_its_tables_in_the_schema_of_the_platforms_database(site: Site) -> None:

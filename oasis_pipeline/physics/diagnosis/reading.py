@@ -47,8 +47,6 @@ COLUMNS = (
     "unload_travel_in",
     "area_in_lbf",
     "mean_lbf",
-    "upper_scatter_lbf",
-    "lower_scatter_lbf",
     "plunger_travel_in",
     "upper_rest_lbf",
     "upper_slope",
@@ -56,7 +54,6 @@ COLUMNS = (
     "lower_slope",
     "shelf_friction_lbf",
     "pickup_time_s",
-    "unload_time_s",
 )
 
 LINE_TOLERANCE = 0.06
@@ -80,16 +77,33 @@ def _ring(j, n):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _median(values, count, share):  # type: ignore[no-untyped-def]
-    """Quantile of the first ``count`` values, which are sorted in place."""
+def _quantile(values, count, share):  # type: ignore[no-untyped-def]
+    """Quantile (nearest rank) of the first ``count`` values by quickselect, which reorders them."""
     if count == 0:
         return np.nan
-    part = values[:count]
-    part.sort()
-    place = share * (count - 1)
-    low = int(place)
-    high = min(low + 1, count - 1)
-    return part[low] + (place - low) * (part[high] - part[low])
+    rank = int(share * (count - 1) + 0.5)
+    left = 0
+    right = count - 1
+    while left < right:
+        pivot = values[(left + right) // 2]
+        i = left
+        j = right
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            right = j
+        elif rank >= i:
+            left = i
+        else:
+            break
+    return values[rank]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -133,7 +147,7 @@ def _at(x, start, steps):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untyped-def]
-    """Upper and lower load line with their scatter (half the 10-90 % range)."""
+    """Upper and lower load line, medians of the loads that lie on them."""
     n = len(x)
     count = 0
     for step in range(up + 1):
@@ -142,8 +156,7 @@ def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untype
         if 0.35 <= share <= 0.9:
             work[count] = f[j]
             count += 1
-    upper = _median(work, count, 0.5)
-    upper_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
+    upper = _quantile(work, count, 0.5)
     count = 0
     for step in range(down + 1):
         j = _ring(top + step, n)
@@ -151,8 +164,7 @@ def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untype
         if 0.02 <= share <= 0.3:
             work[count] = f[j]
             count += 1
-    lower = _median(work, count, 0.25)
-    lower_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
+    lower = _quantile(work, count, 0.25)
     for _ in range(3):
         steps = _fall(f, top, down, lower + 0.12 * (upper - lower))
         if steps < 0.0:
@@ -167,9 +179,8 @@ def _lines(x, f, bottom, stroke, top, down, up, work):  # type: ignore[no-untype
                 count += 1
         if count < 3:
             break
-        lower = _median(work, count, 0.5)
-        lower_scatter = 0.5 * (_median(work, count, 0.9) - _median(work, count, 0.1))
-    return upper, lower, upper_scatter, lower_scatter
+        lower = _quantile(work, count, 0.5)
+    return upper, lower
 
 
 @numba.njit(cache=True, nogil=True)
@@ -299,7 +310,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
     stroke = x[top] - bottom
     out[0] = bottom
     out[1] = stroke
-    out[17] = np.max(position) - np.min(position)
+    out[15] = np.max(position) - np.min(position)
     if stroke <= 0.0:
         return
     area = 0.0
@@ -312,7 +323,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
     out[14] = mean / n
     down = int((low - top) % n)
     up = n - down
-    upper, lower, out[15], out[16] = _lines(x, f, bottom, stroke, top, down, up, work)
+    upper, lower = _lines(x, f, bottom, stroke, top, down, up, work)
     out[2] = upper
     out[3] = lower
     span = upper - lower
@@ -370,8 +381,8 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         after = j + 1 if j + 1 < n else 0
         before = j - 1 if j > 0 else n - 1
         speed[j] = (surface[after] - surface[before] + position[after] - position[before]) * (0.25 / dt)
-    _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out[18:22])
-    out[22] = _shelf(x, f, speed, bottom, stroke, top, down, opening, out[18:22], discharge_load, exponent)
+    _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out[16:20])
+    out[20] = _shelf(x, f, speed, bottom, stroke, top, down, opening, out[16:20], discharge_load, exponent)
 
     # load transfers
     middle = 0.5 * (upper + lower)
@@ -383,7 +394,7 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         last = _rise(f, begin, n // 2, lower + 0.8 * span)
         if last >= 0.0:
             out[11] = (_at(position, begin, last) - _at(position, begin, first)) / 0.6
-            out[23] = (last - first) * dt
+            out[21] = (last - first) * dt
     begin = _ring(top - up // 4, n)
     steps = _fall(f, begin, n // 2, middle)
     if steps >= 0.0:
@@ -392,7 +403,6 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         last = _fall(f, begin, n // 2, lower + 0.2 * span)
         if last >= 0.0:
             out[12] = (_at(position, begin, first) - _at(position, begin, last)) / 0.6
-            out[24] = (last - first) * dt
 
 
 @numba.njit(cache=True, nogil=True)
