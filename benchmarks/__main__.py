@@ -22,13 +22,19 @@ def main(chosen: list[str]) -> int:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(ROOMS)}", file=sys.stderr)
         return 2
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{load}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{load}"
+    )
     for name in chosen or ROOMS:
         rows = importlib.import_module(f"benchmarks.bench_{name}").rows()
         print(f"\n### {name}\n\n| what | figure | unit | |\n|---|---:|---|---|")
         for row in rows:
             figure = row["figure"]
-            shown = f"{figure:,.0f}" if isinstance(figure, (int, float)) and abs(figure) >= 100 else f"{figure:.3g}"
+            shown = (
+                f"{figure:,.0f}"
+                if isinstance(figure, (int, float)) and abs(figure) >= 100
+                else f"{figure:.3g}"
+            )
             print(f"| {row['name']} | {shown} | {row['unit']} | {row.get('note', '')} |", flush=True)
     return 0
 

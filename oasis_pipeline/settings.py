@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         Signing key of the data service.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OASIS_", extra="ignore", frozen=True, env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="OASIS_", extra="ignore", frozen=True, env_ignore_empty=True, populate_by_name=True
+    )
 
     home: Path = Path(".oasis")
     host: str | None = None

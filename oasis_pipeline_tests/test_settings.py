@@ -10,7 +10,18 @@ from oasis_pipeline.settings import SettingsError, load_settings
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("HOME", "HOST", "PORT", "USER", "PASS", "DB", "DATA_PATH", "S3_BUCKET", "START", "SECRET_KEY"):
+    for name in (
+        "HOME",
+        "HOST",
+        "PORT",
+        "USER",
+        "PASS",
+        "DB",
+        "DATA_PATH",
+        "S3_BUCKET",
+        "START",
+        "SECRET_KEY",
+    ):
         monkeypatch.delenv(f"OASIS_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -24,7 +35,9 @@ def test_defaults_need_nothing(tmp_path: Path) -> None:
     assert settings.earliest_day == date(2000, 1, 1)
 
 
-def test_the_environment_wins_over_the_env_file_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_wins_over_the_env_file_of_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".env").write_text("OASIS_HOST=from-file\nOASIS_USER=from-file\nOASIS_START=2024-02-03\n")
     monkeypatch.setenv("OASIS_HOST", "from-environment")
     settings = load_settings(tmp_path)

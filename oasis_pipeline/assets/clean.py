@@ -19,7 +19,6 @@ from oasis_pipeline.assets.common import (
     OWNER,
     SCIENCE_OWNER,
     WAREHOUSE_POOL,
-    Days,
     days_of,
     making,
     rows_by_day,
@@ -142,11 +141,11 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         summary = DiagnosisSummary()
         with ExitStack() as stack:
             made = {t.asset: stack.enter_context(making(house, t.asset, span.keys)) for t in wanted}
-            for day, found in diagnosed_days(house, span):
+            for days_found, found in diagnosed_days(house, span):
                 for diagnosed in wanted:
                     rows = found.cards if diagnosed is CARDDIAG else found.rods
-                    store_days(house, diagnosed, rows, Days(day, day))
-                    made[diagnosed.asset].rows[day.isoformat()] = rows.num_rows
+                    store_days(house, diagnosed, rows, days_found)
+                    made[diagnosed.asset].rows.update(rows_by_day(rows))
                 summary.add(found)
         for diagnosed in wanted:
             yield dg.MaterializeResult(

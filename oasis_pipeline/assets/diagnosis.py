@@ -35,6 +35,9 @@ RODDIAG = table("clean", "roddiag")
 
 EXAMPLES = 6
 
+ROWS_AT_ONCE = 10_000
+"""Cards that are stored together."""
+
 SUMMED_UP = (
     "fillage_pct",
     "pump_intake_pressure_psi",
@@ -55,7 +58,7 @@ order by c."NodeID", c."Date"
 
 @dataclass(frozen=True)
 class DiagnosedDay:
-    """What was found on a day.
+    """What was found on a day, or on some days in a row.
 
     Attributes
     ----------
@@ -115,7 +118,7 @@ class DiagnosisSummary:
         }
 
 
-def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[date, DiagnosedDay]]:
+def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[Days, DiagnosedDay]]:
     """Diagnose the cards of some days, a day at a time, so that a year's backfill needs the memory of a day.
 
     Parameters
@@ -127,12 +130,24 @@ def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[date, Dia
 
     Yields
     ------
-    tuple of (date, DiagnosedDay)
-        One row for each card whose surface card or pump card is usable.
+    tuple of (Days, DiagnosedDay)
+        One row for each card whose surface card or pump card is usable; days with few cards come together, because
+        storing costs by the transaction.
     """
-    day = days.first
+    day, first = days.first, days.first
+    held: list[DiagnosedDay] = []
     while day <= days.last:
-        yield day, diagnose_day(warehouse, day)
+        held.append(diagnose_day(warehouse, day))
+        if day == days.last or sum(found.cards.num_rows for found in held) >= ROWS_AT_ONCE:
+            yield (
+                Days(first, day),
+                DiagnosedDay(
+                    pa.concat_tables(found.cards for found in held),
+                    pa.concat_tables(found.rods for found in held),
+                    next((found.examples for found in reversed(held) if found.examples), []),
+                ),
+            )
+            held, first = [], day + timedelta(days=1)
         day += timedelta(days=1)
 
 

@@ -41,7 +41,9 @@ def test_no_card_has_no_bounds() -> None:
 
 
 extremes = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(90, 110), st.integers(4000, 6000), st.integers(14000, 16000)), min_size=1, max_size=30
+    st.tuples(st.integers(0, 5), st.integers(90, 110), st.integers(4000, 6000), st.integers(14000, 16000)),
+    min_size=1,
+    max_size=30,
 )
 
 
@@ -84,13 +86,24 @@ def test_a_window_and_a_workover_cut_off_older_cards() -> None:
 def _store_cards(warehouse: Warehouse, rows: list[dict[str, object]]) -> None:
     card = table("xspoc", "card")
     with warehouse.transaction() as tx:
-        tx.upsert(card, pa.Table.from_pylist([{"file_stamp": datetime(2025, 6, 1), **row} for row in rows], schema=arrow_schema(card)))
+        tx.upsert(
+            card,
+            pa.Table.from_pylist(
+                [{"file_stamp": datetime(2025, 6, 1), **row} for row in rows], schema=arrow_schema(card)
+            ),
+        )
 
 
-def _card(well: str, when: datetime, prefix: str = "pocdowncard", load_max: float = 15000.0) -> dict[str, object]:
+def _card(
+    well: str, when: datetime, prefix: str = "pocdowncard", load_max: float = 15000.0
+) -> dict[str, object]:
     names = ("pos_min_in", "pos_max_in", "load_min_lbf", "load_max_lbf")
     values = (0.0, 100.0, 5000.0, load_max)
-    return {"NodeID": well, "Date": when, **{f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}}
+    return {
+        "NodeID": well,
+        "Date": when,
+        **{f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)},
+    }
 
 
 @pytest.mark.server
@@ -123,8 +136,16 @@ def test_pump_cards_bound_a_well_from_its_first_one_on(warehouse: Warehouse) -> 
 
 
 @pytest.mark.server
-def test_a_workover_counts_from_when_it_is_known_and_a_repeated_rod_file_is_none(warehouse: Warehouse) -> None:
-    _store_cards(warehouse, [_card("A 1", datetime(2025, 3, d, 12), load_max=20000.0 if d < 5 else 15000.0) for d in range(1, 10)])
+def test_a_workover_counts_from_when_it_is_known_and_a_repeated_rod_file_is_none(
+    warehouse: Warehouse,
+) -> None:
+    _store_cards(
+        warehouse,
+        [
+            _card("A 1", datetime(2025, 3, d, 12), load_max=20000.0 if d < 5 else 15000.0)
+            for d in range(1, 10)
+        ],
+    )
     failures, rods = table("analysis", "failure_info"), table("xspoc", "rods_history")
     failure = {
         "NodeID": "A 1",
@@ -135,13 +156,25 @@ def test_a_workover_counts_from_when_it_is_known_and_a_repeated_rod_file_is_none
         "file_stamp": datetime(2025, 3, 7),
     }
     states = [
-        {"NodeID": "A 1", "RodNum": 1, "Grade": "D", "Length": 3000.0, "Diameter": 0.875, "ValidFrom": datetime(2025, 3, d)}
+        {
+            "NodeID": "A 1",
+            "RodNum": 1,
+            "Grade": "D",
+            "Length": 3000.0,
+            "Diameter": 0.875,
+            "ValidFrom": datetime(2025, 3, d),
+        }
         for d in (1, 6, 8)
     ]
     with warehouse.transaction() as tx:
         tx.upsert(failures, pa.Table.from_pylist([failure], schema=arrow_schema(failures)))
         tx.upsert(rods, pa.Table.from_pylist(states, schema=arrow_schema(rods)))
-    rows = {row["Date"].day: row for row in bounds_rows(warehouse, Days(date(2025, 3, 1), date(2025, 3, 9))).to_pylist()}
+    rows = {
+        row["Date"].day: row
+        for row in bounds_rows(warehouse, Days(date(2025, 3, 1), date(2025, 3, 9))).to_pylist()
+    }
     assert rows[6]["load_max"] == 20000.0, "the job of the 4th was not known on the 6th"
     assert rows[7]["load_max"] == 15000.0
-    assert (rows[7]["n_cards"], rows[9]["n_cards"]) == (3, 5), "the rod files of the 6th and 8th say nothing new"
+    assert (rows[7]["n_cards"], rows[9]["n_cards"]) == (3, 5), (
+        "the rod files of the 6th and 8th say nothing new"
+    )

@@ -11,10 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from oasis_pipeline.assets import diagnosis
 from oasis_pipeline.assets.checks import evaluate
 from oasis_pipeline.assets.clean import build_clean_assets
 from oasis_pipeline.assets.common import Days, day_partitions, store_days
-from oasis_pipeline.assets.diagnosis import CARDDIAG, RODDIAG, DiagnosedDay, DiagnosisSummary, diagnose_day
+from oasis_pipeline.assets.diagnosis import (
+    CARDDIAG,
+    RODDIAG,
+    DiagnosedDay,
+    DiagnosisSummary,
+    diagnose_day,
+    diagnosed_days,
+)
 from oasis_pipeline.assets.vendor_check import PAIRS, compare_with_vendor
 from oasis_pipeline.assets.wells import EquipmentStates, equipment_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS, SENSOR_COLUMNS, SURFACE_COLUMNS
@@ -324,6 +332,22 @@ def test_a_day_without_cards_is_an_empty_day(warehouse: Warehouse) -> None:
     summary = DiagnosisSummary()
     summary.add(found)
     assert summary.metadata()["example_cards"].value == "no usable card"
+
+
+def test_days_come_together_as_far_as_their_rows_fit(
+    warehouse: Warehouse, simulated: SimulatedCards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_cards(
+        warehouse, *(card("A 1", NOON + timedelta(days=i), surface_of(simulated)) for i in (0, 1, 1, 3, 4))
+    )
+    span = Days(DAY, DAY + timedelta(days=5))
+    whole = list(diagnosed_days(warehouse, span))
+    assert [days for days, _ in whole] == [span]
+    monkeypatch.setattr(diagnosis, "ROWS_AT_ONCE", 2)
+    parts = list(diagnosed_days(warehouse, span))
+    assert [(days.first.day, days.last.day) for days, _ in parts] == [(2, 3), (4, 6), (7, 7)]
+    assert pa.concat_tables(found.cards for _, found in parts).equals(whole[0][1].cards)
+    assert whole[0][1].examples[0].note == "2025-03-06 12:00"
 
 
 def test_the_asset_stores_both_tables_tells_the_ledger_and_passes_its_checks(

@@ -62,7 +62,11 @@ def test_marred_cards_keep_their_count_and_their_good_points(card, at, arrival, 
     # A ring that opens with NaN cannot be seen to be closed.
     assume(lost_as_zero or not arrival["closed"])
     # Two points that were lost as (0, 0) at the ends of an open ring look like its closing point.
-    ends = [{0, n - 1}] if arrival["closed"] else [{0, n - 1}, {arrival["start"] % n, (arrival["start"] - 1) % n}]
+    ends = (
+        [{0, n - 1}]
+        if arrival["closed"]
+        else [{0, n - 1}, {arrival["start"] % n, (arrival["start"] - 1) % n}]
+    )
     assume(not lost_as_zero or not any(pair <= set(at) for pair in ends))
     form, again = time_form(*marred), time_form(*arrive(marred, **arrival))
     np.testing.assert_array_equal(form.column.row(0), again.column.row(0))

@@ -22,7 +22,9 @@ FIELD = {"wells": 3, "days": 3, "seed": 5}
 
 
 def oasis(*arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OASIS_", "DAGSTER"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OASIS_", "DAGSTER"))
+    }
     if home is not None:
         environment["OASIS_HOME"] = str(home)
     command = [sys.executable, "-m", "oasis_pipeline.commands.main", *arguments]
@@ -43,7 +45,9 @@ def test_an_unknown_command_is_an_error_of_the_caller() -> None:
 
 
 def test_errors_of_the_platform_are_one_line_and_faults_of_the_program_say_so() -> None:
-    assert explain(SettingsError("configuration: OASIS_START: no date")) == "configuration: OASIS_START: no date"
+    assert (
+        explain(SettingsError("configuration: OASIS_START: no date")) == "configuration: OASIS_START: no date"
+    )
     text = explain(ZeroDivisionError("division by zero"))
     assert text.startswith("unexpected ZeroDivisionError")
     assert "OASIS_TRACE=1" in text

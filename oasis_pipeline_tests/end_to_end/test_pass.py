@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg2
 import pytest
 
 from oasis_pipeline.assets import predictions
@@ -23,6 +26,7 @@ from oasis_pipeline.learning.evaluation import train_and_evaluate
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.objects import ObjectStore, S3Store, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -41,18 +45,70 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    # a pass tells its children where they are by the environment; a test leaves it as it found it
+    own_environment(monkeypatch)
+
+
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass tells its children where they are by the environment; a test leaves it as it found it."""
     for name in ("DAGSTER_HOME", URL_VARIABLE, "OASIS_HOME"):
         monkeypatch.setenv(name, "")
 
 
-@pytest.fixture
-def installation(settings: Settings, field: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation whose drop folder holds the field; models are small ones, how good they are is not the question."""
-    shutil.copytree(field, settings.drop)
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models: how good they are is not the question here."""
     monkeypatch.setattr(base, "fit_base_model", partial(base.fit_base_model, cards=240))
+    monkeypatch.setattr(base, "simulated_background_set", partial(base.simulated_background_set, cards=120))
     monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
+
+
+@pytest.fixture(scope="module")
+def made(
+    new_warehouse: Callable[[], Warehouse], field: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """An installation that has made the field once; tests get copies of it."""
+    address = new_warehouse().address
+    home = tmp_path_factory.mktemp("made") / "home"
+    settings = load_settings(home, host=address.host, port=address.port, user=address.user, db=address.db)
+    shutil.copytree(field, settings.drop)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        own_environment(monkeypatch)
+        small_models(monkeypatch)
+        run_pass(settings)
+    return settings
+
+
+@pytest.fixture
+def finished(
+    made: Settings, embedded_server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A copy of `made`: database and home folder."""
+    small_models(monkeypatch)
+    name = f"copy_{tmp_path.name}"[:60].lower()
+    with closing(psycopg2.connect(embedded_server.uri())) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        # connections that the making kept for its next step
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (made.db,)
+        )
+        cursor.execute(f'create database "{name}" template "{made.db}" strategy file_copy')
+    shutil.copytree(made.home, tmp_path / "home")
+    return load_settings(tmp_path / "home", host=made.host, port=made.port, user=made.user, db=name)
+
+
+@pytest.fixture
+def copied(finished: Settings) -> Iterator[Warehouse]:
+    """Warehouse of `finished`."""
+    address = Address(str(finished.host), finished.port, str(finished.user), finished.db)
+    with closing(Warehouse(address)) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture
+def installation(settings: Settings, field: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation whose drop folder holds the field, and that has made nothing yet."""
+    shutil.copytree(field, settings.drop)
+    small_models(monkeypatch)
     return settings
 
 
@@ -67,9 +123,9 @@ def rows_of(warehouse: Warehouse) -> dict[str, str]:
         "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('xspoc', 'clean', 'analysis', 'oasis')"
     )["name"].to_pylist()
     return {
-        name: warehouse.query(f"select md5(coalesce(string_agg(t.xmin || t.ctid::text, ',' order by t.ctid), '')) as h from {name} t")[
-            "h"
-        ][0].as_py()
+        name: warehouse.query(
+            f"select md5(coalesce(string_agg(t.xmin || t.ctid::text, ',' order by t.ctid), '')) as h from {name} t"
+        )["h"][0].as_py()
         for name in names
     }
 
@@ -78,7 +134,9 @@ def one(warehouse: Warehouse, sql: str, *params: Any) -> Any:
     return warehouse.query(sql, params).columns[0][0].as_py()
 
 
-def test_a_pass_makes_everything_and_a_second_one_changes_no_row(installation: Settings, warehouse: Warehouse, store: ObjectStore) -> None:
+def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
+    installation: Settings, warehouse: Warehouse, store: ObjectStore
+) -> None:
     first = run_pass(installation)
     for file in first.intake.files:
         assert file.stored + file.superseded + file.rejected == file.rows, file.source_file
@@ -86,11 +144,15 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(installation: S
     assert not current_plan(warehouse)
     assert list(installation.drop.glob("*")) == []
 
-    usable = one(warehouse, "select count(*) from xspoc.card where surfcard_fault is null or pocdowncard_fault is null")
+    usable = one(
+        warehouse, "select count(*) from xspoc.card where surfcard_fault is null or pocdowncard_fault is null"
+    )
     assert usable > 40
     assert one(warehouse, "select count(*) from clean.dynapred") == usable
-    assert one(warehouse, 'select count(*) from clean.xspoc') == one(
-        warehouse, 'select count(*) from (select "NodeID", "Date" from xspoc.card union select "NodeID", "Date" from xspoc.xdiagresults) k'
+    assert one(warehouse, "select count(*) from clean.carddiag") == usable
+    assert one(warehouse, "select count(*) from clean.xspoc") == one(
+        warehouse,
+        'select count(*) from (select "NodeID", "Date" from xspoc.card union select "NodeID", "Date" from xspoc.xdiagresults) k',
     )
     features = [store.read_table(path) for path in store.list("clean/card_features/")]
     assert len(features) == one(warehouse, 'select count(distinct "Date"::date) from xspoc.card')
@@ -105,17 +167,26 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(installation: S
     assert rows_of(warehouse) == before
 
 
-def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(installation: Settings, warehouse: Warehouse) -> None:
-    run_pass(installation)
-    instance = open_instance(installation, warehouse.address)
+def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(
+    finished: Settings, copied: Warehouse
+) -> None:
+    instance = open_instance(finished, copied.address)
     days = [(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)]
-    for asset in ("xspoc/card", "clean/xspoc", "clean/dynabounds", "clean/card_features", "clean/dynapred"):
+    for asset in (
+        "xspoc/card",
+        "clean/xspoc",
+        "clean/dynabounds",
+        "clean/carddiag",
+        "clean/roddiag",
+        "clean/card_features",
+        "clean/dynapred",
+    ):
         made = instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
         assert set(days) <= made, asset
     event = instance.get_latest_materialization_event(dg.AssetKey(["clean", "dynapred"]))
     assert event is not None
     metadata = event.asset_materialization.metadata
-    assert metadata["dagster/partition_row_count"].value == one(warehouse, "select count(*) from clean.dynapred")
+    assert metadata["dagster/partition_row_count"].value == one(copied, "select count(*) from clean.dynapred")
     for picture in ("class_shares", "example_cards"):
         assert metadata[picture].value.startswith("![")
     checks = [
@@ -129,12 +200,11 @@ def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(installatio
 
 
 def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
-    installation: Settings, warehouse: Warehouse, field: Path
+    finished: Settings, copied: Warehouse, field: Path
 ) -> None:
-    run_pass(installation)
     before = {
         (row["NodeID"], row["Date"]): row["x"]
-        for row in warehouse.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
+        for row in copied.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
     }
     day = FIRST + timedelta(days=1)
     source = field / f"CardData.E2E.{day + timedelta(days=1):%Y%m%d}.0007.csv"
@@ -142,19 +212,19 @@ def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
     columns = header.split(",")
     old = next(line for line in lines if line.split(",")[columns.index("SurfaceCardB")]).split(",")
     old[columns.index("Date")] = f"{day} 13:31:07"
-    late = installation.drop / "CardData.E2E.20250301.1200.csv.gz"
+    late = finished.drop / "CardData.E2E.20250301.1200.csv.gz"
     late.write_bytes(gzip.compress("\n".join([header, ",".join(old)]).encode()))
 
-    summary = run_pass(installation)
+    summary = run_pass(finished)
     touched = {partition for run in summary.runs for partition in run["days"] if partition}
     assert str(day) in touched
-    after = warehouse.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
+    after = copied.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
     new = [row for row in after if (row["NodeID"], row["Date"]) not in before]
     assert [row["Date"] for row in new] == [datetime.fromisoformat(f"{day} 13:31:07")]
     earlier = [row for row in after if row["Date"].date() < day]
     assert earlier
     assert all(before[row["NodeID"], row["Date"]] == row["x"] for row in earlier)
-    assert not current_plan(warehouse)
+    assert not current_plan(copied)
 
 
 def test_without_labels_a_base_model_predicts_and_labels_replace_it(
@@ -165,7 +235,9 @@ def test_without_labels_a_base_model_predicts_and_labels_replace_it(
     for path in labels:
         path.rename(tmp_path / path.name)
     run_pass(installation)
-    versions = warehouse.query('select distinct "ModelVersion" as v, in_training from clean.dynapred').to_pylist()
+    versions = warehouse.query(
+        'select distinct "ModelVersion" as v, in_training from clean.dynapred'
+    ).to_pylist()
     assert versions
     assert all(row["v"].startswith("base-") and not row["in_training"] for row in versions)
 
@@ -174,18 +246,21 @@ def test_without_labels_a_base_model_predicts_and_labels_replace_it(
     run_pass(installation)
     versions = warehouse.query('select distinct "ModelVersion" as v from clean.dynapred')["v"].to_pylist()
     assert not any(version.startswith("base-") for version in versions)
-    labelled = one(warehouse, 'select count(*) from clean.dynalabel l join clean.dynapred p using ("NodeID", "Date")')
+    labelled = one(
+        warehouse, 'select count(*) from clean.dynalabel l join clean.dynapred p using ("NodeID", "Date")'
+    )
     assert one(warehouse, "select count(*) from clean.dynapred where in_training") == labelled > 0
     assert not current_plan(warehouse)
 
 
 def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_says_what_there_is(
-    installation: Settings, warehouse: Warehouse
+    finished: Settings, copied: Warehouse
 ) -> None:
-    run_pass(installation)
-    version = one(warehouse, "select version from oasis.model where in_use")
-    instance = open_instance(installation, warehouse.address)
-    job = build_definitions(installation, last_day=FIRST + timedelta(days=DAYS)).resolve_implicit_global_asset_job_def()
+    version = one(copied, "select version from oasis.model where in_use")
+    instance = open_instance(finished, copied.address)
+    job = build_definitions(
+        finished, last_day=FIRST + timedelta(days=DAYS)
+    ).resolve_implicit_global_asset_job_def()
 
     def predict(wanted: str) -> dg.ExecuteInProcessResult:
         return job.execute_in_process(
@@ -203,43 +278,55 @@ def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_sa
     instance.dispose()
 
 
-def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(installation: Settings, warehouse: Warehouse) -> None:
-    run_pass(installation)
-    before = rows_of(warehouse)
-    instance = open_instance(installation, warehouse.address)
-    definitions = build_definitions(installation, last_day=FIRST + timedelta(days=DAYS))
+def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(
+    finished: Settings, copied: Warehouse
+) -> None:
+    before = rows_of(copied)
+    instance = open_instance(finished, copied.address)
+    definitions = build_definitions(finished, last_day=FIRST + timedelta(days=DAYS))
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey(key) for key in (["xspoc", "card"], ["clean", "dynabounds"], ["clean", "card_features"])],
+        asset_selection=[
+            dg.AssetKey(key)
+            for key in (["xspoc", "card"], ["clean", "dynabounds"], ["clean", "card_features"])
+        ],
         tags=_range_tags(),
     )
     assert result.success
-    made = [event for event in result.all_events if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION]
-    assert {event.partition for event in made} == {(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)}
-    after = rows_of(warehouse)
+    made = [
+        event for event in result.all_events if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
+    assert {event.partition for event in made} == {
+        (FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)
+    }
+    after = rows_of(copied)
     assert {name for name in after if after[name] != before[name]} <= {"oasis.asset_state"}
     instance.dispose()
 
 
-def test_a_tampered_model_is_refused_with_one_clear_error(
-    installation: Settings, warehouse: Warehouse, store: ObjectStore
-) -> None:
-    run_pass(installation)
-    path = one(warehouse, "select path from oasis.model where in_use")
+def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, copied: Warehouse) -> None:
+    store = open_store(finished)
+    path = one(copied, "select path from oasis.model where in_use")
     data = bytearray(store.get_bytes(path))
     data[len(data) // 2] ^= 1
     store.put_bytes(path, bytes(data))
-    with warehouse.transaction() as tx:
+    with copied.transaction() as tx:
         ledger.mark_changed(tx, "clean/card_features", {FIRST.isoformat(): None})
     with pytest.raises(PassError, match=r"SHA-256|sha256|hash"):
-        run_pass(installation)
-    states = ledger.states(warehouse, ["clean/dynapred"])
+        run_pass(finished)
+    states = ledger.states(copied, ["clean/dynapred"])
     assert states["clean/dynapred", FIRST.isoformat()].error
 
 
 def test_a_pass_with_everything_in_s3(
-    settings: Settings, field: Path, s3_store: S3Store, aws_environment: str, warehouse: Warehouse
+    settings: Settings,
+    field: Path,
+    s3_store: S3Store,
+    aws_environment: str,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    small_models(monkeypatch)
     address = warehouse.address
     installation = load_settings(
         settings.home,
@@ -277,4 +364,6 @@ def _range_tags() -> dict[str, str]:
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
-    return json.dumps([str(event.event_specific_data) for event in result.all_events if event.is_step_failure])
+    return json.dumps(
+        [str(event.event_specific_data) for event in result.all_events if event.is_step_failure]
+    )

@@ -48,7 +48,9 @@ class Platform:
             return json.load(answer)["data"]
 
     def runs(self) -> list[dict[str, Any]]:
-        found = self.ask("{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }")
+        found = self.ask(
+            "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
+        )
         runs: list[dict[str, Any]] = found["runsOrError"]["results"]
         return runs
 
@@ -91,12 +93,16 @@ def test_what_lies_in_the_drop_folder_becomes_predictions_by_itself(platform: Pl
     assert house.query("select count(*) as n from xspoc.merged")["n"][0].as_py() >= usable
 
 
-def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(platform: Platform, tmp_path: Path) -> None:
+def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
+    platform: Platform, tmp_path: Path
+) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on this machine")
-    platform.wait(lambda: platform.warehouse.query("select count(*) as n from clean.dynapred")["n"][0].as_py() > 0)
+    platform.wait(
+        lambda: platform.warehouse.query("select count(*) as n from clean.dynapred")["n"][0].as_py() > 0
+    )
     platform.wait(lambda: not current_plan(platform.warehouse))
     before = {run["runId"] for run in platform.runs()}
     with sync_api.sync_playwright() as play:

@@ -30,7 +30,11 @@ def test_a_card_without_points_is_an_empty_frame() -> None:
 
 def test_shares_are_sorted_with_unknown_last() -> None:
     figure = class_shares({"Unknown": 50, "Fluid Pound": 3, "Full Pump": 7})
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["Full Pump", "Fluid Pound", "Unknown"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
+        "Full Pump",
+        "Fluid Pound",
+        "Unknown",
+    ]
 
 
 def test_the_field_shows_each_class_and_white_where_nothing_came() -> None:

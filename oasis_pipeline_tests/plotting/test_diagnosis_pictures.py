@@ -17,7 +17,7 @@ from oasis_pipeline.schema import table
 
 TURN = np.linspace(0.0, 2.0 * np.pi, 60, endpoint=False)
 SURFACE = (50.0 - 50.0 * np.cos(TURN), 10_000.0 + 5_000.0 * np.sin(TURN))
-PUMP = (45.0 - 40.0 * np.cos(TURN), np.where(TURN < np.pi, 5_000.0, -100.0))
+PUMP = (45.0 - 40.0 * np.cos(TURN), np.where(np.sin(TURN) > 0.0, 5_000.0, -100.0))
 CARD = DiagnosedCard(
     "A 1",
     "2025-03-01",
@@ -32,7 +32,10 @@ CARD = DiagnosedCard(
         "pprl_lbf": 15_000.0,
         "mprl_lbf": float("nan"),
     },
-    limits=(np.where(TURN < np.pi, 16_000.0 / np.maximum(np.sin(TURN), 1e-9), np.nan), np.full(60, np.nan)),
+    limits=(
+        np.where(np.sin(TURN) > 0.0, 16_000.0 / np.maximum(np.sin(TURN), 1e-9), np.nan),
+        np.full(60, np.nan),
+    ),
     structural_rating_lbf=16_500.0,
     report="The pump is poorly filled. " * 12,
 )

@@ -20,7 +20,7 @@ from oasis_pipeline.physics.report import reports
 
 Array = NDArray[np.float64]
 
-_CHUNK = 512
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
