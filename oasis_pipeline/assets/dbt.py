@@ -6,7 +6,6 @@ Here: where the project and its manifest lie, keys and partitions of its models,
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def prepare(settings: Settings) -> DbtProject:
     if not (target / "manifest.json").exists():
         # several processes may load the graph at once: each makes its own, one of them wins
         fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        _invoke(folder, fresh, ["parse"], {_DB: settings.db})
+        _manifests[target] = _invoke(folder, fresh, ["parse"], {_DB: settings.db})
         try:
             fresh.rename(target)
         except OSError:
@@ -85,10 +84,15 @@ class DbtError(RuntimeError):
     """A model of ``dbt_sql`` could not be built; the message is dbt's."""
 
 
-@lru_cache(maxsize=2)
+_manifests: dict[Path, Any] = {}
+"""Parsed projects of this process by target folder; each belongs to one database."""
+
+
 def _parsed(folder: Path, target: Path, database: str) -> Any:
     """Parse the project once a process; dbt finds what it parsed before in ``target`` if its environment is the same."""
-    return _invoke(folder, target, ["parse"], {_DB: database})
+    if target not in _manifests:
+        _manifests[target] = _invoke(folder, target, ["parse"], {_DB: database})
+    return _manifests[target]
 
 
 def dbt_environment(address: Address) -> dict[str, str]:

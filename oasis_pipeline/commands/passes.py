@@ -7,9 +7,10 @@ Here: the order of work of ``oasis run``, in one process. Not here: what is stal
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -104,6 +105,7 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
     """
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
+        warm = _warm_up(settings)
         began = time.monotonic()
         report = take_in(
             warehouse,
@@ -112,11 +114,30 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
             progress=lambda done, total, _: advance("taking in files", done, total),
         )
         summary = PassSummary(report)
+        warm.join()
         summary.seconds["intake"] = time.monotonic() - began
         began = time.monotonic()
         _make_stale(settings, warehouse, summary, advance)
         summary.seconds["making"] = time.monotonic() - began
         return summary
+
+
+def _warm_up(settings: Settings) -> threading.Thread:
+    """Load the graph beside intake, if there is something to take in: its imports and dbt's parsing take seconds."""
+
+    def load() -> None:
+        from oasis_pipeline.assets.dbt import prepare
+
+        # what goes wrong here goes wrong again where it is needed, and is told there
+        with suppress(Exception):
+            import oasis_pipeline.definitions  # noqa: F401
+
+            prepare(settings)
+
+    waiting = settings.drop.is_dir() and any(settings.drop.iterdir())
+    thread = threading.Thread(target=load if waiting else lambda: None, name="warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:

@@ -15,7 +15,7 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
     for option in reversed(
         (
             click.option(
-                "--wells", type=click.IntRange(1, 5000), default=24, show_default=True, help="Wells."
+                "--wells", type=click.IntRange(1, 5000), default=20, show_default=True, help="Wells."
             ),
             click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Days."),
             click.option(
