@@ -103,6 +103,8 @@ def prepare_home(settings: Settings, address: Address) -> Path:
         file.write_text(text)
     (home / "workspace.yaml").write_text(yaml.safe_dump(WORKSPACE, sort_keys=False))
     os.environ["DAGSTER_HOME"] = str(home)
+    # a range of days is as many events: a connection for each of them is most of what a small run costs
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
     os.environ[URL_VARIABLE] = storage_url(address)
     return home
 

@@ -22,7 +22,7 @@ from oasis_pipeline.learning.splits import folds_by_well, out_of_fold
 FEW_WELLS = 100
 """With labels of this many wells simulated cards are not asked any more."""
 
-_TRIAL_TREES = 60
+_TRIAL_TREES = 40
 _TRIAL_FOLDS = 3
 
 

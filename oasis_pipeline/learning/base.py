@@ -30,7 +30,7 @@ from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, simulate_c
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
-BACKGROUND_CARDS = 1_200
+BACKGROUND_CARDS = 800
 BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
 
