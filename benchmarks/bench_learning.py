@@ -1,4 +1,4 @@
-"""Speed of the card classifier on one core, and its score beside the seed's method, on simulated cards.
+"""Speed of the card classifier on one core, and its score beside the earlier platform's method, on simulated cards.
 
 The cards come from the simulator with a fixed seed; wells are held out for every score.
 """
@@ -52,7 +52,7 @@ def rows() -> list[dict[str, Any]]:
         ),
         _speed("features to labels", lambda: model.predict(many), "cards/s"),
         {
-            "name": "train and judge the classifier and the seed's method",
+            "name": "train and judge the classifier and the earlier platform's method",
             "figure": round(seconds, 1),
             "unit": "s",
             "note": f"{N_CARDS} cards, {result.wells} wells, {result.folds} folds, {len(result.classes)} classes",

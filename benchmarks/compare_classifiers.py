@@ -77,7 +77,7 @@ def read_drop(folder: Path, groups: Path | None) -> TrainingSet:
 
 
 def candidates(learned: TrainingSet, view: str) -> list[Candidate]:
-    """Return the models that take part; all but the seed's see the same features of one view."""
+    """Return the models that take part; all but the earlier platform's see the same features of one view."""
     columns = view_columns(view)
     columns = columns[np.isfinite(learned.features[:, columns]).any(axis=0)]
     small = learned.features[:, columns]

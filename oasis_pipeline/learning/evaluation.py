@@ -205,7 +205,7 @@ def train_and_evaluate(
     allowed: NDArray[np.bool_] | None = None,
     background: Background | None = None,
 ) -> Training:
-    """Train the default classifier and judge it beside the seed's method and the most frequent label.
+    """Train the default classifier and judge it beside the earlier platform's method and the most frequent label.
 
     The folds that calibrate the model are also those of the evaluation, so nothing is trained twice.
 
@@ -217,7 +217,7 @@ def train_and_evaluate(
     days, signatures : array_like, optional
         See `classifier.fit`.
     seed_features : ndarray of float32, optional, shape (n, 23)
-        From `seed_method.seed_features`; without them the seed's method is left out. It takes longer to train than all the rest:
+        From `seed_method.seed_features`; without them the earlier platform's method is left out. It takes longer to train than all the rest:
         about 10 s of one core a fold for 1,600 cards of twelve classes.
     seed, trees : int
     count : int, optional
