@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format constraints clean
+.PHONY: help demo test slow lint bench format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -29,8 +29,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and a report
 	$(BIN)/oasis demo $(DEMO)
 
-test: $(VENV)/.dev  ## the whole suite; tests without servers come first
-	$(BIN)/python -m pytest $(TEST)
+test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; tests without servers come first
+	$(BIN)/python -m pytest -m "not slow" $(TEST)
+
+slow: $(VENV)/.dev  ## the platform left alone with a drop folder, and looked at in a browser
+	$(BIN)/python -m pytest -m slow $(TEST)
 
 lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML
 	$(BIN)/ruff format --check .

@@ -39,7 +39,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     @dg.sensor(
         name="new_drop_files",
         job=jobs.intake,
-        minimum_interval_seconds=20,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts intake when the drop folder holds files that it did not hold at the last look.",
     )
@@ -62,7 +62,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         target=dg.AssetSelection.assets(
             *[asset.split("/") for asset in (*VIEWS, *(rule.asset for rule in RULES))]
         ),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes days that got rows (late ones too) or whose inputs changed, with all that depends on them, and "
         "learns the classifier anew when labels have changed.",

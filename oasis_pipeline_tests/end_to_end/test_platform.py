@@ -24,7 +24,7 @@ from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.fixtures.platform import Up, free_port
 from oasis_pipeline_tests.fixtures.servers import server_home
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 DAYS = 3
 PATIENCE_S = 420
@@ -108,7 +108,7 @@ def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
     with sync_api.sync_playwright() as play:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = play.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport={"width": 1700, "height": 1000})
+        page = browser.new_page(viewport={"width": 1900, "height": 1700})
         page.set_default_timeout(90_000)
 
         page.goto(f"{platform.url}/locations/oasis_pipeline/asset-groups/clean/lineage")
