@@ -13,6 +13,7 @@ from oasis_pipeline.assets.checks import evaluate
 from oasis_pipeline.assets.common import WAREHOUSE_POOL, Days
 from oasis_pipeline.assets.pictures import cards_of_days
 from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
@@ -86,6 +87,18 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
                 instance.report_runless_asset_event(evaluation)
 
 
+def record_empty_tables(instance: dg.DagsterInstance) -> None:
+    """Tell Dagster of tables of states that have no row yet: it would warn of them as never made at every backfill."""
+    for kind in DROP_KINDS.values():
+        key = dg.AssetKey([kind.table.schema, kind.table.name])
+        if kind.table.kind is Kind.STATE and instance.get_latest_materialization_event(key) is None:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=key, metadata={"dagster/row_count": 0}, description="no rows yet"
+                )
+            )
+
+
 def intake_metadata(report: PassReport) -> dict[str, Any]:
     """Counts of a pass of intake, file by file."""
     rows = [
@@ -120,6 +133,7 @@ def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, 
     for warning in report.warnings:
         context.log.warning(warning)
     record_intake(context.instance, warehouse.open(), report)
+    record_empty_tables(context.instance)
     context.add_output_metadata(intake_metadata(report))
 
 

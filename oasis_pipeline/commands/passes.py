@@ -29,7 +29,6 @@ from oasis_pipeline.automation.staleness import (
     next_runs,
 )
 from oasis_pipeline.intake import PassReport, take_in
-from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
@@ -147,8 +146,10 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
         if summary.intake.changed:
             graph.record(summary.intake)
         if not views_current(warehouse):
+            from oasis_pipeline.automation.jobs import record_empty_tables
+
             summary.runs.append(graph.run(VIEWS, None))
-            graph.record_nothing_yet()
+            record_empty_tables(graph.instance)
         order = [rule.asset for rule in RULES]
         for _ in range(MAX_ROUNDS):
             if not plan:
@@ -196,17 +197,6 @@ class _Graph:
         from oasis_pipeline.automation.jobs import record_intake
 
         record_intake(self.instance, self.warehouse, report)
-
-    def record_nothing_yet(self) -> None:
-        """Tell Dagster of tables that exist without a row, so that it does not warn of them as never made."""
-        for kind in DROP_KINDS.values():
-            key = dg.AssetKey([kind.table.schema, kind.table.name])
-            if kind.table.kind is Kind.STATE and self.instance.get_latest_materialization_event(key) is None:
-                self.instance.report_runless_asset_event(
-                    dg.AssetMaterialization(
-                        asset_key=key, metadata={"dagster/row_count": 0}, description="no rows yet"
-                    )
-                )
 
     def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
         """Make assets in one Dagster run."""
