@@ -6,6 +6,7 @@ Here: starting the parts, watching them, stopping all of them. Not here: what th
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,7 +77,7 @@ def run_platform(settings: Settings, host: str, port: int) -> None:
                 click.echo(f"drop folder {settings.drop}")
                 click.echo(f"logs        {parts[0].log.parent}")
                 click.echo("Ctrl-C stops all of it.")
-                watch(parts)
+                watch(parts, settings.first_day_file, f"http://{reachable(host)}:{port}/graphql")
             except KeyboardInterrupt:
                 click.echo("stopping ...")
 
@@ -176,7 +178,7 @@ def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Par
 
 def wait_for(parts: list[Part], host: str, port: int, seconds: float = 120) -> None:
     """Wait until the web pages answer."""
-    where = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    where = reachable(host)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         _require_alive(parts)
@@ -188,11 +190,35 @@ def wait_for(parts: list[Part], host: str, port: int, seconds: float = 120) -> N
     raise UpError(f"the web server did not answer within {seconds:.0f} s; its log is {parts[0].log}")
 
 
-def watch(parts: list[Part]) -> None:
-    """Stay until a part ends, which is an error, or until Ctrl-C."""
+def watch(parts: list[Part], first_day_file: Path, graphql: str) -> None:
+    """Stay until a part ends, which is an error, or until Ctrl-C.
+
+    When intake sees an earlier first day, the web server is asked to load the graph again: its calendar of days is made when
+    it is loaded, and on a fresh installation that is before any data has come. (The daemon loads it again by itself.)
+    """
+    seen = _content(first_day_file)
     while True:
         _require_alive(parts)
         time.sleep(0.5)
+        now = _content(first_day_file)
+        if now != seen:
+            seen = now
+            with suppress(OSError):
+                query = json.dumps({"query": "mutation { reloadWorkspace { __typename } }"}).encode()
+                request = urllib.request.Request(graphql, query, {"Content-Type": "application/json"})  # noqa: S310
+                urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def reachable(host: str) -> str:
+    """Address at which this machine reaches what listens on a host."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
 
 def stop(parts: list[Part]) -> None:

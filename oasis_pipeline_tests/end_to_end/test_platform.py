@@ -104,6 +104,9 @@ def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
         lambda: platform.warehouse.query("select count(*) as n from clean.dynapred")["n"][0].as_py() > 0
     )
     platform.wait(lambda: not current_plan(platform.warehouse))
+    first = (date.today() - timedelta(days=DAYS)).isoformat()
+    calendar = '{ assetNodeOrError(assetKey: {path: ["clean", "dynabounds"]}) { ... on AssetNode { partitionKeys } } }'
+    platform.wait(lambda: first in platform.ask(calendar)["assetNodeOrError"].get("partitionKeys", ()))
     before = {run["runId"] for run in platform.runs()}
     with sync_api.sync_playwright() as play:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -138,5 +141,4 @@ def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
     runs = backfilled()
     assert len(runs) == 1, "a range is one run"
     tags = {tag["key"]: tag["value"] for tag in runs[0]["tags"]}
-    first = date.today() - timedelta(days=DAYS)
-    assert tags["dagster/asset_partition_range_start"] == first.isoformat()
+    assert tags["dagster/asset_partition_range_start"] == first
