@@ -227,7 +227,7 @@ def _finite(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(values, pa.float64(), mask=~np.isfinite(values))
 
 
-def _card_rows(rows: pa.Table, columns: dict[str, NDArray]) -> pa.Table:  # type: ignore[type-arg]
+def _card_rows(rows: pa.Table, columns: dict[str, NDArray[Any]]) -> pa.Table:
     made = {
         name: _finite(values) if values.dtype.kind == "f" else pa.array(values.tolist(), pa.string())
         for name, values in columns.items()
@@ -276,7 +276,7 @@ def _rod_rows(
 def _examples(
     nodes: list[str],
     dates: list[object],
-    columns: dict[str, NDArray],  # type: ignore[type-arg]
+    columns: dict[str, NDArray[Any]],
     surface: TimeForm,
     pump: TimeForm,
     parts: list[tuple[NDArray[np.intp], Diagnosis]],

@@ -19,7 +19,7 @@ from oasis_pipeline.learning.calibration import Calibration, choose_threshold, f
 from oasis_pipeline.learning.features import FEATURE_VERSION, VIEWS, feature_names, rows_with, view_columns
 from oasis_pipeline.learning.forest import Forest, forest_from_trees
 from oasis_pipeline.learning.labels import Labels, top_two
-from oasis_pipeline.learning.splits import Folds, folds_by_well, out_of_fold
+from oasis_pipeline.learning.splits import Folds, Scorer, folds_by_well, out_of_fold
 
 TREES = 200
 JOBS = 2
@@ -288,9 +288,7 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
             features, multi_hot = self.background.beside(features, multi_hot, self.view)
         return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed)
 
-    def __call__(  # type: ignore[no-untyped-def]
-        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int
-    ):
+    def __call__(self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
         """Train, and return the function that scores cards."""
         forest, fill = self.grow(features, multi_hot, seed)
         return lambda asked: forest.mean_leaf(_filled(asked, fill))

@@ -10,7 +10,7 @@ Calibration maps and abstention thresholds of a fold are fitted on the other fol
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from oasis_pipeline.learning.classifier import (
 )
 from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.seed_method import train_seed_method
-from oasis_pipeline.learning.splits import Folds, Train, folds_by_well, number_wells, out_of_fold
+from oasis_pipeline.learning.splits import Folds, Scorer, Train, folds_by_well, number_wells, out_of_fold
 
 OURS_BESIDE_SIMULATED = "extra trees, simulated cards beside the labelled"
 OURS, SEED, TRIVIAL = "extra trees", "elliptic Fourier + random forest", "most frequent label"
@@ -308,14 +308,16 @@ def compare(
 def trivial_candidate(labels: Labels) -> Candidate:
     """Return the baseline that always gives the most frequent labels of the training cards, with their shares."""
 
-    def train(_: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
+    def train(_: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
         share = multi_hot.mean(axis=0)
         return lambda table: np.repeat(share[None], len(table), axis=0)
 
     return Candidate(TRIVIAL, np.zeros((len(labels), 1), np.float32), train, calibrated=False)
 
 
-def judged(held_out: OutOfFold):  # type: ignore[no-untyped-def]
+def judged(
+    held_out: OutOfFold,
+) -> Callable[[NDArray[np.bool_]], tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Return a function from the truth to (probabilities, shown classes), each fold calibrated on the other folds."""
 
     def judge(truth: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ from oasis_pipeline.cards.geometry import area_in_lbf, centroid
 from oasis_pipeline.learning.features import SHAPE_POINTS, CardShapes, WellBounds
 from oasis_pipeline.learning.forest import Forest, forest_from_trees
 from oasis_pipeline.learning.labels import Labels, top_two
+from oasis_pipeline.learning.splits import Scorer
 
 SEED_FEATURE_VERSION = "seed-23"
 TREES_PER_CLASS = 100
@@ -143,7 +144,7 @@ def grow_seed_forests(features: NDArray[np.float32], multi_hot: NDArray[np.bool_
     return forest_from_trees(trees, leaves, features.shape[1])
 
 
-def train_seed_method(features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
+def train_seed_method(features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
     """Train for `splits.out_of_fold`."""
     forest = grow_seed_forests(features, multi_hot, seed)
     return lambda table: _ask(forest, multi_hot.shape[1], TREES_PER_CLASS, table)

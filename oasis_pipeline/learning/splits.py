@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +21,10 @@ NEAR_IDENTICAL = 0.005
 
 _BLOCK = 2048
 
-Train = Callable[
-    [NDArray[np.float32], NDArray[np.bool_], int], Callable[[NDArray[np.float32]], NDArray[np.floating]]
-]
+Scorer = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Features to scores of shape (n, classes)."""
+
+Train = Callable[[NDArray[np.float32], NDArray[np.bool_], int], Scorer]
 """(features, multi_hot, seed) -> function from features to scores of shape (n, classes)."""
 
 

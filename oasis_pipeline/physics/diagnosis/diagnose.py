@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +41,14 @@ class Diagnosis:
         :class:`~.well.Quality` of each card.
     """
 
-    columns: dict[str, NDArray]  # type: ignore[type-arg]
+    columns: dict[str, NDArray[Any]]
     rods: dict[str, Array]
     pump_position_in: Array
     pump_load_lbf: Array
     codes: NDArray[np.int64]
 
 
-def diagnose(cards: Cards, well: Well | Sequence[Well]) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def diagnose(cards: Cards, well: Well | Sequence[Well]) -> dict[str, NDArray[Any]]:
     """Diagnose cards: the columns of ``clean.carddiag``.
 
     Parameters
@@ -171,7 +172,7 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
             position[shifted] = advance_position(position[shifted], lag)
             pump.replace(late, compute(position[shifted], load[shifted], wells, well[shifted], spm[shifted]))
 
-    out: dict[str, NDArray] = q.surface_columns(position, load, spm, wells, well, whole)  # type: ignore[type-arg]
+    out: dict[str, NDArray[Any]] = q.surface_columns(position, load, spm, wells, well, whole)
     for name in (*q.PUMP_COLUMNS, *q.SENSOR_COLUMNS):
         out[name] = np.full(count, np.nan)
     out["position_phase_deg"] = phase
@@ -234,7 +235,7 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
 
 
 def _fill(
-    out: dict[str, NDArray],  # type: ignore[type-arg]
+    out: dict[str, NDArray[Any]],
     codes: NDArray[np.int64],
     readings: dict[str, Array],
     wells: WellColumns,
