@@ -1,6 +1,7 @@
-"""Rows of ``clean.dynapred`` and the registry of the models that make them.
+"""Rows of ``clean.dynapred`` and the classifiers that make them.
 
-Here: training sets read, models registered and loaded, features turned into rows. Not here: learning itself.
+Here: training sets read, classifiers made and loaded, features turned into rows. Not here: learning itself, and the registry of
+models (``registry``).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
-from oasis_pipeline.learning.artifact import ArtifactError, load_model, make_manifest, save_model
+from oasis_pipeline.assets.registry import model_row, register_model
+from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import Background, ClassifierModel
+from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
@@ -33,7 +36,6 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 CLASSIFIER = "dyna_classifier"
 DYNAPRED = table("clean", "dynapred")
-MODEL = table("oasis", "model")
 _STORE_DAYS = 31
 """Days of predictions held in memory before they are written."""
 
@@ -155,7 +157,7 @@ def _simulated_beside(
 
 def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -> TrainedClassifier:
     labelled = int(labels.labelled.sum())
-    used = model_row(warehouse, None)
+    used = model_row(warehouse, CLASSIFIER)
     if used is None or (
         used["is_base"] and json.loads(used["manifest"])["feature_version"] != FEATURE_VERSION
     ):
@@ -175,7 +177,7 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
             version=base.base_version(),
         )
         _register(warehouse, store, training.model, manifest, is_base=True, cards=None)
-        used = model_row(warehouse, None)
+        used = model_row(warehouse, CLASSIFIER)
     assert used is not None
     return TrainedClassifier(used["version"], used["is_base"], labelled, labels.unlearned)
 
@@ -189,70 +191,15 @@ def _register(
     is_base: bool,
     cards: pa.Table | None,
 ) -> None:
-    """Store an artifact, then enter it: an artifact without an entry is harmless, an entry without one is not."""
     data, sha256 = save_model(model, manifest)
     packed = load_model(data, sha256)[1]
-    version = packed["version"]
-    path = f"models/{CLASSIFIER}/{version}.model"
-    store.put_bytes(path, data)
     if cards is not None:
-        store.write_table(_cards_path(version), cards)
-    row = {
-        "name": CLASSIFIER,
-        "version": version,
-        "sha256": sha256,
-        "path": path,
-        "manifest": json.dumps(packed),
-        "is_base": is_base,
-        "in_use": True,
-        "created_at": datetime.now(UTC),
-    }
-    with warehouse.transaction() as tx:
-        tx.execute("update oasis.model set in_use = false where name = $1", (CLASSIFIER,))
-        tx.upsert(MODEL, pa.Table.from_pylist([row], schema=arrow_schema(MODEL)))
+        store.write_table(_cards_path(packed["version"]), cards)
+    register_model(warehouse, store, CLASSIFIER, data, sha256, packed, is_base=is_base)
 
 
 def _cards_path(version: str) -> str:
     return f"models/{CLASSIFIER}/{version}.cards.parquet"
-
-
-def model_row(warehouse: Warehouse, version: str | None) -> dict[str, Any] | None:
-    """Look up a model of the registry.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-        Where the registry stands.
-    version : str or None
-        None means the one in use.
-
-    Returns
-    -------
-    dict or None
-        The registry's row; None where no model is in use yet.
-
-    Raises
-    ------
-    ValueError
-        If a version was asked for that the registry does not have; the message lists those it has.
-    """
-    if version is None:
-        found = warehouse.query(
-            "select * from oasis.model where name = $1 and in_use", (CLASSIFIER,)
-        ).to_pylist()
-        return found[0] if found else None
-    found = warehouse.query(
-        "select * from oasis.model where name = $1 and version = $2", (CLASSIFIER, version)
-    ).to_pylist()
-    if not found:
-        known = warehouse.query(
-            "select version from oasis.model where name = $1 order by created_at desc", (CLASSIFIER,)
-        )
-        raise ValueError(
-            f"there is no {CLASSIFIER} {version!r}; the registry has {', '.join(known['version'].to_pylist()) or 'none'}"
-        )
-    row: dict[str, Any] = found[0]
-    return row
 
 
 @lru_cache(maxsize=2)
@@ -298,7 +245,7 @@ def predict_days(
     ValueError
         If there is no such model, or none at all yet.
     """
-    row = model_row(warehouse, version)
+    row = model_row(warehouse, CLASSIFIER, version)
     if row is None:
         raise ValueError("there is no classifier yet: materialise models/dyna_classifier first")
     model = _loaded(store, row["path"], row["sha256"])

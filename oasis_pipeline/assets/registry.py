@@ -1,0 +1,108 @@
+"""The registry of models: which versions there are, where their artifacts lie, and which one predicts.
+
+Here: entering and looking up. Not here: what a model is and how it is packed (``learning``).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.postgres import Warehouse
+
+MODEL = table("oasis", "model")
+
+
+def register_model(
+    warehouse: Warehouse,
+    store: ObjectStore,
+    name: str,
+    data: bytes,
+    sha256: str,
+    manifest: dict[str, Any],
+    *,
+    is_base: bool,
+    in_use: bool = True,
+) -> None:
+    """Store an artifact, then enter it: an artifact without an entry is harmless, an entry without one is not.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    store : ObjectStore
+        Where the artifact goes.
+    name : str
+        For example ``dyna_classifier``.
+    data : bytes
+        The artifact.
+    sha256 : str
+        Its hash.
+    manifest : dict
+        As packed; its ``version`` is the model's.
+    is_base : bool
+        Whether it was learned without the field's own data.
+    in_use : bool
+        Whether it predicts from now on, in place of the one that did.
+    """
+    version = manifest["version"]
+    path = f"models/{name}/{version}.model"
+    store.put_bytes(path, data)
+    row = {
+        "name": name,
+        "version": version,
+        "sha256": sha256,
+        "path": path,
+        "manifest": json.dumps(manifest),
+        "is_base": is_base,
+        "in_use": in_use,
+        "created_at": datetime.now(UTC),
+    }
+    with warehouse.transaction() as tx:
+        if in_use:
+            tx.execute("update oasis.model set in_use = false where name = $1", (name,))
+        tx.upsert(MODEL, pa.Table.from_pylist([row], schema=arrow_schema(MODEL)))
+
+
+def model_row(warehouse: Warehouse, name: str, version: str | None = None) -> dict[str, Any] | None:
+    """Look up a model of the registry.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    name : str
+        For example ``dyna_classifier``.
+    version : str, optional
+        By default the one in use.
+
+    Returns
+    -------
+    dict or None
+        The registry's row; None where no model is in use yet.
+
+    Raises
+    ------
+    ValueError
+        If a version was asked for that the registry does not have; the message lists those it has.
+    """
+    if version is None:
+        found = warehouse.query("select * from oasis.model where name = $1 and in_use", (name,)).to_pylist()
+        return found[0] if found else None
+    found = warehouse.query(
+        "select * from oasis.model where name = $1 and version = $2", (name, version)
+    ).to_pylist()
+    if not found:
+        known = warehouse.query(
+            "select version from oasis.model where name = $1 order by created_at desc", (name,)
+        )
+        raise ValueError(
+            f"there is no {name} {version!r}; the registry has {', '.join(known['version'].to_pylist()) or 'none'}"
+        )
+    row: dict[str, Any] = found[0]
+    return row
