@@ -29,7 +29,10 @@ from oasis_pipeline.simulation.controller import vendor_conditions
 from oasis_pipeline.simulation.episodes import FieldKind
 from oasis_pipeline.simulation.field import Field, make_field, runtimes_h
 
-WELLS, DAYS, CARDS_PER_DAY = 40, 120, 2
+WELLS, DAYS, CARDS_PER_DAY = 40, 150, 2
+JUDGED_DAYS = 120
+"""Forecasts are judged up to this day; the month after it only tells what came of them, so that an alarm that came to nothing is
+seen as such as surely as one that came true."""
 KINDS = (FieldKind.GROWING, FieldKind.DECOYS)
 TUNING_SEEDS = (501, 502, 503)
 TEST_SEEDS = (901, 902, 903, 904, 905)
