@@ -25,7 +25,7 @@ from oasis_pipeline.simulation.equipment import Wells, make_wells
 
 FloatArray = NDArray[np.float64]
 
-FIELD_VERSION = f"{SIMULATOR_VERSION}.1"
+FIELD_VERSION = f"{SIMULATOR_VERSION}.2"
 """Changes whenever the same seed would give another field."""
 
 _CHUNK = 256
