@@ -18,7 +18,7 @@ def other():
 
 
 def test_plain_circumstances_change_nothing(plain):
-    assert PLAIN == Circumstances()
+    assert Circumstances() == PLAIN
     assert plain.has_pump_card.all()
     np.testing.assert_array_equal(plain.known.rods.length_ft, plain.wells.rods.length_ft)
 
