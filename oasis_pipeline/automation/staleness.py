@@ -17,6 +17,7 @@ from datetime import date, timedelta
 from itertools import accumulate
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.postgres import Warehouse
@@ -72,7 +73,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("clean/carddiag", days=("xspoc/card",), since=EQUIPMENT),
     Rule("clean/roddiag", days=("xspoc/card",), since=EQUIPMENT),
-    Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
+    Rule(
+        "clean/card_features",
+        days=("xspoc/card", "clean/dynabounds", "clean/carddiag"),
+        earlier_days=("clean/carddiag",),
+        since=EQUIPMENT,
+        reach_days=HISTORY_DAYS + 1,
+    ),
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
     Rule("clean/dynapred", days=("clean/card_features",)),
 )
