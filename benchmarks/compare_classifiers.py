@@ -20,13 +20,15 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
-from oasis_pipeline.cards.canonical import shape_form_column
+from oasis_pipeline.cards.canonical import shape_form_column, time_form_column
 from oasis_pipeline.cards.codec import decode_hex, pack_bytes
+from oasis_pipeline.cards.timed import time_curves
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
 from oasis_pipeline.learning.classifier import grow_forest
 from oasis_pipeline.learning.evaluation import OURS, SEED, Candidate, compare, trivial_candidate
 from oasis_pipeline.learning.features import (
     SHAPE_POINTS,
+    TIME_POINTS,
     VIEWS,
     CardContext,
     CardShapes,
@@ -190,7 +192,8 @@ def _read(folder: Path, kind: str) -> pa.Table:
 
 def _shapes(table: pa.Table, name: str) -> CardShapes:
     column, _ = decode_hex(*pack_bytes([text or "" for text in table[name].to_pylist()]))
-    return CardShapes(*shape_form_column(column, SHAPE_POINTS))
+    form = time_form_column(column)
+    return CardShapes(*shape_form_column(form, SHAPE_POINTS), *time_curves(form, TIME_POINTS))
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:

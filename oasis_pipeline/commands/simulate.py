@@ -62,9 +62,7 @@ KINDS = ("demonstration", "growing", "decoys")
     "decoys, where most end without one.",
 )
 @json_option
-def simulate(
-    out: Path, wells: int, days: int, seed: int, start: datetime, kind: str, as_json: bool
-) -> None:
+def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, kind: str, as_json: bool) -> None:
     """Write a simulated field: DIR/drop/ as a field's SCADA system would, and the truth in DIR/truth.csv."""
     from oasis_pipeline.simulation.episodes import FieldKind
     from oasis_pipeline.simulation.field import simulate_field

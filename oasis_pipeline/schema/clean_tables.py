@@ -149,6 +149,57 @@ DYNAPRED = Table(
     indexes=(("Date",),),
 )
 
+LABEL_QUEUE = Table(
+    "clean",
+    "label_queue",
+    ("NodeID", "Date"),
+    (
+        NODE,
+        DATE,
+        Column("rank", Type.INT, description="Place in the queue, 1 = label this first", required=True),
+        Column("score", Type.FLOAT, description="Uncertainty x novelty x weight of the well", required=True),
+        Column("uncertainty_bits", Type.FLOAT, "bit", "Entropy of the classes' probabilities", required=True),
+        Column(
+            "distance",
+            Type.FLOAT,
+            description="To the nearest labelled or earlier card, in standard deviations; null if there is none",
+        ),
+        Column("well_labels", Type.INT, description="Labelled cards of the well", required=True),
+        Column("Label1", Type.TEXT, description="What the model says, as a suggestion", required=True),
+        Column("Prob1", Type.FLOAT, "%", "Its probability", required=True),
+        Column("Label2", Type.TEXT, description="What else the model says"),
+        Column("ModelVersion", Type.TEXT, description="Model that was asked", required=True),
+    ),
+    Kind.STATE,
+    "Unlabelled cards in the order in which labels would teach most.",
+)
+
+LABEL_SUSPECT = Table(
+    "clean",
+    "label_suspect",
+    ("NodeID", "Date"),
+    (
+        NODE,
+        DATE,
+        Column("TrueLabel1", Type.TEXT, description="The label in force when the model was trained"),
+        Column("TrueLabel2", Type.TEXT, description="The other one"),
+        Column("doubted", Type.TEXT, description="Which of them is doubted", required=True),
+        Column("suggested", Type.TEXT, description="What the card more probably shows", required=True),
+        Column(
+            "doubt_pct",
+            Type.FLOAT,
+            "%",
+            "Probability of the suggested class less that of the doubted one, the well held out",
+            required=True,
+        ),
+        Column("LabeledBy", Type.TEXT, description="Who labelled; a file's name", required=True),
+        Column("LabeledAt", Type.TIME, description="When; a file's stamp", required=True),
+        Column("ModelVersion", Type.TEXT, description="Training that doubts", required=True),
+    ),
+    Kind.STATE,
+    "Labels that are probably wrong, by the newest training. Nothing but a new label changes them.",
+)
+
 CARDDIAG = Table(
     "clean",
     "carddiag",
@@ -423,6 +474,8 @@ CLEAN_TABLES: tuple[Table, ...] = (
     XSPOC,
     DYNABOUNDS,
     DYNAPRED,
+    LABEL_QUEUE,
+    LABEL_SUSPECT,
     CARDDIAG,
     RODDIAG,
     XPRED,

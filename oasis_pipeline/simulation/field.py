@@ -274,6 +274,23 @@ def _write_equipment(field: Field, folder: _Folder) -> None:
             folder.add("Rods", stamp, tables.rods([field.nodes[well]], one, ["HS"]))
 
 
+def runtimes_h(severity: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Running hours of the day of each card: a controller stops a pumped-off well for the rest of its cycle.
+
+    Parameters
+    ----------
+    severity : ndarray, shape (n, 12)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        2 to 24 h.
+    """
+    rest = 14.0 * np.clip(severity[:, c.POUND] - 0.2, 0.0, 1.0)
+    return np.asarray(np.clip(24.0 - rest + rng.normal(0.0, 0.4, len(severity)), 2.0, 24.0))
+
+
 def _misspelt(name: str, rng: np.random.Generator) -> str:
     """Spell a NodeID as people and old systems do."""
     style = int(rng.integers(4))
@@ -288,11 +305,7 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     misspelt = rng.random(count) < 0.03
     spelt = [_misspelt(node, rng) if wrong else node for node, wrong in zip(nodes, misspelt, strict=True)]
     poc = field.controllers.poc_type[batch.well]
-    runtime = np.clip(
-        24.0 - 14.0 * np.clip(batch.severity[:, c.POUND] - 0.2, 0.0, 1.0) + rng.normal(0.0, 0.4, count),
-        2.0,
-        24.0,
-    )
+    runtime = runtimes_h(batch.severity, rng)
     table = tables.card_rows(
         spelt,
         field.dates,

@@ -58,9 +58,7 @@ def test_wells_that_are_down_send_no_cards_but_for_parted_rods():
     episodes, failures = plan(FieldKind.DECOYS)
     times = episode_card_times(WELLS, DAYS, 3, episodes, failures, np.random.default_rng(5))
     for failure in failures:
-        down = (
-            (times.well == failure.well) & (times.day >= failure.start_day) & (times.day < failure.end_day)
-        )
+        down = (times.well == failure.well) & (times.day >= failure.start_day) & (times.day < failure.end_day)
         assert (times.severity[down, c.PARTED] > 0.0).all()
     assert (np.diff(times.day) >= 0.0).all()
     assert (times.severity >= 0.0).all()
