@@ -93,4 +93,36 @@ MODEL = Table(
     "Model registry.",
 )
 
-SYSTEM_TABLES: tuple[Table, ...] = (SCHEMA_VERSION, FILE, ASSET_STATE, MODEL)
+PREDICTION_REQUEST = Table(
+    "oasis",
+    "prediction_request",
+    ("day",),
+    (
+        Column("day", Type.DAY, description="Day whose predictions were asked for with a certain model"),
+        Column("version", Type.TEXT, description="That model; the day keeps it", required=True),
+        Column("asked_at", Type.UTC, description="When", required=True),
+    ),
+    Kind.SYSTEM,
+    "Days of clean.dynapred that keep a model chosen by a person, until another is asked for.",
+)
+
+LABEL_SOURCE = Table(
+    "oasis",
+    "label_source",
+    ("source_file",),
+    (
+        Column("source_file", Type.TEXT, description="As in LabeledBy"),
+        Column("person", Type.TEXT, description="Who labelled the cards of this file", required=True),
+    ),
+    Kind.SYSTEM,
+    "People behind files of labels, where they were named at the import.",
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (
+    SCHEMA_VERSION,
+    FILE,
+    ASSET_STATE,
+    MODEL,
+    PREDICTION_REQUEST,
+    LABEL_SOURCE,
+)
