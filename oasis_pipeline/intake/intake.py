@@ -390,7 +390,18 @@ def _note_first_day(warehouse: Warehouse, settings: Settings, report: PassReport
     report.first_day = min((day for day in (seen, noted) if day is not None), default=None)
     if report.first_day is not None and report.first_day != noted:
         settings.home.mkdir(parents=True, exist_ok=True)
-        _write_whole(settings.first_day_file, report.first_day.isoformat())
+        write_first_day(settings, report.first_day)
+
+
+def write_first_day(settings: Settings, day: date) -> None:
+    """Note the first day; the home folder has to be there.
+
+    Parameters
+    ----------
+    settings : Settings
+    day : date
+    """
+    _write_whole(settings.first_day_file, day.isoformat())
 
 
 def read_first_day(settings: Settings) -> date | None:

@@ -6,8 +6,9 @@ Here: changed partitions with their numbers of rows. Not here: what is made from
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 
-from oasis_pipeline.schema import Table, quote
+from oasis_pipeline.schema import Table, history_of, quote
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Transaction
 
@@ -22,6 +23,7 @@ class Marks:
         self._tables: dict[str, Table] = {}
         self.changed: dict[str, dict[str, int]] = {}
         """Asset -> partition -> rows that changed (0 = not counted)."""
+        self._since: dict[str, set[str]] = {}
 
     def days(self, table: Table, days: Iterable[str] | Mapping[str, int]) -> None:
         """Mark days of a table.
@@ -44,6 +46,14 @@ class Marks:
         """Mark an asset without partitions."""
         self.days(table, {WHOLE: rows})
 
+    def since(self, table: Table, day: date | None) -> None:
+        """Mark that a state of an equipment table is another one from a day on, or for all time if the day is None.
+
+        The mark stands under the name of the history, with the day as partition: what is made of earlier days stays as it is.
+        """
+        partition = WHOLE if day is None else day.isoformat()
+        self._since.setdefault(history_of(table).asset, set()).add(partition)
+
     def write(self, tx: Transaction) -> None:
         """Write everything to the ledger, each partition with the number of rows that it holds now.
 
@@ -53,6 +63,8 @@ class Marks:
         """
         for asset, partitions in self.changed.items():
             ledger.mark_changed(tx, asset, _held(tx, self._tables[asset], list(partitions)))
+        for asset, since in self._since.items():
+            ledger.mark_changed(tx, asset, dict.fromkeys(since))
 
 
 def _held(tx: Transaction, table: Table, partitions: list[str]) -> dict[str, int | None]:
