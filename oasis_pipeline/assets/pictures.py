@@ -67,7 +67,10 @@ def cards_against_forecast(warehouse: Warehouse, days: Days) -> str:
     pictures = [
         ForecastPicture(
             row["reason"] or "as forecast",
-            *(row[name] for name in ("position_in", "load_lbf", "load_lower_lbf", "load_upper_lbf")),
+            row["position_in"],
+            row["load_lbf"],
+            row["load_lower_lbf"],
+            row["load_upper_lbf"],
             actual=(row["position"], row["load"]),
             note=f"{row['NodeID']}, {row['Date']:%Y-%m-%d %H:%M}, {row['HorizonHours']} h ahead",
         )
