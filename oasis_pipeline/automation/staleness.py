@@ -21,6 +21,8 @@ from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
 from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.failures.walk_forward import cutoffs
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
@@ -55,6 +57,13 @@ class Rule:
     refits : bool
         For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
         its `days` has no entry in the ledger. Its partitions there are these Mondays.
+    since_days : tuple of str
+        Like `since`, of assets whose mark without a day says nothing: a change of a day holds from that day on.
+    settled : bool
+        For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
+        `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
+    of_days : bool
+        For an asset without partitions that is made from all of `days`.
     """
 
     asset: str
@@ -65,6 +74,9 @@ class Rule:
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
     refits: bool = False
+    since_days: tuple[str, ...] = ()
+    settled: bool = False
+    of_days: bool = False
 
 
 SOURCES = ("xspoc/card", "xspoc/xdiagresults")
@@ -96,6 +108,36 @@ RULES: tuple[Rule, ...] = (
     Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
     Rule("clean/dynapred", days=("clean/card_features",)),
     Rule(
+        "clean/well_days",
+        days=("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/card_features"),
+    ),
+    Rule(
+        "models/failure_forecaster",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
+    Rule(
+        "models/run_life",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
+    Rule(
+        "clean/xpred",
+        earlier_days=("clean/well_days",),
+        since=("xspoc/rods_history",),
+        since_days=("analysis/failure_info", "models/failure_forecaster"),
+        reach_days=REACH_DAYS + 1,
+    ),
+    Rule(
+        "clean/runlife",
+        days=("clean/well_days",),
+        since_days=("analysis/failure_info", "models/run_life"),
+    ),
+    Rule(
         "clean/cardpred",
         earlier_days=("clean/card_days", "analysis/failure_info"),
         since=("xspoc/rods_history",),
@@ -106,6 +148,14 @@ RULES: tuple[Rule, ...] = (
         days=("clean/card_days",),
         earlier_days=("clean/cardpred",),
         reach_days=OLDEST_FORECAST_DAYS + 1,
+    ),
+    Rule("clean/alarm", days=("clean/xpred",), partitioned=False, of_days=True),
+    Rule(
+        "clean/alarm_backtest",
+        days=("clean/xpred",),
+        whole=("clean/alarm", "analysis/failure_info"),
+        partitioned=False,
+        of_days=True,
     ),
 )
 """In the order in which they are made."""
@@ -203,7 +253,9 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
     history_days = [day for day, _ in history]
     # the partition for all time is the empty text, which stands before every day
     changes = sorted(
-        (partition, state.changed_tick) for (asset, partition), state in states.items() if asset in rule.since
+        (partition, state.changed_tick)
+        for (asset, partition), state in states.items()
+        if asset in rule.since or (partition and asset in rule.since_days)
     )
     change_days = [day for day, _ in changes]
     newest_until = list(accumulate((tick for _, tick in changes), max))
@@ -243,9 +295,21 @@ def _whole_is_stale(rule: Rule, states: States) -> bool:
         }
         return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
-    return own is None or own.made_tick < max(
-        (_changed(states, asset, WHOLE) for asset in rule.whole), default=0
-    )
+    if own is None or own.error:
+        return True
+    inputs = [_changed(states, asset, WHOLE) for asset in rule.whole]
+    days = [
+        (partition, state) for (asset, partition), state in states.items() if asset in rule.days and partition
+    ]
+    if rule.of_days:
+        inputs += [state.changed_tick for _, state in days]
+    if rule.settled:
+        held = [date.fromisoformat(partition) for partition, state in days if state.rows]
+        due = [cutoff.isoformat() for cutoff in cutoffs(min(held), max(held))] if held else []
+        if any((rule.asset, cutoff) not in states for cutoff in due):
+            return True
+        inputs += [state.changed_tick for partition, state in days if due and partition < due[-1]]
+    return own.made_tick < max(inputs, default=0)
 
 
 def ranges(days: Iterable[str]) -> list[DayRange]:
