@@ -118,7 +118,7 @@ def count_by_well(forecast: Forecast, threshold: Float64 | float, place: int) ->
     alarms = raise_alarms(f.well, f.probability[:, place], f.life, threshold)
     of, raised = f.well[alarms.raised_row], f.time_ms[alarms.raised_row]
     outcome, _ = alarm_outcomes(of, raised, f.announced, f.end_ms)
-    begin, end = f.time_ms.min(initial=0), f.time_ms.max(initial=0)
+    begin, end = (f.time_ms.min(), f.time_ms.max()) if len(f.time_ms) else (0, 0)
     leads: list[list[float]] = [[] for _ in range(wells)]
     counts = {name: np.zeros(wells) for name in ("announced", "caught", "sudden", "sudden_caught")}
     for kind, log in (("announced", f.announced), ("sudden", f.sudden)):
