@@ -74,7 +74,19 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
         (("clean/dynapred",), DayRange(date(2025, 3, 1), date(2025, 3, 3)))
     ]
     ledger.made("clean/dynapred", *DAYS)
+    assert next_runs(stale(ledger.states)) == [(("clean/label_queue",), None)]
+    ledger.made("clean/label_queue")
     assert not stale(ledger.states)
+
+
+def test_predictions_that_change_make_the_queue_of_cards_to_label_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.made("clean/dynapred", DAYS[1], changes=False)
+    assert not stale(ledger.states)
+    ledger.made("clean/dynapred", DAYS[1], changes=True)
+    assert stale(ledger.states).whole == {"clean/label_queue"}
 
 
 def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
@@ -125,7 +137,7 @@ def test_new_labels_teach_the_model_but_leave_predictions_alone() -> None:
     ledger.make_all()
     ledger.changed("clean/dynalabel")
     plan = stale(ledger.states)
-    assert plan.whole == {"models/dyna_classifier"}
+    assert plan.whole == {"models/dyna_classifier", "clean/label_queue"}
     assert plan.days == {}
 
 
