@@ -90,6 +90,8 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     assert next_runs(stale(ledger.states)) == [(predictions, whole)]
     for asset in predictions:
         ledger.made(asset, *DAYS)
+    assert next_runs(stale(ledger.states)) == [(("clean/label_queue",), None)]
+    ledger.made("clean/label_queue")
     assert not stale(ledger.states)
 
 
@@ -105,6 +107,16 @@ def test_a_forecaster_is_due_for_each_monday_and_leaves_what_was_forecast_alone(
     ledger.made(FORECASTER, "2025-03-10")
     assert set(stale(ledger.states).days) <= {"clean/cardpred", "clean/cardanomaly"}
     assert not {day for days in stale(ledger.states).days.values() for day in days} & set(DAYS)
+
+
+def test_predictions_that_change_make_the_queue_of_cards_to_label_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.made("clean/dynapred", DAYS[1], changes=False)
+    assert not stale(ledger.states)
+    ledger.made("clean/dynapred", DAYS[1], changes=True)
+    assert stale(ledger.states).whole == {"clean/label_queue"}
 
 
 def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
@@ -148,7 +160,9 @@ def test_other_cards_of_a_day_make_the_forecasts_of_later_days_again() -> None:
 
 
 @pytest.mark.parametrize("table", ["welldetails", "deviations", "pumpingunits"])
-def test_other_equipment_makes_the_diagnosis_and_what_is_seen_of_it_again_and_nothing_else(table: str) -> None:
+def test_other_equipment_makes_the_diagnosis_and_what_is_seen_of_it_again_and_nothing_else(
+    table: str,
+) -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
@@ -215,7 +229,7 @@ def test_new_labels_teach_the_model_but_leave_predictions_alone() -> None:
     ledger.make_all()
     ledger.changed("clean/dynalabel")
     plan = stale(ledger.states)
-    assert plan.whole == {"models/dyna_classifier"}
+    assert plan.whole == {"models/dyna_classifier", "clean/label_queue"}
     assert plan.days == {}
 
 

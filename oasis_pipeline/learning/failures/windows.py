@@ -122,7 +122,9 @@ def daily_rows(well: ArrayLike, time_ms: ArrayLike, columns: Mapping[str, ArrayL
 
 def feature_names(channels: tuple[str, ...]) -> list[str]:
     """Names of the columns of `window_features`."""
-    return [f"{channel} {statistic}" for channel in channels for statistic in STATISTICS] + list(LIFE_FEATURES)
+    return [f"{channel} {statistic}" for channel in channels for statistic in STATISTICS] + list(
+        LIFE_FEATURES
+    )
 
 
 def window_features(
