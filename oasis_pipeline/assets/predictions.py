@@ -19,16 +19,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
+from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 from oasis_pipeline.assets.registry import model_row, register_model
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import Background, ClassifierModel
 from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
-from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
-from oasis_pipeline.learning.seed_method import seed_features
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.io_managers import day_path
 from oasis_pipeline.storage.objects import ObjectStore
@@ -44,7 +43,7 @@ _LABELLED = f"""
 select {CARD_INPUT_COLUMNS}, l."TrueLabel1", l."TrueLabel2"
 from clean.dynalabel as l
 join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
-{BOUNDS_JOIN}
+{CARD_INPUT_JOINS}
 where c.surfcard_fault is null or c.pocdowncard_fault is null
 order by c."NodeID", c."Date"
 """
@@ -96,11 +95,11 @@ def train_classifier(warehouse: Warehouse, store: ObjectStore, *, seed: int = 0)
     labels = encode_labels(rows["TrueLabel1"].to_pylist(), rows["TrueLabel2"].to_pylist())
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
-    inputs = CardInputs.of(rows)
-    features = feature_matrix(card_features(inputs.surface, inputs.pump, inputs.context))
+    inputs = card_inputs(warehouse, rows)
+    features = feature_matrix(inputs.features())
     wells = rows["NodeID"].to_numpy(zero_copy_only=False)
     days = rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    signatures = card_signatures(inputs.surface, inputs.pump)
+    signatures = inputs.signatures()
     background, trial = _simulated_beside(features, labels, wells, days, signatures, seed)
     training = train_and_evaluate(
         features,
@@ -109,7 +108,7 @@ def train_classifier(warehouse: Warehouse, store: ObjectStore, *, seed: int = 0)
         days=days,
         signatures=signatures,
         background=background,
-        seed_features=seed_features(inputs.surface, inputs.pump, inputs.context.bounds),
+        seed_features=inputs.seed_features(),
         seed=seed,
     )
     when = datetime.now(UTC)

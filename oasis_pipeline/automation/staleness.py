@@ -10,12 +10,14 @@ times, order what happened in one database without doubt.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import accumulate
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.postgres import Warehouse
@@ -40,6 +42,8 @@ class Rule:
         The asset's day is made from that day and the ones before it (as far as `reach_days`) of these.
     whole : tuple of str
         Assets without partitions that it is made from.
+    since : tuple of str
+        Histories of equipment that it is made from: a change of theirs holds from its day on, or for all time.
     partitioned : bool
         False for an asset made as a whole, from all partitions of `days`.
     """
@@ -48,6 +52,7 @@ class Rule:
     days: tuple[str, ...] = ()
     earlier_days: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
 
@@ -55,8 +60,8 @@ class Rule:
 SOURCES = ("xspoc/card", "xspoc/xdiagresults")
 """A day exists when one of these has rows on it."""
 
-EQUIPMENT = ("xspoc/welldetails", "xspoc/rods", "xspoc/deviations", "xspoc/pumpingunits")
-"""What a card is diagnosed with."""
+EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
+"""What a card is diagnosed with: the states that held at its time."""
 
 RULES: tuple[Rule, ...] = (
     Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
@@ -64,11 +69,17 @@ RULES: tuple[Rule, ...] = (
         "clean/dynabounds",
         days=("xspoc/card",),
         earlier_days=("xspoc/card", "analysis/failure_info"),
-        whole=("xspoc/rods",),
+        since=("xspoc/rods_history",),
     ),
-    Rule("clean/carddiag", days=("xspoc/card",), whole=EQUIPMENT),
-    Rule("clean/roddiag", days=("xspoc/card",), whole=EQUIPMENT),
-    Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/carddiag", days=("xspoc/card",), since=EQUIPMENT),
+    Rule("clean/roddiag", days=("xspoc/card",), since=EQUIPMENT),
+    Rule(
+        "clean/card_features",
+        days=("xspoc/card", "clean/dynabounds", "clean/carddiag"),
+        earlier_days=("clean/carddiag",),
+        since=EQUIPMENT,
+        reach_days=HISTORY_DAYS + 1,
+    ),
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
     Rule("clean/dynapred", days=("clean/card_features",)),
 )
@@ -165,6 +176,12 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
         if asset in rule.earlier_days and partition
     )
     history_days = [day for day, _ in history]
+    # the partition for all time is the empty text, which stands before every day
+    changes = sorted(
+        (partition, state.changed_tick) for (asset, partition), state in states.items() if asset in rule.since
+    )
+    change_days = [day for day, _ in changes]
+    newest_until = list(accumulate((tick for _, tick in changes), max))
     for day in days:
         inputs = max(
             (
@@ -177,6 +194,8 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
             begin = (date.fromisoformat(day) - timedelta(days=rule.reach_days - 1)).isoformat()
             start, stop = bisect_left(history_days, begin), bisect_left(history_days, day + "~")
             inputs = max((inputs, *(tick for _, tick in history[start:stop])))
+        if before := bisect_right(change_days, day):
+            inputs = max(inputs, newest_until[before - 1])
         own = states.get((rule.asset, day))
         if inputs == 0 and day not in gone:
             continue  # nothing to make this day from

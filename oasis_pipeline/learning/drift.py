@@ -131,9 +131,7 @@ def make_reference(features: NDArray[np.floating], names: ArrayLike, wells: Arra
     features, own, number = features[rows], own[rows], number[rows]
     weight = 1.0 / np.bincount(number)[number] if number.size else np.zeros(0)
     edges = np.stack(
-        [_quantiles(column, weight) for column in features.T]
-        if features.shape[1]
-        else [np.zeros(BINS - 1)]
+        [_quantiles(column, weight) for column in features.T] if features.shape[1] else [np.zeros(BINS - 1)]
     ).astype(np.float32)
     last = np.flatnonzero(np.diff(number, append=-1))
     return Reference(

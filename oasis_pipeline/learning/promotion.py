@@ -122,9 +122,7 @@ def compare_models(
     return Comparison(cards, n_wells, new, old, float(low), float(high), worse)
 
 
-def align_classes(
-    shown: NDArray[np.bool_], names: ArrayLike, wanted: ArrayLike
-) -> NDArray[np.bool_]:
+def align_classes(shown: NDArray[np.bool_], names: ArrayLike, wanted: ArrayLike) -> NDArray[np.bool_]:
     """Bring shown classes to another list of classes, shape (n, len(wanted)).
 
     Names are matched without regard to case. A class that is not wanted is dropped: what it was shown for stays a miss.

@@ -115,7 +115,9 @@ def choose_weak(
         Rows, ascending; at most ten of a well.
     """
     own = np.asarray(wells)
-    rows = np.flatnonzero(labels.labelled & labels.multi_hot.any(axis=1) & ~np.isin(own, np.asarray(people_wells)))
+    rows = np.flatnonzero(
+        labels.labelled & labels.multi_hot.any(axis=1) & ~np.isin(own, np.asarray(people_wells))
+    )
     if rows.size == 0:
         return rows
     rows = np.random.default_rng(seed).permutation(rows)

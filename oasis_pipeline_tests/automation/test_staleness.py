@@ -106,16 +106,51 @@ def test_other_equipment_makes_the_diagnosis_again_and_nothing_else(table: str) 
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
     ledger.changed(f"xspoc/{table}")
+    assert not stale(ledger.states), "the newest state says nothing of the days on which it held"
+    ledger.changed(f"xspoc/{table}_history", "")
     assert stale(ledger.states).days == {"clean/carddiag": set(DAYS), "clean/roddiag": set(DAYS)}
     ledger.make_all()
     assert not stale(ledger.states)
+
+
+@pytest.mark.parametrize("table", ["welldetails", "rods", "deviations", "pumpingunits"])
+def test_days_before_another_state_stay_as_they_are(table: str) -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", DAYS[1])
+    assert stale(ledger.states).days["clean/carddiag"] == {DAYS[1], DAYS[2]}
+    # a state on a day without cards counts for the days after it
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", "2025-02-27")
+    assert stale(ledger.states).days["clean/carddiag"] == set(DAYS)
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", "2025-04-01")
+    assert not stale(ledger.states)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=12))
+def test_a_day_is_stale_exactly_when_a_state_from_before_it_is_newer(events: list[tuple[bool, int]]) -> None:
+    days = [f"2025-03-0{n}" for n in range(1, 5)]
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *days)
+    ledger.make_all()
+    fresh = set(days)
+    for made, place in events:
+        if made:
+            ledger.made("clean/carddiag", *days[:place], changes=False)
+            fresh |= set(days[:place])
+        else:
+            ledger.changed("xspoc/rods_history", ["", *days][place])
+            fresh -= set(days[max(place - 1, 0) :])
+        assert stale(ledger.states).days.get("clean/carddiag", set()) == set(days) - fresh
 
 
 def test_another_rod_string_makes_bounds_and_diagnosis_again() -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
-    ledger.changed("xspoc/rods")
+    ledger.changed("xspoc/rods_history", "")
     assert set(stale(ledger.states).days) == {"clean/dynabounds", "clean/carddiag", "clean/roddiag"}
 
 
