@@ -300,11 +300,12 @@ def pump_columns(
     out["tv_leak_bpd"] = np.where(speed < 0.0, 0.0, leak)
     out["sv_leak_bpd"] = np.where(speed > 0.0, 0.0, leak)
     # Where the upper line sags in mid-stroke, all that the plunger sweeps runs past it through a worn part of the barrel.
-    sag = readings["sag_speed_in_per_s"]
-    out["barrel_leak_bpd"] = np.where(
-        np.isnan(span), np.nan, np.nan_to_num(leak_from_plunger_speed_bpd(sag, diameter)) + 0.0 * diameter
-    )
-    out["barrel_wear_in"] = readings["sag_place"] * relative
+    # On a card on which the methods of the fillage disagree a sag means nothing.
+    clear = out["fillage_spread_pct"] <= 10.0
+    sag = np.where(clear, np.nan_to_num(readings["sag_speed_in_per_s"]), 0.0)
+    leak = leak_from_plunger_speed_bpd(sag, diameter)
+    out["barrel_leak_bpd"] = np.where(np.isnan(span), np.nan, leak)
+    out["barrel_wear_in"] = np.where(sag > 0.0, readings["sag_place"] * relative, np.nan)
     length = np.where(np.isnan(plain["plunger_length_in"]), PLUNGER_LENGTH_IN, plain["plunger_length_in"])
     parts = (
         diameter,
@@ -317,9 +318,8 @@ def pump_columns(
     out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
     # Either valve leaks on one half of the stroke; slippage is already a daily mean.
     past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"])
-    sagged = displacement_bpd(
-        relative * np.nan_to_num(readings["sag_travel"]), spm, diameter, runtime_h_per_d
-    )
+    sagging = np.where(sag > 0.0, readings["sag_travel"], 0.0)
+    sagged = displacement_bpd(relative * sagging, spm, diameter, runtime_h_per_d)
     lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0 + sagged
     out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - lost, 0.0)
 

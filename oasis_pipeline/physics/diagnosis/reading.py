@@ -77,9 +77,11 @@ SHELF_ROUNDS = 3
 
 SAG_FROM = 0.12
 SAG_BACK = 0.07
-SAG_TRAVEL = 0.04
+SAG_TRAVEL = 0.1
+SAG_DEPTH = 0.2
+SAG_SHAKING = 0.04
 """The upper line sags where it is below by the first share of the load span, until it is within the second, over at least
-this share of the stroke."""
+the third share of the stroke, and somewhere by the fourth share of the span. Points that far above the line may be the last share of all."""
 
 TRIM = 2.0
 
@@ -331,6 +333,7 @@ def _sag(x, bottom, stroke, top, up, f, span, line, dt, out):  # type: ignore[no
     lost = 0.0
     risen = False
     above = 0
+    depth = 0.0
     leak = 0.0
     at = 0.0
     for step in range(up, 0, -1):
@@ -348,21 +351,23 @@ def _sag(x, bottom, stroke, top, up, f, span, line, dt, out):  # type: ignore[no
             before = x[_ring(j - 1, n)]
             after = x[_ring(j + 1, n)]
             lost += 0.5 * (after - before) / stroke
+            depth = max(depth, missing)
             rate = 0.5 * (after - before) / dt / max(1.0 - missing, 0.1)
             if rate > leak:
                 leak = rate
                 at = share
         elif missing < SAG_BACK and lost > 0.0:
             # Back on the line: what sinks and stays down is a load transfer.
-            if lost > SAG_TRAVEL:
+            if lost > SAG_TRAVEL and depth > SAG_DEPTH:
                 travel += lost
                 if leak > worst:
                     worst = leak
                     place = at
             lost = 0.0
+            depth = 0.0
             leak = 0.0
     # A load that swings above the line as well shakes: that is no barrel.
-    if travel > 0.0 and above <= SAG_TRAVEL * n:
+    if travel > 0.0 and above <= SAG_SHAKING * n:
         out[0] = worst
         out[1] = place
         out[2] = travel
