@@ -3,6 +3,7 @@
 Here: definitions and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -52,13 +53,15 @@ def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
             )
         ],
     )
-    def dyna_classifier(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
+    def dyna_classifier(
+        warehouse: WarehouseResource, store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
         house = warehouse.open()
         with making(house, "models/dyna_classifier", [""]):
             trained = train_classifier(house, store.open(), home=warehouse.settings().home)
             with house.transaction() as tx:
                 ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=classifier_metadata(trained), check_results=[promotion_check(trained)]
         )
 

@@ -17,8 +17,12 @@ from datetime import date, timedelta
 from itertools import accumulate
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
 from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.assets.predictions import new_labels
+from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
+from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore
@@ -48,6 +52,11 @@ class Rule:
         Histories of equipment that it is made from: a change of theirs holds from its day on, or for all time.
     partitioned : bool
         False for an asset made as a whole, from all partitions of `days`.
+    reach_days : int
+        How far back `earlier_days` goes.
+    refits : bool
+        For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
+        its `days` has no entry in the ledger. Its partitions there are these Mondays.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
     """
@@ -59,6 +68,7 @@ class Rule:
     since: tuple[str, ...] = ()
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
+    refits: bool = False
     waits_for_labels: int = 1
 
 
@@ -85,9 +95,24 @@ RULES: tuple[Rule, ...] = (
         since=EQUIPMENT,
         reach_days=HISTORY_DAYS + 1,
     ),
+    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
     # a training takes minutes on a large field, and people label card by card
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
+    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
     Rule("clean/dynapred", days=("clean/card_features",)),
+    Rule(
+        "clean/cardpred",
+        earlier_days=("clean/card_days", "analysis/failure_info"),
+        since=("xspoc/rods_history",),
+        reach_days=FORECAST_REACH_DAYS,
+    ),
+    Rule(
+        "clean/cardanomaly",
+        days=("clean/card_days",),
+        earlier_days=("clean/cardpred",),
+        reach_days=OLDEST_FORECAST_DAYS + 1,
+    ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
 )
 """In the order in which they are made."""
@@ -212,6 +237,18 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
 
 
 def _whole_is_stale(rule: Rule, states: States) -> bool:
+    if rule.refits:
+        mondays = {
+            cutoff_date(date.fromisoformat(partition))
+            for asset, partition in states
+            if asset in rule.days and partition
+        }
+        made = {
+            partition
+            for (asset, partition), state in states.items()
+            if asset == rule.asset and state.made_tick and not state.error
+        }
+        return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
     if own is None:
         return True
