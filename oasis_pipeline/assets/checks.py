@@ -27,6 +27,9 @@ CHECKED_TABLES = (
     ("clean", "carddiag"),
     ("clean", "roddiag"),
     ("clean", "dynapred"),
+    ("clean", "cardpred"),
+    ("clean", "cardanomaly"),
+    ("clean", "trend"),
 )
 """Day-partitioned tables with a blocking check of their columns."""
 
@@ -105,6 +108,23 @@ VALUE_CHECKS = (
         'where "Date" >= $1 and "Date" < $2 and (p."Label1" is null and (surfcard_fault is null or '
         'pocdowncard_fault is null) or c.file_stamp is null or p."Label1" is not null and surfcard_fault is not null '
         "and pocdowncard_fault is not null)",
+    ),
+    ValueCheck(
+        "clean/cardpred",
+        "bands",
+        "a forecast lies inside of its band, and every issue has all three horizons",
+        'select "NodeID", "IssuedAt", count(*) as horizons from clean.cardpred where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+        "group by 1, 2 having count(*) <> 3 or bool_or(load_lower_lbf[1] > load_lbf[1] or load_lbf[1] > load_upper_lbf[1] "
+        "or cardinality(load_lbf) <> cardinality(position_in))",
+        blocking=True,
+    ),
+    ValueCheck(
+        "clean/trend",
+        "bands",
+        "a forecast lies inside of its band, and nothing is negative",
+        'select * from clean.trend where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+        "and not (0 <= lower and lower <= value and value <= upper)",
+        blocking=True,
     ),
 )
 

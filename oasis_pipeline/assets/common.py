@@ -150,7 +150,7 @@ def making(warehouse: Warehouse, asset: str, partitions: list[str]) -> Iterator[
         To be filled with rows by partition.
     """
     with warehouse.transaction() as tx:
-        began = ledger.next_tick(tx)
+        began = ledger.begin_making(tx)
     done = Making()
     try:
         yield done

@@ -28,17 +28,16 @@ from oasis_pipeline.assets.drift import (
     keep_reference,
     reference_path,
 )
-from oasis_pipeline.assets.features import BOUNDS_JOIN, CARD_INPUT_COLUMNS, CardInputs
+from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 from oasis_pipeline.assets.registry import model_row, models_of, register_model
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import Background, ClassifierModel
 from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
-from oasis_pipeline.learning.features import FEATURE_VERSION, card_features, card_signatures, feature_matrix
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.promotion import Comparison, compare_models
-from oasis_pipeline.learning.seed_method import seed_features
 from oasis_pipeline.learning.suspects import suspected_labels
 from oasis_pipeline.learning.weak_labels import (
     CARDS_A_WELL,
@@ -67,7 +66,7 @@ _LABELLED = f"""
 select {CARD_INPUT_COLUMNS}, l."TrueLabel1", l."TrueLabel2", l."LabeledBy", l."LabeledAt"
 from clean.dynalabel as l
 join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
-{BOUNDS_JOIN}
+{CARD_INPUT_JOINS}
 where c.surfcard_fault is null or c.pocdowncard_fault is null
 order by c."NodeID", c."Date"
 """
@@ -93,7 +92,7 @@ offered as (
 select {CARD_INPUT_COLUMNS}, o."PumpCond1", o."PumpCond2"
 from offered as o
 join xspoc.card as c on c."NodeID" = o."NodeID" and c."Date" = o."Date"
-{BOUNDS_JOIN}
+{CARD_INPUT_JOINS}
 where o.place <= $3::int
 order by c."NodeID", c."Date"
 """
@@ -206,13 +205,13 @@ def train_classifier(
     labels = encode_labels(rows["TrueLabel1"].to_pylist(), rows["TrueLabel2"].to_pylist())
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
-    inputs = CardInputs.of(rows)
+    inputs = card_inputs(warehouse, rows)
     cards = _LabelledCards(
-        feature_matrix(card_features(inputs.surface, inputs.pump, inputs.context)),
+        feature_matrix(inputs.features()),
         labels,
         rows["NodeID"].to_numpy(zero_copy_only=False),
         rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        card_signatures(inputs.surface, inputs.pump),
+        inputs.signatures(),
         rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
     )
     notes: list[str] = []
@@ -225,7 +224,7 @@ def train_classifier(
         days=cards.days,
         signatures=cards.signatures,
         background=background,
-        seed_features=seed_features(inputs.surface, inputs.pump, inputs.context.bounds),
+        seed_features=inputs.seed_features(),
         seed=seed,
     )
     promotion = _promotion(warehouse, store, cards, training, seed)
@@ -450,8 +449,7 @@ def _weak_beside(
     )
     if rows.num_rows == 0:
         return background, None
-    inputs = CardInputs.of(rows)
-    features = feature_matrix(card_features(inputs.surface, inputs.pump, inputs.context))
+    features = feature_matrix(card_inputs(warehouse, rows).features())
     texts = translate(rows["PumpCond1"].to_pylist(), rows["PumpCond2"].to_pylist(), rules)
     weak = weak_background(features, *texts, rows["NodeID"].to_pylist(), cards.labels, cards.wells, seed)
     if len(weak.background) == 0:

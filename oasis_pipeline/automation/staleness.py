@@ -10,13 +10,19 @@ times, order what happened in one database without doubt.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import accumulate
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
+from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.assets.predictions import new_labels
+from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
+from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore
@@ -42,8 +48,15 @@ class Rule:
         The asset's day is made from that day and the ones before it (as far as `reach_days`) of these.
     whole : tuple of str
         Assets without partitions that it is made from.
+    since : tuple of str
+        Histories of equipment that it is made from: a change of theirs holds from its day on, or for all time.
     partitioned : bool
         False for an asset made as a whole, from all partitions of `days`.
+    reach_days : int
+        How far back `earlier_days` goes.
+    refits : bool
+        For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
+        its `days` has no entry in the ledger. Its partitions there are these Mondays.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
     """
@@ -52,16 +65,18 @@ class Rule:
     days: tuple[str, ...] = ()
     earlier_days: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
+    refits: bool = False
     waits_for_labels: int = 1
 
 
 SOURCES = ("xspoc/card", "xspoc/xdiagresults")
 """A day exists when one of these has rows on it."""
 
-EQUIPMENT = ("xspoc/welldetails", "xspoc/rods", "xspoc/deviations", "xspoc/pumpingunits")
-"""What a card is diagnosed with."""
+EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
+"""What a card is diagnosed with: the states that held at its time."""
 
 RULES: tuple[Rule, ...] = (
     Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
@@ -69,14 +84,35 @@ RULES: tuple[Rule, ...] = (
         "clean/dynabounds",
         days=("xspoc/card",),
         earlier_days=("xspoc/card", "analysis/failure_info"),
-        whole=("xspoc/rods",),
+        since=("xspoc/rods_history",),
     ),
-    Rule("clean/carddiag", days=("xspoc/card",), whole=EQUIPMENT),
-    Rule("clean/roddiag", days=("xspoc/card",), whole=EQUIPMENT),
-    Rule("clean/card_features", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/carddiag", days=("xspoc/card",), since=EQUIPMENT),
+    Rule("clean/roddiag", days=("xspoc/card",), since=EQUIPMENT),
+    Rule(
+        "clean/card_features",
+        days=("xspoc/card", "clean/dynabounds", "clean/carddiag"),
+        earlier_days=("clean/carddiag",),
+        since=EQUIPMENT,
+        reach_days=HISTORY_DAYS + 1,
+    ),
+    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
     # a training takes minutes on a large field, and people label card by card
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
+    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
     Rule("clean/dynapred", days=("clean/card_features",)),
+    Rule(
+        "clean/cardpred",
+        earlier_days=("clean/card_days", "analysis/failure_info"),
+        since=("xspoc/rods_history",),
+        reach_days=FORECAST_REACH_DAYS,
+    ),
+    Rule(
+        "clean/cardanomaly",
+        days=("clean/card_days",),
+        earlier_days=("clean/cardpred",),
+        reach_days=OLDEST_FORECAST_DAYS + 1,
+    ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
 )
 """In the order in which they are made."""
@@ -172,6 +208,12 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
         if asset in rule.earlier_days and partition
     )
     history_days = [day for day, _ in history]
+    # the partition for all time is the empty text, which stands before every day
+    changes = sorted(
+        (partition, state.changed_tick) for (asset, partition), state in states.items() if asset in rule.since
+    )
+    change_days = [day for day, _ in changes]
+    newest_until = list(accumulate((tick for _, tick in changes), max))
     for day in days:
         inputs = max(
             (
@@ -184,6 +226,8 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
             begin = (date.fromisoformat(day) - timedelta(days=rule.reach_days - 1)).isoformat()
             start, stop = bisect_left(history_days, begin), bisect_left(history_days, day + "~")
             inputs = max((inputs, *(tick for _, tick in history[start:stop])))
+        if before := bisect_right(change_days, day):
+            inputs = max(inputs, newest_until[before - 1])
         own = states.get((rule.asset, day))
         if inputs == 0 and day not in gone:
             continue  # nothing to make this day from
@@ -193,6 +237,18 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
 
 
 def _whole_is_stale(rule: Rule, states: States) -> bool:
+    if rule.refits:
+        mondays = {
+            cutoff_date(date.fromisoformat(partition))
+            for asset, partition in states
+            if asset in rule.days and partition
+        }
+        made = {
+            partition
+            for (asset, partition), state in states.items()
+            if asset == rule.asset and state.made_tick and not state.error
+        }
+        return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
     if own is None:
         return True

@@ -1,6 +1,17 @@
-"""The two files of ``oasis diagnose``: a card as csv, and a well as JSON.
+"""The two files of ``oasis diagnose``: a card as csv or in the `.dyn` form, and a well as JSON.
 
 Here: reading them, and saying in one line what is wrong with them. Not here: what is done with them (``diagnose``).
+
+The `.dyn` form is the one that XDIAG and RODDIAG read and many dynamometer programs write. Theta Enterprises described it in
+a technical note (xspoc.com/technotes/xdiag_fileformat.html): text, a value a line,
+
+1. the number of points;
+2. that many lines ``position, load`` (in, lbf), one stroke, equally spaced in time;
+3. 1, -1 or 0: the counterbalance effect was measured on the upstroke, on the downstroke, or not;
+4. if it was, two lines: its load (lbf) and the position where (0 bottom, 1 top);
+5. strokes a minute, 0 where not measured;
+6. length of the stroke (in), 0 where not measured;
+7. loads of the valve tests and running times, which are not used here.
 """
 
 from __future__ import annotations
@@ -60,6 +71,79 @@ def _text(path: Path) -> str:
         raise InputError(f"can't read {path}: {reason}") from None
 
 
+@dataclass(frozen=True)
+class CardFile:
+    """A card from a file.
+
+    Attributes
+    ----------
+    form : TimeForm
+        Of one usable card.
+    spm : float
+        Speed that the file tells, NaN where it does not.
+    """
+
+    form: TimeForm
+    spm: float = math.nan
+
+
+def read_card_file(path: Path) -> CardFile:
+    """Read one surface card, in the `.dyn` form if the name ends so, else as csv.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    CardFile
+
+    Raises
+    ------
+    InputError
+        If there is no such card in it.
+    """
+    if path.suffix.lower() == ".dyn":
+        return _read_dyn(path)
+    return CardFile(read_card(path))
+
+
+def _read_dyn(path: Path) -> CardFile:
+    lines = [(n, line.strip()) for n, line in enumerate(_text(path).splitlines(), start=1) if line.strip()]
+    # Some programs write DOS's end-of-file mark.
+    lines = [(n, line) for n, line in lines if line != "\x1a"]
+    if not lines or not re.fullmatch(r"\d{1,6}", lines[0][1], re.ASCII):
+        found = _plain(lines[0][1][:40]) if lines else "nothing"
+        raise InputError(f"{path}: a .dyn file begins with its number of points, this one with {found!r}")
+    count = int(lines[0][1])
+    points, rest = lines[1 : count + 1], lines[count + 1 :]
+    if len(points) < count:
+        raise InputError(f"{path}: {count} points are announced, {len(points)} lines follow")
+    values = np.empty((count, 2))
+    for i, (number, line) in enumerate(points):
+        cells = [cell for cell in re.split(r"[,;\s]+", line) if cell]
+        if len(cells) != 2:
+            raise InputError(f"{path}, line {number}: {_plain(line[:40])!r} is no pair of position and load")
+        for place, name in enumerate(COLUMNS):
+            values[i, place] = _cell(path, number, cells, name, place)
+    return CardFile(_usable(path, values), _dyn_speed(path, rest))
+
+
+def _dyn_speed(path: Path, rest: list[tuple[int, str]]) -> float:
+    """Speed among the lines after the points; they may be missing from some line on."""
+    flag = rest[0][1] if rest else "0"
+    place = 1 if flag.rstrip("0").rstrip(".") in ("", "0") else 3
+    if len(rest) <= place:
+        return math.nan
+    number, line = rest[place]
+    speed = float(line) if _NUMBER.fullmatch(line) else -1.0
+    if not 0.0 <= speed <= 60.0:
+        raise InputError(
+            f"{path}, line {number}: strokes a minute (0 if not measured, at most 60) belong here, it says {_plain(line[:40])!r}"
+        )
+    return speed if speed > 0.0 else math.nan
+
+
 def read_card(path: Path) -> TimeForm:
     """Read one surface card.
 
@@ -98,6 +182,11 @@ def read_card(path: Path) -> TimeForm:
         ],
         dtype=np.float64,
     ).reshape(-1, 2)
+    return _usable(path, values)
+
+
+def _usable(path: Path, values: NDArray[np.float64]) -> TimeForm:
+    """Time form of the points (n, 2) of a file."""
     form = time_form(values[None, :, 0], values[None, :, 1])
     code = Unusable(int(form.unusable[0]))
     if code is not Unusable.USABLE:

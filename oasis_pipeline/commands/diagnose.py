@@ -13,7 +13,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from oasis_pipeline.commands.card_file import InputError, read_card, read_well
+from oasis_pipeline.commands.card_file import InputError, read_card_file, read_well
 from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
 from oasis_pipeline.physics import wave_difference, wave_frequency
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, Quality, Well, diagnose_all
@@ -123,7 +123,11 @@ class Answer:
 @click.option(
     "--well-file", type=click.Path(path_type=Path), help="JSON with the well's rods, pump, fluid and unit."
 )
-@click.option("--spm", type=float, help="Speed at which the card was taken; else the well's.")
+@click.option(
+    "--spm",
+    type=float,
+    help="Speed at which the card was taken; else the file's, if it is .dyn, or the well's.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a picture (PNG).")
 @home_option
 @json_option
@@ -138,21 +142,24 @@ def diagnose(
 ) -> None:
     """Diagnose one surface card: pump card, fillage, loads, pressures, torque and a report in words.
 
-    FILE is csv with the columns position_in and load_lbf: one stroke, points equally spaced in time, from any start, in either
-    direction. Without --well and --well-file only what the surface card alone tells is answered.
+    FILE is csv with the columns position_in and load_lbf, or a dynamometer file in the .dyn form of XDIAG: one stroke, points
+    equally spaced in time, from any start, in either direction. Without --well and --well-file only what the surface card
+    alone tells is answered.
     """
     if well is not None and well_file is not None:
         raise click.ClickException("--well and --well-file name the well twice: leave one of them out")
     if spm is not None and not 0.0 < spm <= 60.0:
         raise click.ClickException("--spm has to be above 0 and at most 60")
-    form = read_card(file)
+    card = read_card_file(file)
+    form = card.form
     known = Well()
     if well_file is not None:
         known = read_well(well_file)
     elif well is not None:
         well, known = well_of_warehouse(home, well)
-    if spm is not None:
-        known = replace(known, spm=spm)
+    speed = spm if spm is not None else card.spm
+    if not math.isnan(speed):
+        known = replace(known, spm=speed)
     position, load = (np.asarray(values, dtype=np.float64) for values in form.column.row(0))
     answer = answer_of(
         (position, load), known, is_open=bool(form.is_open[0]), reversed_=bool(form.direction_reversed[0])

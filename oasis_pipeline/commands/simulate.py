@@ -34,6 +34,9 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
 FIRST_DAY = date(2025, 1, 1)
 """First day of a simulated field unless another is asked for: the same seed is to give the same files for ever."""
 
+KINDS = ("demonstration", "growing", "decoys")
+"""As `oasis_pipeline.simulation.episodes.FieldKind` has them; the simulator is imported only when it runs."""
+
 
 @click.command()
 @click.option(
@@ -50,9 +53,18 @@ FIRST_DAY = date(2025, 1, 1)
     show_default=True,
     help="First day.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="What faults come to: the demonstration's habits; growing, where each fault that grows ends in a failure; "
+    "decoys, where most end without one.",
+)
 @json_option
-def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, as_json: bool) -> None:
+def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, kind: str, as_json: bool) -> None:
     """Write a simulated field: DIR/drop/ as a field's SCADA system would, and the truth in DIR/truth.csv."""
+    from oasis_pipeline.simulation.episodes import FieldKind
     from oasis_pipeline.simulation.field import simulate_field
 
     with progress(not as_json) as advance:
@@ -62,6 +74,7 @@ def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, as_js
             days=days,
             seed=seed,
             start=start.date(),
+            kind=FieldKind(kind),
             progress=lambda done, total: advance("simulating", done, total),
         )
     if as_json:

@@ -19,6 +19,7 @@ from oasis_pipeline.learning.classifier import ClassifierModel, View
 from oasis_pipeline.learning.container import ArtifactError, pack, unpack
 from oasis_pipeline.learning.features import FEATURE_VERSION, VIEWS, feature_names
 from oasis_pipeline.learning.forest import Forest
+from oasis_pipeline.learning.kernel import CurveKernel
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, SeedModel
 
 CLASSIFIER, SEED_FORESTS = "classifier", "seed_forests"
@@ -26,6 +27,15 @@ SEED_FEATURES = 23
 
 _FOREST = {"feature": "<i2", "threshold": "<f4", "right": "<i4", "leaf_value": "|u1", "roots": "<i4"}
 _VIEW = {**_FOREST, "fill": "<f4", "slope": "<f8", "offset": "<f8"}
+_KERNEL = {
+    "columns": "<i4",
+    "centre": "<f4",
+    "scale": "<f4",
+    "landmarks": "<f4",
+    "weights": "<f4",
+    "base": "<f4",
+    "sets": "|u1",
+}
 _VERSIONS = {CLASSIFIER: FEATURE_VERSION, SEED_FORESTS: SEED_FEATURE_VERSION}
 Model = ClassifierModel | SeedModel
 
@@ -110,6 +120,7 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
         facts |= {
             "features": len(feature_names()),
             "abstain_threshold": {name: view.abstain_threshold for name, view in model.views.items()},
+            "kernel_weight": {name: view.kernel_weight for name, view in model.views.items() if view.kernel},
         }
         arrays["prior"] = model.prior
         for name, view in model.views.items():
@@ -120,11 +131,14 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
                 "offset": view.calibration.offset,
             }
             arrays |= {f"{name}_{part}": array for part, array in parts.items()}
-        kind, views = CLASSIFIER, list(model.views)
+            if view.kernel is not None:
+                arrays |= {f"{name}_kernel_{part}": array for part, array in view.kernel.arrays().items()}
+        wanted = _wanted(list(model.views), list(facts["kernel_weight"]))
+        kind = CLASSIFIER
     else:
         facts |= {"features": SEED_FEATURES, "trees_per_class": model.trees_per_class}
-        kind, views, arrays = SEED_FORESTS, [], model.forest.arrays()
-    return pack(kind, {**manifest, **facts}, arrays, _wanted(kind, views))
+        kind, arrays, wanted = SEED_FORESTS, model.forest.arrays(), _FOREST
+    return pack(kind, {**manifest, **facts}, arrays, wanted)
 
 
 def load_model(data: bytes, expected_sha256: str) -> tuple[Model, dict[str, Any]]:
@@ -145,7 +159,7 @@ def load_model(data: bytes, expected_sha256: str) -> tuple[Model, dict[str, Any]
     ------
     ArtifactError
         If the hash differs, the file is no artifact of this format, it was trained on other features than this release computes, or an
-        array is missing, of another type, or not a forest.
+        array is missing, of another type, or no part of a sound model.
     """
     return unpack(data, expected_sha256, _wanted_of, _build)
 
@@ -159,22 +173,25 @@ def _wanted_of(manifest: dict[str, Any]) -> dict[str, str]:
             f"the model was trained on features {manifest.get('feature_version')!r}, "
             f"this release computes {_VERSIONS[kind]!r}: train it again"
         )
-    return _wanted(kind, _view_names(manifest) if kind == CLASSIFIER else [])
-
-
-def _wanted(kind: str, views: list[str]) -> dict[str, str]:
-    """Return the arrays that a model of this kind consists of, with their types: the allow-list."""
     if kind == SEED_FORESTS:
         return _FOREST
+    return _wanted(*_view_names(manifest))
+
+
+def _wanted(views: list[str], with_kernel: list[str]) -> dict[str, str]:
+    """Return the arrays that a model of this kind consists of, with their types: the allow-list."""
     parts = {f"{view}_{part}": dtype for view in views for part, dtype in _VIEW.items()}
-    return {"prior": "<f4", **parts}
+    kernels = {f"{view}_kernel_{part}": dtype for view in with_kernel for part, dtype in _KERNEL.items()}
+    return {"prior": "<f4", **parts, **kernels}
 
 
-def _view_names(manifest: dict[str, Any]) -> list[str]:
-    names = list(manifest["abstain_threshold"])
+def _view_names(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+    names, with_kernel = list(manifest["abstain_threshold"]), list(manifest["kernel_weight"])
     if not names or not set(names) <= set(VIEWS):
         raise ArtifactError(f"the artifact holds views {names}, known are {list(VIEWS)}")
-    return names
+    if not set(with_kernel) <= set(names):
+        raise ArtifactError(f"the artifact holds kernels of views {with_kernel}, its views are {names}")
+    return names, with_kernel
 
 
 def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
@@ -207,6 +224,7 @@ def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
             arrays[f"{name}_fill"],
             Calibration(arrays[f"{name}_slope"], arrays[f"{name}_offset"]),
             float(threshold),
+            *_kernel(manifest, arrays, name, wanted),
         )
     return ClassifierModel(tuple(classes), unlearned, views, arrays["prior"])
 
@@ -220,6 +238,25 @@ def _forest(arrays: dict[str, NDArray[Any]], prefix: str, features: int, outputs
     if forest.leaf_value.shape[1] != outputs:
         raise ArtifactError("the artifact's forest does not fit its classes")
     return forest
+
+
+def _kernel(
+    manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], view: str, features: int
+) -> tuple[CurveKernel | None, float]:
+    """Build the kernel of a view, if it has one, and its weight."""
+    if view not in manifest["kernel_weight"]:
+        return None, 0.0
+    weight = float(manifest["kernel_weight"][view])
+    if not 0 < weight <= 1:
+        raise ArtifactError("the artifact's weight of a kernel is no share")
+    kernel = CurveKernel(**{part: arrays[f"{view}_kernel_{part}"] for part in _KERNEL})
+    try:
+        kernel.check(features)
+    except ValueError as error:
+        raise ArtifactError(f"the artifact holds no sound kernel: {error}") from error
+    if kernel.sets.shape[1] != len(manifest["classes"]):
+        raise ArtifactError("the artifact's kernel does not fit its classes")
+    return kernel, weight
 
 
 def _check_numbers(values: NDArray[Any], count: int, what: str) -> None:

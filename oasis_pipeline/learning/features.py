@@ -4,9 +4,13 @@ Belongs here: numbers that describe a card, computed for many cards at once from
 known about the moment they were recorded. The same function feeds training and prediction. Does not belong here:
 reading or mending cards (``cards``), and what a model does with a missing value (``classifier``).
 
-Each card that a row may have (surface, pump) gives one block of columns with the same descriptors; a block is NaN
-where the card is missing. Further knowledge (physics: rod weight and load lines; the well's recent history) joins as another
-block: a function like `_bounds_block` with its names in `feature_names`, and a new `FEATURE_VERSION`.
+Each card that a row may have (surface, pump) gives one block of descriptors and one of curves with the same columns; both are NaN
+where the card is missing. Three more blocks are NaN where nothing is known: the well's bounds, what the physics says (`pump_features`:
+loads relative to rod weight and fluid load lines), and the change since the well's days before. The pump card is the one
+computed from the surface card where the rods are known, else the controller's.
+
+The descriptors are for trees; the curves, samples of load and position in time and by position, are for models that compare whole cards
+(`kernel`).
 
 Left out on purpose: the number of points and the share of zero loads. They tell which recorder made the file, not what the
 pump does.
@@ -14,18 +18,20 @@ pump does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.cards.descriptors import elliptic_fourier
+from oasis_pipeline.learning.pump_features import PumpKnowledge, physics_block, physics_names
 
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-2"
+FEATURE_VERSION = "card-3"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
@@ -34,6 +40,9 @@ VIEWS = ("both", *CARDS)
 
 SHAPE_POINTS = 100
 """Points of the shape form that the features are made from, half of them on each half stroke."""
+
+TIME_POINTS = 200
+"""Points of a card in time, equally spaced over one stroke, that the features are made from."""
 
 _ZONES = 10
 _HARMONICS = 5
@@ -58,6 +67,27 @@ _RATIO_NAMES = (
 _ROUGH_NAMES = ("up_bend_lbf", "down_bend_lbf", "up_path_share", "down_path_share")
 _BOUNDS_NAMES = ("pos_min", "pos_max", "load_min", "load_max", "up_mean", "down_mean", "area")
 _CONTEXT_NAMES = ("spm", "fillage_pct")
+_HISTORY = (
+    "pprl_lbf",
+    "mprl_lbf",
+    "polished_rod_power_hp",
+    "fillage_pct",
+    "fluid_load_lbf",
+    "gross_stroke_in",
+)
+_SPANS = ("day", "week")
+_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS = 50, 25, 50
+_CURVE_SIZES = (
+    "log_stroke",
+    "log_pprl",
+    "mprl",
+    "log_range",
+    "log_mean",
+    "mprl_to_pprl",
+    "range_per_stroke",
+    "mean_per_stroke",
+)
+_LEAST_SPREAD = 0.05  # of the load range: a card that is flat but for one spike is not blown up
 
 
 @dataclass(frozen=True)
@@ -69,10 +99,14 @@ class CardShapes:
     position_in, load_lbf : ndarray, shape (n, SHAPE_POINTS)
         As `cards.canonical.shape_form` makes them: the upstroke from bottom to top, then the downstroke back. A row
         of NaN is a missing card.
+    time_position_in, time_load_lbf : ndarray, optional, shape (n, TIME_POINTS)
+        The same cards in time (`cards.timed.time_curves`); without them there are no curves to compare.
     """
 
     position_in: NDArray[np.floating]
     load_lbf: NDArray[np.floating]
+    time_position_in: NDArray[np.floating] | None = None
+    time_load_lbf: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes once, so that no block has to."""
@@ -84,6 +118,9 @@ class CardShapes:
             raise ValueError(
                 f"the features take {SHAPE_POINTS} points a card, not {self.position_in.shape[1]}"
             )
+        for curve in (self.time_position_in, self.time_load_lbf):
+            if curve is not None and curve.shape != (len(self.position_in), TIME_POINTS):
+                raise ValueError(f"curves in time have shape {curve.shape}, not (cards, {TIME_POINTS})")
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -114,6 +151,26 @@ class WellBounds:
 
 
 @dataclass(frozen=True)
+class History:
+    """What a well was like on the days before each row's day; never on that day itself. Every array has shape (n,).
+
+    Attributes
+    ----------
+    now, day, week : mapping of str to ndarray
+        Quantities of the diagnosis (`HISTORY_COLUMNS`): of the card, median of the day before, median of the seven days before; NaN
+        where there are none.
+    """
+
+    now: Mapping[str, NDArray[np.floating]]
+    day: Mapping[str, NDArray[np.floating]]
+    week: Mapping[str, NDArray[np.floating]]
+
+
+HISTORY_COLUMNS = _HISTORY
+"""Columns of the diagnosis whose change is looked at."""
+
+
+@dataclass(frozen=True)
 class CardContext:
     """What is known beside the cards; each entry has shape (n,), NaN or None where unknown.
 
@@ -124,11 +181,20 @@ class CardContext:
     fillage_pct : ndarray or None
         Pump fillage that came with the card, percent.
     bounds : WellBounds or None
+    physics : PumpKnowledge or None
+        What the diagnosis and the rods say.
+    history : History or None
+        What the well's days before were like.
+    bounded_pump : CardShapes or None
+        The cards that bounds of pump cards were made of, where those are not the pump cards of the rows.
     """
 
     spm: NDArray[np.floating] | None = None
     fillage_pct: NDArray[np.floating] | None = None
     bounds: WellBounds | None = None
+    physics: PumpKnowledge | None = None
+    history: History | None = None
+    bounded_pump: CardShapes | None = None
 
 
 def block_names(card: str) -> list[str]:
@@ -144,16 +210,68 @@ def block_names(card: str) -> list[str]:
     return [f"{card}_{name}" for name in names]
 
 
+def curve_names(card: str) -> list[str]:
+    """Return the columns of a card ('surface' or 'pump') that are for comparing whole cards, NaN where it is missing."""
+    return [
+        *(f"{card}_time_load{point:02}" for point in range(_TIME_LOADS)),
+        *(f"{card}_time_position{point:02}" for point in range(_TIME_POSITIONS)),
+        *(f"{card}_shape_load{point:02}" for point in range(_SHAPE_LOADS)),
+        *(f"{card}_size_{name}" for name in _CURVE_SIZES),
+    ]
+
+
+def history_names() -> list[str]:
+    """Return the columns that tell of a change since the days before, NaN without them."""
+    return [f"history_{span}_{name}_change" for span in _SPANS for name in _HISTORY]
+
+
 def feature_names() -> list[str]:
     """Return all columns in the order in which models take them."""
-    return [*_CONTEXT_NAMES, *(name for card in CARDS for name in block_names(card))]
+    return list(_all_names())
+
+
+@lru_cache(maxsize=1)
+def _all_names() -> tuple[str, ...]:
+    blocks = [name for card in CARDS for name in block_names(card)]
+    curves = [name for card in CARDS for name in curve_names(card)]
+    return (*_CONTEXT_NAMES, *blocks, *physics_names(), *history_names(), *curves)
 
 
 def view_columns(view: str) -> NDArray[np.intp]:
-    """Return which columns belong to a view: the context and the blocks of its cards."""
-    index = {name: column for column, name in enumerate(feature_names())}
+    """Return which descriptors belong to a view: context, history, and the blocks of its cards, physics with the pump card."""
     names = [name for card in _cards_of(view) for name in block_names(card)]
-    return np.array([index[name] for name in (*_CONTEXT_NAMES, *names)], np.intp)
+    physics = physics_names() if "pump" in _cards_of(view) else []
+    return _places((*_CONTEXT_NAMES, *names, *physics, *history_names()))
+
+
+def curve_columns(view: str) -> NDArray[np.intp]:
+    """Return which curves belong to a view: those of its cards, card by card as `curve_names` has them."""
+    return _places([name for card in _cards_of(view) for name in curve_names(card)])
+
+
+def curve_scales() -> NDArray[np.float32]:
+    """Return what one step in each curve column of a card counts, shape (columns of a card,).
+
+    Curves count by their mean difference, whatever the number of their points; positions half, because only their timing differs.
+    """
+    parts = (
+        (_TIME_LOADS, 1.0),
+        (_TIME_POSITIONS, 0.5),
+        (_SHAPE_LOADS, 1.0),
+        (len(_CURVE_SIZES), 1.0),
+    )
+    return np.concatenate([np.full(count, weight / count, np.float32) for count, weight in parts])
+
+
+def curve_groups() -> NDArray[np.int64]:
+    """Return which curve each curve column of a card belongs to; every size is one of its own, shape (columns of a card,)."""
+    counts = (_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS, *([1] * len(_CURVE_SIZES)))
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def _places(names: Sequence[str]) -> NDArray[np.intp]:
+    index = {name: column for column, name in enumerate(_all_names())}
+    return np.array([index[name] for name in names], np.intp)
 
 
 def scale_free() -> NDArray[np.bool_]:
@@ -163,10 +281,15 @@ def scale_free() -> NDArray[np.bool_]:
     they alone do about as well as all (1,200 training cards, both cards given: macro F1 0.77 with either).
     """
     sized = (*_SIZE_NAMES, *(name for name in _RATIO_NAMES if name != "area_share"), *_ROUGH_NAMES[:2])
-    ends = tuple(f"_{name}" for name in sized)
-    return np.array(
-        [name not in _CONTEXT_NAMES and not name.endswith((*ends, "_lbf")) for name in feature_names()]
-    )
+    ends = (*(f"_{name}" for name in sized), "_lbf")
+    apart = {*_CONTEXT_NAMES, *history_names(), *(name for card in CARDS for name in curve_names(card))}
+
+    def is_free(name: str) -> bool:
+        if name.startswith("physics_"):
+            return not name.endswith("_in")
+        return name not in apart and not name.endswith(ends)
+
+    return np.array([is_free(name) for name in feature_names()])
 
 
 def rows_with(features: Float32, view: str) -> NDArray[np.bool_]:
@@ -216,9 +339,96 @@ def card_features(
     for name, values in (("spm", context.spm), ("fillage_pct", context.fillage_pct)):
         columns[name] = np.full(rows, np.nan, np.float32) if values is None else _column(values, rows, name)
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
-        block = _block(shapes, context.bounds, card == "pump", rows)
+        of_bounds = context.bounded_pump if card == "pump" else None
+        block = _block(
+            shapes, context.bounds, card == "pump", rows, shapes if of_bounds is None else of_bounds
+        )
         columns.update(zip(block_names(card), np.ascontiguousarray(block.T), strict=True))
+    columns.update(_by_name(physics_names(), _physics(surface, context, rows)))
+    columns.update(_by_name(history_names(), _changes(context.history, rows)))
+    for card, shapes in zip(CARDS, (surface, pump), strict=True):
+        columns.update(_by_name(curve_names(card), _curves(shapes, rows)))
     return columns
+
+
+def _by_name(names: Sequence[str], block: Float32) -> Columns:
+    return dict(zip(names, np.ascontiguousarray(block.T), strict=True))
+
+
+def _physics(surface: CardShapes | None, context: CardContext, rows: int) -> Float32:
+    """Lay the physics block over all rows; NaN where nothing is known."""
+    width = len(physics_names())
+    if context.physics is None:
+        return np.full((rows, width), np.nan, np.float32)
+    missing = np.full((rows, TIME_POINTS), np.nan)
+    position, load = (
+        (missing, missing)
+        if surface is None or surface.time_position_in is None or surface.time_load_lbf is None
+        else (surface.time_position_in, surface.time_load_lbf)
+    )
+    spm = np.full(rows, np.nan) if context.spm is None else np.asarray(context.spm, np.float64)
+    return physics_block(context.physics, position, load, spm)
+
+
+def _changes(history: History | None, rows: int) -> Float32:
+    """Return how much each quantity changed, as a share of what it was."""
+    result = np.full((rows, len(history_names())), np.nan, np.float32)
+    if history is None:
+        return result
+    column = 0
+    for before in (history.day, history.week):
+        for name in _HISTORY:
+            now, then = (np.asarray(values[name], np.float64) for values in (history.now, before))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                change = (now - then) / np.maximum(np.abs(then), 1.0)
+            result[:, column] = np.clip(change, -_RATIO_LIMIT, _RATIO_LIMIT)
+            column += 1
+    return result
+
+
+def _curves(shapes: CardShapes | None, rows: int) -> Float32:
+    """Sample cards in time and by position, with their sizes, in the order of `curve_names`."""
+    width = _TIME_LOADS + _TIME_POSITIONS + _SHAPE_LOADS + len(_CURVE_SIZES)
+    result = np.full((rows, width), np.nan, np.float32)
+    if shapes is None or shapes.time_position_in is None or shapes.time_load_lbf is None:
+        return result
+    here = np.flatnonzero(shapes.present & np.isfinite(shapes.time_load_lbf).all(axis=1))
+    for first in range(0, here.size, _CHUNK_CARDS):
+        chosen = here[first : first + _CHUNK_CARDS]
+        position = shapes.time_position_in[chosen].astype(np.float64)
+        load = shapes.time_load_lbf[chosen].astype(np.float64)
+        by_position = shapes.load_lbf[chosen].astype(np.float64)
+        least, most = load.min(axis=1), load.max(axis=1)
+        span, stroke = most - least, np.ptp(position, axis=1)
+        mean = load.mean(axis=1)
+        share = load / _nonzero(span)[:, None]
+        share -= share.mean(axis=1, keepdims=True)
+        share /= np.maximum(share.std(axis=1, keepdims=True), _LEAST_SPREAD)
+        low = by_position.min(axis=1, keepdims=True)
+        sizes = [
+            np.log(np.maximum(stroke, 1.0)),
+            np.log(np.abs(most) + 100.0),
+            np.arcsinh(least / 1000.0),
+            np.log(span + 10.0),
+            np.log(np.abs(mean) + 100.0),
+            least / np.maximum(most, 1.0),
+            span / np.maximum(stroke, 1.0) / 100.0,
+            mean / np.maximum(stroke, 1.0) / 100.0,
+        ]
+        result[chosen] = np.concatenate(
+            [
+                share[:, :: TIME_POINTS // _TIME_LOADS],
+                ((position - position.min(axis=1, keepdims=True)) / _nonzero(stroke)[:, None])[
+                    :, :: TIME_POINTS // _TIME_POSITIONS
+                ],
+                ((by_position - low) / _nonzero(np.ptp(by_position, axis=1))[:, None])[
+                    :, :: SHAPE_POINTS // _SHAPE_LOADS
+                ],
+                np.clip(np.stack(sizes, axis=1), -_RATIO_LIMIT, _RATIO_LIMIT),
+            ],
+            axis=1,
+        )
+    return result
 
 
 def feature_matrix(columns: Mapping[str, ArrayLike]) -> Float32:
@@ -265,17 +475,25 @@ def _column(values: ArrayLike, rows: int, name: str) -> Float32:
     return np.where(np.isfinite(column), column, np.float32(np.nan))
 
 
-def _block(shapes: CardShapes | None, bounds: WellBounds | None, is_pump: bool, rows: int) -> Float32:
+def _block(
+    shapes: CardShapes | None,
+    bounds: WellBounds | None,
+    is_pump: bool,
+    rows: int,
+    of_bounds: CardShapes | None,
+) -> Float32:
     width = len(block_names("x"))
     result = np.full((rows, width), np.nan, np.float32)
-    if shapes is None:
+    if shapes is None or of_bounds is None:
         return result
     here = np.flatnonzero(shapes.present)
     for first in range(0, here.size, _CHUNK_CARDS):
         chosen = here[first : first + _CHUNK_CARDS]
         position, load = shapes.position_in[chosen], shapes.load_lbf[chosen]
         own = _card_block(position.astype(np.float32), load.astype(np.float32))
-        relative = _bounds_block(position, load, bounds, is_pump, chosen)
+        relative = _bounds_block(
+            of_bounds.position_in[chosen], of_bounds.load_lbf[chosen], bounds, is_pump, chosen
+        )
         result[chosen] = np.concatenate([own, relative], axis=1)
     return result
 

@@ -79,43 +79,199 @@ def damping_per_s(string: RodString, damping: ArrayLike) -> Array:
     return np.asarray(np.asarray(damping, dtype=np.float64) * scale)
 
 
+# With r = c/w and g = sqrt((1 + sqrt(1 + r^2))/2) the wave number is k = slowness w (g - i r/(2 g)). For small r, which is all
+# but the first few harmonics, g, 1/g and 1/|k|^2 come from their series in r^2, the undamped phases by a rotation from one
+# harmonic to the next, and what damping adds to the phase and takes from the decay is small enough for series too. The entries
+# agree to 2e-10 with those by roots, sines and exponentials, and such a loop compiles to vector instructions.
+
+
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
-def _sections(omega, damping, length, stiffness, mass, cosine, sine_over, sine_times):  # type: ignore[no-untyped-def]
-    """Entries of the section matrices: omega (u, h), the others (u,) or (u, s); results (u, s, h), complex."""
-    cases, harmonics = omega.shape
-    sections = length.shape[1]
+def _section(base, damping, length, stiffness, mass, inches):  # type: ignore[no-untyped-def]
+    """What the entries of one section are made of: phase and decay, impedance of the first harmonic, first smooth harmonic."""
+    slowness = np.sqrt(mass / stiffness)
+    travel = slowness * length * base
+    decay = 0.5 * slowness * length * damping
+    smooth = 1 + int(np.ceil(damping / base * max(4.0, 5.0 * decay)))
+    return travel, decay, stiffness * slowness * base / inches, smooth
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _rough_entry(h, share, travel, decay, unit):  # type: ignore[no-untyped-def]
+    """Compute cos kl, sin kl/(EA k), EA k sin kl of harmonic h, two floats each; ``share``: damping over base frequency."""
+    r = share / h
+    g = np.sqrt(0.5 * (1.0 + np.sqrt(1.0 + r * r)))
+    i = 0.5 * r / g
+    ca = np.cos(travel * h * g)
+    sa = np.sin(travel * h * g)
+    b = decay / g
+    grow = np.exp(b)
+    shrink = 1.0 / grow
+    ch = 0.5 * (grow + shrink)
+    sh = 0.5 * (grow - shrink)
+    to = unit * h
+    by = 1.0 / (to * (g * g + i * i))
+    sr = sa * ch
+    si = ca * sh
+    return (
+        ca * ch,
+        sa * sh,
+        (sr * g + si * i) * by,
+        (sr * i - si * g) * by,
+        (sr * g - si * i) * to,
+        -(si * g + sr * i) * to,
+    )
+
+
+@numba.njit(inline="always", cache=True, nogil=True, fastmath=FAST)
+def _smooth_entry(h, share, travel, decay, grown, shrunk, unit, turn_c, turn_s):  # type: ignore[no-untyped-def]
+    """Compute the same for small ``share`` over h; ``grown`` and ``shrunk`` are exp(+-decay), ``turn`` is the undamped phase."""
+    by_h = 1.0 / h
+    r = share * by_h
+    r2 = r * r
+    more = 21.0 / 1024.0 - r2 * (429.0 / 32768.0 - r2 * (2431.0 / 262144.0 - r2 * (29393.0 / 4194304.0)))
+    more = r2 * (0.125 - r2 * (5.0 / 128.0 - r2 * more))
+    less = 33.0 / 1024.0 - r2 * (715.0 / 32768.0 - r2 * (4199.0 / 262144.0 - r2 * (52003.0 / 4194304.0)))
+    less = r2 * (0.125 - r2 * (7.0 / 128.0 - r2 * less))
+    root = 35.0 / 128.0 - r2 * (
+        63.0 / 256.0 - r2 * (231.0 / 1024.0 - r2 * (429.0 / 2048.0 - r2 * (6435.0 / 32768.0)))
+    )
+    root = 1.0 - r2 * (0.5 - r2 * (0.375 - r2 * (0.3125 - r2 * root)))
+    g = 1.0 + more
+    i = 0.5 * r * (1.0 - less)
+    d = travel * h * more
+    d2 = d * d
+    dc = 1.0 - d2 * (0.5 - d2 * (1.0 / 24.0))
+    ds = d * (1.0 - d2 * (1.0 / 6.0 - d2 * (1.0 / 120.0)))
+    ca = turn_c * dc - turn_s * ds
+    sa = turn_s * dc + turn_c * ds
+    e = decay * less
+    grow = grown * (1.0 - e * (1.0 - e * (0.5 - e * (1.0 / 6.0 - e * (1.0 / 24.0)))))
+    shrink = shrunk * (1.0 + e * (1.0 + e * (0.5 + e * (1.0 / 6.0 + e * (1.0 / 24.0)))))
+    ch = 0.5 * (grow + shrink)
+    sh = 0.5 * (grow - shrink)
+    to = unit * h
+    by = by_h / unit * root
+    sr = sa * ch
+    si = ca * sh
+    return (
+        ca * ch,
+        sa * sh,
+        (sr * g + si * i) * by,
+        (sr * i - si * g) * by,
+        (sr * g - si * i) * to,
+        -(si * g + sr * i) * to,
+    )
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _turns(first, harmonics, travel, turn):  # type: ignore[no-untyped-def]
+    """Fill cosines and sines of h travel, in turn, by rotation."""
+    step_c = np.cos(travel)
+    step_s = np.sin(travel)
+    c = np.cos(travel * first)
+    s = np.sin(travel * first)
+    for h in range(first, min(first + 8, harmonics)):
+        turn[2 * h] = c
+        turn[2 * h + 1] = s
+        old = c
+        c = c * step_c - s * step_s
+        s = s * step_c + old * step_s
+    # From there eight rotations side by side: each has to wait for the one before it.
+    for _ in range(3):
+        old = step_c
+        step_c = step_c * step_c - step_s * step_s
+        step_s = 2.0 * old * step_s
+    before = turn[2 * first : 2 * harmonics]
+    after = before[16:]
+    for j in range(len(after) // 2):
+        after[2 * j] = before[2 * j] * step_c - before[2 * j + 1] * step_s
+        after[2 * j + 1] = before[2 * j + 1] * step_c + before[2 * j] * step_s
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _sections(base, damping, length, stiffness, mass, inches, cosine, sine_over, sine_times):  # type: ignore[no-untyped-def]
+    """Entries of the section matrices: base frequency and damping (u,), the others (u, s); results (u, s, h), complex."""
+    cases, sections, harmonics = cosine.shape
+    turn = np.empty(2 * harmonics)
     for u in range(cases):
+        share = damping[u] / base[u]
         for s in range(sections):
+            cosine[u, s, 0] = 1.0
+            sine_over[u, s, 0] = length[u, s] / stiffness[u, s] * inches
+            sine_times[u, s, 0] = 0.0
             if length[u, s] <= 0.0:
                 cosine[u, s, :] = 1.0
                 sine_over[u, s, :] = 0.0
                 sine_times[u, s, :] = 0.0
                 continue
-            slowness = np.sqrt(mass[u, s] / stiffness[u, s])
-            for h in range(harmonics):
-                w = omega[u, h]
-                if w == 0.0:
-                    cosine[u, s, h] = 1.0
-                    sine_over[u, s, h] = length[u, s] / stiffness[u, s]
-                    sine_times[u, s, h] = 0.0
-                    continue
-                # k = slowness sqrt(w^2 - i w c) = p - i q with p, q > 0
-                modulus = w * np.sqrt(w * w + damping[u] * damping[u])
-                p = slowness * np.sqrt(0.5 * (modulus + w * w))
-                q = 0.5 * slowness * slowness * w * damping[u] / p
-                a = p * length[u, s]
-                b = q * length[u, s]
-                grow = np.exp(b)
-                shrink = 1.0 / grow
-                ch = 0.5 * (grow + shrink)
-                sh = 0.5 * (grow - shrink) if b > 1e-3 else b * (1.0 + b * b / 6.0)
-                ca = np.cos(a)
-                sa = np.sin(a)
-                cosine[u, s, h] = complex(ca * ch, sa * sh)
-                sine = complex(sa * ch, -ca * sh)
-                eak = stiffness[u, s] * complex(p, -q)
-                sine_over[u, s, h] = sine / eak
-                sine_times[u, s, h] = sine * eak
+            travel, decay, unit, smooth = _section(
+                base[u], damping[u], length[u, s], stiffness[u, s], mass[u, s], inches
+            )
+            smooth = min(smooth, harmonics)
+            _turns(smooth, harmonics, travel, turn)
+            grown = np.exp(decay)
+            shrunk = 1.0 / grown
+            for h in range(1, harmonics):
+                if h < smooth:
+                    e = _rough_entry(h, share, travel, decay, unit)
+                else:
+                    e = _smooth_entry(
+                        h, share, travel, decay, grown, shrunk, unit, turn[2 * h], turn[2 * h + 1]
+                    )
+                cosine[u, s, h] = complex(e[0], e[1])
+                sine_over[u, s, h] = complex(e[2], e[3])
+                sine_times[u, s, h] = complex(e[4], e[5])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _through(first, last, share, travel, decay, unit, turn, y, t):  # type: ignore[no-untyped-def]
+    """Carry one spectrum through one section: smooth harmonics, ``y`` and ``t`` as parts of complex numbers."""
+    grown = np.exp(decay)
+    shrunk = 1.0 / grown
+    # Slices that begin at 0: an index that might be negative keeps the compiler from using vectors.
+    y, t, turn = y[2 * first : 2 * last], t[2 * first : 2 * last], turn[2 * first : 2 * last]
+    for j in range(len(y) // 2):
+        cr, ci, over_r, over_i, times_r, times_i = _smooth_entry(
+            float(j + first), share, travel, decay, grown, shrunk, unit, turn[2 * j], turn[2 * j + 1]
+        )
+        yr, yi, tr, ti = y[2 * j], y[2 * j + 1], t[2 * j], t[2 * j + 1]
+        y[2 * j] = cr * yr - ci * yi - over_r * tr + over_i * ti
+        y[2 * j + 1] = cr * yi + ci * yr - over_r * ti - over_i * tr
+        t[2 * j] = times_r * yr - times_i * yi + cr * tr - ci * ti
+        t[2 * j + 1] = times_r * yi + times_i * yr + cr * ti + ci * tr
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def _carry(base, damping, length, stiffness, mass, inches, harmonics, position, tension, below):  # type: ignore[no-untyped-def]
+    """Carry spectra (k, 2 h), parts of complex, each down a string of its own (k, s); below sections to ``below`` (k, s, 2 h)."""
+    cards = len(position)
+    sections = length.shape[1]
+    keep = below.shape[1]
+    turn = np.empty(2 * harmonics)
+    for i in range(cards):
+        y = position[i]
+        t = tension[i]
+        share = damping[i] / base[i]
+        for s in range(sections):
+            if length[i, s] > 0.0:
+                travel, decay, unit, smooth = _section(
+                    base[i], damping[i], length[i, s], stiffness[i, s], mass[i, s], inches
+                )
+                smooth = min(smooth, harmonics)
+                y[0] -= length[i, s] / stiffness[i, s] * inches * t[0]
+                for h in range(1, smooth):
+                    cr, ci, over_r, over_i, times_r, times_i = _rough_entry(h, share, travel, decay, unit)
+                    c = complex(cr, ci)
+                    yh = complex(y[2 * h], y[2 * h + 1])
+                    th = complex(t[2 * h], t[2 * h + 1])
+                    yn = c * yh - complex(over_r, over_i) * th
+                    tn = complex(times_r, times_i) * yh + c * th
+                    y[2 * h], y[2 * h + 1] = yn.real, yn.imag
+                    t[2 * h], t[2 * h + 1] = tn.real, tn.imag
+                _turns(smooth, harmonics, travel, turn)
+                _through(smooth, harmonics, share, travel, decay, unit, turn, y, t)
+            if s < keep:
+                below[i, s, : 2 * harmonics] = t[: 2 * harmonics]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
@@ -156,7 +312,7 @@ class Transfer:
     Attributes
     ----------
     cosine, sine_over, sine_times : ndarray of complex, shape (cases, sections, harmonics)
-        cos kl, sin kl/(EA k) and EA k sin kl; harmonic 0 is the mean.
+        cos kl, sin kl/(EA k) (in/lbf) and EA k sin kl (lbf/in); harmonic 0 is the mean.
     """
 
     cosine: NDArray[np.complex128]
@@ -169,7 +325,7 @@ class Transfer:
         return int(self.cosine.shape[-1])
 
     def matrix(self) -> NDArray[np.complex128]:
-        """Product of the section matrices, shape (cases, harmonics, 2, 2), acting on (position ft, tension lbf)."""
+        """Product of the section matrices, shape (cases, harmonics, 2, 2), acting on (position in, tension lbf)."""
         cases, sections, harmonics = self.cosine.shape
         total = np.broadcast_to(np.eye(2, dtype=np.complex128), (cases, harmonics, 2, 2))
         for s in range(sections):
@@ -179,6 +335,13 @@ class Transfer:
             step[..., 1, 0] = self.sine_times[:, s]
             total = step @ total
         return total
+
+
+def _check_motion(spm: Array, damping_per_s: Array) -> None:
+    if np.any(spm <= 0):
+        raise ValueError("spm has to be positive")
+    if np.any(damping_per_s < 0):
+        raise ValueError("damping_per_s has to be 0 or more")
 
 
 def transfer(string: RodString, spm: ArrayLike, damping_per_s: ArrayLike, harmonics: int) -> Transfer:
@@ -210,24 +373,19 @@ def transfer(string: RodString, spm: ArrayLike, damping_per_s: ArrayLike, harmon
     length = np.atleast_2d(string.length_ft)
     cases = max(len(speed), len(damping), len(length))
     sections = length.shape[1]
-    if np.any(speed <= 0):
-        raise ValueError("spm has to be positive")
-    if np.any(damping < 0):
-        raise ValueError("damping_per_s has to be 0 or more")
+    _check_motion(speed, damping)
 
     def spread(value: Array) -> Array:
         return np.ascontiguousarray(np.broadcast_to(value, (cases, sections)))
 
-    omega = np.ascontiguousarray(
-        np.broadcast_to(speed[:, None] * (2.0 * np.pi / 60.0), (cases, 1)) * np.arange(harmonics)
-    )
     out = [np.empty((cases, sections, harmonics), dtype=np.complex128) for _ in range(3)]
     _sections(
-        omega,
+        np.ascontiguousarray(np.broadcast_to(speed * (2.0 * np.pi / 60.0), (cases,))),
         np.ascontiguousarray(np.broadcast_to(damping, (cases,))),
         spread(length),
         spread(np.atleast_2d(string.stiffness_lbf)),
         spread(np.atleast_2d(string.weight_lb_per_ft / GRAVITY_FT_PER_S2)),
+        INCHES_PER_FOOT,
         *out,
     )
     return Transfer(*out)
@@ -272,13 +430,9 @@ def propagate(
     kept = min(matrices.harmonics, (points + 1) // 2)
     which = np.zeros(cards, dtype=np.intp) if case is None else np.ascontiguousarray(case, dtype=np.intp)
     sections = matrices.cosine.shape[1]
-    # Matrices act on feet; scaled so, they act on inches.
-    scaled = (
-        (matrices.cosine, 1.0),
-        (matrices.sine_over, INCHES_PER_FOOT),
-        (matrices.sine_times, 1.0 / INCHES_PER_FOOT),
-    )
-    arrays = [np.ascontiguousarray(m[..., :kept]) * scale for m, scale in scaled]
+    arrays = [matrices.cosine, matrices.sine_over, matrices.sine_times]
+    if kept < matrices.harmonics:
+        arrays = [np.ascontiguousarray(m[..., :kept]) for m in arrays]
     carried = np.broadcast_to(np.asarray(carried_lbf, dtype=np.float64), (cards,))
     whole = None
     if not tapers and 2 * len(arrays[0]) < cards:
@@ -298,6 +452,84 @@ def propagate(
             _apply(which[rows], y, t, whole)
         else:
             _propagate(which[rows], y, t, arrays[0], arrays[1], arrays[2], below)
+        np.fft.irfft(y, points, out=out_position[rows])
+        np.fft.irfft(t, points, out=out_load[rows])
+        if out_taper is not None:
+            np.fft.irfft(below, points, out=out_taper[rows])
+    return out_position, out_load, out_taper
+
+
+def propagate_each(
+    position_in: Array,
+    load_lbf: Array,
+    string: RodString,
+    spm: Array,
+    damping_per_s: Array,
+    harmonics: int,
+    *,
+    carried_lbf: ArrayLike = 0.0,
+    tapers: bool = False,
+) -> tuple[Array, Array, Array | None]:
+    """Carry cards down strings, each with a speed and damping of its own; no matrices are kept.
+
+    Parameters
+    ----------
+    position_in, load_lbf : ndarray, shape (k, n)
+        Cards, points equally spaced over one stroke.
+    string : RodString
+        One string for all cards, or a batch of one for each card.
+    spm, damping_per_s : ndarray, shape (k,)
+        Strokes a minute, damping coefficient c.
+    harmonics : int
+        Number of harmonics, the mean included.
+    carried_lbf, tapers
+        As in :func:`propagate`.
+
+    Returns
+    -------
+    position_in, load_lbf, taper_load_lbf
+        As of :func:`propagate`.
+
+    Raises
+    ------
+    ValueError
+        When a speed is not positive or a damping negative.
+    """
+    cards, points = position_in.shape
+    _check_motion(spm, damping_per_s)
+    kept = min(harmonics, (points + 1) // 2)
+    sections = string.tapers
+    carried = np.broadcast_to(np.asarray(carried_lbf, dtype=np.float64), (cards,))
+    base = spm * (2.0 * np.pi / 60.0)
+    properties = (string.length_ft, string.stiffness_lbf, string.weight_lb_per_ft / GRAVITY_FT_PER_S2)
+    length, stiffness, mass = (np.broadcast_to(value, (cards, sections)) for value in properties)
+    out_position = np.empty((cards, points))
+    out_load = np.empty((cards, points))
+    out_taper = np.empty((cards, sections - 1, points)) if tapers else None
+    # Buffers are used again and again: fresh memory costs as much as the work on it.
+    size = min(_CHUNK, cards)
+    buffer = np.empty((2, size, points // 2 + 1), dtype=np.complex128)
+    under = np.zeros((size, sections - 1 if tapers else 0, points // 2 + 1), dtype=np.complex128)
+    for start in range(0, cards, size):
+        rows = slice(start, min(start + size, cards))
+        held = rows.stop - start
+        y, t, below = buffer[0, :held], buffer[1, :held], under[:held]
+        np.fft.rfft(position_in[rows], out=y)
+        np.fft.rfft(load_lbf[rows], out=t)
+        y[:, kept:] = t[:, kept:] = 0.0
+        t[:, 0] -= points * carried[rows]
+        _carry(
+            base[rows],
+            damping_per_s[rows],
+            length[rows],
+            stiffness[rows],
+            mass[rows],
+            INCHES_PER_FOOT,
+            kept,
+            y.view(np.float64),
+            t.view(np.float64),
+            below.view(np.float64),
+        )
         np.fft.irfft(y, points, out=out_position[rows])
         np.fft.irfft(t, points, out=out_load[rows])
         if out_taper is not None:
@@ -370,16 +602,18 @@ def pump_card(
     else:
         _, first, case = np.unique(speed + 1j * damping, return_index=True, return_inverse=True)
     cases = flat.take(rows[first]) if string.batch_shape else string
-    matrices = transfer(cases, speed[first], damping[first], count)
-
-    weight = column(buoyant_weight_lbf) + column(load_offset_lbf)
-    bottom_position, bottom_load, _ = propagate(
-        position.reshape(cards, points),
-        load.reshape(cards, points),
-        matrices,
-        np.ravel(case).astype(np.intp),
-        carried_lbf=weight,
-    )
+    carried = column(buoyant_weight_lbf) + column(load_offset_lbf)
+    flat_position, flat_load = position.reshape(cards, points), load.reshape(cards, points)
+    if 2 * len(first) < cards:
+        matrices = transfer(cases, speed[first], damping[first], count)
+        bottom_position, bottom_load, _ = propagate(
+            flat_position, flat_load, matrices, np.ravel(case).astype(np.intp), carried_lbf=carried
+        )
+    else:
+        own = flat.take(rows) if string.batch_shape else string
+        bottom_position, bottom_load, _ = propagate_each(
+            flat_position, flat_load, own, speed, damping, count, carried_lbf=carried
+        )
     if true_load:
         buoyancy = np.broadcast_to(string.air_weight_lbf, batch).reshape(cards) - column(buoyant_weight_lbf)
         bottom_load -= buoyancy[:, None]

@@ -37,6 +37,8 @@ def tables_markdown() -> str:
 def _section(table: Table, kind: str | None) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
     fed = f" From `{kind}` files." if kind else ""
+    if table.partition_by_day:
+        fed += f" Partitioned by range of `{table.time_column}`."
     if table.name.endswith("_history") and "ValidFrom" in table.key:
         current = table.name.removesuffix("_history")
         return f"\n### `{table.schema}.{table.name}`\n\n{table.description} Columns of `{current}`, and `ValidFrom`. Key: {key}.\n"

@@ -112,6 +112,9 @@ class Table:
         Further indexes, each a tuple of columns.
     storage_options : str
         ``WITH (...)`` options.
+    partition_by_day : bool
+        True for a table that PostgreSQL itself keeps in one partition a day of `time_column` (UTC); ``storage.partitions``
+        makes them when they are needed.
     """
 
     schema: str
@@ -123,12 +126,17 @@ class Table:
     time_column: str | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
     storage_options: str = ""
+    partition_by_day: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.key if name not in self.by_name]
         if unknown or len(self.by_name) != len(self.columns):
             raise ValueError(
                 f"{self.schema}.{self.name}: unknown key columns {unknown} or a name given twice"
+            )
+        if self.partition_by_day and (self.time_column not in self.key or self.storage_options):
+            raise ValueError(
+                f"{self.schema}.{self.name}: PostgreSQL wants the column of the partitions in the key, and no storage options"
             )
 
     @cached_property
@@ -207,6 +215,8 @@ def create_table_sql(table: Table) -> list[str]:
     lines = [f"    {column_sql(table, column)}" for column in table.columns]
     lines.append(f"    PRIMARY KEY ({', '.join(quote(name) for name in table.key)})")
     options = f" WITH ({table.storage_options})" if table.storage_options else ""
+    if table.partition_by_day and table.time_column is not None:
+        options = f" PARTITION BY RANGE ({quote(table.time_column)})"
     statements = [f"CREATE TABLE IF NOT EXISTS {table.full_name} (\n" + ",\n".join(lines) + f"\n){options}"]
     points = [column for column in table.columns if column.type is Type.POINTS]
     if points:
@@ -217,7 +227,9 @@ def create_table_sql(table: Table) -> list[str]:
     for columns in table.indexes:
         index = quote(f"{table.name}_{'_'.join(columns)}_idx".lower().replace(" ", "_"))
         on = ", ".join(quote(name) for name in columns)
-        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {table.full_name} ({on})")
+        # of a JSON object the index holds every key, for "which rows have this measure"
+        method = " USING gin" if all(table.by_name[name].type is Type.JSON for name in columns) else ""
+        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {table.full_name}{method} ({on})")
     statements.append(f"COMMENT ON TABLE {table.full_name} IS {_literal(table.description)}")
     for column in table.columns:
         text = f"{column.description} [{column.unit}]" if column.unit else column.description

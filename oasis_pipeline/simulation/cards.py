@@ -7,12 +7,13 @@ in `field`, the course of severities over time in `histories`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics.simulator import SIMULATOR_VERSION, simulate
+from oasis_pipeline.physics.unit import stroke_in
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.controller import (
     Controllers,
@@ -25,10 +26,50 @@ from oasis_pipeline.simulation.equipment import Wells, make_wells
 
 FloatArray = NDArray[np.float64]
 
-FIELD_VERSION = f"{SIMULATOR_VERSION}.1"
+FIELD_VERSION = f"{SIMULATOR_VERSION}.2"
 """Changes whenever the same seed would give another field."""
 
 _CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How a set of simulated cards differs from the plain one.
+
+    Attributes
+    ----------
+    surface_only_share : float
+        Share of the wells whose controller stores no pump card and no fillage.
+    controller_error : float
+        Factor on how wrong the controllers' rod lengths are, and on the spread of their damping settings.
+    noise : float
+        Factor on the noise of the load cells.
+    damping : float
+        Factor on the damping of the rods.
+    linkage_change : float
+        By which share, up or down, each of the unit's lengths differs from the catalogue's; the stroke stays.
+    rod_data_error : float
+        By which share, up or down, the rods' lengths in the well file are wrong.
+    """
+
+    surface_only_share: float = 0.0
+    controller_error: float = 1.0
+    noise: float = 1.0
+    damping: float = 1.0
+    linkage_change: float = 0.0
+    rod_data_error: float = 0.0
+
+
+PLAIN = Circumstances()
+
+JUDGED = Circumstances(surface_only_share=0.5, controller_error=3.0)
+"""What classifiers are judged on: half of the wells send surface cards only, and pump cards by controllers are often poor."""
+
+MISMATCHED = replace(JUDGED, noise=2.0, damping=1.6, linkage_change=0.06, rod_data_error=0.02)
+"""The same from another simulator: what a model learned on `JUDGED` has to stand."""
+
+JUDGED_CARDS, JUDGED_SEED, MISMATCHED_SEED = 4_000, 20_261_125, 20_261_126
+"""Size and seeds of the judged sets (ten cards a well), fixed before anything was tuned on them; development uses other seeds."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +98,10 @@ class CardBatch:
         True quantities under the names of ``clean.carddiag``.
     steady : ndarray of bool, shape (n,)
         Whether the model reached a repeating cycle.
+    has_pump_card : ndarray of bool, shape (n,)
+        Whether the controller stores pump card and fillage; both are NaN where not.
+    known : Wells
+        Equipment as the well file has it; n entries.
     """
 
     well: NDArray[np.int64]
@@ -72,6 +117,8 @@ class CardBatch:
     fillage_pct: FloatArray
     truth: dict[str, FloatArray]
     steady: NDArray[np.bool_]
+    has_pump_card: NDArray[np.bool_]
+    known: Wells
 
     def __len__(self) -> int:
         """Count the cards."""
@@ -140,6 +187,8 @@ def run_cards(
         controller_fillage_pct(*pump),
         truth,
         np.concatenate([part.results["steady"] for part in parts]) > 0.5,
+        np.ones(count, np.bool_),
+        wells,
     )
 
 
@@ -149,6 +198,7 @@ def simulate_cards(
     *,
     cards_per_well: int = 10,
     combined_share: float = 0.3,
+    circumstances: Circumstances = PLAIN,
     progress: Callable[[int, int], None] | None = None,
 ) -> CardBatch:
     """Simulate labelled cards of many wells, all classes about equally often, without the file format.
@@ -163,6 +213,8 @@ def simulate_cards(
         Cards that share a well, one after another.
     combined_share : float
         Share of cards with a second condition.
+    circumstances : Circumstances
+        How the wells, their controllers and their files differ from the plain ones.
     progress : callable, optional
         Called with (cards done, cards in all).
 
@@ -178,10 +230,11 @@ def simulate_cards(
     """
     if count < 1 or cards_per_well < 1:
         raise ValueError("count and cards_per_well must be positive")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
     well = np.arange(count, dtype=np.int64) // cards_per_well
-    wells = make_wells(int(well[-1]) + 1, streams[0])
-    controllers = make_controllers(wells, streams[1])
+    catalogue = make_wells(int(well[-1]) + 1, streams[0])
+    controllers = make_controllers(catalogue, streams[1])
+    wells, known, controllers, has_pump_card = _changed(catalogue, controllers, circumstances, streams[4])
     rng = streams[2]
     # Below the naming point everywhere, then one condition (or none) on top, sometimes two.
     severity = rng.beta(1.0, 6.0, (count, len(c.LABELS))) * 0.3
@@ -196,4 +249,55 @@ def simulate_cards(
     parted = main == c.PARTED
     severity[parted, c.PARTED] = rng.uniform(c.NAMING_POINT, 1.0, int(parted.sum()))
     severity[:, c.FULL] = c.fullness(severity)
-    return run_cards(well, wells.take(well), controllers.take(well), severity, streams[3], progress)
+    batch = run_cards(well, wells.take(well), controllers.take(well), severity, streams[3], progress)
+    sends = has_pump_card[well]
+    return replace(
+        batch,
+        pump_position_in=np.where(sends[:, np.newaxis], batch.pump_position_in, np.nan),
+        pump_load_lbf=np.where(sends[:, np.newaxis], batch.pump_load_lbf, np.nan),
+        fillage_pct=np.where(sends, batch.fillage_pct, np.nan),
+        has_pump_card=sends,
+        known=known.take(well),
+    )
+
+
+def _changed(
+    wells: Wells, controllers: Controllers, asked: Circumstances, rng: np.random.Generator
+) -> tuple[Wells, Wells, Controllers, NDArray[np.bool_]]:
+    """Apply circumstances: wells as they are, as their files have them, their controllers, and who sends pump cards."""
+    count = len(wells)
+    sends = rng.random(count) >= asked.surface_only_share
+    change = 1.0 + asked.linkage_change * rng.uniform(-1.0, 1.0, (6, count))
+    names = ("a_in", "c_in", "i_in", "k_in", "p_in", "r_in")
+    unit = replace(
+        wells.unit,
+        **{name: getattr(wells.unit, name) * factor for name, factor in zip(names, change, strict=True)},
+    )
+    stroke = stroke_in(unit)
+    # A linkage that no longer turns stays the catalogue's.
+    turns = np.isfinite(stroke) & (stroke > 0.0)
+    scale = np.where(turns, wells.stroke_in / np.where(turns, stroke, 1.0), 1.0)
+    unit = replace(
+        unit,
+        **{name: np.where(turns, getattr(unit, name) * scale, getattr(wells.unit, name)) for name in names},
+    )
+    real = replace(
+        wells,
+        unit=unit if asked.linkage_change else wells.unit,
+        damping_up=wells.damping_up * asked.damping,
+        damping_down=wells.damping_down * asked.damping,
+    )
+    error = 1.0 + asked.rod_data_error * rng.choice([-1.0, 1.0], count)
+    rods = replace(wells.rods, length_ft=wells.rods.length_ft * error[:, np.newaxis])
+    middle = float(np.mean(controllers.damping))
+    return (
+        real,
+        replace(wells, rods=rods),
+        replace(
+            controllers,
+            noise_lbf=controllers.noise_lbf * asked.noise,
+            length_error=controllers.length_error * asked.controller_error,
+            damping=np.maximum(middle + (controllers.damping - middle) * asked.controller_error, 0.01),
+        ),
+        sends,
+    )

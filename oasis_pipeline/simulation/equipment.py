@@ -13,20 +13,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.physics.constants import WATER_GRADIENT_PSI_PER_FT
 from oasis_pipeline.physics.rods import RodString, api_tapers
-from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
+from oasis_pipeline.physics.torque import best_moment_in_lbf
+from oasis_pipeline.physics.unit import (
+    PumpingUnit,
+    UnitKind,
+    crank_angle_at_constant_speed,
+    polished_rod_motion,
+    stroke_in,
+)
 
 FloatArray = NDArray[np.float64]
 
 _LINKAGES = {
     UnitKind.CONVENTIONAL: (210.0, 120.0, 120.0, 197.9, 144.5, 47.0),
-    UnitKind.MARK_II: (201.0, 118.0, 150.0, 205.0, 150.0, 43.0),
+    UnitKind.MARK_II: (216.0, 170.0, 85.0, 172.4, 170.0, 38.0),
     UnitKind.AIR_BALANCED: (190.0, 110.0, 110.0, 160.0, 120.0, 40.0),
 }
-"""Proportions A, C, I, K, P, R of the three geometries, close to units in the field; scaled to the stroke wanted."""
+"""Proportions A, C, I, K, P, R of the three geometries, close to units in the field; scaled to the stroke wanted.
+
+The cross yoke of the Mark II lies ahead of the crankshaft, toward the well, so that the upstroke takes 194 degrees of the crank
+when it turns counterclockwise, and a counterweight that leads by 18 to 26 degrees evens the torque out, as in the field."""
 
 _STROKES_IN = np.array([74.0, 86.0, 100.0, 120.0, 144.0, 168.0, 192.0, 216.0])
-_GEARBOXES_IN_LBF = 1000.0 * np.array([114.0, 160.0, 228.0, 320.0, 456.0, 640.0, 912.0, 1280.0])
+_GEARBOXES_IN_LBF = 1000.0 * np.array(
+    [57.0, 80.0, 114.0, 160.0, 228.0, 320.0, 456.0, 640.0, 912.0, 1280.0, 1824.0]
+)
 _STRUCTURES_LBF = 100.0 * np.array([143.0, 173.0, 213.0, 246.0, 256.0, 305.0, 365.0, 427.0, 470.0])
+_TORQUE_BY_DYNAMICS = {UnitKind.CONVENTIONAL: 1.25, UnitKind.MARK_II: 0.91, UnitKind.AIR_BALANCED: 0.9}
+"""What the torque of the design card below is multiplied with: medians over simulated full pumps (spread 7 to 11 %)."""
 _PLUNGERS_IN = np.array([1.25, 1.5, 1.75, 2.0, 2.25])
 _TUBING = ((2.375, 1.995), (2.875, 2.441), (3.5, 2.992))
 
@@ -120,6 +134,19 @@ def _next_rating(wanted: float, ratings: FloatArray) -> float:
     return float(ratings[min(int(np.searchsorted(ratings, wanted)), len(ratings) - 1)])
 
 
+def _design(unit: PumpingUnit, weight: float, load: float, inertia: float) -> tuple[float, float]:
+    """Counterbalance moment and peak torque (in-lbf) that a balanced unit needs on a card from a rule of thumb.
+
+    The card is a box: rods and fluid up, rods down, and twice the inertia of the rods added and taken away. A full
+    prediction would cost as much as a simulated card and is not what sets a catalogue size apart from the next.
+    """
+    angle = crank_angle_at_constant_speed(unit, 120)
+    _, factor = polished_rod_motion(unit, angle)
+    box = np.where(factor > 0.0, weight + load + 2.0 * inertia, weight - 2.0 * inertia)
+    moment, torque = best_moment_in_lbf(box, factor, angle, unit.crank_offset_deg)
+    return float(moment), float(torque) * _TORQUE_BY_DYNAMICS[UnitKind(int(unit.kind))]
+
+
 def survey(
     depth_ft: float, kickoff_ft: float, inclination_deg: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -200,20 +227,18 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
         load = area * (discharge - flowing)
         weight = float(string.buoyant_weight_lbf(gravity))
         inertia = float(string.air_weight_lbf) * stroke * spm**2 / 70_500.0
-        peak = weight + load + inertia
+        # Peak load as the simulated full pumps have it in the median.
+        peak = weight + load + 3.4 * inertia
         kind = UnitKind(int(rng.choice([1, 1, 1, 2, 3])))
-        half_span = 0.5 * (load + 2.0 * inertia)
+        margin, strength = rng.uniform(0.88, 1.43), rng.uniform(1.0, 1.3)
+        offset = float(np.round(rng.uniform(18.0, 26.0))) if kind == UnitKind.MARK_II else 0.0
+        bare = replace(_unit(kind, stroke), clockwise=bool(kind != UnitKind.MARK_II), crank_offset_deg=offset)
+        moment, torque = _design(bare, weight, load, inertia)
         unit = replace(
-            _unit(kind, stroke),
-            clockwise=bool(kind != UnitKind.MARK_II),
-            gearbox_rating_in_lbf=_next_rating(
-                0.9 * half_span * stroke / 2.0 * rng.uniform(0.8, 1.3), _GEARBOXES_IN_LBF
-            ),
-            structural_rating_lbf=_next_rating(peak * rng.uniform(1.0, 1.3), _STRUCTURES_LBF),
-            crank_offset_deg=float(np.round(rng.uniform(18.0, 26.0))) if kind == UnitKind.MARK_II else 0.0,
-            counterbalance_moment_in_lbf=float(
-                np.round(1.06 * (weight + 0.5 * load) * stroke / 2.0 * rng.uniform(0.86, 1.12), -2)
-            ),
+            bare,
+            gearbox_rating_in_lbf=_next_rating(torque * margin, _GEARBOXES_IN_LBF),
+            structural_rating_lbf=_next_rating(peak * strength, _STRUCTURES_LBF),
+            counterbalance_moment_in_lbf=float(np.round(moment * rng.uniform(0.86, 1.12), -2)),
         )
         od, inner = _TUBING[1] if plunger < 2.2 else _TUBING[2]
         if plunger <= 1.5 and rng.random() < 0.3:
@@ -248,7 +273,7 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
             "damping_up": rng.uniform(0.05, 0.14),
             "damping_down": rng.uniform(0.07, 0.2),
             "motor_slip": rng.uniform(0.02, 0.08),
-            "motor_hp": float(np.round(max(10.0, peak * stroke * spm / 396_000.0 * 0.9) / 5.0) * 5.0),
+            "motor_hp": float(np.round(max(10.0, peak * stroke * spm / 396_000.0 * 0.8) / 5.0) * 5.0),
         }
         for name, value in values.items():
             rows[name].append(value)

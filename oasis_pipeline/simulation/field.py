@@ -22,6 +22,7 @@ from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation import tables
 from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, run_cards
 from oasis_pipeline.simulation.controller import Controllers, make_controllers, vendor_conditions
+from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times, plan_episodes
 from oasis_pipeline.simulation.equipment import Wells, make_wells
 from oasis_pipeline.simulation.histories import (
     HABITS,
@@ -91,6 +92,7 @@ def make_field(
     cards_per_day: int = 3,
     start: date = date(2025, 1, 1),
     progress: Callable[[int, int], None] | None = None,
+    kind: FieldKind = FieldKind.DEMONSTRATION,
 ) -> Field:
     """Simulate a field in memory.
 
@@ -104,6 +106,8 @@ def make_field(
         First day.
     progress : callable, optional
         Called with (cards done, cards in all).
+    kind : FieldKind
+        What its faults come to.
 
     Returns
     -------
@@ -118,10 +122,14 @@ def make_field(
         raise ValueError("wells, days and cards_per_day must be at least 1")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     equipment = make_wells(wells, streams[0])
-    unanchored = np.array([HABITS[i % len(HABITS)].base.get(c.TUBING, 0.0) > 0.0 for i in range(wells)])
-    equipment.tubing_anchored[unanchored] = False
-    failures = plan_failures(wells, days, streams[1])
-    times = card_times(wells, days, cards_per_day, failures, streams[2])
+    if kind is FieldKind.DEMONSTRATION:
+        unanchored = np.array([HABITS[i % len(HABITS)].base.get(c.TUBING, 0.0) > 0.0 for i in range(wells)])
+        equipment.tubing_anchored[unanchored] = False
+        failures = plan_failures(wells, days, streams[1])
+        times = card_times(wells, days, cards_per_day, failures, streams[2])
+    else:
+        episodes, failures = plan_episodes(wells, days, kind, streams[1])
+        times = episode_card_times(wells, days, cards_per_day, episodes, failures, streams[2])
     # A pump job may run a plunger of another size; the well is another state of equipment from then on.
     indices, state_of = list(range(wells)), {(well, 0): well for well in range(wells)}
     diameters = list(equipment.plunger_diameter_in)
@@ -165,8 +173,9 @@ def simulate_field(
     cards_per_day: int = 3,
     start: date = date(2025, 1, 1),
     progress: Callable[[int, int], None] | None = None,
+    kind: FieldKind = FieldKind.DEMONSTRATION,
 ) -> dict[str, Any]:
-    """Simulate a field and write ``out/drop/``, ``out/truth.csv`` and ``out/truth.json``.
+    """Simulate a field and write ``out/drop/``, ``out/truth.csv``, ``out/failures.csv`` and ``out/truth.json``.
 
     Parameters
     ----------
@@ -180,6 +189,8 @@ def simulate_field(
         First day.
     progress : callable, optional
         Called with (cards done, cards in all).
+    kind : FieldKind
+        What its faults come to.
 
     Returns
     -------
@@ -192,7 +203,7 @@ def simulate_field(
     ValueError
         If a size is not positive.
     """
-    field = make_field(wells, days, seed, cards_per_day, start, progress)
+    field = make_field(wells, days, seed, cards_per_day, start, progress, kind)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 77]))
     folder = _Folder()
     _write_equipment(field, folder)
@@ -203,11 +214,13 @@ def simulate_field(
     labels, labelled = _write_labels(field, folder, rng)
     rows = folder.write(out / "drop")
     _write_truth(field, out / "truth.csv")
+    _write_true_failures(field, out / "failures.csv")
     summary: dict[str, Any] = {
         "simulator_version": FIELD_VERSION,
         "seed": seed,
         "wells": wells,
         "days": days,
+        "kind": str(kind),
         "first_day": field.start.date().isoformat(),
         "cards": len(field.dates),
         "cards_not_steady": int((~field.batch.steady).sum()),
@@ -261,6 +274,23 @@ def _write_equipment(field: Field, folder: _Folder) -> None:
             folder.add("Rods", stamp, tables.rods([field.nodes[well]], one, ["HS"]))
 
 
+def runtimes_h(severity: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Running hours of the day of each card: a controller stops a pumped-off well for the rest of its cycle.
+
+    Parameters
+    ----------
+    severity : ndarray, shape (n, 12)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        2 to 24 h.
+    """
+    rest = 14.0 * np.clip(severity[:, c.POUND] - 0.2, 0.0, 1.0)
+    return np.asarray(np.clip(24.0 - rest + rng.normal(0.0, 0.4, len(severity)), 2.0, 24.0))
+
+
 def _misspelt(name: str, rng: np.random.Generator) -> str:
     """Spell a NodeID as people and old systems do."""
     style = int(rng.integers(4))
@@ -275,11 +305,7 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     misspelt = rng.random(count) < 0.03
     spelt = [_misspelt(node, rng) if wrong else node for node, wrong in zip(nodes, misspelt, strict=True)]
     poc = field.controllers.poc_type[batch.well]
-    runtime = np.clip(
-        24.0 - 14.0 * np.clip(batch.severity[:, c.POUND] - 0.2, 0.0, 1.0) + rng.normal(0.0, 0.4, count),
-        2.0,
-        24.0,
-    )
+    runtime = runtimes_h(batch.severity, rng)
     table = tables.card_rows(
         spelt,
         field.dates,
@@ -469,3 +495,29 @@ def _write_truth(field: Field, path: Path) -> None:
         writer = csv.writer(stream)
         writer.writerow(["NodeID", "Date", "Labels", *(f"Severity {name}" for name in c.LABELS), *names])
         writer.writerows(zip(*columns, strict=True))
+
+
+def _write_true_failures(field: Field, path: Path) -> None:
+    """Write every failure with what only the simulator knows: whether anything announced it, and since when."""
+
+    def moment(day: float) -> str:
+        return (
+            tables.stamp_text(field.start + timedelta(seconds=60 * round(day * 1440.0)))
+            if np.isfinite(day)
+            else ""
+        )
+
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["NodeID", "Start", "End", "Failures", "Sudden", "GrowingFrom"])
+        for failure in field.failures:
+            times = [moment(day) for day in (failure.start_day, failure.end_day)]
+            writer.writerow(
+                [
+                    field.nodes[failure.well],
+                    *times,
+                    failure.text,
+                    not failure.warned,
+                    moment(failure.onset_day),
+                ]
+            )

@@ -69,7 +69,10 @@ SILENT_FAILURES = (
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure: well, class text, when it began and ended, in days since the start of the field."""
+    """A failure: well, class text, when it began and ended, in days since the start of the field.
+
+    `warned` is False for a sudden one; `onset_day` is when what led to it began to grow, NaN where that is not known.
+    """
 
     well: int
     text: str
@@ -77,6 +80,7 @@ class Failure:
     end_day: float
     warned: bool
     parted_share: float
+    onset_day: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,10 @@ Here: the marks and the ticks. Not here: which asset is made from which, and wha
 
 A tick is a number from one sequence. A partition carries the tick at which its rows last changed, and the tick at which its last
 making began; it is stale when something it is made from has a change after that.
+
+A change is marked before its rows are visible to others (they become so when its transaction ends). A making that began in between would
+not see them and yet carry the later tick: whoever marks holds a shared lock to the end of the transaction, and `begin_making` waits for
+those that hold it.
 """
 
 from __future__ import annotations
@@ -47,9 +51,34 @@ class State:
     error: str | None
 
 
-def next_tick(tx: Transaction) -> int:
-    """Draw the next tick; drawn at the begin of a making, before its input is read."""
+_MARKING = "hashtextextended('oasis:marking', 0)"
+
+
+def begin_making(tx: Transaction) -> int:
+    """Draw the tick of a making.
+
+    Parameters
+    ----------
+    tx : Transaction
+        A transaction of its own, ended before the input is read.
+
+    Returns
+    -------
+    int
+        Every change with an earlier tick is visible once `tx` has ended.
+    """
+    tx.query(f"SELECT pg_advisory_xact_lock({_MARKING})::text")
+    return _next_tick(tx)
+
+
+def _next_tick(tx: Transaction) -> int:
     return int(tx.query("SELECT nextval('oasis.tick') AS tick")["tick"][0].as_py())
+
+
+def _change_tick(tx: Transaction) -> int:
+    # one statement: first the lock, then the tick
+    locked = f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({_MARKING})::text)"
+    return int(tx.query(f"{locked} SELECT nextval('oasis.tick') AS tick FROM locked")["tick"][0].as_py())
 
 
 def mark_changed(tx: Transaction, asset: str, partitions: Mapping[str, int | None]) -> int:
@@ -69,13 +98,44 @@ def mark_changed(tx: Transaction, asset: str, partitions: Mapping[str, int | Non
     int
         The tick of the change.
     """
-    tick = next_tick(tx)
+    tick = _change_tick(tx)
     if partitions:
         tx.execute(
             "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
             " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), r FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
             " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = excluded.changed_tick,"
             " changed_at = excluded.changed_at, rows = coalesce(excluded.rows, t.rows)",
+            (asset, tick, list(partitions), list(partitions.values())),
+        )
+    return tick
+
+
+def mark_changed_by(tx: Transaction, asset: str, partitions: Mapping[str, int]) -> int:
+    """Note that rows of partitions have changed, by how many there are more than before.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction that changes the rows.
+    asset : str
+        ``schema/table``.
+    partitions : mapping of str to int
+        Partition -> rows more (negative: fewer); for writers that can't count a partition at every change.
+
+    Returns
+    -------
+    int
+        The tick of the change.
+    """
+    tick = _change_tick(tx)
+    if partitions:
+        tx.execute(
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
+            " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), more"
+            # in order, so that two writers of several days wait for each other in the same order
+            " FROM unnest($3::text[], $4::bigint[]) AS given(p, more) ORDER BY p"
+            " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = greatest(t.changed_tick, excluded.changed_tick),"
+            " changed_at = excluded.changed_at, rows = greatest(coalesce(t.rows, 0) + excluded.rows, 0)",
             (asset, tick, list(partitions), list(partitions.values())),
         )
     return tick

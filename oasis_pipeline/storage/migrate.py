@@ -199,21 +199,28 @@ class _Differences:
 
 def _differences(cursor: Cursor, tables: Sequence[Table]) -> _Differences:
     cursor.execute(
-        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull"
+        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, c.relkind"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s)",
+        # partitions take their columns from their table, and there may be thousands
+        " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = ANY(%s)",
         (sorted({table.schema for table in tables}),),
     )
     found: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
-    for schema, name, column, kind, required in cursor.fetchall():
+    partitioned: set[tuple[str, str]] = set()
+    for schema, name, column, kind, required, relation in cursor.fetchall():
         found.setdefault((schema, name), {})[column] = (kind, required)
+        if relation == "p":
+            partitioned.add((schema, name))
     result = _Differences([], {}, [])
     for table in tables:
         there = found.get((table.schema, table.name))
         if there is None:
             result.tables.append(f"{table.schema}.{table.name}")
             continue
+        if table.partition_by_day != ((table.schema, table.name) in partitioned):
+            wrong = "not partitioned" if table.partition_by_day else "partitioned"
+            result.types.append(f"{table.schema}.{table.name} is {wrong}")
         for column in table.columns:
             wanted = (
                 _CATALOG_NAMES.get(column.type.sql, column.type.sql),

@@ -200,6 +200,57 @@ def test_forms_of_csv_that_mean_the_same(
     assert_same(answer_of(*files(text(csv_of(points)))), answer_of(*files()))
 
 
+def dyn_of(points: np.ndarray, tail: str = "0\n8.0\n100.2\n0\n0\n24\n") -> str:
+    return f"{len(points)}\n" + "".join(f"{x!r}, {f!r}\n" for x, f in points.tolist()) + tail
+
+
+@pytest.mark.parametrize(
+    ("tail", "spm"),
+    [
+        ("0\n8.0\n100.2\n0\n0\n24\n", 8.0),
+        ("1\n9397.781\n.532\n8.415627\n144.75\n0\n0\n", 8.415627),
+        ("-1\n9397\n0.5\n8.4\n0\n0\n", 8.4),
+        ("0\n0\n0\n0\n0\n\x1a", WELL["spm"]),
+        ("", WELL["spm"]),
+        ("1\n9397.781\n", WELL["spm"]),
+    ],
+)
+def test_a_dyn_file_is_the_same_card(
+    tmp_path: Path, files: Files, points: np.ndarray, tail: str, spm: float
+) -> None:
+    card, *well = files()
+    plain = answer_of(card, *well, "--spm", str(spm))
+    dyn = put(tmp_path / "WELL 1.DYN", dyn_of(points, tail))
+    assert_same(answer_of(dyn, *well), plain)
+    assert_same(answer_of(dyn, *well, "--spm", "7.0"), answer_of(card, *well, "--spm", "7.0"))
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ("", "begins with its number of points"),
+        ("position_in,load_lbf\n1,2\n", "begins with its number of points"),
+        ("3\n1,2\n", "3 points are announced, 1 lines follow"),
+        ("2\n1,2\n1,2,3\n", "line 3: '1,2,3' is no pair"),
+        ("2\n1,2\n1,x\n", "line 3: load_lbf is 'x'"),
+        ("2\n1,2\n1,3\n0\n", "fewer than 8 usable points"),
+    ],
+)
+def test_a_dyn_file_that_is_none_is_one_clear_line(tmp_path: Path, card: str, says: str) -> None:
+    assert says in refusal(put(tmp_path / "card.dyn", card))
+
+
+def test_a_speed_in_a_dyn_file_has_to_be_one(tmp_path: Path, points: np.ndarray) -> None:
+    dyn = put(tmp_path / "card.dyn", dyn_of(points, "0\n144.75\n8.4\n"))
+    assert "strokes a minute" in refusal(dyn)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet="0123456789.,;- \t\n-ex\x1a\x00", max_size=120))
+def test_any_text_as_a_dyn_file_is_an_answer_or_one_line(tmp_path: Path, text: str) -> None:
+    never_a_traceback(put(tmp_path / "card.dyn", text))
+
+
 def test_points_that_are_missing_are_mended(files: Files, points: np.ndarray) -> None:
     lines = csv_of(points).split("\n")
     lines[30], lines[90] = ",", "NULL,nan"

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from oasis_pipeline.physics.constants import GRAVITY_FT_PER_S2
 from oasis_pipeline.physics.rods import RodString
-from oasis_pipeline.physics.wave_frequency import damping_per_s, propagate, pump_card, transfer
+from oasis_pipeline.physics.wave_frequency import (
+    damping_per_s,
+    propagate,
+    propagate_each,
+    pump_card,
+    transfer,
+)
 
 from .wells import Array, band_limited_card, random_string
 
@@ -198,6 +204,49 @@ def test_tapers_come_with_the_card() -> None:
     _, f = pump_card(position, load, upper, 8.0, 0.5, buoyant_weight_lbf=WEIGHT)
     assert tapers is not None
     assert np.allclose(tapers[0, 0], f, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.floats(0.5, 15.0),
+    st.one_of(st.just(0.0), st.floats(1e-6, 5.0)),
+    st.integers(1, 120),
+)
+def test_entries_equal_their_formulas(seed: int, spm: float, nu: float, harmonics: int) -> None:
+    string = random_string(np.random.default_rng(seed))
+    c = float(damping_per_s(string, nu))
+    found = transfer(string, spm, c, harmonics)
+    omega = 2.0 * np.pi * spm / 60.0 * np.arange(1, harmonics)
+    stiffness = string.stiffness_lbf[:, None]
+    k = np.sqrt((omega**2 - 1j * omega * c) * (string.weight_lb_per_ft[:, None] / 32.174) / stiffness)
+    cosine, sine = np.cos(k * string.length_ft[:, None]), np.sin(k * string.length_ft[:, None])
+    for entries, formula in (
+        (found.cosine, cosine),
+        (found.sine_over, 12.0 * sine / (stiffness * k)),
+        (found.sine_times, stiffness * k * sine / 12.0),
+    ):
+        size = np.abs(formula).max(axis=1, keepdims=True, initial=1e-30)
+        assert (np.abs(entries[0, :, 1:] - formula) <= 1e-8 * size).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 130), st.sampled_from([8, 99, 200]))
+def test_cards_of_their_own_equal_cards_one_by_one(
+    seed: int, cards: int, harmonics: int, points: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    strings = RodString.stack([random_string(rng) for _ in range(cards)])
+    position, load = rng.normal(0.0, 30.0, (2, cards, points))
+    spm, nu = rng.uniform(2.0, 14.0, cards), rng.uniform(0.0, 0.8, cards)
+    c = damping_per_s(strings, nu)
+    x, f, tapers = propagate_each(position, load, strings, spm, c, harmonics, tapers=True)
+    for i in range(cards):
+        matrices = transfer(strings.take([i]), spm[i], c[i], harmonics)
+        one = propagate(position[i : i + 1], load[i : i + 1], matrices, tapers=True)
+        assert np.allclose(x[i], one[0][0], atol=1e-7 * np.ptp(one[0]))
+        assert np.allclose(f[i], one[1][0], atol=1e-7 * np.ptp(one[1]))
+        assert np.allclose(tapers[i], one[2][0], atol=1e-7 * np.abs(one[2]).max(initial=1.0))
 
 
 @pytest.mark.parametrize("points", [3, 8, 9, 45, 100, 200, 251])

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.server
 
 def test_changes_and_makings_are_ordered_by_ticks(warehouse: Warehouse) -> None:
     with warehouse.transaction() as tx:
-        began = ledger.next_tick(tx)
+        began = ledger.begin_making(tx)
         changed = ledger.mark_changed(tx, "xspoc/card", {"2024-01-01": 3, "2024-01-02": None})
         ledger.mark_made(tx, "clean/dynapred", ["2024-01-01"], began, {"2024-01-01": 7})
         inside = ledger.states(tx)
@@ -34,7 +34,7 @@ def test_changes_and_makings_are_ordered_by_ticks(warehouse: Warehouse) -> None:
 
 def test_rows_stay_known_and_a_late_making_does_not_turn_back_the_tick(warehouse: Warehouse) -> None:
     with warehouse.transaction() as tx:
-        early, late = ledger.next_tick(tx), ledger.next_tick(tx)
+        early, late = ledger.begin_making(tx), ledger.begin_making(tx)
         ledger.mark_changed(tx, "a/b", {"": 3})
         ledger.mark_changed(tx, "a/b", {"": None})
         ledger.mark_made(tx, "a/b", [""], late)
@@ -46,7 +46,7 @@ def test_rows_stay_known_and_a_late_making_does_not_turn_back_the_tick(warehouse
 def test_a_failure_stays_until_the_next_making(warehouse: Warehouse) -> None:
     with warehouse.transaction() as tx:
         ledger.mark_failed(tx, "a/b", ["2024-01-01", "2024-01-02"], "boo\nhoo")
-        ledger.mark_made(tx, "a/b", ["2024-01-02"], ledger.next_tick(tx), 5)
+        ledger.mark_made(tx, "a/b", ["2024-01-02"], ledger.begin_making(tx), 5)
     states = ledger.states(warehouse)
     assert states["a/b", "2024-01-01"].error == "boo hoo"
     assert states["a/b", "2024-01-01"].made_tick == 0

@@ -89,13 +89,11 @@ def _solve(
     tapers: bool,
 ) -> tuple[Array, Array, Array | None]:
     """One run of the frequency-domain solver with a damping of its own for each card."""
-    keys = np.stack([well.astype(np.float64), spm, damping], axis=1)
-    _, first, case = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    rods = wells.rods.take(well[first])
-    count = min(HARMONICS + 1, (position_in.shape[1] + 1) // 2)
-    coefficient = wave_frequency.damping_per_s(rods, damping[first])
-    matrices = wave_frequency.transfer(rods, spm[first], coefficient, count)
-    return wave_frequency.propagate(position_in, dynamic_lbf, matrices, np.ravel(case), tapers=tapers)
+    rods = wells.rods.take(well)
+    coefficient = wave_frequency.damping_per_s(rods, damping)
+    return wave_frequency.propagate_each(
+        position_in, dynamic_lbf, rods, spm, coefficient, HARMONICS + 1, tapers=tapers
+    )
 
 
 def _along_path(
