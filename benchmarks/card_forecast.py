@@ -1,6 +1,7 @@
 """How well the next cards are forecast: skill by horizon, and coverage of the band, on simulated fields.
 
-    python -m benchmarks.card_forecast --cache FOLDER [--fields tuning|test] [--sktime N] [--neural]
+    python -m benchmarks.card_forecast --cache FOLDER [--fields tuning|test]
+    python -m benchmarks.card_forecast --cache FOLDER --sktime WELLS | --neural | --picture FILE
     python -m benchmarks.card_forecast --cache FOLDER --base
 
 Skill is 1 - RMSE / RMSE of persistence, over all points of all cards of the pairs (lbf). A pair has *changed* when a true severity
@@ -319,6 +320,45 @@ def neural_table(prepared: Prepared, order: int = 8, window: int = 5) -> None:
         print(f"| {hours} h | " + " | ".join(cells) + " |")
 
 
+def write_picture(prepared: Prepared, target: Path, hours: int = 168) -> None:
+    """Draw forecasts of a week over the cards that came, drawn at random from each group of pairs (seed 0)."""
+    from oasis_pipeline.learning.card_forecast.history import state_positions
+    from oasis_pipeline.plotting.forecasts import ForecastPicture, forecasts_grid
+    from oasis_pipeline.plotting.style import png
+
+    days = prepared.days
+    found, _ = learning.walk_forward(days, prepared.begin, models.base_forecaster())
+    forecasts = found[models.HORIZONS_HOURS.index(hours)]
+    pairs = learning.pair_days(days, hours)
+    groups = groups_of(prepared, pairs)
+    parted = groups["changed"] & ~groups["changed, no parted rods"]
+    rng = np.random.default_rng(0)
+    pictures = []
+    for title, group, count in (
+        ("unchanged", groups["unchanged"], 3),
+        ("changed", groups["changed, no parted rods"], 3),
+        ("parted rods, before or after", parted, 2),
+    ):
+        there = np.flatnonzero(group & (days.day[pairs.row] - FIRST_DAY > 42))
+        for at in rng.choice(there, min(count, len(there)), replace=False).tolist():
+            row = int(pairs.row[at])
+            state, half = forecasts.state[row], forecasts.half_width_lbf[row]
+            came = days.newest[row] + pairs.change[at]
+            pictures.append(
+                ForecastPicture(
+                    title,
+                    state_positions(state),
+                    state[LOADS],
+                    state[LOADS] - half,
+                    state[LOADS] + half,
+                    actual=(state_positions(came), came[LOADS]),
+                    issued=(state_positions(days.newest[row]), days.newest[row][LOADS]),
+                    note=f"well {days.well[row]}, day {days.day[row] - FIRST_DAY}, {hours} h ahead",
+                )
+            )
+    target.write_bytes(png(forecasts_grid(pictures), dpi=80))
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -327,7 +367,11 @@ def main() -> None:
     parser.add_argument("--base", action="store_true")
     parser.add_argument("--sktime", type=int, metavar="WELLS", help="compare with sktime on so many wells")
     parser.add_argument("--neural", action="store_true", help="try the earlier platform's network")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw some forecasts of the first field")
     chosen = parser.parse_args()
+    if chosen.picture:
+        write_picture(prepare(card_field(*TEST[0], chosen.cache)), chosen.picture)
+        return
     if chosen.sktime or chosen.neural:
         one = prepare(card_field(*TEST[0], chosen.cache))
         if chosen.sktime:
