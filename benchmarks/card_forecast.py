@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.forecast_fields import TEST, TUNING, CardField, card_field
 from oasis_pipeline.learning.card_forecast import learn as learning
 from oasis_pipeline.learning.card_forecast import model as models
+from oasis_pipeline.learning.card_forecast.anomaly import score_cards
 from oasis_pipeline.learning.card_forecast.candidates import MEDIAN, Candidates, candidates_of
 from oasis_pipeline.learning.card_forecast.history import LOADS, CardDays, card_states, days_of_cards
 from oasis_pipeline.simulation.conditions import PARTED
@@ -96,6 +97,7 @@ def groups_of(prepared: Prepared, pairs: learning.Pairs) -> dict[str, NDArray[np
     changed = np.abs(after - before)[:, 1:].max(axis=1) >= CHANGED
     parted = (before[:, PARTED] > 0) | (after[:, PARTED] > 0)
     return {
+        "rods parted since": (before[:, PARTED] == 0) & (after[:, PARTED] > 0),
         "all": np.ones(len(changed), bool),
         "changed": changed,
         "changed, no parted rods": changed & ~parted,
@@ -144,6 +146,12 @@ def evaluate(prepared: list[Prepared]) -> dict[int, dict[str, dict[str, NDArray[
                 "forecast": mean_square(error),
                 "drift": mean_square(newest + change - drift_forecast(one.days, known, hours)[row][:, LOADS]),
                 "last week's median": mean_square(change - known.departures[row, MEDIAN][:, LOADS]),
+                "anomaly": score_cards(
+                    known.newest[row] + pairs.change,
+                    forecasts.state[row],
+                    forecasts.half_width_lbf[row],
+                    forecasts.departures[row],
+                ).is_anomaly.astype(float),
                 "covered": (np.abs(error) <= forecasts.half_width_lbf[row]).mean(axis=1),
                 "well": one.days.well[row] + 1000.0 * number,
                 "base": np.array([versions[r].startswith("base-") for r in row], float),
@@ -359,6 +367,16 @@ def write_picture(prepared: Prepared, target: Path, hours: int = 168) -> None:
     target.write_bytes(png(forecasts_grid(pictures), dpi=80))
 
 
+def report_anomalies(result: dict) -> None:
+    """Print which cards are called anomalies a day ahead."""
+    columns = result[24]
+    print("\nCalled an anomaly, 24 h ahead\n\n| cards | n | % |\n|---|---:|---:|")
+    for group in (*GROUPS[1:], "rods parted since"):
+        here = columns[f"in {group}"] > 0
+        if here.any():
+            print(f"| {group} | {here.sum():,} | {100 * columns['anomaly'][here].mean():.1f} |")
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -389,6 +407,7 @@ def main() -> None:
         result = evaluate(prepared)
         print(f"\n## {kind}, seeds {', '.join(str(s) for k, s in fields if k == kind)}")
         report(result, ["forecast", "last week's median", "drift"])
+        report_anomalies(result)
         print(f"\n{time.process_time() - begin:.0f} s of processor time")
 
 
