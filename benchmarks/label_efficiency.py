@@ -84,9 +84,7 @@ class Field:
         truth = self.all.labels.multi_hot[self.test]
         if model is None:
             return 0.0
-        return scores.macro_f1(
-            truth, shown_by(model, self.all.features[self.test], self.all.labels.classes)
-        )
+        return scores.macro_f1(truth, shown_by(model, self.all.features[self.test], self.all.labels.classes))
 
     def next_cards(self, order: str, done: NDArray[np.intp], count: int, model: Any) -> NDArray[np.intp]:
         """Choose the cards of the next round."""
@@ -100,7 +98,9 @@ class Field:
         taught = space[[place[row] for row in done.tolist()]] if done.size else own[:0]
         proba = np.full((len(left), 1), 0.5) if model is None else model.predict_proba(features[left])
         labels = np.bincount(self.wells[done], minlength=self.wells.max() + 1)
-        return left[order_to_label(proba, own, self.wells[left], labels[self.wells[left]], taught, count).rows]
+        return left[
+            order_to_label(proba, own, self.wells[left], labels[self.wells[left]], taught, count).rows
+        ]
 
 
 def label_texts(learned: TrainingSet) -> NDArray[np.object_]:
@@ -135,9 +135,7 @@ def run(learned: TrainingSet, repeats: int, seed: int, trees: int) -> dict[str, 
         "wells": int(field.wells.max()) + 1,
         "full_macro_f1": float(np.mean(full)),
         "labels": steps,
-        "macro_f1": {
-            order: np.mean(curves[order], axis=0).tolist() for order in ORDERS
-        },
+        "macro_f1": {order: np.mean(curves[order], axis=0).tolist() for order in ORDERS},
         "labels_for_95_percent": {order: [int(value) for value in needed[order]] for order in ORDERS},
     }
 
@@ -187,7 +185,9 @@ def main() -> None:
         print(f"| {labels} | {' | '.join(values)} |")
     for order in ORDERS:
         needed = found["labels_for_95_percent"][order]
-        print(f"\n{order}: {FULL:.0%} of the full score with {np.mean(needed):.0f} labels (repeats: {needed})")
+        print(
+            f"\n{order}: {FULL:.0%} of the full score with {np.mean(needed):.0f} labels (repeats: {needed})"
+        )
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
     """
     by_asset: dict[str, list[Any]] = {}
     for state in states.values():
+        if state.asset.endswith("_history"):
+            continue  # marks from when on a state of the equipment changed, no asset of its own
         by_asset.setdefault(state.asset, []).append(state)
     for asset in (*plan.days, *plan.whole):
         by_asset.setdefault(asset, [])

@@ -6,20 +6,24 @@ which state a computation uses.
 A state is all rows of one well in one file. The history keeps each file's state, also one that only repeats the state before it,
 so that what it says does not depend on the order in which files arrive: were A (of day 1), A (day 3, left out as a repeat)
 and then, late, B (day 2) to come, the history would say B from day 2 on. Repeats are no change: the ledger is marked only if
-the state in force at the file's stamp became another one.
+the state in force at the file's stamp became another one, and only from the day of that stamp on. A well's first state holds for
+all time before it too: then from the day of the well's first card on, so that a new well leaves the past of the others alone.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.schema import DropKind, Table, history_of, quote
+from oasis_pipeline.schema import table as table_of
 from oasis_pipeline.storage.postgres import Transaction
 from oasis_pipeline.storage.upsert import Upserted
+
+CARD = table_of("xspoc", "card")
 
 
 def load_equipment(
@@ -63,9 +67,25 @@ def load_equipment(
     tx.execute(f"DELETE FROM {table.full_name} {of_file} file_stamp <= $2::timestamp", (wells, stamp))
     tx.upsert(table, current)
     after = _in_force(tx, history, wells, stamp)
-    if any(before.get(well) != state for well, state in after.items()):
+    changed = [well for well, state in after.items() if before.get(well) != state]
+    if changed:
         marks.whole(table, current.num_rows)
+        marks.since(table, _since(tx, history, changed, stamp))
     return Upserted(stored=current.num_rows, superseded=rows.num_rows - current.num_rows)
+
+
+def _since(tx: Transaction, history: Table, wells: list[str], stamp: datetime) -> date:
+    """First day for which the state of a stamp counts in any of the wells.
+
+    Cards of earlier days that come later mark their days themselves.
+    """
+    first_card = tx.query(
+        f'SELECT min(c."Date")::date AS day FROM unnest($1::text[]) AS w(well) JOIN {CARD.full_name} AS c ON c."NodeID" = w.well '
+        f'WHERE c."Date" < $2::timestamp AND NOT EXISTS (SELECT 1 FROM {history.full_name} AS h '
+        'WHERE h."NodeID" = w.well AND h."ValidFrom" < $2::timestamp)',
+        (wells, stamp),
+    )["day"][0].as_py()
+    return stamp.date() if first_card is None else min(first_card, stamp.date())
 
 
 def _in_force(tx: Transaction, history: Table, wells: list[str], at: datetime) -> dict[str, str]:

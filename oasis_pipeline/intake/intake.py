@@ -269,8 +269,8 @@ def _live(
 
 
 def _settle(seen: _Seen) -> _Seen:
-    """Give a fresh csv without an end of line the time to be finished; its last line may be half a one."""
-    if seen.age_s >= SETTLED_SECONDS or seen.drop.suffix != ".csv":
+    """Give a fresh text file without an end of line the time to be finished; its last line may be half a one."""
+    if seen.age_s >= SETTLED_SECONDS or seen.drop.suffix not in (".csv", ".ndjson"):
         return seen
     with seen.path.open("rb") as file:
         file.seek(max(0, seen.size - 1))

@@ -6,8 +6,9 @@ Here: changed partitions with their numbers of rows. Not here: what is made from
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 
-from oasis_pipeline.schema import Table, quote
+from oasis_pipeline.schema import Table, history_of, quote
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Transaction
 
@@ -22,6 +23,8 @@ class Marks:
         self._tables: dict[str, Table] = {}
         self.changed: dict[str, dict[str, int]] = {}
         """Asset -> partition -> rows that changed (0 = not counted)."""
+        self._more: dict[str, dict[str, int]] = {}
+        self._since: dict[str, set[str]] = {}
 
     def days(self, table: Table, days: Iterable[str] | Mapping[str, int]) -> None:
         """Mark days of a table.
@@ -40,9 +43,33 @@ class Marks:
         for day, rows in counted.items():
             mine[day] = mine.get(day, 0) + rows
 
+    def counted_days(self, table: Table, changed: Mapping[str, int], more: Mapping[str, int]) -> None:
+        """Mark days of a table that others write at the same time, so that its rows can't be counted but only added.
+
+        Parameters
+        ----------
+        table : Table
+        changed : mapping of str to int
+            Changed rows by ISO day.
+        more : mapping of str to int
+            Rows that are new, by ISO day.
+        """
+        self.days(table, changed)
+        mine = self._more.setdefault(table.asset, {})
+        for day, rows in more.items():
+            mine[day] = mine.get(day, 0) + rows
+
     def whole(self, table: Table, rows: int = 0) -> None:
         """Mark an asset without partitions."""
         self.days(table, {WHOLE: rows})
+
+    def since(self, table: Table, day: date | None) -> None:
+        """Mark that a state of an equipment table is another one from a day on, or for all time if the day is None.
+
+        The mark stands under the name of the history, with the day as partition: what is made of earlier days stays as it is.
+        """
+        partition = WHOLE if day is None else day.isoformat()
+        self._since.setdefault(history_of(table).asset, set()).add(partition)
 
     def write(self, tx: Transaction) -> None:
         """Write everything to the ledger, each partition with the number of rows that it holds now.
@@ -52,7 +79,13 @@ class Marks:
         tx : Transaction
         """
         for asset, partitions in self.changed.items():
+            if asset in self._more:
+                more = self._more[asset]
+                ledger.mark_changed_by(tx, asset, {day: more.get(day, 0) for day in sorted(partitions)})
+                continue
             ledger.mark_changed(tx, asset, _held(tx, self._tables[asset], list(partitions)))
+        for asset, since in self._since.items():
+            ledger.mark_changed(tx, asset, dict.fromkeys(since))
 
 
 def _held(tx: Transaction, table: Table, partitions: list[str]) -> dict[str, int | None]:

@@ -60,11 +60,12 @@ def reload_days(
     ArchiveError
         If a file that counts is not in the archive (yet), or not as it was loaded. Nothing is changed then.
     ValueError
-        If the table is not fed by drop files, or is not kept by day though days are given.
+        If the table is not fed by drop files alone, or is not kept by day though days are given.
     """
     kind = next((each for each in DROP_KINDS.values() if each.table.asset == table.asset), None)
-    if kind is None:
-        raise ValueError(f"{table.asset} is not made from drop files")
+    if kind is None or kind.open_columns:
+        # of readings the archive holds only what came by file; what the data service took in would be lost
+        raise ValueError(f"{table.asset} is not made from drop files alone")
     if kind.table.kind is not Kind.SERIES and (first_day, last_day) != (None, None):
         raise ValueError(f"{table.asset} is not kept by day")
     with warehouse.transaction() as tx:
@@ -162,6 +163,11 @@ def _reload_state(
     table = kind.table
     before = tx.stage_name()
     tx.execute(f"CREATE TEMPORARY TABLE {before} ON COMMIT DROP AS SELECT * FROM {table.full_name}")
+    old_states = tx.stage_name()
+    if kind.has_history:
+        tx.execute(
+            f"CREATE TEMPORARY TABLE {old_states} ON COMMIT DROP AS SELECT * FROM {history_of(table).full_name}"
+        )
     failures = stored_failures(tx) if kind.name == "Failures" else {}
     names = [file.source_file for file in files]
     if kind.name == "Labels":
@@ -195,12 +201,29 @@ def _reload_state(
     ).to_pylist()[0]
     if counts["changed"] or counts["removed"]:
         marks.whole(table, counts["changed"] + counts["removed"])
+    if kind.has_history:
+        _mark_states(tx, table, old_states, marks)
     return Upserted(
         stored=counts["stored"],
         inserted=counts["inserted"],
         changed=counts["changed"] + counts["removed"],
         removed=counts["removed"],
     )
+
+
+def _mark_states(tx: Transaction, table: Table, before: str, marks: Marks) -> None:
+    """Mark the first state that came out another than before; a first state of a well holds for all time."""
+    history = history_of(table)
+    old, new = f"SELECT * FROM pg_temp.{before}", f"SELECT * FROM {history.full_name}"
+    both = f'SELECT "NodeID", "ValidFrom" FROM pg_temp.{before} UNION SELECT "NodeID", "ValidFrom" FROM {history.full_name}'
+    found = tx.query(
+        f"WITH other AS (({old} EXCEPT {new}) UNION ALL ({new} EXCEPT {old})), "
+        f'first AS (SELECT "NodeID", min("ValidFrom") AS first FROM ({both}) AS b GROUP BY 1) '
+        'SELECT min(o."ValidFrom")::date AS since, bool_or(o."ValidFrom" = f.first) AS from_the_first '
+        'FROM other AS o JOIN first AS f USING ("NodeID")'
+    ).to_pylist()[0]
+    if found["since"] is not None:
+        marks.since(table, None if found["from_the_first"] else found["since"])
 
 
 def _forget_labels(tx: Transaction, names: list[str]) -> None:

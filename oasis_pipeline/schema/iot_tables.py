@@ -59,7 +59,7 @@ RAWDATA = Table(
     Kind.SERIES,
     "Readings of sensor modules. One partition of PostgreSQL a UTC day, made when its first reading comes.",
     time_column="timestamp",
-    indexes=(("timestamp",),),
+    indexes=(("timestamp",), ("measures",)),
     partition_by_day=True,
 )
 

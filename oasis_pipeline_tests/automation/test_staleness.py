@@ -90,6 +90,8 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     assert next_runs(stale(ledger.states)) == [(predictions, whole)]
     for asset in predictions:
         ledger.made(asset, *DAYS)
+    assert next_runs(stale(ledger.states)) == [(("clean/label_queue",), None)]
+    ledger.made("clean/label_queue")
     assert not stale(ledger.states)
 
 
@@ -105,6 +107,16 @@ def test_a_forecaster_is_due_for_each_monday_and_leaves_what_was_forecast_alone(
     ledger.made(FORECASTER, "2025-03-10")
     assert set(stale(ledger.states).days) <= {"clean/cardpred", "clean/cardanomaly"}
     assert not {day for days in stale(ledger.states).days.values() for day in days} & set(DAYS)
+
+
+def test_predictions_that_change_make_the_queue_of_cards_to_label_again() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.made("clean/dynapred", DAYS[1], changes=False)
+    assert not stale(ledger.states)
+    ledger.made("clean/dynapred", DAYS[1], changes=True)
+    assert stale(ledger.states).whole == {"clean/label_queue"}
 
 
 def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
@@ -129,7 +141,9 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
     for asset in ("clean/carddiag", "clean/roddiag", "clean/card_features"):
         ledger.made(asset, DAYS[1])
     ledger.made("clean/card_days", DAYS[1], changes=False)
+    # the diagnosis of the late card is part of what the next day's cards are compared with
     assert stale(ledger.states).days == {
+        "clean/card_features": {DAYS[2]},
         "clean/dynapred": {DAYS[1]},
         "clean/trend": {DAYS[1], DAYS[2]},
     }
@@ -146,25 +160,65 @@ def test_other_cards_of_a_day_make_the_forecasts_of_later_days_again() -> None:
 
 
 @pytest.mark.parametrize("table", ["welldetails", "deviations", "pumpingunits"])
-def test_other_equipment_makes_the_diagnosis_again_and_nothing_else(table: str) -> None:
+def test_other_equipment_makes_the_diagnosis_and_what_is_seen_of_it_again_and_nothing_else(
+    table: str,
+) -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
     ledger.changed(f"xspoc/{table}")
-    assert stale(ledger.states).days == {"clean/carddiag": set(DAYS), "clean/roddiag": set(DAYS)}
+    assert not stale(ledger.states), "the newest state says nothing of the days on which it held"
+    ledger.changed(f"xspoc/{table}_history", "")
+    assert stale(ledger.states).days == {
+        name: set(DAYS) for name in ("clean/carddiag", "clean/roddiag", "clean/card_features")
+    }
     ledger.make_all()
     assert not stale(ledger.states)
+
+
+@pytest.mark.parametrize("table", ["welldetails", "rods", "deviations", "pumpingunits"])
+def test_days_before_another_state_stay_as_they_are(table: str) -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", DAYS[1])
+    assert stale(ledger.states).days["clean/carddiag"] == {DAYS[1], DAYS[2]}
+    # a state on a day without cards counts for the days after it
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", "2025-02-27")
+    assert stale(ledger.states).days["clean/carddiag"] == set(DAYS)
+    ledger.make_all()
+    ledger.changed(f"xspoc/{table}_history", "2025-04-01")
+    assert not stale(ledger.states)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=12))
+def test_a_day_is_stale_exactly_when_a_state_from_before_it_is_newer(events: list[tuple[bool, int]]) -> None:
+    days = [f"2025-03-0{n}" for n in range(1, 5)]
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *days)
+    ledger.make_all()
+    fresh = set(days)
+    for made, place in events:
+        if made:
+            ledger.made("clean/carddiag", *days[:place], changes=False)
+            fresh |= set(days[:place])
+        else:
+            ledger.changed("xspoc/rods_history", ["", *days][place])
+            fresh -= set(days[max(place - 1, 0) :])
+        assert stale(ledger.states).days.get("clean/carddiag", set()) == set(days) - fresh
 
 
 def test_another_rod_string_makes_bounds_and_diagnosis_again() -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
-    ledger.changed("xspoc/rods")
+    ledger.changed("xspoc/rods_history", "")
     assert set(stale(ledger.states).days) == {
         "clean/dynabounds",
         "clean/carddiag",
         "clean/roddiag",
+        "clean/card_features",
         "clean/cardpred",
     }
 
@@ -175,7 +229,7 @@ def test_new_labels_teach_the_model_but_leave_predictions_alone() -> None:
     ledger.make_all()
     ledger.changed("clean/dynalabel")
     plan = stale(ledger.states)
-    assert plan.whole == {"models/dyna_classifier"}
+    assert plan.whole == {"models/dyna_classifier", "clean/label_queue"}
     assert plan.days == {}
 
 

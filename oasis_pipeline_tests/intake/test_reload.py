@@ -125,15 +125,21 @@ def test_equipment_failures_and_labels_come_back_as_they_were(field: Field) -> N
 
     before = content()
     for each in tables:
-        marks = field.marks(each.asset)
+        marks = field.marks(each.asset), field.marks(f"{each.asset}_history")
         assert reload(field, None, None, each.name, each.schema).changed == 0, each.name
-        assert field.marks(each.asset) == marks
+        assert (field.marks(each.asset), field.marks(f"{each.asset}_history")) == marks
     assert content() == before
     for each in tables:
         marks = field.marks(each.asset)
         field.rows(f"DELETE FROM {each.full_name} WHERE \"NodeID\" = 'A' RETURNING 1")
         assert reload(field, None, None, each.name, each.schema).inserted > 0
         assert field.marks(each.asset)[""] > marks[""]
+    # a state that was lost from the history comes back with a mark from its day on, the first one for all time
+    for since, day in (("2026-01-12", "2026-01-12"), ("2026-01-10", "")):
+        marks = field.marks("xspoc/rods_history").get(day, 0)
+        field.rows(f"DELETE FROM xspoc.rods_history WHERE \"ValidFrom\" = '{since}' RETURNING 1")
+        reload(field, None, None, "rods")
+        assert field.marks("xspoc/rods_history")[day] > marks
     after = content()
     # the class of a failure that had gone is the package's, until the next pass reduces it by the user's rules
     field.run()

@@ -103,6 +103,29 @@ def test_the_same_state_again_is_kept_and_is_no_change(field: Field) -> None:
     assert field.values('SELECT "UnitType" FROM xspoc.pumpingunits') == ["Conventional"]
 
 
+def test_marks_tell_from_when_on_a_state_is_another_one(field: Field) -> None:
+    header = "NodeID,PumpDepth"
+
+    def marked(name: str, *rows: str) -> list[str]:
+        before = field.marks("xspoc/welldetails_history")
+        field.take(name, header, *rows)
+        after = field.marks("xspoc/welldetails_history")
+        return [day for day, tick in after.items() if tick != before.get(day)]
+
+    # first states hold for all time before: from the first card of the well on, without cards from their own day
+    field.take("CardData.E2E.20260115.0000.csv", "NodeID,Date,SPM", "A,2026-01-03,8", "B,2026-01-05,8")
+    assert marked("WellDetails.E2E.20260110.0000.csv", "A,4000", "B,4000") == ["2026-01-03"]
+    assert marked("WellDetails.E2E.20260110.0600.csv", "NEW,4000") == ["2026-01-10"]
+    # a later state from its day on, the same again not at all
+    assert marked("WellDetails.E2E.20260112.1200.csv", "A,4100", "B,4000") == ["2026-01-12"]
+    assert marked("WellDetails.E2E.20260113.0000.csv", "A,4100", "B,4000") == []
+    # late: between two states from its day on, before the first of B from the first card of B on
+    assert marked("WellDetails.E2E.20260111.0000.csv", "A,4050") == ["2026-01-11"]
+    assert marked("WellDetails.E2E.20260108.0000.csv", "B,3900") == ["2026-01-05"]
+    # the same as what held then anyway
+    assert marked("WellDetails.E2E.20260109.0000.csv", "A,4000", "B,3900") == []
+
+
 def test_a_rejected_rod_is_told_since_the_string_is_incomplete(field: Field) -> None:
     report = field.take("Rods.E2E.20260101.0000.csv", RODS, "A,1,100,1", "A,2,long,1", "B,1,50,1")
     assert strings(field) == [("A", 1, 100), ("B", 1, 50)]
