@@ -21,7 +21,9 @@ import psycopg2
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
+    READING_SOURCES,
     RULES,
+    SOURCES,
     WHOLE,
     DayRange,
     current_plan,
@@ -141,7 +143,9 @@ def _warm_up(settings: Settings) -> threading.Thread:
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
     plan = current_plan(warehouse)
-    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse)))
+    graph = _Graph(
+        settings, warehouse, days_with_rows(ledger.states(warehouse), (*SOURCES, *READING_SOURCES))
+    )
     try:
         if summary.intake.changed:
             graph.record(summary.intake)
