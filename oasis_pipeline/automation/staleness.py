@@ -11,7 +11,7 @@ times, order what happened in one database without doubt.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import accumulate
@@ -34,6 +34,10 @@ WHOLE = ""
 """Partition of an asset without partitions."""
 
 States = Mapping[tuple[str, str], State]
+
+
+SOURCES = ("xspoc/card", "xspoc/xdiagresults")
+"""A day exists when one of these has rows on it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Rule:
     settled : bool
         For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
         `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
+    sources : tuple of str
+        A day exists for it when one of these has rows on it.
+    together : bool
+        True if it is made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to
+        make than a run.
     """
 
     asset: str
@@ -79,10 +88,12 @@ class Rule:
     waits_for_labels: int = 1
     since_days: tuple[str, ...] = ()
     settled: bool = False
+    sources: tuple[str, ...] = SOURCES
+    together: bool = False
 
 
-SOURCES = ("xspoc/card", "xspoc/xdiagresults")
-"""A day exists when one of these has rows on it."""
+READING_SOURCES = ("iot/rawdata",)
+"""A day of sensor readings exists when this has rows on it: a calendar of its own, by UTC days."""
 
 EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
 """What a card is diagnosed with: the states that held at its time."""
@@ -160,8 +171,16 @@ RULES: tuple[Rule, ...] = (
         partitioned=False,
     ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
+    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
+    *(
+        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
+        for asset in ("iot/databatch", "iot/profile", "iot/regular")
+    ),
 )
 """In the order in which they are made."""
+
+READING_ASSETS = tuple(rule.asset for rule in RULES if rule.sources == READING_SOURCES)
+"""What a day of sensor readings is made into."""
 
 WHOLE_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
 
@@ -198,13 +217,13 @@ class Plan:
         return bool(self.whole) or any(self.days.values())
 
 
-def days_with_rows(states: States) -> list[str]:
-    """Days on which cards or vendor results exist, ascending."""
+def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[str]:
+    """Days on which rows of a source exist, ascending; by default of cards or vendor results."""
     return sorted(
         {
             partition
             for (asset, partition), state in states.items()
-            if asset in SOURCES and partition and state.rows != 0
+            if asset in sources and partition and state.rows != 0
         }
     )
 
@@ -226,14 +245,17 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         it is known which rows that step really changed.
     """
     plan = Plan()
-    existing = days_with_rows(states)
+    calendars = {sources: days_with_rows(states, sources) for sources in {rule.sources for rule in RULES}}
     for rule in RULES:
+        existing = calendars[rule.sources]
         if rule.partitioned:
             # a day that lost all its rows is still stale for what was made from them
             gone = {p for (asset, p) in states if asset == rule.asset and p} - set(existing)
             days = _stale_days(rule, states, sorted({*existing, *gone}), gone)
             if rule.asset == "clean/dynapred":
                 days |= set(base_days)
+            if rule.together:
+                days |= set().union(*(plan.days.get(asset, set()) for asset in rule.days))
             if days:
                 plan.days[rule.asset] = days
         elif existing and _whole_is_stale(rule, states):
@@ -367,11 +389,16 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     wave = _first_wave(plan)
     if wave <= WHOLE_ASSETS:
         return [(tuple(wave), None)]
-    needs: dict[tuple[str, ...], set[str]] = {}
-    for day in set().union(*(plan.days[asset] for asset in wave)):
-        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
-        needs.setdefault(assets, set()).add(day)
-    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    runs: list[tuple[tuple[str, ...], DayRange | None]] = []
+    # days of cards and days of readings are different days: one run of both would cut the ranges of each
+    for sources in dict.fromkeys(rule.sources for rule in RULES):
+        family = [rule.asset for rule in RULES if rule.sources == sources and rule.asset in wave]
+        needs: dict[tuple[str, ...], set[str]] = {}
+        for day in set().union(*(plan.days[asset] for asset in family)):
+            assets = tuple(asset for asset in family if day in plan.days[asset])
+            needs.setdefault(assets, set()).add(day)
+        runs += [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    return runs
 
 
 def base_model_days(warehouse: Warehouse) -> list[str]:

@@ -24,7 +24,9 @@ from oasis_pipeline.assets.predictions import IN_USE, check_fits
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
+    READING_SOURCES,
     RULES,
+    SOURCES,
     WHOLE,
     DayRange,
     current_plan,
@@ -208,7 +210,9 @@ def _warm_up(settings: Settings) -> threading.Thread:
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
     plan = current_plan(warehouse)
-    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse)))
+    graph = _Graph(
+        settings, warehouse, days_with_rows(ledger.states(warehouse), (*SOURCES, *READING_SOURCES))
+    )
     try:
         if summary.intake.changed:
             graph.record(summary.intake)

@@ -44,14 +44,17 @@ class Ledger:
     def failed(self, asset: str, partition: str) -> None:
         self._put(asset, partition, error="no space")
 
+    def run(self, assets: tuple[str, ...], span: DayRange | None) -> None:
+        for asset in assets:
+            self.made(asset, *(span.keys() if span else MONDAYS if asset == FORECASTER else ()))
+
     def make_all(self) -> None:
         for _ in range(20):
             plan = stale(self.states)
             if not plan:
                 return
             for assets, span in next_runs(plan):
-                for asset in assets:
-                    self.made(asset, *(span.keys() if span else MONDAYS if asset == FORECASTER else ()))
+                self.run(assets, span)
         raise AssertionError("does not settle")
 
 
@@ -295,3 +298,44 @@ def test_ranges_hold_exactly_the_days_and_never_touch(numbers: set[int]) -> None
     found = ranges(days)
     assert sorted(key for span in found for key in DayRange.keys(span)) == sorted(days)
     assert all((b.first - a.last).days > 1 for a, b in itertools.pairwise(found))
+
+
+READINGS = ("iot/readings", "iot/databatch", "iot/profile", "iot/regular")
+
+
+def test_a_field_without_readings_sees_no_run_of_them() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    assert not set(stale(ledger.states).days) & set(READINGS)
+    ledger.make_all()
+    assert not {asset for asset, _ in ledger.states} & set(READINGS)
+
+
+def test_days_of_readings_are_days_of_their_own_and_go_in_runs_of_their_own() -> None:
+    ledger = Ledger()
+    ledger.changed("iot/rawdata", "2025-03-02", "2025-03-09")
+    plan = stale(ledger.states)
+    assert plan.days == {asset: {"2025-03-02", "2025-03-09"} for asset in READINGS}
+    assert plan.whole == set()
+    ledger.changed("xspoc/card", *DAYS)
+    assert "2025-03-09" not in stale(ledger.states).days["clean/carddiag"]
+    for _ in range(20):
+        plan = stale(ledger.states)
+        if not plan:
+            break
+        for assets, span in next_runs(plan):
+            assert set(assets) <= set(READINGS) or not set(assets) & set(READINGS)
+            ledger.run(assets, span)
+    assert not plan
+
+
+def test_late_readings_make_their_day_with_all_that_depends_on_it() -> None:
+    ledger = Ledger()
+    ledger.changed("iot/rawdata", *DAYS)
+    ledger.make_all()
+    assert not stale(ledger.states)
+    ledger.changed("iot/rawdata", DAYS[1])
+    assert stale(ledger.states).days == {asset: {DAYS[1]} for asset in READINGS}
+    # readings that came out otherwise, by a run of theirs alone
+    ledger.made("iot/readings", DAYS[1])
+    assert stale(ledger.states).days == {asset: {DAYS[1]} for asset in READINGS[1:]}
