@@ -7,6 +7,7 @@ the embedded PostgreSQL and its disk writes on; clients, service and database sh
 from __future__ import annotations
 
 import argparse
+import hashlib
 import http.client
 import json
 import os
@@ -23,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import psycopg2
 import pyarrow as pa
 
@@ -61,6 +63,21 @@ def body(module: str, first: int, count: int, rng: random.Random) -> bytes:
     ).encode()
 
 
+def cpu_seconds(home: Path) -> dict[str, float]:
+    """CPU time so far of service and database."""
+    postmaster = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
+    tops = {"service": _served[-1], "database": postmaster}
+    used = {}
+    for name, pid in tops.items():
+        top = psutil.Process(pid)
+        times = [process.cpu_times() for process in (top, *top.children(recursive=True))]
+        used[name] = sum(t.user + t.system for t in times) + times[0].children_user + times[0].children_system
+    return used
+
+
+_served: list[int] = []
+
+
 @contextmanager
 def served(home: Path, port: int, command: list[str] | None = None) -> Iterator[None]:
     """Run the service for the length of a block."""
@@ -76,6 +93,7 @@ def served(home: Path, port: int, command: list[str] | None = None) -> Iterator[
     ]
     log = (home / "serve.log").open("wb")
     process = subprocess.Popen(command or plain, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    _served.append(process.pid)
     try:
         end = time.monotonic() + 120
         while True:
@@ -98,7 +116,6 @@ def served(home: Path, port: int, command: list[str] | None = None) -> Iterator[
 
 def prepared(home: Path, clients: int) -> tuple[Address, list[tuple[str, str]]]:
     """Make the tables, a module for each client, and a token for each module."""
-    from oasis_pipeline.service.models import digest_of
     from oasis_pipeline.settings import load_settings
     from oasis_pipeline.storage.postgres import open_warehouse
 
@@ -111,7 +128,7 @@ def prepared(home: Path, clients: int) -> tuple[Address, list[tuple[str, str]]]:
             tx.execute(
                 "INSERT INTO django.service_token (name, module_num, requests_per_minute, revoked, key, digest, created_at, created_by)"
                 " VALUES ('bench', $1, 1000000, false, $2, $3, now(), '')",
-                (module, key, digest_of(secret)),
+                (module, key, hashlib.sha256(secret.encode()).hexdigest()),
             )
             tokens.append((module, f"oasis-{key}-{secret}"))
     return warehouse.address, tokens
@@ -208,7 +225,12 @@ def run(
                     for module, _ in tokens
                 ]
                 post_all(port, warm, tokens, readings)
+                before = cpu_seconds(home)
                 load = post_all(port, bodies, tokens, readings)
+                used = {
+                    name: (value - before[name]) / load.acknowledged
+                    for name, value in cpu_seconds(home).items()
+                }
                 again = post_all(port, [mine[: max(requests // 4, 1)] for mine in bodies], tokens, readings)
                 ones = [[body(module, 20_000_000 + k, 1, rng) for k in range(60)] for module, _ in tokens]
                 singles = post_all(port, ones, tokens, 1)
@@ -237,6 +259,15 @@ def run(
         {"name": "readings over http, durable", "figure": rate, "unit": "readings/s", "note": size},
         {"name": "a request, median", "figure": p50, "unit": "ms", "note": size},
         {"name": "a request, 99 of 100", "figure": p99, "unit": "ms", "note": size},
+        *(
+            {
+                "name": f"CPU of the {name}",
+                "figure": seconds * 1e6,
+                "unit": "us/reading",
+                "note": "the clients' comes on top",
+            }
+            for name, seconds in used.items()
+        ),
         {
             "name": "the same readings again",
             "figure": again.acknowledged / again.seconds,

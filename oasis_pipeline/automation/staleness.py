@@ -11,7 +11,7 @@ times, order what happened in one database without doubt.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import accumulate
@@ -19,6 +19,7 @@ from itertools import accumulate
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
 from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
 from oasis_pipeline.assets.features import HISTORY_DAYS
+from oasis_pipeline.assets.predictions import new_labels
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
@@ -26,12 +27,17 @@ from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
+from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 WHOLE = ""
 """Partition of an asset without partitions."""
 
 States = Mapping[tuple[str, str], State]
+
+
+SOURCES = ("xspoc/card", "xspoc/xdiagresults")
+"""A day exists when one of these has rows on it."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,18 @@ class Rule:
     refits : bool
         For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
         its `days` has no entry in the ledger. Its partitions there are these Mondays.
+    waits_for_labels : int
+        New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
     since_days : tuple of str
         Like `since`, of assets whose mark without a day says nothing: a change of a day holds from that day on.
     settled : bool
         For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
         `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
-    of_days : bool
-        For an asset without partitions that is made from all of `days`.
+    sources : tuple of str
+        A day exists for it when one of these has rows on it.
+    together : bool
+        True if it is made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to
+        make than a run.
     """
 
     asset: str
@@ -74,13 +85,15 @@ class Rule:
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
     refits: bool = False
+    waits_for_labels: int = 1
     since_days: tuple[str, ...] = ()
     settled: bool = False
-    of_days: bool = False
+    sources: tuple[str, ...] = SOURCES
+    together: bool = False
 
 
-SOURCES = ("xspoc/card", "xspoc/xdiagresults")
-"""A day exists when one of these has rows on it."""
+READING_SOURCES = ("iot/rawdata",)
+"""A day of sensor readings exists when this has rows on it: a calendar of its own, by UTC days."""
 
 EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
 """What a card is diagnosed with: the states that held at its time."""
@@ -102,15 +115,15 @@ RULES: tuple[Rule, ...] = (
         since=EQUIPMENT,
         reach_days=HISTORY_DAYS + 1,
     ),
-    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
-    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
-    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
-    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
-    Rule("clean/dynapred", days=("clean/card_features",)),
     Rule(
         "clean/well_days",
         days=("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/card_features"),
     ),
+    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
+    # a training takes minutes on a large field, and people label card by card
+    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
+    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
     Rule(
         "models/failure_forecaster",
         days=("clean/well_days",),
@@ -125,6 +138,7 @@ RULES: tuple[Rule, ...] = (
         partitioned=False,
         settled=True,
     ),
+    Rule("clean/dynapred", days=("clean/card_features",)),
     Rule(
         "clean/xpred",
         earlier_days=("clean/well_days",),
@@ -149,18 +163,26 @@ RULES: tuple[Rule, ...] = (
         earlier_days=("clean/cardpred",),
         reach_days=OLDEST_FORECAST_DAYS + 1,
     ),
-    Rule("clean/alarm", days=("clean/xpred",), partitioned=False, of_days=True),
+    Rule("clean/alarm", days=("clean/xpred",), partitioned=False),
     Rule(
         "clean/alarm_backtest",
         days=("clean/xpred",),
         whole=("clean/alarm", "analysis/failure_info"),
         partitioned=False,
-        of_days=True,
+    ),
+    Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
+    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
+    *(
+        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
+        for asset in ("iot/databatch", "iot/profile", "iot/regular")
     ),
 )
 """In the order in which they are made."""
 
-MODEL_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
+READING_ASSETS = tuple(rule.asset for rule in RULES if rule.sources == READING_SOURCES)
+"""What a day of sensor readings is made into."""
+
+WHOLE_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
 
 
 @dataclass(frozen=True)
@@ -195,13 +217,13 @@ class Plan:
         return bool(self.whole) or any(self.days.values())
 
 
-def days_with_rows(states: States) -> list[str]:
-    """Days on which cards or vendor results exist, ascending."""
+def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[str]:
+    """Days on which rows of a source exist, ascending; by default of cards or vendor results."""
     return sorted(
         {
             partition
             for (asset, partition), state in states.items()
-            if asset in SOURCES and partition and state.rows != 0
+            if asset in sources and partition and state.rows != 0
         }
     )
 
@@ -223,14 +245,17 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         it is known which rows that step really changed.
     """
     plan = Plan()
-    existing = days_with_rows(states)
+    calendars = {sources: days_with_rows(states, sources) for sources in {rule.sources for rule in RULES}}
     for rule in RULES:
+        existing = calendars[rule.sources]
         if rule.partitioned:
             # a day that lost all its rows is still stale for what was made from them
             gone = {p for (asset, p) in states if asset == rule.asset and p} - set(existing)
             days = _stale_days(rule, states, sorted({*existing, *gone}), gone)
             if rule.asset == "clean/dynapred":
                 days |= set(base_days)
+            if rule.together:
+                days |= set().union(*(plan.days.get(asset, set()) for asset in rule.days))
             if days:
                 plan.days[rule.asset] = days
         elif existing and _whole_is_stale(rule, states):
@@ -301,14 +326,13 @@ def _whole_is_stale(rule: Rule, states: States) -> bool:
     days = [
         (partition, state) for (asset, partition), state in states.items() if asset in rule.days and partition
     ]
-    if rule.of_days:
-        inputs += [state.changed_tick for _, state in days]
     if rule.settled:
         held = [date.fromisoformat(partition) for partition, state in days if state.rows]
         due = [cutoff.isoformat() for cutoff in cutoffs(min(held), max(held))] if held else []
         if any((rule.asset, cutoff) not in states for cutoff in due):
             return True
-        inputs += [state.changed_tick for partition, state in days if due and partition < due[-1]]
+        days = [(partition, state) for partition, state in days if due and partition < due[-1]]
+    inputs += [state.changed_tick for _, state in days]
     return own.made_tick < max(inputs, default=0)
 
 
@@ -335,9 +359,10 @@ def ranges(days: Iterable[str]) -> list[DayRange]:
 
 
 def _first_wave(plan: Plan) -> set[str]:
-    """Assets to make in the next round: everything stale before the first stale model, or that model alone.
+    """Assets to make in the next round: everything stale before the first stale asset without days, or that asset alone.
 
-    A model is learned from the features of all days, so those come first; predictions wait for the model.
+    A model is learned from the features of all days, so those come first; predictions wait for the model, and the queue of cards to
+    label waits for them.
     """
     wave: set[str] = set()
     for rule in RULES:
@@ -359,23 +384,29 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     Returns
     -------
     list of (assets, range)
-        Assets in the order of making; None for a model, which has no days. After these runs a new plan is due.
+        Assets in the order of making; None for an asset without days. After these runs a new plan is due.
     """
     wave = _first_wave(plan)
-    if wave <= MODEL_ASSETS:
+    if wave <= WHOLE_ASSETS:
         return [(tuple(wave), None)]
-    needs: dict[tuple[str, ...], set[str]] = {}
-    for day in set().union(*(plan.days[asset] for asset in wave)):
-        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
-        needs.setdefault(assets, set()).add(day)
-    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    runs: list[tuple[tuple[str, ...], DayRange | None]] = []
+    # days of cards and days of readings are different days: one run of both would cut the ranges of each
+    for sources in dict.fromkeys(rule.sources for rule in RULES):
+        family = [rule.asset for rule in RULES if rule.sources == sources and rule.asset in wave]
+        needs: dict[tuple[str, ...], set[str]] = {}
+        for day in set().union(*(plan.days[asset] for asset in family)):
+            assets = tuple(asset for asset in family if day in plan.days[asset])
+            needs.setdefault(assets, set()).add(day)
+        runs += [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    return runs
 
 
 def base_model_days(warehouse: Warehouse) -> list[str]:
-    """Days with predictions of a base model, once a model trained on labels is in use."""
+    """Days with predictions of a base model, once a model trained on labels is in use; those that keep a model on request left out."""
     rows = warehouse.query(
         'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
-        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
+        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base) "
+        'and not exists (select 1 from oasis.prediction_request r where r.day = p."Date"::date)'
     )
     days: list[str] = rows["day"].to_pylist()
     return days
@@ -384,3 +415,29 @@ def base_model_days(warehouse: Warehouse) -> list[str]:
 def current_plan(warehouse: Warehouse) -> Plan:
     """Find what has to be made in a warehouse as it is now."""
     return stale(ledger.states(warehouse), base_days=base_model_days(warehouse))
+
+
+def wait_for_labels(plan: Plan, warehouse: Warehouse, store: ObjectStore) -> list[str]:
+    """Take out of a plan what may wait for more labels.
+
+    Parameters
+    ----------
+    plan : Plan
+        Changed in place.
+    warehouse : Warehouse
+    store : ObjectStore
+        Holds what the newest model has learned from.
+
+    Returns
+    -------
+    list of str
+        What was taken out: assets with fewer new labels than their rule waits for. The first training from labels never waits.
+    """
+    waiting = []
+    for rule in RULES:
+        if rule.asset in plan.whole and rule.waits_for_labels > 1:
+            new = new_labels(warehouse, store)
+            if new is not None and new < rule.waits_for_labels:
+                plan.whole.discard(rule.asset)
+                waiting.append(rule.asset)
+    return waiting

@@ -18,6 +18,8 @@ SUBCOMMANDS = {
     "run": "Take in the drop folder and make everything that is stale.",
     "alarms": "List alarms of failures to come; acknowledge or dismiss one.",
     "diagnose": "Diagnose one surface card: pump card, figures, picture and report.",
+    "labels": "What to label next, and what people have labelled.",
+    "models": "List the models, choose one, predict old days again.",
     "up": "Run the platform: database, web pages, schedules and sensors, data service.",
     "serve": "Run the data service alone.",
     "createsuperuser": "Make the data service's first administrator.",

@@ -61,9 +61,8 @@ def test_debug_is_never_on_by_accident(tmp_path: Path, monkeypatch: pytest.Monke
     for host in ("127.0.0.1", "0.0.0.0"):
         made = django_configuration(settings, HERE, Exposure.from_environment(host))
         assert made["DEBUG"] is False
-        assert (
-            made["SESSION_COOKIE_SECURE"] and made["CSRF_COOKIE_SECURE"] and made["SESSION_COOKIE_HTTPONLY"]
-        )
+        for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY"):
+            assert made[name] is True
     monkeypatch.setenv("OASIS_DEBUG", "1")
     assert django_configuration(settings, HERE, Exposure.from_environment("::1"))["DEBUG"] is True
     for host in ("0.0.0.0", "10.1.2.3", "field.example"):
@@ -142,12 +141,17 @@ def test_lists(text: str, parts: list[str] | None) -> None:
     assert split_list(text) == parts
 
 
+def outcome(what: Callable[..., object], *arguments: object) -> int:
+    """Status of something that answers or refuses with a reason."""
+    try:
+        return 200 if what(*arguments) else 0
+    except ApiError as error:
+        return error.status if error.reason else 0
+
+
 @given(accept=st.text(max_size=60))
 def test_any_accept_header_is_a_form_or_an_error_with_a_reason(accept: str) -> None:
-    try:
-        assert form_of(None, accept) in ("json", "csv", "parquet", "arrow")
-    except ApiError as error:
-        assert error.status == 406
+    assert outcome(form_of, None, accept) in (200, 406)
 
 
 TABLE = Table(
@@ -179,11 +183,7 @@ _values = st.text(max_size=30) | st.sampled_from(
 
 @given(parameters=st.lists(st.tuples(st.tuples(_names, _lookups).map("".join), _values), max_size=4))
 def test_any_parameters_are_a_statement_or_an_error_with_a_reason(parameters: list[tuple[str, str]]) -> None:
-    try:
-        parse(RESOURCE, parameters).sql()
-    except ApiError as error:
-        assert error.status == 400
-        assert error.reason
+    assert outcome(lambda: parse(RESOURCE, parameters).sql()) in (200, 400)
 
 
 @pytest.mark.server
