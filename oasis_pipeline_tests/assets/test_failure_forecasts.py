@@ -6,25 +6,29 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from oasis_pipeline.assets import alarms
-from oasis_pipeline.assets.common import Days, making
+from oasis_pipeline.assets.common import Days, day_partitions, making
 from oasis_pipeline.assets.failure_forecasts import (
     FORECASTER_ASSET,
     forecast_failures,
     learn_failure_forecasters,
 )
+from oasis_pipeline.assets.failures import build_failure_assets
 from oasis_pipeline.assets.run_life import learn_run_life, run_life_days
 from oasis_pipeline.assets.well_days import WELL_DAYS, well_day_tables
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.io_managers import write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.resources import build_resources
 
 pytestmark = pytest.mark.server
 
@@ -264,3 +268,42 @@ def test_a_field_without_a_day_says_so(warehouse: Warehouse, local_store: LocalS
     assert learn_run_life(warehouse, local_store).by_cutoff == {}
     assert alarms.make_alarms(warehouse, local_store).states == {}
     assert alarms.backtest(warehouse, local_store) == {}
+
+
+def test_the_assets_of_the_graph_make_their_tables(settings: Settings, warehouse: Warehouse) -> None:
+    rows, _ = rows_of_field()
+    last = FIRST + timedelta(days=3)
+    end = datetime.combine(last + timedelta(days=1), datetime.min.time())
+    put(warehouse, ("xspoc", "xdiagresults"), [row for row in rows if row["Date"] < end])
+    assets = build_failure_assets(day_partitions(FIRST))
+    span = {
+        "dagster/asset_partition_range_start": FIRST.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
+    resources = build_resources(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for name in (
+            "well_days",
+            "failure_forecaster",
+            "xpred",
+            "run_life",
+            "runlife",
+            "alarm",
+            "alarm_backtest",
+        ):
+            mine = [a for a in assets if a.key.path[-1] == name]
+            tags = span if mine[0].partitions_def else {}
+            done = dg.materialize(
+                [*mine, *(a for a in assets if a not in mine)],
+                selection=dg.AssetSelection.assets(mine[0].key),
+                instance=instance,
+                resources=resources,
+                tags=tags,
+            )
+            assert done.success, name
+    counts = {
+        name: warehouse.query(f"select count(*) as n from clean.{name}")["n"][0].as_py()
+        for name in ("xpred", "runlife", "alarm")
+    }
+    assert counts == {"xpred": 4 * 4 * WELLS, "runlife": 3 * 4 * WELLS, "alarm": 0}
+    assert not {"clean/well_days", "clean/xpred", "clean/runlife"} & set(current_plan(warehouse).days)
