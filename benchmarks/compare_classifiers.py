@@ -2,6 +2,10 @@
 
     python -m benchmarks.compare_classifiers --drop FOLDER [--groups FILE] [--repeats 3]
     python -m benchmarks.compare_classifiers --simulated 2000
+    python -m benchmarks.compare_classifiers --judged
+
+``--judged`` takes the simulated sets whose size and seeds were fixed before anything was tuned on them, and tells too how the default model,
+taught on the first set, does on the wells of another simulator.
 
 Without ``--groups`` whole wells are held out. Where every card is its own well, a file with the columns NodeID and Group keeps
 cards together that belong together. Every F1 counts Unknown as a miss.
@@ -20,29 +24,37 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
-from oasis_pipeline.cards.canonical import shape_form_column, time_form_column
+from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.codec import decode_hex, pack_bytes
-from oasis_pipeline.cards.timed import time_curves
+from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
-from oasis_pipeline.learning.classifier import grow_forest
+from oasis_pipeline.learning.classifier import TREES, fit, held_out_scores, trainer
 from oasis_pipeline.learning.evaluation import OURS, SEED, Candidate, compare, trivial_candidate
 from oasis_pipeline.learning.features import (
-    SHAPE_POINTS,
-    TIME_POINTS,
     VIEWS,
-    CardContext,
-    CardShapes,
-    card_features,
-    card_signatures,
+    curve_columns,
+    curve_groups,
     feature_matrix,
     rows_with,
     scale_free,
     view_columns,
 )
+from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.learning.labels import encode_labels
-from oasis_pipeline.learning.seed_method import seed_features, train_seed_method
-from oasis_pipeline.learning.splits import Train
-from oasis_pipeline.simulation.cards import simulate_cards
+from oasis_pipeline.learning.seed_method import train_seed_method
+from oasis_pipeline.learning.splits import Train, number_wells, out_of_fold
+from oasis_pipeline.simulation.cards import (
+    JUDGED,
+    JUDGED_CARDS,
+    JUDGED_SEED,
+    MISMATCHED,
+    MISMATCHED_SEED,
+    simulate_cards,
+)
+
+TREES_ALONE, CARDS_ALONE = "extra trees alone", "whole cards alone"
+CURVES = 3  # of each card; its sizes follow
+ROCKET_POINTS, ROCKET_KERNELS = 50, 3_000
 
 _COLUMNS = {
     "CardData": {
@@ -62,17 +74,17 @@ def read_drop(folder: Path, groups: Path | None) -> TrainingSet:
     cards, labels = _read(folder, "CardData"), _read(folder, "Labels")
     joined = labels.join(cards, ["NodeID", "Date"], join_type="inner")
     joined = joined.sort_by([("NodeID", "ascending"), ("Date", "ascending")])
-    surface, pump = (_shapes(joined, name) for name in ("SurfaceCardB", "POCDownholeCardB"))
-    context = CardContext(spm=_numbers(joined, "SPM"), fillage_pct=_numbers(joined, "Fillage"))
+    surface, pump = (_form(joined, name) for name in ("SurfaceCardB", "POCDownholeCardB"))
+    inputs = CardInputs.of(surface, pump, _numbers(joined, "SPM"), _numbers(joined, "Fillage"))
     wells = np.array(joined["NodeID"].to_pylist())
     if groups is not None:
         table = csv.read_csv(groups)
         of_well = dict(zip(table["NodeID"].to_pylist(), table["Group"].to_pylist(), strict=True))
         wells = np.array([of_well[well] for well in wells])
     return TrainingSet(
-        feature_matrix(card_features(surface, pump, context)),
-        seed_features(surface, pump),
-        card_signatures(surface, pump),
+        feature_matrix(inputs.features()),
+        inputs.seed_features(),
+        inputs.signatures(),
         encode_labels(joined["TrueLabel1"].to_pylist(), joined["TrueLabel2"].to_pylist()),
         wells,
     )
@@ -83,23 +95,73 @@ def candidates(learned: TrainingSet, view: str) -> list[Candidate]:
     columns = view_columns(view)
     columns = columns[np.isfinite(learned.features[:, columns]).any(axis=0)]
     small = learned.features[:, columns]
+    ours = trainer(view, TREES)
 
-    def extra_trees(allowed: NDArray[np.bool_] | None) -> Train:
-        def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
-            forest, fill = grow_forest(x, y, view, seed, allowed=allowed)
-            return lambda asked: forest.mean_leaf(np.where(np.isnan(asked), fill, asked))
+    def together(truth, folds, signatures, seed):  # type: ignore[no-untyped-def]
+        return held_out_scores(ours, learned.features, truth, folds, signatures, seed)[0]
 
-        return train
+    def stacked(truth, folds, signatures, seed):  # type: ignore[no-untyped-def]
+        mine = together(truth, folds, signatures, seed)
+        rocket = out_of_fold(mini_rocket(view), learned.features, truth, folds, signatures, seed)
+        return 0.75 * mine + 0.25 * rocket
 
     return [
-        Candidate(OURS, learned.features, extra_trees(None)),
-        Candidate("extra trees, shape alone", learned.features, extra_trees(scale_free())),
-        Candidate("extra trees, one against the rest", small, one_vs_rest(_extra_trees)),
+        Candidate(OURS, learned.features, ours, held_out=together),
+        Candidate(TREES_ALONE, learned.features, ours),
+        Candidate(CARDS_ALONE, learned.features, ours.comparing),
+        Candidate("extra trees, shape alone", learned.features, trainer(view, TREES, scale_free())),
         Candidate("random forest", small, label_sets(_random_forest)),
         Candidate("gradient boosting", small, label_sets(_boosting)),
+        Candidate("MiniRocket + ridge", learned.features, mini_rocket(view)),
+        Candidate("stack: trees, whole cards, MiniRocket", learned.features, ours, held_out=stacked),
         Candidate(SEED, learned.seed_features, train_seed_method, calibrated=False),
         trivial_candidate(learned.labels),
     ]
+
+
+def mini_rocket(view: str) -> Train:
+    """Train ridge regression on MiniRocket's features of load and position in time, with the sizes of the cards beside them."""
+
+    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
+        from sklearn.linear_model import RidgeClassifierCV
+        from sklearn.preprocessing import StandardScaler
+        from sktime.transformations.panel.rocket import MiniRocketMultivariate
+
+        columns = curve_columns(view)
+        groups = np.tile(curve_groups(), len(columns) // len(curve_groups()))
+        curve = groups < CURVES
+        starts = np.flatnonzero(np.diff(groups, prepend=-1) != 0)
+        starts = [k for k in starts if curve[k]]
+
+        def series(table: NDArray[np.float32]) -> NDArray[np.float32]:
+            values = np.nan_to_num(table[:, columns])
+            channels = []
+            for start in starts:
+                stop = start + int(np.argmax(np.append(groups[start:] != groups[start], True)))
+                part = values[:, start:stop]
+                channels.append(np.repeat(part, ROCKET_POINTS // part.shape[1], axis=1))
+            return np.stack(channels, axis=1)
+
+        rocket = MiniRocketMultivariate(ROCKET_KERNELS, random_state=seed)
+        made = np.asarray(rocket.fit_transform(series(x)))
+        scale, sizes = StandardScaler().fit(made), StandardScaler().fit(np.nan_to_num(x[:, columns[~curve]]))
+        weight = np.sqrt(made.shape[1] / np.count_nonzero(~curve) / 8)
+
+        def table(asked: NDArray[np.float32], found: NDArray[np.floating]) -> NDArray[np.floating]:
+            beside = sizes.transform(np.nan_to_num(asked[:, columns[~curve]])).clip(-4, 4)
+            return np.hstack([scale.transform(found), weight * beside])
+
+        sets, of_card = np.unique(y, axis=0, return_inverse=True)
+        model = RidgeClassifierCV(np.logspace(1, 6, 11)).fit(table(x, made), of_card.reshape(-1))
+
+        def score(asked: NDArray[np.float32]) -> NDArray[np.float64]:
+            votes = 4.0 * model.decision_function(table(asked, np.asarray(rocket.transform(series(asked)))))
+            share = np.exp(votes - votes.max(axis=1, keepdims=True))
+            return share / share.sum(axis=1, keepdims=True) @ sets[model.classes_].astype(float)
+
+        return score
+
+    return train
 
 
 def label_sets(make: Callable[[int], Any]) -> Train:
@@ -113,22 +175,6 @@ def label_sets(make: Callable[[int], Any]) -> Train:
     return train
 
 
-def one_vs_rest(make: Callable[[int], Any]) -> Train:
-    """Train one model a class."""
-
-    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
-        models = [make(seed).fit(np.nan_to_num(x), column) if column.any() else None for column in y.T]
-
-        def score(asked: NDArray[np.float32]) -> NDArray[np.float64]:
-            table = np.nan_to_num(asked)
-            parts = [np.zeros(len(table)) if m is None else m.predict_proba(table)[:, -1] for m in models]
-            return np.stack(parts, axis=1)
-
-        return score
-
-    return train
-
-
 def main() -> None:
     """Print the table of models and the table of classes, or both as JSON."""
     parser = argparse.ArgumentParser(
@@ -136,6 +182,7 @@ def main() -> None:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--drop", type=Path, help="folder with CardData and Labels files")
+    source.add_argument("--judged", action="store_true", help="the simulated sets that models are judged on")
     source.add_argument("--simulated", type=int, metavar="CARDS", help="simulate this many cards")
     parser.add_argument("--groups", type=Path, help="csv with NodeID and Group")
     parser.add_argument(
@@ -149,8 +196,10 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.drop is not None:
         learned = read_drop(asked.drop, asked.groups)
+    elif asked.judged:
+        learned = simulated_training_set(simulate_cards(JUDGED_CARDS, JUDGED_SEED, circumstances=JUDGED))
     else:
-        learned = simulated_training_set(simulate_cards(asked.simulated, asked.seed))
+        learned = simulated_training_set(simulate_cards(asked.simulated, asked.seed, circumstances=JUDGED))
     found = [view for view in VIEWS if rows_with(learned.features, view).all()]
     if not found or (asked.view and asked.view not in found):
         parser.error("not all labelled rows have a usable card of this view")
@@ -174,6 +223,36 @@ def main() -> None:
     )
     print(result.to_markdown())
     print(result.classes_to_markdown())
+    if asked.judged:
+        print(stand_mismatch(learned, asked.seed))
+
+
+def stand_mismatch(learned: TrainingSet, seed: int) -> str:
+    """Teach the default model on a set, and say how it does on the wells of another simulator."""
+    other = simulated_training_set(
+        simulate_cards(JUDGED_CARDS // 2, MISMATCHED_SEED, circumstances=MISMATCHED)
+    )
+    if other.labels.classes != learned.labels.classes:
+        raise SystemExit("the two sets do not have the same classes")
+    model = fit(learned.features, learned.labels, learned.wells, signatures=learned.signatures, seed=seed)
+    shown = model.predict(other.features)
+    truth = other.labels.multi_hot
+    hot = np.stack([(shown["Label1"] == name) | (shown["Label2"] == name) for name in model.classes], axis=1)
+    low, high = scores.bootstrap_macro_f1(truth, hot, number_wells(other.wells), seed)
+    error = scores.calibration_error(*scores.best_class(truth, model.predict_proba(other.features)))
+    lines = [
+        f"Other simulator: {len(truth)} cards, {len(np.unique(other.wells))} wells, macro F1 "
+        f"{scores.macro_f1(truth, hot):.3f} ({low:.3f} - {high:.3f}), calibration error {error:.3f}, "
+        f"coverage {hot.any(axis=1).mean():.3f}\n",
+        "| class | F1 | recall |",
+        "|---|---|---|",
+    ]
+    right, _, missed = scores.counts(truth, hot)
+    for name, f1, hit, miss in zip(
+        model.classes, scores.f1_per_class(truth, hot), right, missed, strict=True
+    ):
+        lines.append(f"| {name} | {f1:.2f} | {hit / (hit + miss):.2f} |")
+    return "\n".join(lines)
 
 
 def _read(folder: Path, kind: str) -> pa.Table:
@@ -190,20 +269,13 @@ def _read(folder: Path, kind: str) -> pa.Table:
     return pa.concat_tables([csv.read_csv(file, convert_options=options) for file in files])
 
 
-def _shapes(table: pa.Table, name: str) -> CardShapes:
+def _form(table: pa.Table, name: str) -> TimeForm:
     column, _ = decode_hex(*pack_bytes([text or "" for text in table[name].to_pylist()]))
-    form = time_form_column(column)
-    return CardShapes(*shape_form_column(form, SHAPE_POINTS), *time_curves(form, TIME_POINTS))
+    return time_form_column(column)
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in table[name].to_pylist()], np.float64)
-
-
-def _extra_trees(seed: int) -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    return ExtraTreesClassifier(200, n_jobs=2, random_state=seed)
 
 
 def _random_forest(seed: int) -> Any:

@@ -1,12 +1,14 @@
 """Rows of ``clean.card_features``: cards of the warehouse to the columns that models learn from.
 
-Here: what is read for `learning.features` and how its answer becomes a table. Not here: the features themselves.
+Here: what is read for `learning.inputs` and how the features become a table. Not here: the features themselves.
+
+The physics comes from ``clean.carddiag`` of the same card, and from the equipment of its time for the pump card; the change since earlier
+days from ``clean.carddiag`` of the days before, never of the card's own day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,17 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.assets.common import Days
-from oasis_pipeline.cards.canonical import shape_form_column
+from oasis_pipeline.assets.wells import EquipmentStates
+from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
-    SHAPE_POINTS,
-    CardContext,
-    CardShapes,
+    HISTORY_COLUMNS,
+    History,
     WellBounds,
-    card_features,
     feature_names,
 )
+from oasis_pipeline.learning.inputs import CardInputs, Findings
+from oasis_pipeline.learning.pump_features import DIAGNOSED
+from oasis_pipeline.learning.seed_method import seed_feature_names
+from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.storage.postgres import Warehouse
 
 USABLE_POINTS = """
@@ -35,17 +40,39 @@ USABLE_POINTS = """
 """
 """Points of the two cards of a row of ``xspoc.card as c``, null where a card can't be used."""
 
+HISTORY_DAYS = 7
+"""Days before a card's day that its change is measured from."""
+
+_DIAGNOSED = sorted({*DIAGNOSED, *HISTORY_COLUMNS})
+
 CARD_INPUT_COLUMNS = f"""
     c."NodeID", c."Date", c."SPM", c."Fillage", {USABLE_POINTS},
-    b.card as bounds_card, b.pos_min, b.pos_max, b.load_min, b.load_max
+    b.card as bounds_card, b.pos_min, b.pos_max, b.load_min, b.load_max,
+    {", ".join(f"d.{name} as found_{name}" for name in _DIAGNOSED)},
+    {", ".join(f"p.{span}_{name}" for span in ("day", "week") for name in HISTORY_COLUMNS)}
 """
-"""What `CardInputs` takes, of ``xspoc.card as c`` and ``clean.dynabounds as b``."""
+"""What `card_inputs` takes, of ``xspoc.card as c`` and the tables of `CARD_INPUT_JOINS`."""
 
-BOUNDS_JOIN = 'left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date'
+_MEDIANS = ", ".join(
+    f"percentile_cont(0.5) within group (order by h.{name}) "
+    f'filter (where h."Date" >= c."Date"::date - {days}) as {span}_{name}'
+    for span, days in (("day", 1), ("week", HISTORY_DAYS))
+    for name in HISTORY_COLUMNS
+)
+
+CARD_INPUT_JOINS = f"""
+left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date
+left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"
+left join lateral (
+    select {_MEDIANS}
+    from clean.carddiag as h
+    where h."NodeID" = c."NodeID" and h."Date" < c."Date"::date and h."Date" >= c."Date"::date - {HISTORY_DAYS}
+) as p on true
+"""
 
 _CARDS = f"""
 select {CARD_INPUT_COLUMNS}
-from xspoc.card as c {BOUNDS_JOIN}
+from xspoc.card as c {CARD_INPUT_JOINS}
 where c."Date" >= $1 and c."Date" < $2 and (c.surfcard_fault is null or c.pocdowncard_fault is null)
 order by c."NodeID", c."Date"
 """
@@ -57,13 +84,13 @@ def features_schema() -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        Keys, then one float column a feature; the feature version in the metadata.
+        Keys, then one float column a feature, those of the earlier platform's method last; the feature version in the metadata.
     """
     fields = [
         pa.field("NodeID", pa.string(), nullable=False),
         pa.field("Date", pa.timestamp("ms"), nullable=False),
     ]
-    fields += [pa.field(name, pa.float32()) for name in feature_names()]
+    fields += [pa.field(name, pa.float32()) for name in (*feature_names(), *seed_feature_names())]
     return pa.schema(fields, metadata={"feature_version": FEATURE_VERSION})
 
 
@@ -93,38 +120,61 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
     rows = warehouse.query(_CARDS, (span.begin, span.end))
     if rows.num_rows == 0:
         return features_schema().empty_table()
-    inputs = CardInputs.of(rows)
-    columns = card_features(inputs.surface, inputs.pump, inputs.context)
+    inputs = card_inputs(warehouse, rows)
+    columns = inputs.features()
+    columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
     values = [pa.array(values, pa.float32(), from_pandas=True) for values in columns.values()]
     return pa.Table.from_arrays([*keys, *values], schema=features_schema())
 
 
-@dataclass(frozen=True)
-class CardInputs:
-    """What the features of some cards are computed from.
+def card_inputs(warehouse: Warehouse, rows: pa.Table) -> CardInputs:
+    """Gather what the features of some cards are computed from.
 
-    Attributes
+    Parameters
     ----------
-    surface, pump : CardShapes or None
-        Shape forms; None where none of the rows has that card.
-    context : CardContext
-        Speed, fillage and bounds.
+    warehouse : Warehouse
+        Where the equipment of the cards' times is read.
+    rows : pyarrow.Table
+        One row or more with the columns of `CARD_INPUT_COLUMNS`.
+
+    Returns
+    -------
+    CardInputs
     """
+    bounds = WellBounds(
+        pc.fill_null(pc.equal(rows["bounds_card"], "pocdowncard"), False).to_numpy(),
+        *(_floats(rows[name]) for name in ("pos_min", "pos_max", "load_min", "load_max")),
+    )
+    now, day, week = (
+        {name: _floats(rows[f"{span}_{name}"]) for name in HISTORY_COLUMNS}
+        for span in ("found", "day", "week")
+    )
+    surface, pump = (
+        time_form_column(cards_of(rows[f"{card}_position"], rows[f"{card}_load"]))
+        for card in ("surface", "pump")
+    )
+    return CardInputs.of(
+        surface,
+        pump,
+        _floats(rows["SPM"]),
+        _floats(rows["Fillage"]),
+        bounds,
+        _findings(warehouse, rows),
+        History(now, day, week),
+    )
 
-    surface: CardShapes | None
-    pump: CardShapes | None
-    context: CardContext
 
-    @classmethod
-    def of(cls, rows: pa.Table) -> CardInputs:
-        """Take them from rows of the warehouse with the columns of `CARD_INPUT_COLUMNS`."""
-        bounds = WellBounds(
-            pc.fill_null(pc.equal(rows["bounds_card"], "pocdowncard"), False).to_numpy(),
-            *(_floats(rows[name]) for name in ("pos_min", "pos_max", "load_min", "load_max")),
-        )
-        context = CardContext(spm=_floats(rows["SPM"]), fillage_pct=_floats(rows["Fillage"]), bounds=bounds)
-        return cls(_shapes(rows, "surface"), _shapes(rows, "pump"), context)
+def _findings(warehouse: Warehouse, rows: pa.Table) -> Findings:
+    """What the diagnosis found of the cards, with the equipment that each well had at the time of its card."""
+    nodes: list[str] = rows["NodeID"].to_pylist()
+    dates = rows["Date"].to_pylist()
+    states = EquipmentStates.read(
+        warehouse, sorted(set(nodes)), min(dates), max(dates) + timedelta(milliseconds=1)
+    )
+    which = np.array([states.index(node, when) for node, when in zip(nodes, dates, strict=True)], np.intp)
+    diagnosed = {name: _floats(rows[f"found_{name}"]) for name in DIAGNOSED}
+    return Findings(diagnosed, columns_of([equipment.well for equipment in states.found]), which)
 
 
 def cards_of(position: pa.ChunkedArray, load: pa.ChunkedArray) -> CardColumn:
@@ -146,13 +196,6 @@ def cards_of(position: pa.ChunkedArray, load: pa.ChunkedArray) -> CardColumn:
         for column in (position, load)
     ]
     return CardColumn(flat[0], flat[1], offsets)
-
-
-def _shapes(rows: pa.Table, card: str) -> CardShapes | None:
-    cards = cards_of(rows[f"{card}_position"], rows[f"{card}_load"])
-    if cards.offsets[-1] == 0:
-        return None
-    return CardShapes(*shape_form_column(cards, SHAPE_POINTS))
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 import sys
 import traceback
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +68,38 @@ def explain(error: Exception) -> str:
     )
     where = f" at {Path(place.filename).name}:{place.lineno}" if place else ""
     return f"unexpected {type(error).__name__}{where}: {text} (a fault of the program; OASIS_TRACE=1 shows where it arose)"
+
+
+class PortError(RuntimeError):
+    """An address can't be listened on."""
+
+
+def require_free_port(host: str, port: int, option: str = "--port") -> None:
+    """Refuse to start on a port that something else listens on; the error names the option that changes it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortError(
+                f"can't listen on {host}:{port} ({error.strerror}): say {option} with another number"
+            ) from None
+
+
+def reachable(host: str) -> str:
+    """Address at which this machine reaches what listens on a host."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+
+
+def answers(url: str) -> bool:
+    """Whether an http server answers at an address, whatever it says; its certificate may be anybody's."""
+    try:
+        urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()).close()  # noqa: S310, S323
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 Advance = Callable[[str, int, int], None]

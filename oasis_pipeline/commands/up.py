@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import home_option, settings_of
+from oasis_pipeline.commands.common import answers, home_option, reachable, require_free_port, settings_of
 from oasis_pipeline.settings import Settings
 
 _STOP_SECONDS = 20
@@ -34,8 +33,15 @@ _STOP_SECONDS = 20
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the web pages."
 )
-def up(home: Path | None, host: str, port: int) -> None:
-    """Run the platform: database, Dagster's web pages, and the daemon with schedules and sensors. Ctrl-C stops it."""
+@click.option(
+    "--service-port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    show_default=True,
+    help="Port of the data service.",
+)
+def up(home: Path | None, host: str, port: int, service_port: int) -> None:
+    """Run the platform: database, Dagster's web pages, daemon with schedules and sensors, data service. Ctrl-C stops it."""
     settings = settings_of(home)
     require_web_server()
     # a service manager says SIGTERM where a person says Ctrl-C; a shell that starts it in the background switches SIGINT off
@@ -43,7 +49,8 @@ def up(home: Path | None, host: str, port: int) -> None:
         signal.signal(number, _interrupt)
     with only_one(settings.home):
         require_free_port(host, port)
-        run_platform(settings, host, port)
+        require_free_port(host, service_port, "--service-port")
+        run_platform(settings, host, port, service_port)
     click.echo("stopped")
 
 
@@ -51,8 +58,8 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def run_platform(settings: Settings, host: str, port: int) -> None:
-    """Run database, web server and daemon until Ctrl-C.
+def run_platform(settings: Settings, host: str, port: int, service_port: int) -> None:
+    """Run database, web server, daemon and data service until Ctrl-C.
 
     Parameters
     ----------
@@ -60,8 +67,8 @@ def run_platform(settings: Settings, host: str, port: int) -> None:
         The installation.
     host : str
         Address to listen on.
-    port : int
-        Port of the web pages.
+    port, service_port : int
+        Ports of the web pages and of the data service.
     """
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.storage.postgres import using_warehouse
@@ -69,13 +76,15 @@ def run_platform(settings: Settings, host: str, port: int) -> None:
     with using_warehouse(settings, even_if_used=True) as warehouse:
         settings.drop.mkdir(parents=True, exist_ok=True)
         open_instance(settings, warehouse.address).dispose()
-        with running_parts(settings, host, port) as parts:
+        with running_parts(settings, host, port, service_port) as parts:
             try:
-                wait_for(parts, host, port)
-                click.echo(f"web pages   http://{host}:{port}")
-                click.echo(f"database    {warehouse.address.public()}")
-                click.echo(f"drop folder {settings.drop}")
-                click.echo(f"logs        {parts[0].log.parent}")
+                wait_for(parts, parts[0], f"http://{reachable(host)}:{port}/server_info")
+                wait_for(parts, parts[2], f"http://{reachable(host)}:{service_port}/health")
+                click.echo(f"web pages    http://{host}:{port}")
+                click.echo(f"data service http://{host}:{service_port}")
+                click.echo(f"database     {warehouse.address.public()}")
+                click.echo(f"drop folder  {settings.drop}")
+                click.echo(f"logs         {parts[0].log.parent}")
                 click.echo("Ctrl-C stops all of it.")
                 watch(parts, settings.first_day_file, f"http://{reachable(host)}:{port}/graphql")
             except KeyboardInterrupt:
@@ -101,18 +110,6 @@ def require_web_server() -> None:
         raise UpError("the web server is not installed: pip install 'oasis-pipeline[serve]'")
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Refuse to start on a port that something else listens on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UpError(
-                f"can't listen on {host}:{port} ({error.strerror}): say --port with another number"
-            ) from None
-
-
 @contextmanager
 def only_one(home: Path) -> Iterator[None]:
     """Refuse to start where the platform runs already: two daemons would start every run twice."""
@@ -128,8 +125,8 @@ def only_one(home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Part]]:
-    """Run the web server and the daemon for the length of a block, each in a process group of its own.
+def running_parts(settings: Settings, host: str, port: int, service_port: int) -> Iterator[list[Part]]:
+    """Run web server, daemon and data service for the length of a block, each in a process group of its own.
 
     Parameters
     ----------
@@ -137,8 +134,8 @@ def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Par
         The installation; logs go below its home folder.
     host : str
         Address to listen on.
-    port : int
-        Port of the web pages.
+    port, service_port : int
+        Ports of the web pages and of the data service.
 
     Yields
     ------
@@ -149,6 +146,10 @@ def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Par
     commands = {
         "web server": ["dagster-webserver", "-h", host, "-p", str(port), *module],
         "daemon": ["dagster-daemon", "run", *module],
+        "data service": [
+            *(sys.executable, "-m", "oasis_pipeline.commands.main", "serve", "--home", str(settings.home)),
+            *("--host", host, "--port", str(service_port)),
+        ],
     }
     # not below Dagster's own folder: it clears "logs" there, which belongs to its telemetry
     logs = settings.home / "logs"
@@ -176,18 +177,15 @@ def running_parts(settings: Settings, host: str, port: int) -> Iterator[list[Par
         stop(parts)
 
 
-def wait_for(parts: list[Part], host: str, port: int, seconds: float = 120) -> None:
-    """Wait until the web pages answer."""
-    where = reachable(host)
+def wait_for(parts: list[Part], part: Part, url: str, seconds: float = 120) -> None:
+    """Wait until a part answers; an end of any part ends the wait."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         _require_alive(parts)
-        try:
-            with socket.create_connection((where, port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise UpError(f"the web server did not answer within {seconds:.0f} s; its log is {parts[0].log}")
+        if answers(url):
+            return
+        time.sleep(0.2)
+    raise UpError(f"the {part.name} did not answer within {seconds:.0f} s; its log is {part.log}")
 
 
 def watch(parts: list[Part], first_day_file: Path, graphql: str) -> None:
@@ -214,11 +212,6 @@ def _content(file: Path) -> str:
         return file.read_text()
     except OSError:
         return ""
-
-
-def reachable(host: str) -> str:
-    """Address at which this machine reaches what listens on a host."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
 
 def stop(parts: list[Part]) -> None:

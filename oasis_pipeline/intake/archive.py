@@ -77,10 +77,12 @@ def archived_name(source_file: str, kind: DropKind) -> DropName:
 
 
 def first_day_seen(warehouse: Warehouse) -> date | None:
-    """First day of any row that is kept by day; None before the first file."""
+    """First day of any row that is kept by day, by file or by the data service; None before the first."""
     kinds = [kind.name for kind in DROP_KINDS.values() if kind.table.kind is Kind.SERIES]
     found = warehouse.query(
-        f"SELECT min(first_day) AS day FROM {FILE.full_name} WHERE kind = ANY($1::text[])", (kinds,)
+        f"SELECT least((SELECT min(first_day) FROM {FILE.full_name} WHERE kind = ANY($1::text[])),"
+        " (SELECT min(partition)::date FROM oasis.asset_state WHERE asset = 'iot/rawdata' AND partition <> '')) AS day",
+        (kinds,),
     )
     day: date | None = found["day"][0].as_py()
     return day

@@ -1,6 +1,6 @@
 """Drop files: what their names say, and their bytes to columns of text.
 
-Here: names and stamps, headers, reading csv, csv.gz, parquet and xlsx into chunks of text columns with row numbers.
+Here: names and stamps, headers, reading csv, csv.gz, parquet, ndjson and xlsx into chunks of text columns with row numbers.
 Not here: what a text means (``values``) and whether a row can be used (``rules``).
 
 Every reader ends in the same form: one text column for each column of the file (raw bytes for a blob column of a Parquet
@@ -11,6 +11,7 @@ raises :class:`UnreadableFileError`; a single line that can't becomes a :class:`
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ BLOCK_BYTES = 8 << 20
 CHUNK_BYTES = 32 << 20
 """Bytes of text handed on at once: enough that each upsert is worth its while."""
 MAX_COLUMNS = 4096
+MAX_NAME = 100
+"""Characters of a module's number or a measure's name; a longer name in a header is no measure's."""
 _ALL_TEXT = {f"f{column}": pa.string() for column in range(MAX_COLUMNS)}
 _NAME = re.compile(r"([A-Za-z]+)\.E2E\.(\d{8})\.(\d{4})((?:\.[a-z]+){1,2})")
 
@@ -52,7 +55,7 @@ class DropName:
     stamp : datetime
         When the file was written, field's local time, to the minute.
     suffix : str
-        ``.csv``, ``.csv.gz``, ``.parquet`` or ``.xlsx``.
+        ``.csv``, ``.csv.gz``, ``.parquet``, ``.ndjson`` or ``.xlsx``.
     """
 
     name: str
@@ -120,12 +123,15 @@ class Header:
         Column of the kind -> position in the file.
     ignored, missing : tuple of str
         Columns of the file that the kind does not know, and columns of the kind that the file lacks.
+    measures : tuple of (int, str)
+        Position and name of each column that is a measure, for a kind with open columns.
     """
 
     names: tuple[str, ...]
     index: dict[str, int]
     ignored: tuple[str, ...]
     missing: tuple[str, ...]
+    measures: tuple[tuple[int, str], ...] = ()
 
 
 def match_header(kind: DropKind, names: Sequence[str]) -> Header:
@@ -172,8 +178,18 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
         shown = name if name not in taken else f"{name} ({position + 1})"
         taken.add(shown)
         unique.append(shown)
-    ignored = tuple(name for position, name in enumerate(unique) if position not in used)
-    return Header(tuple(unique), index, ignored, missing)
+    others = [position for position in range(len(cleaned)) if position not in used]
+    measures: list[tuple[int, str]] = []
+    if kind.open_columns:
+        measures = [(at, cleaned[at].strip()) for at in others if 0 < len(cleaned[at].strip()) <= MAX_NAME]
+        repeated = {name for _, name in measures if [each for _, each in measures].count(name) > 1}
+        if repeated:
+            raise UnreadableFileError(
+                f"measure {', '.join(sorted(repeated))} stands in the header more than once"
+            )
+    named = {at for at, _ in measures}
+    ignored = tuple(unique[at] for at in others if at not in named)
+    return Header(tuple(unique), index, ignored, missing, tuple(measures))
 
 
 @dataclass(frozen=True)
@@ -239,6 +255,8 @@ def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[C
             yield from _read_parquet(source, kind)
         elif suffix == ".xlsx":
             yield from _read_xlsx(source, kind)
+        elif suffix == ".ndjson":
+            yield from _read_ndjson(source, kind)
         else:
             yield from _joined(_read_csv(source, kind, compressed=suffix.endswith(".gz")))
     except pa.ArrowException as error:
@@ -427,6 +445,87 @@ def _to_text(array: pa.Array, name: str, blob: bool, used: bool) -> pa.Array:
                 [None if value is None else str(value) for value in array.to_pylist()], pa.string()
             )
         raise UnreadableFileError(f"column {name} of type {kind} can't be read as a value") from error
+
+
+def _read_ndjson(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
+    """Read one JSON object a line: its keys are the columns; measures may also stand together under ``measures``."""
+    number, rows, size, any_key = 0, [], 0, False
+    faulty: list[Malformed] = []
+    for text in _lines(source):
+        if not text.strip():
+            continue
+        number += 1
+        size += len(text)
+        row, reason = _json_row(text)
+        if row is None:
+            faulty.append(Malformed(number, text.strip(), reason))
+        else:
+            rows.append((number, row))
+        if size > CHUNK_BYTES:
+            yield _json_chunk(kind, rows, faulty, any_key)
+            any_key = True
+            rows, faulty, size = [], [], 0
+    if not number:
+        raise UnreadableFileError("the file is empty")
+    yield _json_chunk(kind, rows, faulty, any_key)
+
+
+def _lines(source: Path | bytes) -> Iterator[str]:
+    import io
+
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        while line := stream.readline(BLOCK_BYTES):
+            if len(line) == BLOCK_BYTES:
+                raise UnreadableFileError(f"a line is longer than {BLOCK_BYTES >> 20} MB")
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise UnreadableFileError(f"not UTF-8: {error.reason}") from error
+
+
+def _json_row(text: str) -> tuple[dict[str, str] | None, str]:
+    """Flatten a line to texts by column; None and the reason if it is no row."""
+    try:
+        found = json.loads(text)
+    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+        return None, f"is no JSON: {error}"
+    if not isinstance(found, dict):
+        return None, "is no JSON object"
+    nested = found.pop("measures", None)
+    if isinstance(nested, list) and all(
+        isinstance(each, dict) and {"name", "value"} <= set(each) for each in nested
+    ):
+        pairs = [(str(each["name"]), each["value"]) for each in nested]
+    elif nested is None or isinstance(nested, dict):
+        pairs = list((nested or {}).items())
+    else:
+        return None, "measures are neither an object nor a list of name and value"
+    row = {name: _json_text(value) for name, value in found.items()}
+    for name, value in pairs:
+        if name in row:
+            return None, f"measure {name} is given twice"
+        row[name] = _json_text(value)
+    return row, ""
+
+
+def _json_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _json_chunk(
+    kind: DropKind, rows: list[tuple[int, dict[str, str]]], faulty: list[Malformed], keys: bool
+) -> Chunk:
+    # a later part of a file whose first part had the key columns may lack them: its rows are refused one by one then
+    names = dict.fromkeys(kind.table.key if keys or not rows else ())
+    names |= dict.fromkeys(name for _, row in rows for name in row)
+    if len(names) > MAX_COLUMNS:
+        raise UnreadableFileError(f"{len(names)} columns; more than {MAX_COLUMNS} are not read")
+    columns = [pa.array([row.get(name, "") for _, row in rows], pa.string()) for name in names]
+    return Chunk(
+        match_header(kind, list(names)), columns, np.array([number for number, _ in rows], np.int64), faulty
+    )
 
 
 def _read_xlsx(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:

@@ -269,8 +269,8 @@ def _live(
 
 
 def _settle(seen: _Seen) -> _Seen:
-    """Give a fresh csv without an end of line the time to be finished; its last line may be half a one."""
-    if seen.age_s >= SETTLED_SECONDS or seen.drop.suffix != ".csv":
+    """Give a fresh text file without an end of line the time to be finished; its last line may be half a one."""
+    if seen.age_s >= SETTLED_SECONDS or seen.drop.suffix not in (".csv", ".ndjson"):
         return seen
     with seen.path.open("rb") as file:
         file.seek(max(0, seen.size - 1))
@@ -390,7 +390,18 @@ def _note_first_day(warehouse: Warehouse, settings: Settings, report: PassReport
     report.first_day = min((day for day in (seen, noted) if day is not None), default=None)
     if report.first_day is not None and report.first_day != noted:
         settings.home.mkdir(parents=True, exist_ok=True)
-        _write_whole(settings.first_day_file, report.first_day.isoformat())
+        write_first_day(settings, report.first_day)
+
+
+def write_first_day(settings: Settings, day: date) -> None:
+    """Note the first day; the home folder has to be there.
+
+    Parameters
+    ----------
+    settings : Settings
+    day : date
+    """
+    _write_whole(settings.first_day_file, day.isoformat())
 
 
 def read_first_day(settings: Settings) -> date | None:

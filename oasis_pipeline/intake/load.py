@@ -20,6 +20,7 @@ from oasis_pipeline.intake.files import Chunk, DropName
 from oasis_pipeline.intake.labels import load_labels
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
+from oasis_pipeline.intake.readings import ReadingsOfFile
 from oasis_pipeline.intake.rules import Checked, Rejected, check, last_of_each, time_column
 from oasis_pipeline.schema import DropKind, Kind, table
 from oasis_pipeline.schema.system_tables import FILE
@@ -116,25 +117,30 @@ def load_file(
     report = FileReport(source_file, drop.kind.name)
     counts, marks, spellings = _Counts(), Marks(), Spellings(tx)
     streamed = drop.kind.table.kind is Kind.SERIES
+    readings = ReadingsOfFile(tx, drop.stamp, source_file, marks) if drop.kind.open_columns else None
     seen: pa.Table | None = None
     held: list[pa.Table] = []
     broken: set[str] = set()
     for chunk in chunks:
-        report.ignored_columns, report.missing_columns = (
-            list(chunk.header.ignored),
-            list(chunk.header.missing),
-        )
+        report.ignored_columns = list(dict.fromkeys([*report.ignored_columns, *chunk.header.ignored]))
+        report.missing_columns = list(chunk.header.missing)
         checked = check(chunk, drop, context.earliest_day)
         _note(checked, drop.kind, counts)
         if drop.kind.whole_state:
             broken |= {node for node in checked.rejected.node if node}
-        rows = _spelled(checked.rows, spellings)
         _write_rejected(tx, checked.rejected, drop.kind, source_file, spellings)
+        if readings is not None:
+            readings.add(checked.rows)
+            continue
+        rows = _spelled(checked.rows, spellings)
         if streamed:
             seen = _load_series(tx, drop, rows, seen, counts, marks)
         else:
             held.append(rows)
     warnings: list[str] = []
+    if readings is not None:
+        counts.stored, counts.superseded = readings.stored, readings.superseded
+        warnings += readings.warnings()
     if held:
         whole = pa.concat_tables(held)
         if drop.kind.name == "WellDetails":

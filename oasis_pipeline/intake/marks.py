@@ -23,6 +23,7 @@ class Marks:
         self._tables: dict[str, Table] = {}
         self.changed: dict[str, dict[str, int]] = {}
         """Asset -> partition -> rows that changed (0 = not counted)."""
+        self._more: dict[str, dict[str, int]] = {}
         self._since: dict[str, set[str]] = {}
 
     def days(self, table: Table, days: Iterable[str] | Mapping[str, int]) -> None:
@@ -40,6 +41,22 @@ class Marks:
         self._tables[table.asset] = table
         mine = self.changed.setdefault(table.asset, {})
         for day, rows in counted.items():
+            mine[day] = mine.get(day, 0) + rows
+
+    def counted_days(self, table: Table, changed: Mapping[str, int], more: Mapping[str, int]) -> None:
+        """Mark days of a table that others write at the same time, so that its rows can't be counted but only added.
+
+        Parameters
+        ----------
+        table : Table
+        changed : mapping of str to int
+            Changed rows by ISO day.
+        more : mapping of str to int
+            Rows that are new, by ISO day.
+        """
+        self.days(table, changed)
+        mine = self._more.setdefault(table.asset, {})
+        for day, rows in more.items():
             mine[day] = mine.get(day, 0) + rows
 
     def whole(self, table: Table, rows: int = 0) -> None:
@@ -62,6 +79,10 @@ class Marks:
         tx : Transaction
         """
         for asset, partitions in self.changed.items():
+            if asset in self._more:
+                more = self._more[asset]
+                ledger.mark_changed_by(tx, asset, {day: more.get(day, 0) for day in sorted(partitions)})
+                continue
             ledger.mark_changed(tx, asset, _held(tx, self._tables[asset], list(partitions)))
         for asset, since in self._since.items():
             ledger.mark_changed(tx, asset, dict.fromkeys(since))

@@ -60,11 +60,12 @@ def reload_days(
     ArchiveError
         If a file that counts is not in the archive (yet), or not as it was loaded. Nothing is changed then.
     ValueError
-        If the table is not fed by drop files, or is not kept by day though days are given.
+        If the table is not fed by drop files alone, or is not kept by day though days are given.
     """
     kind = next((each for each in DROP_KINDS.values() if each.table.asset == table.asset), None)
-    if kind is None:
-        raise ValueError(f"{table.asset} is not made from drop files")
+    if kind is None or kind.open_columns:
+        # of readings the archive holds only what came by file; what the data service took in would be lost
+        raise ValueError(f"{table.asset} is not made from drop files alone")
     if kind.table.kind is not Kind.SERIES and (first_day, last_day) != (None, None):
         raise ValueError(f"{table.asset} is not kept by day")
     with warehouse.transaction() as tx:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.intake import blobs, values
-from oasis_pipeline.intake.files import Chunk, DropName
+from oasis_pipeline.intake.files import MAX_NAME, Chunk, DropName
 from oasis_pipeline.schema import CARD_BLOBS, DropKind, Type, arrow_schema
 from oasis_pipeline.schema.xspoc_tables import CARDS_WITH_BOUNDS, CARDS_WITH_FAULT, card_bound_columns
 
@@ -29,8 +29,11 @@ _PARSERS: dict[Type, Callable[[pa.Array, str, values.Faults], pa.Array]] = {
     Type.INT: values.parse_integers,
     Type.BOOL: values.parse_flags,
     Type.TIME: values.parse_times,
+    Type.UTC: values.parse_utc_times,
 }
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+_LAST = datetime(9999, 12, 30)
 _DAY_MS = 86_400_000
 
 
@@ -113,12 +116,19 @@ def check(chunk: Chunk, drop: DropName, earliest_day: date) -> Checked:
             columns[name] = values.parse_nodes(text, name, faults)
         else:
             columns[name] = _PARSERS[kind.table.by_name[name].type](text, name, faults)
+    if kind.open_columns:
+        columns["module_num"] = values.tidy(columns["module_num"])
+        columns["measures"] = _measures(chunk, faults)
+        long = values.as_mask(pc.greater(pc.utf8_length(columns["module_num"]), MAX_NAME))
+        faults.add(long, "module_num", f"is longer than {MAX_NAME} characters", chunk.column("module_num"))
     for name in kind.table.key:
         # A key that has a fault already is null too, and needs no second reason.
         empty = values.null_texts(chunk.column(name)) if name != "NodeID" else _no_node(chunk.column(name))
         faults.add(empty, name, "is empty, and is part of the key")
     when = time_column(kind)
-    if when is not None:
+    if when is not None and kind.table.by_name[when].type is Type.UTC:
+        _check_utc_times(columns[when], when, drop.stamp, earliest_day, faults)
+    elif when is not None:
         _check_times(columns[when], when, drop.stamp, earliest_day, faults)
     if kind.name == "Failures":
         _check_end(columns["Failure Start Date"], columns["Failure End Date"], faults)
@@ -126,7 +136,8 @@ def check(chunk: Chunk, drop: DropName, earliest_day: date) -> Checked:
         _settle_labels(columns, faults)
     fields = [arrow_schema(kind.table).field(name) for name in columns]
     table = pa.table(list(columns.values()), schema=pa.schema(item.with_nullable(True) for item in fields))
-    rejected = _reject(chunk, faults, columns["NodeID"], columns[when] if when else None)
+    nodes = columns.get("NodeID", pa.nulls(len(chunk), pa.string()))
+    rejected = _reject(chunk, faults, nodes, columns[when] if when else None)
     if faults.bad.any():
         table = table.filter(pa.array(~faults.bad))
     return Checked(table, chunk.row_numbers[~faults.bad], rejected)
@@ -159,6 +170,35 @@ def _check_times(
     faults.add(before, column, f"lies before {earliest_day.isoformat()}, the first day accepted", times)
 
 
+def _check_utc_times(
+    times: pa.Array, column: str, stamp: datetime, earliest_day: date, faults: values.Faults
+) -> None:
+    # the stamp is in the field's local time, whose distance from UTC is not known but less than a day
+    kind = pa.timestamp("us", tz="UTC")
+    latest = min(stamp, _LAST - _DAY) + _DAY
+    after = values.as_mask(pc.greater(times, pa.scalar(latest.replace(tzinfo=UTC), kind)))
+    faults.add(
+        after, column, f"lies more than a day after the file's own stamp {stamp:%Y-%m-%d %H:%M}", times
+    )
+    first = datetime.combine(earliest_day, datetime.min.time(), UTC)
+    before = values.as_mask(pc.less(times, pa.scalar(first, kind)))
+    faults.add(before, column, f"lies before {earliest_day.isoformat()}, the first day accepted", times)
+
+
+def _measures(chunk: Chunk, faults: values.Faults) -> pa.Array:
+    """Put the columns of measures together to JSON objects; a measure without a value is left out."""
+    pieces = []
+    for position, name in chunk.header.measures:
+        numbers = values.parse_numbers(chunk.columns[position], name, faults)
+        label = f", {json.dumps(name, ensure_ascii=False)}: "
+        pieces.append(pc.fill_null(pc.binary_join_element_wise(label, pc.cast(numbers, pa.string()), ""), ""))
+    if not pieces:
+        return pa.repeat(pa.scalar("{}"), len(chunk))
+    # Arrow's own skipping of nulls (26.0) loses rows that begin with one
+    inner = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*pieces, ""), 2)
+    return pc.binary_join_element_wise("{", inner, "}", "")
+
+
 def _check_end(start: pa.Array, end: pa.Array, faults: values.Faults) -> None:
     """Refuse an end before its start; an end without a time covers its whole day."""
     ends = pc.cast(end, pa.int64())
@@ -186,7 +226,8 @@ def _reject(chunk: Chunk, faults: values.Faults, nodes: pa.Array, times: pa.Arra
     for row in np.flatnonzero(faults.bad).tolist():
         rejected.row_number.append(int(chunk.row_numbers[row]))
         rejected.node.append(nodes[row].as_py())
-        rejected.time.append(None if times is None else times[row].as_py())
+        time = None if times is None else times[row].as_py()
+        rejected.time.append(None if time is None else time.replace(tzinfo=None))
         rejected.reason.append(faults.reason(row))
         rejected.raw.append(_json(chunk.raw_row(row)))
     for line in chunk.malformed:

@@ -30,8 +30,8 @@ _ZONE = r"\d[T ]?\d.*:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _CLOCK = r"(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?"
 _ISO = r"^(?P<y>\d{4})-(?P<mo>\d{2})-(?P<d>\d{2})(?:(?:[Tt]| +)" + _CLOCK + r")?$"
 _US = r"^(?P<mo>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})(?: +" + _CLOCK + r"(?: *(?P<ap>[AaPp])[Mm])?)?$"
+_OFFSET = r"^(?P<t>.*\d:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?) ?(?P<z>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-_DAY_MS = 86_400_000
 
 
 class Faults:
@@ -185,15 +185,8 @@ def parse_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     Parameters and result as in :func:`parse_numbers`, but pyarrow timestamps in ms.
     """
     tidied = tidy(text)
-    result = np.zeros(len(tidied), np.int64)
-    good = np.zeros(len(tidied), np.bool_)
+    result, good = _read_clock(tidied, digits=3)
     if tidied.null_count < len(tidied):
-        for pattern in (_ISO, _US):
-            rest = np.flatnonzero(~good & as_mask(pc.is_valid(tidied)))
-            if rest.size:
-                parts = pc.extract_regex(tidied.take(pa.array(rest)), pattern)
-                values, real = _milliseconds(parts)
-                result[rest[real]], good[rest[real]] = values[real], True
         wrong = ~good & as_mask(pc.is_valid(tidied))
         if wrong.any():
             zoned = wrong & as_mask(pc.match_substring_regex(tidied, _ZONE))
@@ -202,8 +195,49 @@ def parse_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     return pa.array(result, mask=~good).cast(pa.timestamp("ms"))
 
 
-def _milliseconds(parts: pa.StructArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Milliseconds since 1970 of matched texts, and which of them are real times."""
+def parse_utc_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
+    """Read a column of UTC times: as `parse_times`, with or without a zone offset at the end; without one they are UTC already.
+
+    Parameters and result as in :func:`parse_numbers`, but pyarrow timestamps in us, UTC; further digits are cut.
+    """
+    tidied = tidy(text)
+    parts = pc.extract_regex(tidied, _OFFSET)
+    clock = pc.coalesce(pc.struct_field(parts, "t"), tidied)
+    result, good = _read_clock(clock, digits=6)
+    zoned = np.flatnonzero(good & as_mask(pc.is_valid(parts)))
+    if zoned.size:
+        offset = pc.struct_field(parts, "z").take(pa.array(zoned))
+        digits = pc.replace_substring_regex(pc.replace_substring_regex(offset, "[Zz]", "+0000"), "[:+-]", "")
+        number = pc.cast(pc.utf8_rpad(digits, 4, "0"), pa.int64()).to_numpy()
+        minutes = number // 100 * 60 + number % 100
+        good[zoned] &= (minutes <= 18 * 60) & (number % 100 < 60)
+        sign = np.where(as_mask(pc.starts_with(offset, "-")), -1, 1)
+        result[zoned] -= sign * minutes * 60_000_000
+    faults.add(
+        ~good & as_mask(pc.is_valid(tidied)),
+        column,
+        "is not a time (ISO, with or without a zone offset, or m/d/yyyy h:mm[:ss] [AM|PM])",
+        text,
+    )
+    return pa.array(result, mask=~good).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _read_clock(tidied: pa.Array, digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Times since 1970 in 10^-digits seconds of texts without an offset, and which texts are times."""
+    result = np.zeros(len(tidied), np.int64)
+    good = np.zeros(len(tidied), np.bool_)
+    if tidied.null_count < len(tidied):
+        for pattern in (_ISO, _US):
+            rest = np.flatnonzero(~good & as_mask(pc.is_valid(tidied)))
+            if rest.size:
+                parts = pc.extract_regex(tidied.take(pa.array(rest)), pattern)
+                values, real = _since_1970(parts, digits)
+                result[rest[real]], good[rest[real]] = values[real], True
+    return result, good
+
+
+def _since_1970(parts: pa.StructArray, digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Time since 1970 of matched texts in 10^-digits seconds, and which of them are real times."""
     real = as_mask(pc.is_valid(parts))
     names = [field.name for field in parts.type]
 
@@ -215,9 +249,9 @@ def _milliseconds(parts: pa.StructArray) -> tuple[NDArray[np.int64], NDArray[np.
     year, month, day = number("y", "1970"), number("mo", "1"), number("d", "1")
     hour, minute, second = number("h", "0"), number("mi", "0"), number("s", "0")
     fraction = pc.utf8_slice_codeunits(
-        pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, "f"), ""), 3, "0"), 0, 3
+        pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, "f"), ""), digits, "0"), 0, digits
     )
-    milli = np.asarray(pc.cast(fraction, pa.int64()).to_numpy(), np.int64)
+    part = np.asarray(pc.cast(fraction, pa.int64()).to_numpy(), np.int64)
     if "ap" in names:
         half = pc.utf8_lower(pc.fill_null(pc.struct_field(parts, "ap"), ""))
         twelve = as_mask(pc.not_equal(half, ""))
@@ -229,7 +263,7 @@ def _milliseconds(parts: pa.StructArray) -> tuple[NDArray[np.int64], NDArray[np.
     # The reals only: the others may lie beyond what datetime64 can count.
     months = np.where(real, (year - 1970) * 12 + np.clip(month, 1, 12) - 1, 0)
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + day - 1
-    return days * _DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + milli, real
+    return ((days * 24 + hour) * 3600 + minute * 60 + second) * 10**digits + part, real
 
 
 def clean_node(text: str) -> str:

@@ -7,32 +7,28 @@ class name (they come with its cards).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oasis_pipeline.cards.canonical import shape_form
+from oasis_pipeline.cards.canonical import time_form_column
+from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
-from oasis_pipeline.learning.features import (
-    FEATURE_VERSION,
-    SHAPE_POINTS,
-    CardContext,
-    CardShapes,
-    card_features,
-    card_signatures,
-    feature_matrix,
-    scale_free,
-)
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix, scale_free
+from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.labels import Labels, encode_labels
-from oasis_pipeline.learning.seed_method import seed_features
-from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, simulate_cards
+from oasis_pipeline.physics.diagnosis import Cards, diagnose
+from oasis_pipeline.physics.diagnosis.well import columns_of
+from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, CardBatch, simulate_cards
+from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
 BACKGROUND_CARDS = 800
 BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
+_TREES = 100
 
 
 @dataclass(frozen=True)
@@ -81,16 +77,18 @@ def fit_base_model(
 
     Notes
     -----
-    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both. It looks at
-    shapes alone (`features.scale_free`): simulated wells need not have the size of the field's.
+    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both, with the equipment or
+    without. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
     """
-    learned = simulated_training_set(simulate_cards(cards, seed, progress=progress))
+    batch = simulate_cards(cards, seed, circumstances=JUDGED, progress=progress)
+    learned = mixed_training_set(batch)
     return train_and_evaluate(
         learned.features,
         learned.labels,
         learned.wells,
         signatures=learned.signatures,
         seed=seed,
+        trees=_TREES,
         count=_FOLDS,
         allowed=scale_free(),
     )
@@ -110,10 +108,20 @@ def simulated_background_set(cards: int = BACKGROUND_CARDS, seed: int = BACKGROU
     -------
     TrainingSet
     """
-    return simulated_training_set(simulate_cards(cards, seed))
+    return mixed_training_set(simulate_cards(cards, seed, circumstances=JUDGED))
 
 
-def simulated_training_set(batch: CardBatch, surface: bool = True, pump: bool = True) -> TrainingSet:
+def mixed_training_set(batch: CardBatch) -> TrainingSet:
+    """Turn simulated cards into a training set in which the equipment of every second well is unknown, as in fields."""
+    known, unknown = (simulated_training_set(batch, rods=rods) for rods in (True, False))
+    without = batch.well % 2 == 1
+    features = np.where(without[:, None], unknown.features, known.features)
+    return replace(known, features=features)
+
+
+def simulated_training_set(
+    batch: CardBatch, surface: bool = True, pump: bool = True, rods: bool = True
+) -> TrainingSet:
     """Turn simulated cards into features and labels, by the way that real cards go.
 
     Parameters
@@ -121,19 +129,54 @@ def simulated_training_set(batch: CardBatch, surface: bool = True, pump: bool = 
     batch : CardBatch
     surface, pump : bool
         Which cards are given; without the pump card there is no fillage either.
+    rods : bool
+        Whether the wells' equipment is known, so that surface cards are diagnosed.
     """
-    surface_shapes = _shapes(batch.surface_position_in, batch.surface_load_lbf) if surface else None
-    pump_shapes = _shapes(batch.pump_position_in, batch.pump_load_lbf) if pump else None
-    context = CardContext(spm=batch.wells.spm, fillage_pct=batch.fillage_pct if pump else None)
+    sends = batch.has_pump_card if pump else np.zeros(len(batch), bool)
+    forms = [
+        time_form_column(_column(position, load, given))
+        for position, load, given in (
+            (batch.surface_position_in, batch.surface_load_lbf, np.full(len(batch), surface)),
+            (batch.pump_position_in, batch.pump_load_lbf, sends),
+        )
+    ]
+    spm = batch.known.spm
+    findings = _findings(batch, spm) if surface and rods else None
+    fillage = np.where(sends, batch.fillage_pct, np.nan)
+    inputs = CardInputs.of(forms[0], forms[1], spm, fillage, findings=findings)
     return TrainingSet(
-        feature_matrix(card_features(surface_shapes, pump_shapes, context)),
-        seed_features(surface_shapes, pump_shapes),
-        card_signatures(surface_shapes, pump_shapes),
+        feature_matrix(inputs.features()),
+        inputs.seed_features(),
+        inputs.signatures(),
         encode_labels(batch.labels[:, 0].tolist(), batch.labels[:, 1].tolist()),
         batch.well,
     )
 
 
-def _shapes(position_in: NDArray[np.floating], load_lbf: NDArray[np.floating]) -> CardShapes:
-    # Cards arrive as float32; simulated ones must not know more.
-    return CardShapes(*shape_form(position_in.astype(np.float32), load_lbf.astype(np.float32), SHAPE_POINTS))
+def _column(
+    position_in: NDArray[np.floating], load_lbf: NDArray[np.floating], given: NDArray[np.bool_]
+) -> CardColumn:
+    """Lay cards end to end as they would arrive, float32; no points where they are not given."""
+    counts = np.where(given, position_in.shape[1], 0)
+    return CardColumn(
+        position_in[given].astype(np.float32).reshape(-1),
+        load_lbf[given].astype(np.float32).reshape(-1),
+        np.concatenate([[0], np.cumsum(counts)]),
+    )
+
+
+def _findings(batch: CardBatch, spm: NDArray[np.floating]) -> Findings:
+    """Diagnose simulated cards with what the well file says of their wells."""
+    _, first, well = np.unique(batch.well, return_index=True, return_inverse=True)
+    wells = recorded_wells(batch.known.take(first))
+    load = batch.surface_load_lbf.astype(np.float32).astype(np.float64)
+    position = batch.surface_position_in.astype(np.float32).astype(np.float64)
+    cards = Cards(
+        position,
+        load,
+        spm=np.asarray(spm),
+        well=well.reshape(-1),
+        pump_position_in=batch.pump_position_in,
+        pump_load_lbf=batch.pump_load_lbf,
+    )
+    return Findings(diagnose(cards, wells), columns_of(wells), well.reshape(-1))

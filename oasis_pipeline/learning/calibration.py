@@ -73,12 +73,6 @@ def fit_calibration(score: NDArray[np.floating], truth: NDArray[np.bool_]) -> Ca
     return Calibration(np.maximum(both[:, 0], 0.05), both[:, 1])
 
 
-def log_loss(proba: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
-    """Return the mean logarithmic loss over cards and classes, probabilities of shape (n, classes) kept off 0 and 1."""
-    kept = np.clip(np.asarray(proba, np.float64), _CLIP, 1 - _CLIP)
-    return float(-np.mean(np.where(truth, np.log(kept), np.log(1 - kept))))
-
-
 def choose_threshold(proba: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
     """Choose below which best probability a model abstains.
 

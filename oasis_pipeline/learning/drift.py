@@ -131,9 +131,7 @@ def make_reference(features: NDArray[np.floating], names: ArrayLike, wells: Arra
     features, own, number = features[rows], own[rows], number[rows]
     weight = 1.0 / np.bincount(number)[number] if number.size else np.zeros(0)
     edges = np.stack(
-        [_quantiles(column, weight) for column in features.T]
-        if features.shape[1]
-        else [np.zeros(BINS - 1)]
+        [_quantiles(column, weight) for column in features.T] if features.shape[1] else [np.zeros(BINS - 1)]
     ).astype(np.float32)
     last = np.flatnonzero(np.diff(number, append=-1))
     return Reference(
@@ -259,7 +257,7 @@ def _shares(bins: NDArray[np.uint8], weight: NDArray[np.float64]) -> NDArray[np.
     count = bins.shape[1]
     flat = bins.astype(np.int64) + (BINS + 1) * np.arange(count)
     total = np.bincount(flat.ravel(), np.repeat(weight, count), (BINS + 1) * count)
-    return total.reshape(count, BINS + 1) / weight.sum()
+    return np.asarray(total.reshape(count, BINS + 1) / weight.sum())
 
 
 def _index(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -185,6 +185,8 @@ class CardContext:
         What the diagnosis and the rods say.
     history : History or None
         What the well's days before were like.
+    bounded_pump : CardShapes or None
+        The cards that bounds of pump cards were made of, where those are not the pump cards of the rows.
     """
 
     spm: NDArray[np.floating] | None = None
@@ -192,6 +194,7 @@ class CardContext:
     bounds: WellBounds | None = None
     physics: PumpKnowledge | None = None
     history: History | None = None
+    bounded_pump: CardShapes | None = None
 
 
 def block_names(card: str) -> list[str]:
@@ -336,7 +339,10 @@ def card_features(
     for name, values in (("spm", context.spm), ("fillage_pct", context.fillage_pct)):
         columns[name] = np.full(rows, np.nan, np.float32) if values is None else _column(values, rows, name)
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
-        block = _block(shapes, context.bounds, card == "pump", rows)
+        of_bounds = context.bounded_pump if card == "pump" else None
+        block = _block(
+            shapes, context.bounds, card == "pump", rows, shapes if of_bounds is None else of_bounds
+        )
         columns.update(zip(block_names(card), np.ascontiguousarray(block.T), strict=True))
     columns.update(_by_name(physics_names(), _physics(surface, context, rows)))
     columns.update(_by_name(history_names(), _changes(context.history, rows)))
@@ -469,17 +475,25 @@ def _column(values: ArrayLike, rows: int, name: str) -> Float32:
     return np.where(np.isfinite(column), column, np.float32(np.nan))
 
 
-def _block(shapes: CardShapes | None, bounds: WellBounds | None, is_pump: bool, rows: int) -> Float32:
+def _block(
+    shapes: CardShapes | None,
+    bounds: WellBounds | None,
+    is_pump: bool,
+    rows: int,
+    of_bounds: CardShapes | None,
+) -> Float32:
     width = len(block_names("x"))
     result = np.full((rows, width), np.nan, np.float32)
-    if shapes is None:
+    if shapes is None or of_bounds is None:
         return result
     here = np.flatnonzero(shapes.present)
     for first in range(0, here.size, _CHUNK_CARDS):
         chosen = here[first : first + _CHUNK_CARDS]
         position, load = shapes.position_in[chosen], shapes.load_lbf[chosen]
         own = _card_block(position.astype(np.float32), load.astype(np.float32))
-        relative = _bounds_block(position, load, bounds, is_pump, chosen)
+        relative = _bounds_block(
+            of_bounds.position_in[chosen], of_bounds.load_lbf[chosen], bounds, is_pump, chosen
+        )
         result[chosen] = np.concatenate([own, relative], axis=1)
     return result
 

@@ -12,7 +12,8 @@ the fault.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +83,12 @@ _PLAIN = (
 )
 _HARMONICS = np.arange(6, 16)
 _CEILING = 30.0
+_CARDS_AT_ONCE = 512
 _TOP_PARTS = ((0.99, 1.01), (0.97, 1.01), (0.93, 1.01), (0.85, 0.95))
 _BOTTOM_PARTS = ((-0.01, 0.01), (-0.01, 0.03), (-0.01, 0.07), (0.05, 0.15))
+_DWELL = (0.985, 0.97, 0.93)
+_LEVELS = (0.2, 0.4, 0.6, 0.8)
+_ENDS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13)
 _WEAR_PARTS = tuple((0.1 * k, 0.1 * (k + 1)) for k in range(1, 9))
 
 
@@ -134,6 +139,18 @@ def physics_names() -> list[str]:
     names += [f"upstroke_part{number}_share" for number in range(len(_WEAR_PARTS))]
     names += [f"downstroke_part{number}_share" for number in range(len(_WEAR_PARTS))]
     names += ["upstroke_dip_share", "upstroke_rough_share", "downstroke_rough_share", "rod_give_in"]
+    for place in ("top", "bottom"):
+        for number in range(len(_DWELL)):
+            names += [f"{place}_dwell{number}_share", f"{place}_dwell{number}_load_share"]
+            names += [f"{place}_dwell{number}_stretch_in"]
+        names += [f"{place}_overrun_share", f"{place}_overrun_per_give", f"{place}_turn_load_share"]
+    for move in ("pickup", "unload"):
+        for level in _LEVELS:
+            names += [f"{move}_at{100 * level:.0f}_share", f"{move}_at{100 * level:.0f}_time"]
+        names += [f"{move}_width_share", f"{move}_width_time"]
+    names += [f"upstroke_first{number}_share" for number in range(len(_ENDS) - 1)]
+    names += [f"downstroke_first{number}_share" for number in range(len(_ENDS) - 1)]
+    names += [f"wear{number}_share" for number in range(10)] + ["wear_dip_share"]
     return [f"physics_{name}" for name in names]
 
 
@@ -171,6 +188,19 @@ class PumpKnowledge:
     pump_load_lbf: Float
     is_computed: NDArray[np.bool_]
 
+    def take(self, rows: slice) -> PumpKnowledge:
+        """Return what is known of some rows."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("diagnosed", "readings")
+        }
+        return PumpKnowledge(
+            {name: self.diagnosed[name][rows] for name in DIAGNOSED},
+            {name: self.readings[name][rows] for name in READINGS},
+            **{name: value[rows] for name, value in values.items()},
+        )
+
 
 def physics_block(
     known: PumpKnowledge, surface_position_in: Float, surface_load_lbf: Float, spm: Float
@@ -190,16 +220,23 @@ def physics_block(
     ndarray of float32, shape (n, columns)
         In the order of `physics_names`; NaN where something is not known.
     """
-    with np.errstate(all="ignore"):
-        columns = [
-            *_from_diagnosis(known, surface_position_in, surface_load_lbf),
-            *_from_readings(known, spm),
-            *_shaking(known, surface_position_in, surface_load_lbf, spm),
-            *_from_pump_card(known),
-        ]
+    parts = []
+    for first in range(0, len(spm), _CARDS_AT_ONCE):
+        rows = slice(first, first + _CARDS_AT_ONCE)
+        few, position = known.take(rows), np.asarray(surface_position_in[rows], np.float64)
+        load = np.asarray(surface_load_lbf[rows], np.float64)
+        with np.errstate(all="ignore"):
+            columns = [
+                *_from_diagnosis(few, position, load),
+                *_from_readings(few, spm[rows]),
+                *_shaking(few, position, load, spm[rows]),
+                *_from_pump_card(few),
+                *_ends(few, position),
+                *_transfers(few),
+            ]
         block = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-        block = np.where(np.isfinite(block), block, np.nan)
-    return block.astype(np.float32)
+        parts.append(np.where(np.isfinite(block), block, np.nan).astype(np.float32))
+    return np.concatenate(parts) if parts else np.empty((0, len(physics_names())), np.float32)
 
 
 def _bounded(values: Float) -> Array:
@@ -321,3 +358,91 @@ def _from_pump_card(known: PumpKnowledge) -> list[Array]:
         result.append(_bounded(np.where(inside, bend, 0.0).sum(axis=1) / inside.sum(axis=1) / full))
     result.append(np.asarray(full * give))
     return result
+
+
+def _own_lines(known: PumpKnowledge) -> tuple[Array, Array, Array, Array, Array]:
+    """Pump cards as shares of their travel, loads, load lines, and the load that the pump can carry."""
+    x = np.asarray(known.pump_position_in, np.float64)
+    f = np.asarray(known.pump_load_lbf, np.float64)
+    share = (x - x.min(axis=1, keepdims=True)) / np.ptp(x, axis=1)[:, None]
+    upper, lower = (np.asarray(known.readings[name], np.float64) for name in ("upper_lbf", "lower_lbf"))
+    full = np.asarray(known.discharge_load_lbf, np.float64)
+    return share, f, upper, lower, np.where(np.isfinite(full), full, upper - lower)
+
+
+def _ends(known: PumpKnowledge, surface_position_in: Float) -> list[Array]:
+    """How the plunger comes to rest while the polished rod still moves: a pump that taps stands against a stop and the rods give."""
+    share, f, upper, lower, full = _own_lines(known)
+    surface = np.where(known.is_computed[:, None], np.asarray(surface_position_in, np.float64), np.nan)
+    rising = np.roll(surface, -1, axis=1) > np.roll(surface, 1, axis=1)
+    known_motion = np.asarray(np.isfinite(surface).all(axis=1))
+    give = np.asarray(known.stretch_in_per_lbf, np.float64)
+    result: list[Array] = []
+    for sign, line, before, height in (
+        (1.0, upper, rising & known_motion[:, None], share),
+        (-1.0, lower, ~rising & known_motion[:, None], 1.0 - share),
+    ):
+        travel = sign * surface
+        first_travel = None
+        for limit in _DWELL:
+            inside = before & (height >= limit)
+            count = inside.sum(axis=1)
+            excess = sign * (np.where(inside, f, 0.0).sum(axis=1) / count - line)
+            result += [
+                np.where(known_motion, count / share.shape[1], np.nan),
+                _bounded(excess / full),
+                _bounded(excess * give),
+            ]
+            if first_travel is None:
+                first_travel = np.where(inside, travel, np.inf).min(axis=1)
+        assert first_travel is not None
+        overrun = travel.max(axis=1) - first_travel
+        turn = np.take_along_axis(f, np.nan_to_num(travel, nan=-np.inf).argmax(axis=1)[:, None], axis=1)[:, 0]
+        result += [
+            _bounded(overrun / np.ptp(surface, axis=1)),
+            _bounded(overrun / (full * give)),
+            np.where(known_motion, _bounded(sign * (turn - line) / full), np.nan),
+        ]
+    return result
+
+
+def _transfers(known: PumpKnowledge) -> list[Array]:
+    """Where and when the load passes from one valve to the other, and the upstroke's line in fine steps."""
+    share, f, upper, lower, full = _own_lines(known)
+    points = share.shape[1]
+    level = (f - lower[:, None]) / (upper - lower)[:, None]
+    result: list[Array] = []
+    place = np.nan_to_num(share, nan=0.0)
+    for start, gone, seen in (
+        (place.argmin(axis=1), share, level),
+        (place.argmax(axis=1), 1.0 - share, 1.0 - level),
+    ):
+        order = (start[:, None] + np.arange(points)) % points
+        travel, passed = (np.take_along_axis(values, order, axis=1) for values in (gone, seen))
+        places, times = [], []
+        for wanted in _LEVELS:
+            above = passed >= wanted
+            last = np.where(above.any(axis=1), above.argmax(axis=1), points - 1)
+            before = np.maximum(last - 1, 0)
+            ends = [np.take_along_axis(passed, k[:, None], axis=1)[:, 0] for k in (before, last)]
+            weight = np.clip(
+                (wanted - ends[0]) / np.where(ends[1] > ends[0], ends[1] - ends[0], 1.0), 0.0, 1.0
+            )
+            sides = [np.take_along_axis(travel, k[:, None], axis=1)[:, 0] for k in (before, last)]
+            places.append(sides[0] + weight * (sides[1] - sides[0]))
+            times.append((before + weight) / points)
+            result += [places[-1], np.where(np.isfinite(upper), times[-1], np.nan)]
+        result += [places[-1] - places[0], np.where(np.isfinite(upper), times[-1] - times[0], np.nan)]
+    rising = np.roll(share, -1, axis=1) >= np.roll(share, 1, axis=1)
+    for direction, height in ((rising, share), (~rising, 1.0 - share)):
+        for first, last_share in pairwise(_ENDS):
+            inside = direction & (height >= first) & (height < last_share)
+            result.append(_bounded(np.where(inside, level, 0.0).sum(axis=1) / inside.sum(axis=1)))
+    fine = []
+    for number in range(10):
+        inside = rising & (share >= 0.3 + 0.045 * number) & (share < 0.3 + 0.045 * (number + 1))
+        fine.append(_bounded((np.where(inside, f, 0.0).sum(axis=1) / inside.sum(axis=1) - upper) / full))
+    profile = np.stack(fine, axis=1)
+    straight = np.linspace(0.0, 1.0, 10)
+    chord = profile[:, :1] * (1.0 - straight) + profile[:, -1:] * straight
+    return [*result, *fine, _bounded((chord - profile).max(axis=1))]

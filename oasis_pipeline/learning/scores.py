@@ -114,6 +114,14 @@ def risk_coverage(confidence: Floats, correct: Bools, steps: int = 10) -> tuple[
     return coverage, np.cumsum(wrong)[answered - 1] / answered
 
 
+def risk_area(confidence: Floats, correct: Bools) -> float:
+    """Return the area under the risk-coverage curve: the risk, averaged over every coverage from one card to all; NaN without cards."""
+    if confidence.size == 0:
+        return float("nan")
+    wrong = ~correct[np.argsort(-confidence, kind="stable")]
+    return float(np.mean(np.cumsum(wrong) / np.arange(1, wrong.size + 1)))
+
+
 def bootstrap_macro_f1(
     truth: Bools, shown: Bools, wells: NDArray[np.int64], seed: int, draws: int = 500, share: float = 0.95
 ) -> tuple[float, float]:

@@ -374,6 +374,108 @@ XPRED = Table(
     indexes=(("Date",),),
 )
 
+CARDPRED = Table(
+    "clean",
+    "cardpred",
+    ("NodeID", "IssuedAt", "HorizonHours"),
+    (
+        NODE,
+        Column("IssuedAt", Type.TIME, description="Time of the newest card used"),
+        Column("HorizonHours", Type.INT, "h", "How long after IssuedAt the card is forecast for"),
+        Column(
+            "card",
+            Type.TEXT,
+            description="Which card is forecast, as in dynabounds: pocdowncard, or surfcard for a well without one",
+            required=True,
+        ),
+        Column(
+            "position_in",
+            Type.POINTS,
+            "in",
+            "Positions: equally spaced up the stroke, then back",
+            required=True,
+        ),
+        Column("load_lbf", Type.POINTS, "lbf", "Forecast loads at these positions", required=True),
+        Column("load_lower_lbf", Type.POINTS, "lbf", "Lower edge of the 90 % band", required=True),
+        Column("load_upper_lbf", Type.POINTS, "lbf", "Upper edge of the 90 % band", required=True),
+        Column("ModelVersion", Type.TEXT, description="Model; names its cut-off", required=True),
+    ),
+    Kind.SERIES,
+    "Forecast of the next cards of each well, from the newest card of each day on.",
+    time_column="IssuedAt",
+    indexes=(("IssuedAt",),),
+)
+
+CARDANOMALY = Table(
+    "clean",
+    "cardanomaly",
+    ("NodeID", "Date"),
+    (
+        NODE,
+        DATE,
+        Column("IssuedAt", Type.TIME, description="Issue of the forecast it is held against", required=True),
+        Column("HorizonHours", Type.INT, "h", "Horizon of that forecast", required=True),
+        Column(
+            "departure",
+            Type.FLOAT,
+            "",
+            "Rms over the points of the distance from the forecast over half of the band",
+            required=True,
+        ),
+        Column(
+            "rarity_pct",
+            Type.FLOAT,
+            "%",
+            "Share of ordinary cards of the weeks before the forecast's cut-off that lay nearer to theirs",
+            required=True,
+        ),
+        Column("outside_pct", Type.FLOAT, "%", "Share of the points outside of the band", required=True),
+        Column("rmse_lbf", Type.FLOAT, "lbf", "Rms distance from the forecast", required=True),
+        Column("is_anomaly", Type.BOOL, description="Whether rarity_pct is 99.5 or more", required=True),
+        Column(
+            "reason",
+            Type.TEXT,
+            description="What departs most, in words; empty for no anomaly",
+            required=True,
+        ),
+        Column("ModelVersion", Type.TEXT, description="Model of the forecast", required=True),
+    ),
+    Kind.SERIES,
+    "Each card held against the newest forecast made for its time by an earlier day.",
+    time_column="Date",
+    indexes=(("Date",),),
+)
+
+TREND = Table(
+    "clean",
+    "trend",
+    ("NodeID", "IssuedAt", "Quantity", "HorizonDays"),
+    (
+        NODE,
+        Column("IssuedAt", Type.TIME, description="Time of the newest value used"),
+        Column(
+            "Quantity",
+            Type.TEXT,
+            description="Column of clean.xspoc or clean.carddiag: Fillage (fillage_pct where the controller gives none), "
+            "SPM, inferred_production_bpd (GrossProd where it could not be had)",
+        ),
+        Column("HorizonDays", Type.INT, "d", "How many days ahead"),
+        Column(
+            "value",
+            Type.FLOAT,
+            "",
+            "Forecast of the day's median, in the unit of the quantity",
+            required=True,
+        ),
+        Column("lower", Type.FLOAT, "", "Lower edge of the 90 % band", required=True),
+        Column("upper", Type.FLOAT, "", "Upper edge of the 90 % band", required=True),
+    ),
+    Kind.SERIES,
+    "Daily forecast of fillage, speed and production of each well.",
+    time_column="IssuedAt",
+    indexes=(("IssuedAt",),),
+)
+
 CLEAN_TABLES: tuple[Table, ...] = (
     FAILURE_INFO,
     DYNALABEL,
@@ -386,4 +488,7 @@ CLEAN_TABLES: tuple[Table, ...] = (
     CARDDIAG,
     RODDIAG,
     XPRED,
+    CARDPRED,
+    CARDANOMALY,
+    TREND,
 )

@@ -118,4 +118,11 @@ LABEL_SOURCE = Table(
     "People behind files of labels, where they were named at the import.",
 )
 
-SYSTEM_TABLES: tuple[Table, ...] = (SCHEMA_VERSION, FILE, ASSET_STATE, MODEL, PREDICTION_REQUEST, LABEL_SOURCE)
+SYSTEM_TABLES: tuple[Table, ...] = (
+    SCHEMA_VERSION,
+    FILE,
+    ASSET_STATE,
+    MODEL,
+    PREDICTION_REQUEST,
+    LABEL_SOURCE,
+)

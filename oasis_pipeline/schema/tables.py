@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oasis_pipeline.schema.clean_tables import CLEAN_TABLES, DYNALABEL, FAILURE_INFO
-from oasis_pipeline.schema.iot_tables import IOT_TABLES
+from oasis_pipeline.schema.iot_tables import IOT_TABLES, RAWDATA
 from oasis_pipeline.schema.model import Table
 from oasis_pipeline.schema.system_tables import SYSTEM_TABLES
 from oasis_pipeline.schema.xspoc_tables import (
@@ -82,6 +82,8 @@ class DropKind:
         Kinds of a lower number go first in a pass.
     suffixes : tuple of str
         File endings accepted.
+    open_columns : bool
+        True if every column that is not among `columns` is a measure; else such columns are ignored.
     """
 
     name: str
@@ -90,6 +92,7 @@ class DropKind:
     whole_state: bool = False
     order: int = 1
     suffixes: tuple[str, ...] = (".csv", ".csv.gz", ".parquet")
+    open_columns: bool = False
 
     @property
     def time_column(self) -> str | None:
@@ -123,6 +126,13 @@ _KINDS = (
         suffixes=(".csv", ".csv.gz", ".parquet", ".xlsx"),
     ),
     DropKind("Labels", DYNALABEL, ("NodeID", "Date", "TrueLabel1", "TrueLabel2")),
+    DropKind(
+        "Readings",
+        RAWDATA,
+        ("module_num", "timestamp", "temperature", "voltage", "description"),
+        suffixes=(".csv", ".csv.gz", ".parquet", ".ndjson"),
+        open_columns=True,
+    ),
 )
 
 DROP_KINDS: dict[str, DropKind] = {kind.name: kind for kind in _KINDS}

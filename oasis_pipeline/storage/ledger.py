@@ -76,8 +76,9 @@ def _next_tick(tx: Transaction) -> int:
 
 
 def _change_tick(tx: Transaction) -> int:
-    tx.query(f"SELECT pg_advisory_xact_lock_shared({_MARKING})::text")
-    return _next_tick(tx)
+    # one statement: first the lock, then the tick
+    locked = f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({_MARKING})::text)"
+    return int(tx.query(f"{locked} SELECT nextval('oasis.tick') AS tick FROM locked")["tick"][0].as_py())
 
 
 def mark_changed(tx: Transaction, asset: str, partitions: Mapping[str, int | None]) -> int:

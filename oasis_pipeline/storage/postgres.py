@@ -42,7 +42,9 @@ _IDLE_CONNECTIONS = 4
 _SESSION = (
     "SELECT set_config('timezone', 'UTC', false), set_config('datestyle', 'ISO, MDY', false),"
     # staging tables of a whole file stay in memory
-    " set_config('temp_buffers', '128MB', false), set_config('application_name', $1, false)"
+    " set_config('temp_buffers', '128MB', false), set_config('application_name', $1, false),"
+    # quoted literals mean what they say whatever the server's configuration
+    " set_config('standard_conforming_strings', 'on', false)"
 )
 _OF_PARENT: list[Any] = []
 """Connections of the process that this one was forked from, kept so that nothing closes them."""
@@ -214,6 +216,30 @@ class Transaction:
         with _translated(self._address), closing(self._connection.cursor()) as cursor:
             cursor.execute(sql, tuple(params) or None)
             return _plain(cursor.fetch_arrow_table())
+
+    def stream(self, sql: str, *, batch_bytes: int = 4 << 20) -> Iterator[pa.RecordBatch]:
+        """Run one statement and hand its rows on as they come, so that memory holds a batch or two and no more.
+
+        Parameters
+        ----------
+        sql : str
+            One statement without parameters: only of such the driver streams the answer (by COPY).
+        batch_bytes : int
+            Size of a batch, about.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+            Columns as of `query`; one without rows comes first, for the columns.
+        """
+        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
+            cursor.execute(sql)
+            reader = cursor.fetch_record_batch()
+            empty = _plain(reader.schema.empty_table())
+            yield pa.RecordBatch.from_arrays([c.combine_chunks() for c in empty.columns], schema=empty.schema)
+            for batch in reader:
+                yield from _plain(pa.Table.from_batches([batch])).combine_chunks().to_batches()
 
     def read(
         self,

@@ -333,7 +333,14 @@ def test_rows_before_oasis_start_are_rejected(field: Field) -> None:
 
 
 def test_every_column_of_every_kind_is_stored(field: Field) -> None:
-    texts = {"TEXT": "text", "FLOAT": "1.5", "INT": "3", "BOOL": "true", "TIME": "2026-01-10 11:00"}
+    texts = {
+        "TEXT": "text",
+        "FLOAT": "1.5",
+        "INT": "3",
+        "BOOL": "true",
+        "TIME": "2026-01-10 11:00",
+        "UTC": "2026-01-10T11:00Z",
+    }
     for drop in DROP_KINDS.values():
         line = [
             hex_card() if n in CARD_BLOBS else texts[drop.table.by_name[n].type.name] for n in drop.columns

@@ -1,0 +1,49 @@
+"""``oasis createsuperuser``: the data service's first administrator.
+
+Here: Django's own command on the platform's database. Not here: further users, who are made in the administration site.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from oasis_pipeline.commands.common import home_option, settings_of
+
+
+class SuperuserError(RuntimeError):
+    """The user could not be made; the message says why."""
+
+
+@click.command()
+@home_option
+@click.option("--username", default=None, help="Name to log in with.")
+@click.option("--email", default=None, help="Address.")
+@click.option(
+    "--noinput",
+    "--no-input",
+    is_flag=True,
+    help="Ask nothing: DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD say it.",
+)
+def createsuperuser(home: Path | None, username: str | None, email: str | None, noinput: bool) -> None:
+    """Make an administrator of the data service."""
+    from oasis_pipeline.service.server import prepare
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    settings = settings_of(home)
+    with using_warehouse(settings) as warehouse:
+        prepare(settings, warehouse, "127.0.0.1")
+        from django.core.management import CommandError, call_command
+
+        try:
+            call_command(
+                "createsuperuser", interactive=not noinput, username=username, email=email, verbosity=0
+            )
+        except CommandError as error:
+            raise SuperuserError(" ".join(str(error).split())) from None
+        finally:
+            from django.db import connections
+
+            connections.close_all()
+    click.echo("administrator made: log in at /admin/ of the data service")

@@ -1,0 +1,360 @@
+"""Who asks: bearer tokens, HTTP Basic and sessions, each to one `Principal`.
+
+Here: the three ways to log in to the API, for documentation as well, and what is remembered of them for a moment. Not
+here: what a role may do (``roles``) and the log-in pages (``login``, ``pages``).
+
+Tokens are looked up by the part that is no secret; the secret is compared as hash, in constant time. A password is
+checked by Django's slow hash once in five minutes: the check of the same password against the same stored hash is remembered, under
+a key that only this process has. What the database says of a token or user is believed for a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from ninja.security import APIKeyCookie, HttpBasicAuth, HttpBearer
+from ninja.utils import check_csrf
+
+from oasis_pipeline.service import limits
+from oasis_pipeline.service.errors import ApiError
+from oasis_pipeline.service.login import client_address, failed_login, require_patience
+from oasis_pipeline.service.models import TOKEN_PREFIX, digest_of
+from oasis_pipeline.service.roles import ADMIN, DEVICE, ROLES, allowed
+from oasis_pipeline.service.warehouse import throttle, warehouse
+
+LOG_IN = "log in: a session, HTTP Basic, or a bearer token that is valid"
+HOW_TO_LOG_IN = {"WWW-Authenticate": 'Basic realm="OASIS", Bearer realm="OASIS"'}
+
+_PASSWORD_SECONDS = 300.0
+_REMEMBERED = 4096
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whoever asks.
+
+    Attributes
+    ----------
+    name : str
+        For logs and labels: the user's name, or ``module <number>``.
+    roles : frozenset of str
+        Of `roles.ROLES`.
+    user_id : int or None
+        None for a device's token.
+    module_num : str or None
+        The one module of a device.
+    allowance : str
+        Whose bucket is used.
+    per_minute : int
+        Requests.
+    """
+
+    name: str
+    roles: frozenset[str]
+    user_id: int | None
+    module_num: str | None
+    allowance: str
+    per_minute: int
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the role admin is among its roles."""
+        return ADMIN in self.roles
+
+    @property
+    def own_module_only(self) -> bool:
+        """Whether it is a device and nothing more."""
+        return self.roles == frozenset({DEVICE})
+
+
+class Remembered(Generic[_T]):
+    """A few thousand answers, each for a short time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[Any, tuple[float, _T]] = OrderedDict()
+
+    def get(self, key: Any, find: Callable[[], _T]) -> _T:
+        """Answer kept under a key, found anew when it is too old; None is not kept."""
+        now = time.monotonic()
+        with self._guard:
+            kept = self._kept.get(key)
+        if kept is not None and now - kept[0] < self._seconds:
+            return kept[1]
+        # the age counts from before the question
+        found = find()
+        if found is not None:
+            with self._guard:
+                self._kept[key] = (now, found)
+                self._kept.move_to_end(key)
+                while len(self._kept) > _REMEMBERED:
+                    self._kept.popitem(last=False)
+        return found
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._guard:
+            self._kept.clear()
+
+
+_USER = (
+    "u.id, u.username, u.password, u.is_active, u.is_superuser, p.module_num,"
+    " ARRAY(SELECT g.name FROM django.auth_user_groups ug JOIN django.auth_group g ON g.id = ug.group_id"
+    " WHERE ug.user_id = u.id)::text[] AS groups"
+)
+_users: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
+_tokens: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
+_passwords: Remembered[bool | None] = Remembered(_PASSWORD_SECONDS)
+_password_key = secrets.token_bytes(32)
+_never = make_password(None)
+
+
+def forget() -> None:
+    """Forget what is remembered in this process."""
+    for kept in (_users, _tokens, _passwords):
+        kept.clear()
+
+
+def _one(sql: str, value: str) -> dict[str, Any] | None:
+    rows = warehouse().query(sql, (value,)).to_pylist()
+    return rows[0] if rows else None
+
+
+def _find_user(username: str) -> dict[str, Any] | None:
+    if "\x00" in username:
+        return None
+    return _users.get(
+        username,
+        lambda: _one(
+            f"SELECT {_USER} FROM django.auth_user u LEFT JOIN django.service_profile p ON p.user_id = u.id"
+            " WHERE u.username = $1::text",
+            username,
+        ),
+    )
+
+
+def _find_token(key: str) -> dict[str, Any] | None:
+    return _tokens.get(
+        key,
+        lambda: _one(
+            "SELECT t.digest, t.module_num AS token_module, t.requests_per_minute, t.expires_at, t.revoked,"
+            f" t.id AS token_id, {_USER} FROM django.service_token t LEFT JOIN django.auth_user u ON u.id = t.user_id"
+            " LEFT JOIN django.service_profile p ON p.user_id = u.id WHERE t.key = $1::text",
+            key,
+        ),
+    )
+
+
+def _of_user(row: dict[str, Any], allowance: str | None = None, per_minute: int | None = None) -> Principal:
+    roles = frozenset(row["groups"] or ()) & frozenset(ROLES)
+    if row["is_superuser"]:
+        roles |= {ADMIN}
+    return Principal(
+        row["username"],
+        roles,
+        row["id"],
+        row["module_num"] if DEVICE in roles else None,
+        allowance or f"user {row['id']}",
+        limits.REQUESTS_PER_MINUTE if per_minute is None else per_minute,
+    )
+
+
+def principal_of_token(text: str) -> Principal | None:
+    """Find whose token this is.
+
+    Parameters
+    ----------
+    text : str
+        As it came.
+
+    Returns
+    -------
+    Principal or None
+        None if it is no token, or revoked, expired, or of a user who may not log in.
+    """
+    prefix, _, rest = text.partition("-")
+    key, _, secret = rest.partition("-")
+    if prefix != TOKEN_PREFIX or len(key) != 16 or not key.isalnum() or not key.isascii():
+        return None
+    row = _find_token(key)
+    given = digest_of(secret)
+    if row is None or not hmac.compare_digest(row["digest"], given):
+        return None
+    if row["revoked"] or (row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC)):
+        return None
+    allowance, rate = f"token {row['token_id']}", row["requests_per_minute"]
+    if row["token_module"] is not None:
+        return Principal(
+            f"module {row['token_module']}", frozenset({DEVICE}), None, row["token_module"], allowance, rate
+        )
+    return _of_user(row, allowance, rate) if row["is_active"] else None
+
+
+def principal_of_password(request: HttpRequest, username: str, password: str) -> Principal | None:
+    """Check a name and a password.
+
+    Parameters
+    ----------
+    request : HttpRequest
+        For the address that it comes from.
+    username, password : str
+        As they came.
+
+    Returns
+    -------
+    Principal or None
+
+    Raises
+    ------
+    ApiError
+        429 after too many wrong passwords.
+    """
+    row = _find_user(username)
+    stored = row["password"] if row is not None else _never
+    mark = hmac.new(_password_key, f"{username}\0{stored}\0{password}".encode(), hashlib.sha256).digest()
+
+    def check() -> bool | None:
+        address = client_address(request)
+        require_patience(address, username)
+        # an unknown name costs the same time as a known one
+        if check_password(password, stored) and row is not None:
+            return True
+        failed_login(address, username)
+        return None
+
+    if not _passwords.get(mark, check) or row is None or not row["is_active"]:
+        return None
+    return _of_user(row)
+
+
+def principal_of_session(request: HttpRequest) -> Principal | None:
+    """Find the user of a session; whatever changes something needs the CSRF token too.
+
+    Raises
+    ------
+    ApiError
+        403 without it.
+    """
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return None
+    if request.method not in ("GET", "HEAD", "OPTIONS") and check_csrf(request) is not None:
+        raise ApiError(403, "a session needs the header X-CSRFToken with the value of the cookie csrftoken")
+    row = _find_user(user.get_username())
+    return _of_user(row) if row is not None and row["is_active"] else None
+
+
+def _admitted(request: HttpRequest, principal: Principal | None) -> Principal | None:
+    if principal is None:
+        return None
+    request.oasis_principal = principal
+    wait = throttle().take(principal.allowance, principal.per_minute)
+    if wait:
+        raise ApiError(
+            429,
+            f"more than {principal.per_minute} requests a minute: send more readings in each",
+            headers={"Retry-After": str(int(wait) + 1)},
+        )
+    return principal
+
+
+class Bearer(HttpBearer):
+    """``Authorization: Bearer oasis-...``: a token made in the administration site."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
+        """Find whose token it is."""
+        return _admitted(request, principal_of_token(token.strip()))
+
+
+class Basic(HttpBasicAuth):
+    """``Authorization: Basic ...``: name and password of a user."""
+
+    def authenticate(self, request: HttpRequest, username: str, password: str) -> Principal | None:
+        """Check name and password."""
+        return _admitted(request, principal_of_password(request, username, password))
+
+
+class Session(APIKeyCookie):
+    """The cookie of the log-in page; requests that change something need ``X-CSRFToken`` too."""
+
+    param_name = "sessionid"
+
+    def _get_key(self, request: HttpRequest) -> str | None:
+        # the CSRF token is checked in `principal_of_session`, for those who have a session only
+        found: str | None = request.COOKIES.get(self.param_name)
+        return found
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
+        """Find whose session it is."""
+        if key is None or "Authorization" in request.headers:
+            return None
+        return _admitted(request, principal_of_session(request))
+
+
+SCHEMES = (Bearer(), Basic(), Session())
+"""Ways to log in to the API, in the order in which they are tried."""
+
+
+def logged_in(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let a page be seen by those who have logged in only; a browser is sent to the log-in page."""
+
+    @wraps(getattr(view, "func", view))
+    def guarded(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        try:
+            principal = next(filter(None, (scheme(request) for scheme in SCHEMES)), None)
+        except ApiError as error:
+            return JsonResponse(error.body(), status=error.status, headers=error.headers)
+        if principal is not None:
+            request.auth = principal
+            return view(request, *arguments, **named)
+        if "text/html" in request.headers.get("Accept", ""):
+            return HttpResponseRedirect(f"/login/?{urlencode({'next': request.path})}")
+        return JsonResponse({"reason": LOG_IN}, status=401, headers=HOW_TO_LOG_IN)
+
+    return guarded
+
+
+def asking(request: HttpRequest) -> Principal:
+    """Who asks; only inside of a view that asked for a log-in."""
+    principal: Principal = request.auth
+    return principal
+
+
+def require(request: HttpRequest, resource: str) -> Principal:
+    """Refuse whoever may not use this method of a resource.
+
+    Parameters
+    ----------
+    request : HttpRequest
+    resource : str
+        Key of `roles.MATRIX`.
+
+    Returns
+    -------
+    Principal
+
+    Raises
+    ------
+    ApiError
+        403.
+    """
+    principal = asking(request)
+    if not allowed(principal.roles, resource, request.method or "GET"):
+        have = ", ".join(sorted(principal.roles)) or "no role: an administrator has to put it into a group"
+        raise ApiError(403, f"{principal.name} ({have}) may not {request.method} {request.path}")
+    return principal

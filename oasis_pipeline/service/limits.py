@@ -1,0 +1,60 @@
+"""Bounds of a request, in one place; ``docs/data-service.md`` states them.
+
+Here: numbers. Not here: where they are enforced.
+"""
+
+from __future__ import annotations
+
+MAX_BODY_BYTES = 64 << 20
+"""Of a request's body, as it comes and after gzip is undone."""
+
+MAX_ANONYMOUS_BYTES = 1 << 20
+"""Of a body without credentials: the log-in form is smaller."""
+
+MAX_BODIES_BYTES = 256 << 20
+"""Bodies that one process holds at the same time."""
+
+MAX_READINGS = 100_000
+"""Items of one request."""
+
+MAX_ERRORS = 1000
+"""Faults listed in one answer; how many more there are is told."""
+
+BODY_SECONDS = 60.0
+"""For a request's body to arrive whole."""
+
+BODY_PAUSE_SECONDS = 15.0
+"""Between two pieces of a body."""
+
+QUERY_SECONDS = 60
+"""For a statement whose answer is one page."""
+
+DELETE_SECONDS = 600
+"""For a DELETE."""
+
+STREAM_SECONDS = 1800
+"""For a whole answer streamed without a limit; the reader's own slowness counts."""
+
+LOCK_SECONDS = 20
+"""To wait for somebody else's transaction."""
+
+MAX_PAGE = 100_000
+"""Greatest `limit`."""
+
+WRITERS = 4
+"""Requests of one process that write at the same time; others wait. Each holds its body in memory."""
+
+READERS = 8
+"""Requests of one process that read at the same time; others wait."""
+
+WAIT_SECONDS = 15.0
+"""For one of these places; then 503."""
+
+REQUESTS_PER_MINUTE = 1200
+"""Of a token, if it has no number of its own, and of a user."""
+
+FAILED_LOGINS_PER_MINUTE = 10
+"""From one address under one name."""
+
+CACHE_SECONDS = 1.0
+"""How long what is known of a token or user is believed: a revoked token works no longer than this."""

@@ -1,0 +1,1 @@
+"""Changes of the service's own tables, made by Django's makemigrations."""

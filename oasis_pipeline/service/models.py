@@ -1,0 +1,130 @@
+"""What the administration site shows and Django keeps: profiles, tokens, and modules.
+
+Here: tables of the service itself (schema ``django``), and a window on ``iot.module``, which the schema source owns. Not here:
+readings, which go by COPY (``store``), and the check of a token (``access``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from oasis_pipeline.service import limits
+
+TOKEN_PREFIX = "oasis"  # noqa: S105 - what a token begins with, not a token
+
+
+class Profile(models.Model):
+    """What the service knows of a user besides Django's own columns."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="profile")
+    module_num = models.CharField(
+        "module",
+        max_length=100,
+        null=True,
+        blank=True,
+        help_text="For a user of the group device: the one module whose readings it may post.",
+    )
+
+    class Meta:
+        """Names."""
+
+        verbose_name = "profile"
+
+    def __str__(self) -> str:
+        """The user's name."""
+        return str(self.user)
+
+
+class Token(models.Model):
+    """A bearer token of a module or of a user; only the hash of its secret is kept."""
+
+    name = models.CharField(max_length=100, help_text="What it is for, for people.")
+    module_num = models.CharField(
+        "module",
+        max_length=100,
+        null=True,
+        blank=True,
+        help_text="A device's token: it may post readings of this module and nothing else.",
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="tokens",
+        help_text="A person's or a program's token: it may do what this user may do.",
+    )
+    requests_per_minute = models.PositiveIntegerField(default=limits.REQUESTS_PER_MINUTE)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Never, if empty.")
+    revoked = models.BooleanField(default=False, help_text="A revoked token is refused within a second.")
+    key = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        """Names and rules."""
+
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(module_num__isnull=True) ^ Q(user__isnull=True), name="token_of_module_or_user"
+            )
+        ]
+
+    def __str__(self) -> str:
+        """Its name and the part of it that is no secret."""
+        return f"{self.name} ({TOKEN_PREFIX}-{self.key}-...)"
+
+    def clean(self) -> None:
+        """Refuse a token of nobody, of two, or of a module that there is not."""
+        self.module_num = self.module_num or None
+        if (self.module_num is None) == (self.user is None):
+            raise ValidationError("A token belongs either to a module or to a user.")
+        if self.module_num and not Module.objects.filter(pk=self.module_num).exists():
+            raise ValidationError({"module_num": f"There is no module {self.module_num}."})
+
+    def renew(self) -> str:
+        """Give it a new secret.
+
+        Returns
+        -------
+        str
+            The token, which can't be had a second time: ``oasis-<key>-<secret>``.
+        """
+        secret = secrets.token_urlsafe(32)
+        self.key = secrets.token_hex(8)
+        self.digest = digest_of(secret)
+        return f"{TOKEN_PREFIX}-{self.key}-{secret}"
+
+
+def digest_of(secret: str) -> str:
+    """Hash of a token's secret. It has 256 random bits, so that nothing slower than SHA-256 is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Module(models.Model):
+    """A sensor module; the table is the schema source's."""
+
+    module_num = models.CharField("module", max_length=100, primary_key=True)
+    module_type = models.CharField(max_length=100, null=True, blank=True)
+    asset = models.CharField(max_length=100, null=True, blank=True)
+    sensor_type = models.CharField(max_length=100, null=True, blank=True)
+
+    class Meta:
+        """Where it stands."""
+
+        managed = False
+        db_table = '"iot"."module"'
+        ordering: ClassVar = ["module_num"]
+
+    def __str__(self) -> str:
+        """Its number."""
+        return str(self.module_num)

@@ -1,0 +1,69 @@
+"""Pages that are no part of the API: health, readiness, log-in, the first page, and errors.
+
+Here: small views. Not here: the administration site (``admin``) and the API's documentation, which ninja renders.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from oasis_pipeline.service.warehouse import warehouse
+from oasis_pipeline.storage.errors import StorageError
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """Answer that the process is alive; asks nothing of the database."""
+    return JsonResponse({"status": "alive"})
+
+
+def ready(request: HttpRequest) -> HttpResponse:
+    """Answer whether requests can be served: 200, or 503 with the reason."""
+    try:
+        warehouse().query("SELECT 1 FROM django.service_token LIMIT 1")
+    except StorageError as error:
+        state = (
+            "the service's tables are missing"
+            if error.sqlstate in ("42P01", "3F000")
+            else "the database does not answer"
+        )
+        return JsonResponse({"status": "not ready", "reason": state}, status=503)
+    return JsonResponse({"status": "ready"})
+
+
+class Login(LoginView):
+    """Log-in page for everybody; the administration's own is for its staff."""
+
+    template_name = "service/login.html"
+    redirect_authenticated_user = True
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Show where to go."""
+    return render(request, "service/home.html")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form without its token."""
+    return JsonResponse(
+        {"reason": "the request lacks the CSRF token of its session: load the page again, and allow cookies"},
+        status=403,
+    )
+
+
+def _failure(status: int, reason: str) -> Any:
+    def answer(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        return JsonResponse({"reason": reason}, status=status)
+
+    return answer
+
+
+bad_request = _failure(400, "the request can't be understood; check the Host header and the parameters")
+forbidden = _failure(403, "not allowed")
+not_found = _failure(404, "there is nothing here; /api/docs lists what there is")
+failed = _failure(500, "the service has failed; its log says why")

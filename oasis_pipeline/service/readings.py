@@ -1,0 +1,581 @@
+"""A request's body to readings and modules: decoding, and every fault with its place.
+
+Here: what a client may send. Not here: what the database has to say to it (``store``).
+
+A body is decoded and checked in one go by msgspec into typed objects. Only if that fails it is gone through again, item by item and field
+by field, to list all faults; forms that people write and the quick way does not know (a date alone, a module named twice alike) are taken there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oasis_pipeline.service import limits
+from oasis_pipeline.service.errors import ApiError
+
+MAX_NAME = 100
+MAX_DESCRIPTION = 1000
+MAX_MEASURES = 1000
+AHEAD = timedelta(days=1)
+"""A gateway's clock may run ahead by less than this."""
+
+_JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+_JSON = (
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "application/octet-stream",
+    "text/plain",
+    "",
+)
+_US = 1_000_000
+_encode = msgspec.json.Encoder().encode
+
+
+class Measure(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One measured number."""
+
+    name: str
+    value: float
+
+
+class Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One reading as it comes. There are thousands at a time, and no cycle among them for the collector to look for."""
+
+    module: str | None = None
+    module_num: str | None = None
+    measures: list[Measure] | dict[str, float] = []
+    temperature: float | None = None
+    voltage: float | None = None
+    timestamp: datetime | None = None
+    description: str | None = None
+    conflict: bool | None = None
+    """Of an answer that is sent back; without meaning."""
+
+
+_one = msgspec.json.Decoder(Reading)
+_many = msgspec.json.Decoder(list[Reading])
+_loose = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Readings as columns.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        module_num, timestamp (UTC, microseconds), measures (JSON objects as text), temperature, voltage, description.
+    items : list of Reading
+        The same as they came.
+    modules : list of str
+    moments : list of datetime
+        UTC.
+    single : bool
+        Whether the body was one object and no list.
+    """
+
+    table: pa.Table
+    items: list[Reading]
+    modules: list[str]
+    moments: list[datetime]
+    single: bool
+
+
+class Answer(msgspec.Struct, gc=False):
+    """One reading as it is answered."""
+
+    module: str | None
+    module_num: str | None
+    timestamp: datetime
+    measures: list[Measure]
+    temperature: float | None
+    voltage: float | None
+    description: str | None
+
+
+class ConflictingAnswer(Answer, gc=False):
+    """What stands in the database in the place of a reading that says something else."""
+
+    conflict: bool = True
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body before it is decoded.
+
+    Attributes
+    ----------
+    data : bytes
+        Not compressed.
+    lines : bool
+        One object a line.
+    """
+
+    data: bytes
+    lines: bool
+
+
+class Faults:
+    """What is wrong with the items of a body."""
+
+    def __init__(self) -> None:
+        self.errors: list[dict[str, Any]] = []
+        self.count = 0
+        self.items: set[int] = set()
+
+    def add(self, index: int, name: str | None, reason: str) -> None:
+        """Note a fault of an item's field; None is the item itself."""
+        self.count += 1
+        self.items.add(index)
+        if len(self.errors) < limits.MAX_ERRORS:
+            self.errors.append({"index": index, "field": name, "reason": reason})
+
+    def error(self, status: int) -> ApiError:
+        """Make an error of all of them."""
+        left = self.count - len(self.errors)
+        more: dict[str, Any] = {"more_errors": left} if left else {}
+        bad = "1 bad item" if len(self.items) == 1 else f"{len(self.items)} bad items"
+        return ApiError(status, f"{bad}, nothing is stored", errors=self.errors, **more)
+
+    def raise_any(self, status: int = 400) -> None:
+        """Raise an error if there is any fault."""
+        if self.count:
+            raise self.error(status)
+
+
+def body_of(data: bytes, content_type: str, content_encoding: str) -> Body:
+    """Undo compression, and tell JSON from JSON lines.
+
+    Parameters
+    ----------
+    data : bytes
+        As it came.
+    content_type, content_encoding : str
+        Headers.
+
+    Returns
+    -------
+    Body
+
+    Raises
+    ------
+    ApiError
+        400, 413 or 415.
+    """
+    encoding = content_encoding.strip().lower()
+    if encoding in ("gzip", "x-gzip"):
+        data = _unzip(data)
+    elif encoding not in ("", "identity"):
+        raise ApiError(415, "a body comes as it is, or with Content-Encoding: gzip")
+    media, *options = (part.strip().lower() for part in content_type.split(";"))
+    if any(
+        option.startswith("charset=")
+        and option.strip('"')[8:].strip('"') not in ("utf-8", "utf8", "us-ascii")
+        for option in options
+    ):
+        raise ApiError(415, "JSON is in UTF-8")
+    if media not in (*_JSON, *_JSON_LINES):
+        raise ApiError(415, f"a body is application/json or application/x-ndjson, not {media[:100]}")
+    return Body(data, media in _JSON_LINES)
+
+
+def _unzip(data: bytes) -> bytes:
+    parts: list[bytes] = []
+    left, size = data, 0
+    try:
+        while left:
+            machine = zlib.decompressobj(wbits=31)
+            parts.append(machine.decompress(left, limits.MAX_BODY_BYTES + 1 - size))
+            size += len(parts[-1])
+            if size > limits.MAX_BODY_BYTES:
+                raise ApiError(413, f"a body may have {limits.MAX_BODY_BYTES >> 20} MB when unpacked")
+            if not machine.eof:
+                raise ApiError(400, "the gzip body ends too early")
+            left = machine.unused_data
+    except zlib.error as error:
+        raise ApiError(400, f"the body is no gzip: {error}") from None
+    return b"".join(parts)
+
+
+def decode_readings(body: Body, received: datetime, earliest: date, only_module: str | None) -> Readings:
+    """Decode and check the readings of a body.
+
+    Parameters
+    ----------
+    body : Body
+    received : datetime
+        UTC; the time of readings that bring none. Several of one module in one body follow each other by a microsecond.
+    earliest : date
+        Readings before it are refused.
+    only_module : str or None
+        The one module of a device.
+
+    Returns
+    -------
+    Readings
+
+    Raises
+    ------
+    ApiError
+        400 with every fault of every item, 403 for a device that sends of other modules, 413 for too many readings.
+    """
+    try:
+        found, single = _quickly(body)
+        _require_few(len(found))
+        readings = _columns(found, single, received)
+        if not _sound(readings, received, earliest):
+            raise _SlowlyError
+    except (msgspec.MsgspecError, pa.ArrowException, _SlowlyError, OverflowError, ValueError):
+        found, single = _slowly(body, received, earliest)
+        readings = _columns(found, single, received)
+    if only_module is not None:
+        foreign = Faults()
+        for index, name in enumerate(readings.modules):
+            if name != only_module:
+                foreign.add(
+                    index, "module_num", f"a device may post readings of its own module {only_module} only"
+                )
+        foreign.raise_any(403)
+    return readings
+
+
+def answers(readings: Readings, conflicts: Mapping[int, dict[str, Any]]) -> list[Answer]:
+    """Say what is stored of readings.
+
+    Parameters
+    ----------
+    readings : Readings
+    conflicts : mapping of int to dict
+        Position -> the row that stands in the database instead, measures as JSON text.
+
+    Returns
+    -------
+    list of Answer
+        In the order of the request.
+    """
+    given: list[Answer] = [
+        Answer(name, name, moment, _as_list(r.measures), r.temperature, r.voltage, r.description)
+        for name, moment, r in zip(readings.modules, readings.moments, readings.items, strict=True)
+    ]
+    for index, row in conflicts.items():
+        measures = _as_list(msgspec.json.decode(row["measures"], type=dict[str, float]))
+        given[index] = ConflictingAnswer(
+            row["module_num"],
+            row["module_num"],
+            row["timestamp"],
+            measures,
+            row["temperature"],
+            row["voltage"],
+            row["description"],
+        )
+    return given
+
+
+def _as_list(measures: list[Measure] | dict[str, float]) -> list[Measure]:
+    return (
+        measures if isinstance(measures, list) else [Measure(name, value) for name, value in measures.items()]
+    )
+
+
+class _SlowlyError(Exception):
+    """The quick way found a fault."""
+
+
+def _is_single(data: bytes) -> bool:
+    return re.match(rb"\s*\{", data) is not None
+
+
+def _require_few(count: int) -> None:
+    if count > limits.MAX_READINGS:
+        raise ApiError(413, f"{count} items in one request; there may be {limits.MAX_READINGS}")
+
+
+def _quickly(body: Body) -> tuple[list[Reading], bool]:
+    if body.lines:
+        found: list[Reading] = _one.decode_lines(body.data)
+        return found, False
+    if _is_single(body.data):
+        return [_one.decode(body.data)], True
+    return _many.decode(body.data), False
+
+
+def _columns(found: list[Reading], single: bool, received: datetime) -> Readings:
+    """Readings to columns; times in UTC, missing ones filled.
+
+    Raises
+    ------
+    ValueError
+        If a reading names a measure twice.
+    """
+    # of a reading without a module the column will have a null, which is a fault
+    names: list[Any] = [r.module_num if r.module_num is not None else r.module for r in found]
+    moments = _moments([r.timestamp for r in found], names, received)
+    measures = [
+        r.measures if isinstance(r.measures, dict) else {m.name: m.value for m in r.measures} for r in found
+    ]
+    if any(len(plain) != len(r.measures) for plain, r in zip(measures, found, strict=True)):
+        raise ValueError("a measure is named twice")
+    texts = pa.array([_encode(plain) for plain in measures], pa.binary())
+    table = pa.table(
+        {
+            "module_num": pa.array(names, pa.string()),
+            "timestamp": pa.array(moments, pa.timestamp("us", tz="UTC")),
+            "measures": texts.cast(pa.string()),
+            "temperature": pa.array([r.temperature for r in found], pa.float64()),
+            "voltage": pa.array([r.voltage for r in found], pa.float64()),
+            "description": pa.array([r.description for r in found], pa.string()),
+        }
+    )
+    measured = set().union(*measures)
+    if not all(0 < len(name) <= MAX_NAME and "\x00" not in name for name in measured) or any(
+        len(plain) > MAX_MEASURES for plain in measures
+    ):
+        raise ValueError("a measure has no name that can be used, or there are too many")
+    return Readings(table, found, names, moments, single)
+
+
+def _moments(
+    given: Sequence[datetime | None], names: Sequence[str | None], received: datetime
+) -> list[datetime]:
+    """Times in UTC; those without an offset are UTC already."""
+    count: dict[str | None, int] = {}
+    moments = []
+    for moment, name in zip(given, names, strict=True):
+        if moment is None:
+            # two readings of one module at the same moment would be one
+            count[name] = count.get(name, -1) + 1
+            moment = received + timedelta(microseconds=count[name])
+        moments.append(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    return moments
+
+
+def _bounds(received: datetime, earliest: date) -> tuple[datetime, datetime]:
+    return datetime.combine(earliest, time(), UTC), received + AHEAD
+
+
+def _sound(readings: Readings, received: datetime, earliest: date) -> bool:
+    """Whether nothing is wrong with decoded readings; what exactly is wrong is found slowly."""
+    if not readings.items:
+        return True
+    first, last = _bounds(received, earliest)
+    if min(readings.moments) < first or max(readings.moments) > last:
+        return False
+    table = readings.table
+    if table["module_num"].null_count:
+        return False
+    if any(r.module is not None and r.module_num is not None for r in readings.items):
+        return False
+    return all(
+        _plain_texts(pc.drop_null(table[name]), longest, shortest)
+        for name, longest, shortest in (("module_num", MAX_NAME, 1), ("description", MAX_DESCRIPTION, 0))
+    )
+
+
+def _plain_texts(column: pa.ChunkedArray, longest: int, shortest: int) -> bool:
+    if not len(column):
+        return True
+    lengths = pc.min_max(pc.utf8_length(column)).as_py()
+    return bool(
+        lengths["max"] <= longest
+        and lengths["min"] >= shortest
+        and not pc.any(pc.match_substring(column, "\x00")).as_py()
+    )
+
+
+# ---- the slow way
+
+
+def decode_items(body: Body) -> tuple[list[Any], bool, Faults]:
+    """Decode a body to items of any kind.
+
+    Parameters
+    ----------
+    body : Body
+
+    Returns
+    -------
+    items : list
+    single : bool
+        Whether it was one object and no list.
+    faults : Faults
+        Of lines that are no JSON; their items are None.
+
+    Raises
+    ------
+    ApiError
+        400 if the whole is no JSON, 413 if there are too many.
+    """
+    faults = Faults()
+    if body.lines:
+        lines = [line for line in body.data.splitlines() if line.strip()]
+        _require_few(len(lines))
+        items: list[Any] = []
+        for index, line in enumerate(lines):
+            try:
+                items.append(_decode(line))
+            except ValueError as error:
+                faults.add(index, None, f"is no JSON: {error}")
+                items.append(None)
+        return items, False, faults
+    try:
+        whole = _decode(body.data)
+    except ValueError as error:
+        raise ApiError(400, f"the body is no JSON: {error}") from None
+    if isinstance(whole, dict):
+        return [whole], True, faults
+    if not isinstance(whole, list):
+        raise ApiError(400, "the body is neither an object nor an array of objects")
+    _require_few(len(whole))
+    return whole, False, faults
+
+
+def _decode(data: bytes) -> Any:
+    """Decode JSON of any kind; a number beyond all bounds becomes infinite, for its field to be named."""
+    try:
+        return _loose.decode(data)
+    except msgspec.ValidationError:
+        whole = json.loads(data)
+        _encode(whole)  # refuses halves of characters, which can be neither stored nor answered
+        return whole
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _slowly(body: Body, received: datetime, earliest: date) -> tuple[list[Reading], bool]:
+    items, single, faults = decode_items(body)
+    broken = set(faults.items)
+    span = _bounds(received, earliest)
+    found = [_reading(item, index, span, faults) for index, item in enumerate(items) if index not in broken]
+    faults.raise_any()
+    return found, single
+
+
+_FIELDS = [name for name in Reading.__struct_fields__ if name != "conflict"]
+
+
+def _reading(item: Any, index: int, span: tuple[datetime, datetime], faults: Faults) -> Reading:
+    made = Reading()
+    if not isinstance(item, dict):
+        faults.add(index, None, "is no object")
+        return made
+    for name in item:
+        if name not in Reading.__struct_fields__:
+            faults.add(index, name[:MAX_NAME], f"is no field of a reading; there are {', '.join(_FIELDS)}")
+    made.module_num = module_number(item, index, faults)
+    made.temperature = _float(item.get("temperature"), index, "temperature", faults)
+    made.voltage = _float(item.get("voltage"), index, "voltage", faults)
+    made.description = text_field(item, "description", index, faults, MAX_DESCRIPTION)
+    made.timestamp = _moment(item.get("timestamp"), index, span, faults)
+    made.measures = _measures(item.get("measures", []), index, faults)
+    return made
+
+
+def module_number(item: dict[str, Any], index: int, faults: Faults) -> str | None:
+    """Read `module_num` or its synonym `module` of an item; a fault if there is none, or two that differ."""
+    given = {name: item[name] for name in ("module_num", "module") if item.get(name) is not None}
+    if not given:
+        faults.add(index, "module_num", "is required")
+        return None
+    if len({repr(value) for value in given.values()}) > 1:
+        faults.add(index, "module", "is a synonym of module_num and says something else")
+        return None
+    (name, value), *_ = given.items()
+    if not isinstance(value, str):
+        faults.add(index, name, "is no text")
+        return None
+    if not 0 < len(value) <= MAX_NAME or "\x00" in value:
+        faults.add(index, name, f"has no character, more than {MAX_NAME}, or a NUL")
+        return None
+    return value
+
+
+def text_field(
+    item: dict[str, Any], name: str, index: int, faults: Faults, longest: int = MAX_NAME
+) -> str | None:
+    """Read an optional text of an item."""
+    value = item.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        faults.add(index, name, "is no text")
+    elif len(value) > longest or "\x00" in value:
+        faults.add(index, name, f"has more than {longest} characters, or a NUL")
+    else:
+        return value
+    return None
+
+
+def _float(value: Any, index: int, name: str, faults: Faults, *, required: bool = False) -> float | None:
+    if value is None and not required:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        faults.add(index, name, "is no number")
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        faults.add(index, name, "is too large")
+        return None
+    return number
+
+
+def _measures(value: Any, index: int, faults: Faults) -> list[Measure] | dict[str, float]:
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(value, dict):
+        pairs = [(f"measures.{str(name)[:MAX_NAME]}", name, number) for name, number in value.items()]
+    elif isinstance(value, list):
+        for i, entry in enumerate(value[: MAX_MEASURES + 1]):
+            if not isinstance(entry, dict):
+                faults.add(index, f"measures[{i}]", "is no object with name and value")
+            elif entry.keys() != {"name", "value"}:
+                faults.add(index, f"measures[{i}]", "has to have name and value, and nothing else")
+            else:
+                pairs.append((f"measures[{i}]", entry["name"], entry["value"]))
+    else:
+        faults.add(index, "measures", "is no list of objects with name and value")
+    if isinstance(value, (list, dict)) and len(value) > MAX_MEASURES:
+        faults.add(index, "measures", f"has more than {MAX_MEASURES} entries")
+    made: dict[str, float] = {}
+    for place, name, number in pairs:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\x00" in name:
+            faults.add(index, f"{place}.name", f"is no text of 1 to {MAX_NAME} characters")
+        elif name in made:
+            faults.add(index, f"{place}.name", f"names {name} a second time")
+        else:
+            made[name] = _float(number, index, f"{place}.value", faults, required=True) or 0.0
+    return made
+
+
+def _moment(value: Any, index: int, span: tuple[datetime, datetime], faults: Faults) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        faults.add(index, "timestamp", "is no text like 2018-01-01T00:07:37Z")
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        faults.add(index, "timestamp", "is no time like 2018-01-01T00:07:37Z")
+        return None
+    first, last = span
+    if moment < first:
+        faults.add(index, "timestamp", f"lies before {first.date().isoformat()}")
+        return None
+    if moment > last:
+        faults.add(index, "timestamp", "lies more than a day ahead")
+        return None
+    return moment
