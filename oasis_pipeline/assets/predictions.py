@@ -236,6 +236,11 @@ def train_classifier(
         seed=seed,
     )
     promotion = _promotion(warehouse, store, cards, training, seed)
+    if promotion.promoted and promotion.comparison is not None and promotion.comparison.worse:
+        notes.append(
+            f"the new model predicts although {promotion.against} was better on held-out wells ({promotion.reason}); label cards of "
+            f"more wells (`oasis labels queue`), or take the other one back by `oasis models use {promotion.against}`"
+        )
     when = datetime.now(UTC)
     version = _free_version(warehouse, when)
     manifest = make_manifest(
