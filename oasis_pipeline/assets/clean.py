@@ -29,6 +29,7 @@ from oasis_pipeline.assets.diagnosis import CARDDIAG, RODDIAG, DiagnosisSummary,
 from oasis_pipeline.assets.features import feature_tables, features_schema
 from oasis_pipeline.assets.pictures import cards_by_label, label_shares
 from oasis_pipeline.assets.predictions import predict_days
+from oasis_pipeline.assets.wells import EQUIPMENT
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.schema import table
 from oasis_pipeline.storage import ledger
