@@ -157,9 +157,14 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
     features = [store.read_table(path) for path in store.list("clean/card_features/")]
     assert len(features) == one(warehouse, 'select count(distinct "Date"::date) from xspoc.card')
     assert sum(table.num_rows for table in features) == usable
-    model = warehouse.query("select * from oasis.model where in_use").to_pylist()
-    assert len(model) == 1
-    assert store.sha256(model[0]["path"]) == model[0]["sha256"]
+    models = warehouse.query("select * from oasis.model where in_use").to_pylist()
+    assert sorted(model["name"] for model in models) == ["card_forecaster", "dyna_classifier"]
+    for model in models:
+        assert store.sha256(model["path"]) == model["sha256"]
+    forecast = 'select count(distinct ("NodeID", "IssuedAt"::date)) from clean.cardpred'
+    assert one(warehouse, forecast) == one(warehouse, "select count(*) from clean.dynabounds")
+    assert one(warehouse, "select count(*) from clean.cardanomaly") > 20
+    assert one(warehouse, """select count(distinct "Quantity") from clean.trend""") == 3
 
     before = rows_of(warehouse)
     second = run_pass(installation)
@@ -180,6 +185,10 @@ def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(
         "clean/roddiag",
         "clean/card_features",
         "clean/dynapred",
+        "clean/card_days",
+        "clean/cardpred",
+        "clean/cardanomaly",
+        "clean/trend",
     ):
         made = instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
         assert set(days) <= made, asset
