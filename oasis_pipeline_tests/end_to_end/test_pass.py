@@ -265,7 +265,7 @@ def test_without_labels_a_base_model_predicts_and_labels_replace_it(
 def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_says_what_there_is(
     finished: Settings, copied: Warehouse
 ) -> None:
-    version = one(copied, "select version from oasis.model where in_use")
+    version = one(copied, "select version from oasis.model where in_use and name = 'dyna_classifier'")
     instance = open_instance(finished, copied.address)
     job = build_definitions(
         finished, last_day=FIRST + timedelta(days=DAYS)
@@ -315,7 +315,7 @@ def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(
 
 def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, copied: Warehouse) -> None:
     store = open_store(finished)
-    path = one(copied, "select path from oasis.model where in_use")
+    path = one(copied, "select path from oasis.model where in_use and name = 'dyna_classifier'")
     data = bytearray(store.get_bytes(path))
     data[len(data) // 2] ^= 1
     store.put_bytes(path, bytes(data))
