@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making, table_metadata
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.assets.predictions import load_classifier
+from oasis_pipeline.assets.predictions import load_classifier, matrix_for
 from oasis_pipeline.assets.registry import model_row
+from oasis_pipeline.learning.artifact import Model
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
 from oasis_pipeline.schema import arrow_schema, table
@@ -130,15 +131,16 @@ def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LEN
     rows = warehouse.query(_UNSURE, (_DAYS, _CARDS_A_WELL, _CANDIDATES))
     if used is None or rows.num_rows == 0:
         return arrow_schema(LABEL_QUEUE).empty_table()
-    found, features = _features_of(store, rows)
+    model = load_classifier(store, used)
+    found, features, asked = _features_of(store, rows, model)
     rows = rows.take(pa.array(found))
     if rows.num_rows == 0:
         return arrow_schema(LABEL_QUEUE).empty_table()
-    taught = _features_of(store, warehouse.query(_NEWEST_LABELLED, (_DAYS, _LABELLED)))[1]
+    taught = _features_of(store, warehouse.query(_NEWEST_LABELLED, (_DAYS, _LABELLED)), model)[1]
     everything = np.concatenate([features, taught])
     wells = rows["NodeID"].to_numpy(zero_copy_only=False)
     queue = order_to_label(
-        load_classifier(store, used).predict_proba(features),
+        model.predict_proba(asked),
         standardised(features, everything),
         wells,
         rows["well_labels"].to_numpy(),
@@ -158,24 +160,28 @@ def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LEN
     return chosen.select(list(LABEL_QUEUE.column_names)).cast(arrow_schema(LABEL_QUEUE))
 
 
-def _features_of(store: ObjectStore, keys: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Features of some cards: the rows of `keys` that have any, and their matrix, shape (k, features)."""
+def _features_of(
+    store: ObjectStore, keys: pa.Table, model: Model
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of some cards: the rows of `keys` that have any, their matrix, shape (k, features), and what the model takes."""
     wanted = {key: row for row, key in enumerate(_pairs(keys))}
     places: list[np.ndarray] = []
-    parts: list[np.ndarray] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     for day in sorted({moment.date() for moment in keys["Date"].to_pylist()}):
-        part = _of_day(store, day, wanted)
+        part = _of_day(store, day, wanted, model)
         if part is not None:
             places.append(part[0])
-            parts.append(part[1])
+            parts.append(part[1:])
     if not parts:
-        return np.zeros(0, np.int64), np.zeros((0, len(feature_names())), np.float32)
-    return np.concatenate(places), np.concatenate(parts)
+        nothing = np.zeros((0, len(feature_names())), np.float32)
+        return np.zeros(0, np.int64), nothing, nothing
+    own, asked = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return np.concatenate(places), own, asked
 
 
 def _of_day(
-    store: ObjectStore, day: date, wanted: dict[tuple[str, Any], int]
-) -> tuple[np.ndarray, np.ndarray] | None:
+    store: ObjectStore, day: date, wanted: dict[tuple[str, Any], int], model: Model
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     path = day_path(FEATURES, day)
     if not store.exists(path):
         return None
@@ -185,7 +191,8 @@ def _of_day(
         return None
     chosen = rows.take(pa.array([row for row, _ in kept]))
     columns = {name: chosen[name].to_numpy() for name in chosen.column_names[2:]}
-    return np.array([place for _, place in kept], np.int64), feature_matrix(columns)
+    places = np.array([place for _, place in kept], np.int64)
+    return places, feature_matrix(columns), matrix_for(model, columns)
 
 
 def _pairs(rows: pa.Table) -> Iterable[tuple[str, Any]]:

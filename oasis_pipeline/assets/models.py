@@ -106,7 +106,7 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
     }
     if trained.training is None:
         return {**shown, "learned_on": "simulated cards: there are not enough labels yet"}
-    from oasis_pipeline.plotting.learning import calibration_figure, confusion_figure
+    from oasis_pipeline.plotting.learning import calibration_figure, confusion_figure, risk_coverage_figure
     from oasis_pipeline.plotting.style import markdown
 
     training = trained.training
@@ -127,6 +127,17 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
             markdown(
                 confusion_figure(training.truth, training.shown, evaluation.classes),
                 "confusion on held-out wells",
+            )
+        ),
+        "risk_area": round(best.risk_area, 4),
+        "risk_coverage": dg.MetadataValue.md(
+            markdown(
+                risk_coverage_figure(
+                    training.truth,
+                    training.proba,
+                    max(view.abstain_threshold for view in training.model.views.values()),
+                ),
+                "risk against coverage on held-out wells",
             )
         ),
         "calibration": dg.MetadataValue.md(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -30,14 +30,18 @@ from oasis_pipeline.assets.drift import (
 )
 from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 from oasis_pipeline.assets.registry import model_row, models_of, register_model
-from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
+from oasis_pipeline.learning.artifact import Model, load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import Background, ClassifierModel
-from oasis_pipeline.learning.container import ArtifactError
-from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
+from oasis_pipeline.learning.evaluation import SEED, Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.promotion import Comparison, compare_models
+from oasis_pipeline.learning.seed_method import (
+    SEED_FEATURE_VERSION,
+    fit_seed_method,
+    seed_feature_names,
+)
 from oasis_pipeline.learning.suspects import suspected_labels
 from oasis_pipeline.learning.weak_labels import (
     CARDS_A_WELL,
@@ -58,6 +62,9 @@ IN_USE = "in-use"
 
 DYNAPRED = table("clean", "dynapred")
 LABEL_SUSPECT = table("clean", "label_suspect")
+_COMPUTED = (FEATURE_VERSION, SEED_FEATURE_VERSION)
+"""Feature versions that this release stores."""
+
 _STORE_DAYS = 31
 """Days of predictions held in memory before they are written."""
 
@@ -206,6 +213,7 @@ def train_classifier(
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
     inputs = card_inputs(warehouse, rows)
+    of_seed = inputs.seed_features()
     cards = _LabelledCards(
         feature_matrix(inputs.features()),
         labels,
@@ -224,10 +232,15 @@ def train_classifier(
         days=cards.days,
         signatures=cards.signatures,
         background=background,
-        seed_features=inputs.seed_features(),
+        seed_features=of_seed,
         seed=seed,
     )
     promotion = _promotion(warehouse, store, cards, training, seed)
+    if promotion.promoted and promotion.comparison is not None and promotion.comparison.worse:
+        notes.append(
+            f"the new model predicts although {promotion.against} was better on held-out wells ({promotion.reason}); label cards of "
+            f"more wells (`oasis labels queue`), or take the other one back by `oasis models use {promotion.against}`"
+        )
     when = datetime.now(UTC)
     version = _free_version(warehouse, when)
     manifest = make_manifest(
@@ -251,8 +264,19 @@ def train_classifier(
     taught = cards.keys.take(pa.array(training.rows)).append_column(
         "shown", pa.array(shown, pa.list_(pa.string()))
     )
-    store.write_table(_cards_path(version), taught)
-    keep_reference(store, version, days_of_cards(taught))
+    earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
+    for name in (earlier, version):
+        store.write_table(_cards_path(name), taught)
+        keep_reference(store, name, days_of_cards(taught))
+    # before the classifier, which is the newest of the registry then
+    _register(
+        warehouse,
+        store,
+        fit_seed_method(of_seed[training.rows], labels.take(training.rows), seed),
+        {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
+        is_base=False,
+        in_use=False,
+    )
     _register(warehouse, store, training.model, manifest, is_base=False, in_use=promotion.promoted)
     suspects = _suspect_rows(cards, training, version)
     with warehouse.transaction() as tx:
@@ -268,6 +292,11 @@ def train_classifier(
         suspects.num_rows,
         notes,
     )
+
+
+def _only(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """Keep the figures of one model."""
+    return {**metrics, "models": [model for model in metrics["models"] if model["name"] == name]}
 
 
 @dataclass(frozen=True)
@@ -497,7 +526,7 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
 def _register(
     warehouse: Warehouse,
     store: ObjectStore,
-    model: ClassifierModel,
+    model: Model,
     manifest: dict[str, Any],
     *,
     is_base: bool,
@@ -513,17 +542,21 @@ def _cards_path(version: str) -> str:
     return f"models/{CLASSIFIER}/{version}.cards.parquet"
 
 
-def load_classifier(store: ObjectStore, row: dict[str, Any]) -> ClassifierModel:
+def load_classifier(store: ObjectStore, row: dict[str, Any]) -> Model:
     """Load a classifier by its row of the registry; its hash is checked, and a few stay in memory."""
     return _loaded(store, row["path"], row["sha256"])
 
 
 @lru_cache(maxsize=2)
-def _loaded(store: ObjectStore, path: str, sha256: str) -> ClassifierModel:
-    model = load_model(store.get_bytes(path), sha256)[0]
-    if not isinstance(model, ClassifierModel):
-        raise ArtifactError(f"{path} holds another kind of model than the registry says")
-    return model
+def _loaded(store: ObjectStore, path: str, sha256: str) -> Model:
+    return load_model(store.get_bytes(path), sha256)[0]
+
+
+def matrix_for(model: Model, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Lay the stored features side by side as a model takes them: the earlier platform's method has its own."""
+    if isinstance(model, ClassifierModel):
+        return feature_matrix(columns)
+    return np.stack([np.asarray(columns[name], np.float32) for name in seed_feature_names()], axis=1)
 
 
 @dataclass
@@ -612,7 +645,7 @@ def check_fits(row: dict[str, Any]) -> None:
         if isinstance(row["manifest"], str)
         else row["manifest"]["feature_version"]
     )
-    if needs != FEATURE_VERSION:
+    if needs not in _COMPUTED:
         raise ValueError(
             f"{row['version']} was learned on features {needs}, this release computes {FEATURE_VERSION}: it can't predict any more"
         )
@@ -641,8 +674,8 @@ def _asked(warehouse: Warehouse, days: Days) -> dict[str, str]:
     """Versions that days keep; one whose model can't predict any more, after an upgrade, has lapsed."""
     rows = warehouse.query(
         "select r.day::text as day, r.version from oasis.prediction_request r join oasis.model m on m.name = $3 "
-        "and m.version = r.version and m.manifest ->> 'feature_version' = $4 where r.day between $1::date and $2::date",
-        (days.first, days.last, CLASSIFIER, FEATURE_VERSION),
+        "and m.version = r.version and m.manifest ->> 'feature_version' = any($4::text[]) where r.day between $1::date and $2::date",
+        (days.first, days.last, CLASSIFIER, list(_COMPUTED)),
     )
     return dict(zip(rows["day"].to_pylist(), rows["version"].to_pylist(), strict=True))
 
@@ -662,7 +695,7 @@ def _predict_day(store: ObjectStore, row: dict[str, Any], day: str) -> pa.Table:
     model, known = load_classifier(store, row), _taught(store, row["version"])
     features = store.read_table(path)
     columns = {name: features[name].to_numpy() for name in features.column_names[2:]}
-    shown = model.predict(feature_matrix(columns))
+    shown = model.predict(matrix_for(model, columns))
     seen = np.zeros(features.num_rows, dtype=bool)
     if known is not None:
         order = features.select(["NodeID", "Date"]).append_column(

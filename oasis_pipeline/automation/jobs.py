@@ -28,6 +28,9 @@ DAY_ASSETS = (
     ["clean", "cardpred"],
     ["clean", "cardanomaly"],
     ["clean", "trend"],
+    ["clean", "well_days"],
+    ["clean", "xpred"],
+    ["clean", "runlife"],
 )
 """What a day is made into."""
 

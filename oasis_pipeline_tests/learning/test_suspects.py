@@ -55,3 +55,13 @@ def test_rare_classes_and_cards_without_a_model_stay_out() -> None:
     assert len(suspected_labels(given, proba).rows) == 0, "a class of three cards proves nothing"
     assert len(suspected_labels(given, np.full((23, 2), np.nan)).rows) == 0
     assert len(suspected_labels(given[:0], proba[:0]).rows) == 0
+
+
+def test_classes_that_the_models_can_not_tell_have_no_say() -> None:
+    rng = np.random.default_rng(1)
+    given = np.eye(3, dtype=bool)[np.arange(90) % 3]
+    guesses = rng.dirichlet(np.ones(3), 90)
+    assert len(suspected_labels(given, guesses).rows) <= 5, "guesses accuse nobody"
+    # each class in one well: the models of the other wells have never seen it, and say another
+    wells = np.arange(90) % 3
+    assert len(suspected_labels(given, np.where(given, 0.01, 0.5), wells).rows) == 0
