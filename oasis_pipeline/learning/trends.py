@@ -125,7 +125,9 @@ def forecast(windows: Floats, method: Method, horizons: Sequence[int] = HORIZONS
         if method.theta:
             answer = level[..., None] + _theta_drift(windows, method.level, ahead)
         else:
-            steps = np.cumsum(method.damping ** np.arange(1, int(ahead.max()) + 1))[ahead.astype(np.int64) - 1]
+            steps = np.cumsum(method.damping ** np.arange(1, int(ahead.max()) + 1))[
+                ahead.astype(np.int64) - 1
+            ]
             answer = level[..., None] + slope[..., None] * steps
     return np.where(here[..., None], answer, np.nan)
 
