@@ -45,11 +45,15 @@ def page(served: Served) -> Iterator[Any]:
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.set_default_timeout(60_000)
         complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
         page.on("requestfailed", lambda request: complaints.append(request.url))
         yield page
         browser.close()
-        assert complaints == [], "blocked by the page's own policy, or missing"
+        # one answer that is refused is what a test is about
+        left = [text for text in complaints if "403 (Forbidden)" not in text]
+        assert left == [], "blocked by the page's own policy, or missing"
 
 
 def look(page: Any, name: str) -> None:
@@ -66,7 +70,9 @@ def log_in(page: Any, url: str, username: str, password: str) -> None:
     page.locator("button[type=submit], input[type=submit]").first.click()
 
 
-def test_a_superuser_adds_a_normal_user_who_logs_in_and_sees_the_documentation(served: Served, page: Any) -> None:
+def test_a_superuser_adds_a_normal_user_who_logs_in_and_sees_the_documentation(
+    served: Served, page: Any
+) -> None:
     # by name, as in the first service's README
     url = f"http://localhost:{served.port}"
     log_in(page, f"{url}/admin/auth/user/add/", "boss", PASSWORD)
@@ -92,7 +98,9 @@ def test_a_superuser_adds_a_normal_user_who_logs_in_and_sees_the_documentation(s
     page.locator("#operations-modules-get_module .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
-    page.locator("#operations-modules-get_module .live-responses-table .response-col_status", has_text="200").wait_for()
+    page.locator(
+        "#operations-modules-get_module .live-responses-table .response-col_status", has_text="200"
+    ).wait_for()
     look(page, "docs_tried")
     # a session's POST carries the CSRF token of the page; a viewer may not all the same
     page.locator("#operations-modules-post_module .opblock-summary-control").click()
