@@ -121,9 +121,9 @@ VALUE_CHECKS = (
     ValueCheck(
         "clean/trend",
         "bands",
-        "a forecast lies inside of its band, and nothing is negative",
+        "a forecast lies inside of its band",
         'select * from clean.trend where "IssuedAt" >= $1 and "IssuedAt" < $2 '
-        "and not (0 <= lower and lower <= value and value <= upper)",
+        "and not (lower <= value and value <= upper)",
         blocking=True,
     ),
 )

@@ -122,7 +122,9 @@ def _trend_rows(warehouse: Warehouse, span: Days, summary: TrendSummary) -> pa.T
         first_day = int(np.datetime64(read.first, "D").astype(np.int64))
         found = forecast_trends(grid, first_day, asked_from, most=quantity.most)
         last = max(cutoff for cutoff, _ in found.choices)
-        summary.methods[quantity.name] = {h: found.choices[last, h] for h in HORIZONS_DAYS}
+        summary.methods[quantity.name] = {
+            h: "; after a jump ".join(found.choices[last, h]) for h in HORIZONS_DAYS
+        }
         at, day = np.nonzero(wanted)
         for place, ahead in enumerate(HORIZONS_DAYS):
             parts.append(

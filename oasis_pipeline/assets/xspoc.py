@@ -30,6 +30,7 @@ def build_xspoc_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
     return [
         _series_asset(kind, days) if kind.table.kind is Kind.SERIES else _state_asset(kind)
         for kind in DROP_KINDS.values()
+        if not kind.open_columns  # readings: the data service writes that table too
     ]
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from oasis_pipeline.assets.checks import evaluate
 from oasis_pipeline.assets.common import WAREHOUSE_POOL, Days
 from oasis_pipeline.assets.pictures import cards_of_days
+from oasis_pipeline.automation.staleness import READING_ASSETS
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.storage.postgres import Warehouse
@@ -28,6 +29,9 @@ DAY_ASSETS = (
     ["clean", "cardpred"],
     ["clean", "cardanomaly"],
     ["clean", "trend"],
+    ["clean", "well_days"],
+    ["clean", "xpred"],
+    ["clean", "runlife"],
 )
 """What a day is made into."""
 
@@ -47,15 +51,18 @@ class Jobs:
         Makes days out of what has arrived.
     train : job
         Learns the classifier anew.
+    readings : job
+        Makes days of sensor readings.
     """
 
     intake: dg.JobDefinition
     days: Any
     train: Any
+    readings: Any
 
     def all(self) -> list[Any]:
         """Every job."""
-        return [self.intake, self.days, self.train]
+        return [self.intake, self.days, self.train, self.readings]
 
 
 def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: PassReport) -> None:
@@ -159,5 +166,10 @@ def build_jobs() -> Jobs:
             "train",
             selection=dg.AssetSelection.assets(["models", "dyna_classifier"], ["models", "card_forecaster"]),
             description="Learn the classifier from all labels, and the forecasters of cards of new weeks.",
+        ),
+        readings=dg.define_asset_job(
+            "readings",
+            selection=dg.AssetSelection.assets(*[asset.split("/") for asset in READING_ASSETS]),
+            description="Make days of sensor readings: flagged readings, batches, profiles and regular series.",
         ),
     )

@@ -3,12 +3,12 @@
 Not here: what runs because something arrived (``sensors``).
 """
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import dagster as dg
 
 from oasis_pipeline.automation.jobs import Jobs
-from oasis_pipeline.automation.staleness import days_with_rows
+from oasis_pipeline.automation.staleness import READING_SOURCES, days_with_rows
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import WarehouseResource
 
@@ -56,4 +56,20 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("no cards have arrived")
         return dg.RunRequest(run_key=f"week:{context.scheduled_execution_time.date().isoformat()}")
 
-    return [daily_partition, weekly_training]
+    @dg.schedule(
+        name="daily_readings",
+        job=jobs.readings,
+        cron_schedule="20 0 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Makes yesterday's sensor readings (UTC) when the day is over; what comes later is made by the sensor.",
+    )
+    def daily_readings(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        day = (context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+        if day not in days_with_rows(ledger.states(warehouse.open()), READING_SOURCES):
+            return dg.SkipReason(f"no readings of {day} have arrived")
+        return dg.RunRequest(run_key=f"readings:{day}", partition_key=day)
+
+    return [daily_partition, weekly_training, daily_readings]

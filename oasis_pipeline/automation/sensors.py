@@ -1,23 +1,47 @@
 """Sensors: what runs because something arrived.
 
-Both have a cursor and a bounded amount of work a tick, and are triggered by an edge: what failed is not tried again until
+All have a cursor and a bounded amount of work a tick, and are triggered by an edge: what failed is not tried again until
 something changes, or the daily schedule comes by. A sensor that asked again for whatever is not there could start
 the same failing run for weeks.
 """
 
 import hashlib
+import json
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
 from oasis_pipeline.automation.jobs import Jobs
-from oasis_pipeline.automation.staleness import RULES, DayRange, current_plan, next_runs, wait_for_labels
+from oasis_pipeline.automation.staleness import (
+    READING_ASSETS,
+    READING_SOURCES,
+    RULES,
+    DayRange,
+    Plan,
+    States,
+    current_plan,
+    next_runs,
+    ranges,
+    stale,
+    wait_for_labels,
+)
 from oasis_pipeline.intake.files import parse_name
+from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RUNS_A_TICK = 4
 """A plan may fall into many ranges of days; the rest follows at the next tick."""
+
+DAYS_A_TICK = 30
+"""Days of readings that one tick starts; a backfill over years goes on with the next ticks."""
+
+QUIET_S = 600
+"""Between two makings of a day of readings that goes on changing."""
+
+READINGS, MODULES = "iot/readings", "iot/module"
 
 _ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 _TAG = "oasis/sensor"
@@ -60,7 +84,10 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     @dg.sensor(
         name="stale_days",
         target=dg.AssetSelection.assets(
-            *[asset.split("/") for asset in (*VIEWS, *(rule.asset for rule in RULES))]
+            *[
+                asset.split("/")
+                for asset in (*VIEWS, *(r.asset for r in RULES if r.asset not in READING_ASSETS))
+            ]
         ),
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -78,7 +105,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         if _active(context, "stale_days"):
             return dg.SkipReason("earlier runs of this sensor are at work")
         asked = set(done.split(",")) if int(tick) == newest else set()
-        plan = current_plan(house)
+        plan = without_readings(current_plan(house))
         wait_for_labels(plan, house, store.open())
         wanted = next_runs(plan) if plan else []
         if not views_current(house):
@@ -95,7 +122,135 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             run_requests=requests, cursor=f"{newest}:{','.join(sorted(asked | {run[2] for run in due}))}"
         )
 
-    return [new_drop_files, stale_days]
+    @dg.sensor(
+        name="stale_readings",
+        job=jobs.readings,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Records which days of sensor readings changed, late ones too, and makes exactly these again with all that depends on them: "
+        f"{DAYS_A_TICK} days a tick at most, and a day that goes on changing every {QUIET_S // 60} minutes.",
+    )
+    def stale_readings(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        states = ledger.states(warehouse.open(), [*READING_SOURCES, *READING_ASSETS, MODULES])
+        cursor = ReadingsCursor.parse(context.cursor)
+        events = changed_readings(states, cursor)
+        if _active(context, "stale_readings"):
+            due = []
+        else:
+            due = due_readings(states, cursor, time.time())
+        requests = [
+            _request(
+                READING_ASSETS,
+                span,
+                f"{cursor.asked[span.last.isoformat()][0]}:{run_name(READING_ASSETS, span)}",
+                "stale_readings",
+            )
+            for span in ranges(due)
+        ]
+        skip = None if requests or events else "no day of readings is stale that was not tried already"
+        return dg.SensorResult(
+            run_requests=requests, asset_events=events, cursor=str(cursor), skip_reason=skip
+        )
+
+    return [new_drop_files, stale_days, stale_readings]
+
+
+@dataclass
+class ReadingsCursor:
+    """What the sensor of readings has seen and asked for.
+
+    Attributes
+    ----------
+    seen : int
+        Newest tick of a change that was recorded.
+    asked : dict of str to list
+        Day -> newest tick of its inputs and time in seconds when it was last asked for.
+    """
+
+    seen: int = 0
+    asked: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | None) -> "ReadingsCursor":
+        """Read it from what `str` has written."""
+        found = json.loads(text) if text else {}
+        return cls(
+            found.get("seen", 0), {day: (int(t), float(s)) for day, (t, s) in found.get("asked", {}).items()}
+        )
+
+    def __str__(self) -> str:
+        """As JSON."""
+        return json.dumps({"seen": self.seen, "asked": self.asked})
+
+
+def without_readings(plan: Plan) -> Plan:
+    """Leave out what another sensor looks after."""
+    return Plan({asset: days for asset, days in plan.days.items() if asset not in READING_ASSETS}, plan.whole)
+
+
+def changed_readings(states: States, cursor: ReadingsCursor) -> list[dg.AssetMaterialization]:
+    """Events for what the data service and intake have changed since the last look; moves the cursor on."""
+    news = sorted(
+        (state.changed_tick, asset, partition, state.rows)
+        for (asset, partition), state in states.items()
+        if asset in (*READING_SOURCES, MODULES) and state.changed_tick > cursor.seen
+    )[:DAYS_A_TICK]
+    if news:
+        cursor.seen = news[-1][0]
+    return [
+        dg.AssetMaterialization(
+            asset_key=dg.AssetKey(asset.split("/")),
+            partition=partition or None,
+            metadata={} if rows is None else {"rows": rows},
+            description="rows arrived by the data service or the drop folder",
+        )
+        for _, asset, partition, rows in news
+    ]
+
+
+def due_readings(states: States, cursor: ReadingsCursor, now_s: float) -> list[str]:
+    """Choose the days of readings to make now, and note them in the cursor.
+
+    Parameters
+    ----------
+    states : mapping of (asset, partition) to State
+        The ledger of readings.
+    cursor : ReadingsCursor
+        Gets the days chosen; days that are up to date leave it.
+    now_s : float
+        Seconds since 1970.
+
+    Returns
+    -------
+    list of str
+        A day is due when it is stale and either its readings changed after it was last asked for, or it was never asked for; and
+        not more than once in `QUIET_S`, for a module that sends by the minute changes its day by the minute. The newest days first,
+        `DAYS_A_TICK` at most.
+    """
+    plan = stale(states)
+    days = set().union(*(plan.days.get(asset, set()) for asset in READING_ASSETS))
+    cursor.asked = {
+        day: asked for day, asked in cursor.asked.items() if day in days or now_s - asked[1] < QUIET_S
+    }
+    due = []
+    for day in sorted(days, reverse=True):
+        tick = max(
+            (
+                states[asset, day].changed_tick
+                for asset in (*READING_SOURCES, READINGS)
+                if (asset, day) in states
+            ),
+            default=0,
+        )
+        asked_tick, asked_at = cursor.asked.get(day, (-1, 0.0))
+        if tick > asked_tick and now_s - asked_at >= QUIET_S:
+            due.append(day)
+            cursor.asked[day] = (tick, now_s)
+        if len(due) == DAYS_A_TICK:
+            break
+    return sorted(due)
 
 
 def drop_listing(folder: Path) -> list[str]:
@@ -121,9 +276,11 @@ def run_name(assets: tuple[str, ...], days: DayRange | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _request(assets: tuple[str, ...], days: DayRange | None, key: str) -> dg.RunRequest:
+def _request(
+    assets: tuple[str, ...], days: DayRange | None, key: str, sensor: str = "stale_days"
+) -> dg.RunRequest:
     selection = [dg.AssetKey(asset.split("/")) for asset in assets]
-    tags = {_TAG: "stale_days"}
+    tags = {_TAG: sensor}
     if days is None:
         return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)
     # a range also of one day: a key would be refused where the day came before the graph's first day, until it is reloaded

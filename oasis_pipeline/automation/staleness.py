@@ -11,7 +11,7 @@ times, order what happened in one database without doubt.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import accumulate
@@ -22,6 +22,8 @@ from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.assets.predictions import new_labels
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.failures.walk_forward import cutoffs
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
@@ -32,6 +34,10 @@ WHOLE = ""
 """Partition of an asset without partitions."""
 
 States = Mapping[tuple[str, str], State]
+
+
+SOURCES = ("xspoc/card", "xspoc/xdiagresults")
+"""A day exists when one of these has rows on it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,16 @@ class Rule:
         its `days` has no entry in the ledger. Its partitions there are these Mondays.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
+    since_days : tuple of str
+        Like `since`, of assets whose mark without a day says nothing: a change of a day holds from that day on.
+    settled : bool
+        For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
+        `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
+    sources : tuple of str
+        A day exists for it when one of these has rows on it.
+    together : bool
+        True if it is made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to
+        make than a run.
     """
 
     asset: str
@@ -70,10 +86,14 @@ class Rule:
     reach_days: int = BOUNDS_WINDOW_DAYS
     refits: bool = False
     waits_for_labels: int = 1
+    since_days: tuple[str, ...] = ()
+    settled: bool = False
+    sources: tuple[str, ...] = SOURCES
+    together: bool = False
 
 
-SOURCES = ("xspoc/card", "xspoc/xdiagresults")
-"""A day exists when one of these has rows on it."""
+READING_SOURCES = ("iot/rawdata",)
+"""A day of sensor readings exists when this has rows on it: a calendar of its own, by UTC days."""
 
 EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
 """What a card is diagnosed with: the states that held at its time."""
@@ -95,12 +115,42 @@ RULES: tuple[Rule, ...] = (
         since=EQUIPMENT,
         reach_days=HISTORY_DAYS + 1,
     ),
+    Rule(
+        "clean/well_days",
+        days=("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/card_features"),
+    ),
     Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
     Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
     # a training takes minutes on a large field, and people label card by card
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
     Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
+    Rule(
+        "models/failure_forecaster",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
+    Rule(
+        "models/run_life",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
     Rule("clean/dynapred", days=("clean/card_features",)),
+    Rule(
+        "clean/xpred",
+        earlier_days=("clean/well_days",),
+        since=("xspoc/rods_history",),
+        since_days=("analysis/failure_info", "models/failure_forecaster"),
+        reach_days=REACH_DAYS + 1,
+    ),
+    Rule(
+        "clean/runlife",
+        days=("clean/well_days",),
+        since_days=("analysis/failure_info", "models/run_life"),
+    ),
     Rule(
         "clean/cardpred",
         earlier_days=("clean/card_days", "analysis/failure_info"),
@@ -113,9 +163,24 @@ RULES: tuple[Rule, ...] = (
         earlier_days=("clean/cardpred",),
         reach_days=OLDEST_FORECAST_DAYS + 1,
     ),
+    Rule("clean/alarm", days=("clean/xpred",), partitioned=False),
+    Rule(
+        "clean/alarm_backtest",
+        days=("clean/xpred",),
+        whole=("clean/alarm", "analysis/failure_info"),
+        partitioned=False,
+    ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
+    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
+    *(
+        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
+        for asset in ("iot/databatch", "iot/profile", "iot/regular")
+    ),
 )
 """In the order in which they are made."""
+
+READING_ASSETS = tuple(rule.asset for rule in RULES if rule.sources == READING_SOURCES)
+"""What a day of sensor readings is made into."""
 
 WHOLE_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
 
@@ -152,13 +217,13 @@ class Plan:
         return bool(self.whole) or any(self.days.values())
 
 
-def days_with_rows(states: States) -> list[str]:
-    """Days on which cards or vendor results exist, ascending."""
+def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[str]:
+    """Days on which rows of a source exist, ascending; by default of cards or vendor results."""
     return sorted(
         {
             partition
             for (asset, partition), state in states.items()
-            if asset in SOURCES and partition and state.rows != 0
+            if asset in sources and partition and state.rows != 0
         }
     )
 
@@ -180,14 +245,17 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         it is known which rows that step really changed.
     """
     plan = Plan()
-    existing = days_with_rows(states)
+    calendars = {sources: days_with_rows(states, sources) for sources in {rule.sources for rule in RULES}}
     for rule in RULES:
+        existing = calendars[rule.sources]
         if rule.partitioned:
             # a day that lost all its rows is still stale for what was made from them
             gone = {p for (asset, p) in states if asset == rule.asset and p} - set(existing)
             days = _stale_days(rule, states, sorted({*existing, *gone}), gone)
             if rule.asset == "clean/dynapred":
                 days |= set(base_days)
+            if rule.together:
+                days |= set().union(*(plan.days.get(asset, set()) for asset in rule.days))
             if days:
                 plan.days[rule.asset] = days
         elif existing and _whole_is_stale(rule, states):
@@ -210,7 +278,9 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
     history_days = [day for day, _ in history]
     # the partition for all time is the empty text, which stands before every day
     changes = sorted(
-        (partition, state.changed_tick) for (asset, partition), state in states.items() if asset in rule.since
+        (partition, state.changed_tick)
+        for (asset, partition), state in states.items()
+        if asset in rule.since or (partition and asset in rule.since_days)
     )
     change_days = [day for day, _ in changes]
     newest_until = list(accumulate((tick for _, tick in changes), max))
@@ -250,11 +320,19 @@ def _whole_is_stale(rule: Rule, states: States) -> bool:
         }
         return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
-    if own is None:
+    if own is None or own.error:
         return True
     inputs = [_changed(states, asset, WHOLE) for asset in rule.whole]
-    if rule.days:
-        inputs += [state.changed_tick for (asset, _), state in states.items() if asset in rule.days]
+    days = [
+        (partition, state) for (asset, partition), state in states.items() if asset in rule.days and partition
+    ]
+    if rule.settled:
+        held = [date.fromisoformat(partition) for partition, state in days if state.rows]
+        due = [cutoff.isoformat() for cutoff in cutoffs(min(held), max(held))] if held else []
+        if any((rule.asset, cutoff) not in states for cutoff in due):
+            return True
+        days = [(partition, state) for partition, state in days if due and partition < due[-1]]
+    inputs += [state.changed_tick for _, state in days]
     return own.made_tick < max(inputs, default=0)
 
 
@@ -311,11 +389,16 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     wave = _first_wave(plan)
     if wave <= WHOLE_ASSETS:
         return [(tuple(wave), None)]
-    needs: dict[tuple[str, ...], set[str]] = {}
-    for day in set().union(*(plan.days[asset] for asset in wave)):
-        assets = tuple(rule.asset for rule in RULES if rule.asset in wave and day in plan.days[rule.asset])
-        needs.setdefault(assets, set()).add(day)
-    return [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    runs: list[tuple[tuple[str, ...], DayRange | None]] = []
+    # days of cards and days of readings are different days: one run of both would cut the ranges of each
+    for sources in dict.fromkeys(rule.sources for rule in RULES):
+        family = [rule.asset for rule in RULES if rule.sources == sources and rule.asset in wave]
+        needs: dict[tuple[str, ...], set[str]] = {}
+        for day in set().union(*(plan.days[asset] for asset in family)):
+            assets = tuple(asset for asset in family if day in plan.days[asset])
+            needs.setdefault(assets, set()).add(day)
+        runs += [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+    return runs
 
 
 def base_model_days(warehouse: Warehouse) -> list[str]:

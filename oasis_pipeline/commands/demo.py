@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +19,11 @@ from oasis_pipeline.commands.common import (
     progress,
     settings_of,
 )
-from oasis_pipeline.commands.simulate import field_options
+from oasis_pipeline.commands.simulate import SENSOR_MODULES, field_options
 from oasis_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from oasis_pipeline.storage.postgres import Warehouse
 
 
 class DemoError(RuntimeError):
@@ -47,14 +51,16 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     if not as_json:
         click.echo(f"A simulated field of {wells} wells over {days} days, in {settings.home}")
     with progress(not as_json) as advance, using_warehouse(settings) as warehouse:
-        simulate_field(
+        simulated_field = simulate_field(
             settings.home,
             wells,
             days,
             seed,
             start=start,
+            modules=SENSOR_MODULES,
             progress=lambda done, total: advance("simulating", done, total),
         )
+        register_simulated(warehouse, simulated_field["modules"])
         simulated = time.monotonic() - began
         summary = run_pass(settings, advance=advance)
         facts = field_facts(warehouse)
@@ -71,6 +77,23 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
     click.echo(f"next    oasis up --home {settings.home}   (the graph in the browser)")
+
+
+def register_simulated(warehouse: Warehouse, modules: Mapping[str, str]) -> None:
+    """Register the simulated sensor modules, as somebody would in the admin site before they send."""
+    import pyarrow as pa
+
+    from oasis_pipeline.schema import table
+
+    rows = pa.table(
+        {
+            "module_num": pa.array(list(modules), pa.string()),
+            "module_type": pa.array(list(modules.values()), pa.string()),
+            "asset": pa.repeat(pa.scalar("simulated"), len(modules)),
+        }
+    )
+    with warehouse.transaction() as tx:
+        tx.upsert(table("iot", "module"), rows)
 
 
 def claim_home(settings: Settings, field: dict[str, int]) -> date:

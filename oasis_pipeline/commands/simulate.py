@@ -9,6 +9,9 @@ import click
 
 from oasis_pipeline.commands.common import json_option, print_json, progress
 
+SENSOR_MODULES = 3
+"""Of a simulated field: one of each type."""
+
 
 def field_options(command: click.decorators.FC) -> click.decorators.FC:
     """Add the options that describe a simulated field."""
@@ -75,6 +78,7 @@ def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, kind:
             seed=seed,
             start=start.date(),
             kind=FieldKind(kind),
+            modules=SENSOR_MODULES,
             progress=lambda done, total: advance("simulating", done, total),
         )
     if as_json:

@@ -28,7 +28,7 @@ LINE_TOLERANCE = 1e-6
 """Slopes that differ by less than this share are one line; measured noise differs by far more."""
 SPIKE_HALF_WIDTH = 3
 SPIKE_SCALES = 8.0
-"""Distance from the median of the neighbours, in robust standard deviations of such distances over the series."""
+"""Distance from the medians of the neighbours, in robust standard deviations of such distances over the series."""
 GAP_STEPS = 3.0
 """Times the usual step."""
 FUTURE_S = 60.0
@@ -94,20 +94,26 @@ def interpolated_values(times_us: NDArray[np.int64], values: NDArray[np.float64]
 
 
 def spikes(values: NDArray[np.float64]) -> Mask:
-    """Tell which values leave their neighbours and come back; see `value_flags`."""
-    width = 2 * SPIKE_HALF_WIDTH + 1
-    if values.size < 2 * width:
+    """Tell which values leave their neighbours and come back; see `value_flags`.
+
+    A spike lies far from the median of the three readings before it and of the three after it, on the same side of both: a step, or two
+    levels beside a gap, is none.
+    """
+    half = SPIKE_HALF_WIDTH
+    if values.size < 2 * (2 * half + 1):
         return np.zeros(values.size, np.bool_)
-    padded = np.pad(values, SPIKE_HALF_WIDTH, mode="reflect")
-    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
-    distance = np.abs(values - middle)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, half, mode="reflect"), 2 * half + 1)
+    before, after = windows[:, :half], windows[:, half + 1 :]
+    distance = np.abs(values - np.median(np.concatenate([before, after], axis=1), axis=1))
     moved = distance[distance > 0]
     if moved.size == 0:
         return np.zeros(values.size, np.bool_)
-    # of a series that mostly stands still the median distance is 0 and everything would be a spike: then of what moves at all
-    scale = 1.4826 * (np.median(distance) or np.median(moved))
-    far: Mask = distance > SPIKE_SCALES * scale
-    return far & ~_runs_of_at_least(far, SPIKE_HALF_WIDTH + 1)
+    # of what moves at all: a series that is stuck for hours would make everything else a spike
+    limit = SPIKE_SCALES * 1.4826 * np.median(moved)
+    from_before, from_after = (values - np.median(side, axis=1) for side in (before, after))
+    far: Mask = np.minimum(np.abs(from_before), np.abs(from_after)) > limit
+    same_side: Mask = np.sign(from_before) == np.sign(from_after)
+    return far & same_side
 
 
 def gaps(times_us: NDArray[np.int64]) -> Mask:

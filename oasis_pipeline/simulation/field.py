@@ -32,6 +32,10 @@ from oasis_pipeline.simulation.histories import (
     failures_of,
     plan_failures,
 )
+from oasis_pipeline.simulation.modules import MEASURES, module_readings
+
+MODULE_DAYS = 3
+"""Days of readings of sensor modules: enough for every flag, and few enough not to be felt in a demonstration."""
 
 FloatArray = NDArray[np.float64]
 Table = tables.Table
@@ -174,6 +178,7 @@ def simulate_field(
     start: date = date(2025, 1, 1),
     progress: Callable[[int, int], None] | None = None,
     kind: FieldKind = FieldKind.DEMONSTRATION,
+    modules: int = 0,
 ) -> dict[str, Any]:
     """Simulate a field and write ``out/drop/``, ``out/truth.csv``, ``out/failures.csv`` and ``out/truth.json``.
 
@@ -191,6 +196,8 @@ def simulate_field(
         Called with (cards done, cards in all).
     kind : FieldKind
         What its faults come to.
+    modules : int
+        Sensor modules; they send readings on the last `MODULE_DAYS` days.
 
     Returns
     -------
@@ -212,6 +219,7 @@ def simulate_field(
     _write_well_tests(field, folder, rng)
     _write_failures(field, folder)
     labels, labelled = _write_labels(field, folder, rng)
+    sensors = _write_readings(field, folder, modules, seed)
     rows = folder.write(out / "drop")
     _write_truth(field, out / "truth.csv")
     _write_true_failures(field, out / "failures.csv")
@@ -229,6 +237,7 @@ def simulate_field(
         **dirt,
         "failures": len(field.failures),
         "failures_with_warning": sum(failure.warned for failure in field.failures),
+        **sensors,
         "labels": labels,
         "labelled_wells": labelled,
         "class_counts": dict(
@@ -477,6 +486,39 @@ def _write_labels(field: Field, folder: _Folder, rng: np.random.Generator) -> tu
         }
         folder.add("Labels", _midnight(field, last, 9 * 60 + 15), table)
     return len(rows), len(chosen)
+
+
+def _write_readings(field: Field, folder: _Folder, modules: int, seed: int) -> dict[str, Any]:
+    """Files of sensor readings, one a day; gives the modules with their types, and what was put in wrong on purpose."""
+    if not modules:
+        return {}
+    days = min(field.days, MODULE_DAYS)
+    start = field.start + timedelta(days=field.days - days)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 78]))
+    faults: Counter[str] = Counter()
+    found = module_readings(modules, start, days, rng)
+    for module in found:
+        faults.update(module.faults)
+        of_day = np.array([(moment - start).days for moment in module.times])
+        for day in range(days):
+            rows = np.flatnonzero(of_day == day)
+            table: Table = {
+                name: [""] * len(rows)
+                for name in ("module_num", "timestamp", "temperature", "voltage", *MEASURES)
+            }
+            table["module_num"] = [module.module_num] * len(rows)
+            table["timestamp"] = [f"{module.times[row].isoformat()}Z" for row in rows]
+            for name, values in (
+                ("temperature", module.temperature),
+                ("voltage", module.voltage),
+                *module.measures.items(),
+            ):
+                table[name] = [str(values[row]) for row in rows]
+            folder.add("Readings", start + timedelta(days=day + 1, minutes=13), table)
+    return {
+        "modules": {module.module_num: module.module_type for module in found},
+        "sensor_faults": dict(faults),
+    }
 
 
 def _write_truth(field: Field, path: Path) -> None:

@@ -4,14 +4,17 @@ Here: where the file of an asset or of one of its days lies, and the IO manager 
 of days in one run. Not here: what the tables hold.
 
 An asset ``[schema, table]`` without partitions is ``schema/table.parquet``; with day partitions each day that has rows is
-``schema/table/YYYY-MM-DD.parquet``, and a day without rows has no file.
+``schema/table/YYYY-MM-DD.parquet``, and a day without rows has no file. An asset whose days are kept in groups has
+``schema/table/YYYY-MM-DD/GROUP.parquet``, one file for each group that has rows.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -29,21 +32,31 @@ def table_path(asset: str) -> str:
     return f"{asset}{_SUFFIX}"
 
 
-def day_path(asset: str, day: date) -> str:
-    """Path of one day of an asset; ``asset`` is ``schema/table``."""
-    return f"{asset}/{day.isoformat()}{_SUFFIX}"
+def day_path(asset: str, day: date, group: str | None = None) -> str:
+    """Path of one day of an asset, or of one group of that day; ``asset`` is ``schema/table``."""
+    return f"{asset}/{day.isoformat()}{'' if group is None else f'/{group}'}{_SUFFIX}"
+
+
+def group_name(text: str | None) -> str:
+    """Name of a group as a part of a path: small letters and digits of the text, ``-`` between them."""
+    return re.sub("[^a-z0-9]+", "-", (text or "").lower()).strip("-")[:80] or "other"
 
 
 def stored_days(store: ObjectStore, asset: str) -> list[date]:
     """Days of an asset that have a file, in order."""
-    days = []
-    for path in store.list(f"{asset}/"):
-        name = path.removeprefix(f"{asset}/")
+    return sorted(_files(store, asset))
+
+
+def _files(store: ObjectStore, asset: str, day: date | None = None) -> dict[date, list[str]]:
+    """Files of the days of an asset, or of one day."""
+    found: dict[date, list[str]] = {}
+    for path in store.list(f"{asset}/{'' if day is None else day.isoformat()}"):
+        name = path.removeprefix(f"{asset}/").removesuffix(_SUFFIX)
         try:
-            days.append(date.fromisoformat(name.removesuffix(_SUFFIX)))
+            found.setdefault(date.fromisoformat(name.split("/")[0]), []).append(path)
         except ValueError:
             continue
-    return sorted(days)
+    return found
 
 
 def split_by_day(rows: pa.Table, column: str) -> Iterator[tuple[date, pa.Table]]:
@@ -83,6 +96,7 @@ def write_days(
     tables: Iterable[pa.Table],
     days: Sequence[date],
     column: str = "Date",
+    group_by: str | None = None,
 ) -> dict[date, tuple[int, int]]:
     """Make the files of some days hold exactly these rows.
 
@@ -99,11 +113,13 @@ def write_days(
         The days. Those without rows lose their file.
     column : str
         Column whose day decides.
+    group_by : str, optional
+        Column of texts whose `group_name` decides in which of a day's files a row goes; one file a day by default.
 
     Returns
     -------
     dict of date to (int, int)
-        Rows and bytes of each file written.
+        Rows and bytes written of each day.
 
     Raises
     ------
@@ -120,10 +136,32 @@ def write_days(
                 )
             if day in written:
                 raise StorageError(f"{asset}: rows of {day} came in two tables; give a day whole")
-            written[day] = (rows.num_rows, store.write_table(day_path(asset, day), rows))
+            groups: dict[str | None, pa.Table] = {None: rows}
+            if group_by is not None:
+                groups = dict(split_by_group(rows, group_by))
+            sizes = {path: store.write_table(path, part) for path, part in _placed(asset, day, groups)}
+            written[day] = (rows.num_rows, sum(sizes.values()))
+            for path in set(_files(store, asset, day).get(day, [])) - sizes.keys():
+                store.delete(path)
     for day in sorted(wanted - written.keys()):
-        store.delete(day_path(asset, day))
+        for path in _files(store, asset, day).get(day, []):
+            store.delete(path)
     return written
+
+
+def _placed(asset: str, day: date, groups: Mapping[str | None, pa.Table]) -> Iterator[tuple[str, pa.Table]]:
+    for group, rows in groups.items():
+        yield day_path(asset, day, group), rows
+
+
+def split_by_group(rows: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
+    """Split rows by the `group_name` of a column of texts, in order of the names; rows of a group keep their order."""
+    coded = rows.column(column).combine_chunks().dictionary_encode()
+    names = [group_name(text) for text in coded.dictionary.to_pylist()]
+    codes = pc.fill_null(coded.indices, len(names)).to_numpy()
+    groups = np.array([*names, group_name(None)], object)[codes]
+    for name in sorted(set(groups.tolist())):
+        yield name, rows.filter(pa.array(groups == name))
 
 
 def read_days(
@@ -148,19 +186,19 @@ def read_days(
         In order of the days; of all columns, one that older files lack is null there. Without any rows it has the columns
         of another day, and none if the asset has no file at all.
     """
-    there = stored_days(store, asset)
-    chosen = there if days is None else sorted(set(days) & set(there))
+    there = _files(store, asset)
+    chosen = sorted(there if days is None else set(days) & there.keys())
     if not chosen and there:
-        return store.read_table(day_path(asset, there[-1]), columns).slice(0, 0)
-    tables = [store.read_table(day_path(asset, day), columns) for day in chosen]
+        return store.read_table(there[max(there)][0], columns).slice(0, 0)
+    tables = [store.read_table(path, columns) for day in chosen for path in sorted(there[day])]
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):
     """Keeps what an asset returns as Parquet; made for `pyarrow.Table`, and for an iterator of them over a range of days.
 
-    The definition metadata of an asset may name its ``partition_column`` (default ``Date``); the metadata of an input may
-    name the ``columns`` to read.
+    The definition metadata of an asset may name its ``partition_column`` (default ``Date``) and the ``group_column`` by which its days are
+    kept in several files; the metadata of an input may name the ``columns`` to read.
 
     Attributes
     ----------
@@ -183,8 +221,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             return
         days = [_day(asset, key) for key in context.asset_partition_keys]
         column = str(_plain(context.definition_metadata, "partition_column") or "Date")
-        written = write_days(store, asset, tables, days, column)
-        where = day_path(asset, days[0]) if len(days) == 1 else asset
+        group = _plain(context.definition_metadata, "group_column")
+        written = write_days(store, asset, tables, days, column, group)
+        where = day_path(asset, days[0]) if len(days) == 1 and group is None else asset
         total, size = (sum(pair[i] for pair in written.values()) for i in (0, 1))
         context.add_output_metadata(
             {**_facts(total, size), "files": len(written), "path": store.where(where)}

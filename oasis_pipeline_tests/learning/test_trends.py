@@ -131,8 +131,25 @@ def test_the_band_covers_nine_in_ten_and_the_first_weeks_use_the_median() -> Non
         known = np.isfinite(actual) & np.isfinite(found.value[:, upto, place])
         inside = (found.lower[:, upto, place] <= actual) & (actual <= found.upper[:, upto, place])
         assert 0.86 < inside[known].mean() < 0.94
-    assert found.choices[FIRST_DAY, 7] == "median of 7 days"
-    assert found.choices[max(c for c, _ in found.choices), 1] != "last value"
+    assert found.choices[FIRST_DAY, 7] == ("median of 7 days", "last value")
+    assert found.choices[max(c for c, _ in found.choices), 1][0] not in ("last value", "median of 7 days")
+
+
+def test_a_jump_that_stays_is_followed_where_jumps_stay() -> None:
+    rng = np.random.default_rng(7)
+    values = 60.0 + rng.normal(0.0, 1.0, (30, 150))
+    for well in range(30):
+        for day in range(10 + well % 7, 150, 20):
+            values[well, day:] += rng.choice([-20.0, 20.0])
+    found = forecast_trends(values, FIRST_DAY, least=None, most=200.0)
+    last = max(c for c, _ in found.choices)
+    after = found.choices[last, 1][1]
+    assert after in ("last value", "exponential smoothing 0.6", "damped trend 0.6")
+    jumped = np.flatnonzero(np.abs(np.diff(values[:, 129:137], axis=1)).max(axis=1) > 15.0)
+    assert len(jumped) > 10
+    for well in jumped:
+        day = 130 + int(np.abs(np.diff(values[well, 129:137])).argmax())
+        assert abs(found.value[well, day, 0] - values[well, day]) < 9.0
 
 
 def test_forecasts_stay_within_the_limits_of_the_quantity() -> None:
@@ -141,3 +158,10 @@ def test_forecasts_stay_within_the_limits_of_the_quantity() -> None:
     assert np.nanmax(found.upper) <= 100.0
     falling = np.tile(np.linspace(40.0, 0.5, 120), (10, 1))
     assert np.nanmin(forecast_trends(falling, FIRST_DAY).lower) >= 0.0
+
+
+def test_a_well_beyond_the_limit_keeps_its_own_values() -> None:
+    values = np.tile(np.array([[-150.0], [40.0]]), (1, 80))
+    found = forecast_trends(values, FIRST_DAY)
+    np.testing.assert_allclose(found.value[0], -150.0)
+    assert found.lower[1].min() >= 0.0

@@ -77,11 +77,15 @@ def test_spikes_are_single_values_and_a_step_is_none() -> None:
     x[100] += 5
     x[200:] += 10
     assert places(spikes(x)) == [100]
-    still = np.full(100, 2.0)
-    still[40] = 3
-    still[70] = 2.001
     assert not spikes(np.full(100, 2.0)).any()
-    assert 70 not in places(spikes(still))
+
+
+def test_a_long_stuck_run_makes_no_spikes_of_the_rest() -> None:
+    x = noisy(300)
+    x[50:250] = x[50]
+    assert places(spikes(x)) == []
+    x[10] += 5
+    assert places(spikes(x)) == [10]
 
 
 def test_gaps_stand_before_the_reading_that_ends_them() -> None:

@@ -409,10 +409,13 @@ class Forecasts:
     ----------
     state : ndarray of float32, shape (n, STATE_SIZE)
     half_width_lbf : ndarray of float32, shape (n, POINTS)
+    departures : ndarray of float32, shape (n, Q)
+        Quantiles of the departures of ordinary cards, by the model of each row.
     """
 
     state: Float32
     half_width_lbf: Float32
+    departures: Float32
 
 
 def walk_forward(
@@ -440,7 +443,11 @@ def walk_forward(
     evidence = [evidence_of(days, known, hours) for hours in HORIZONS_HOURS]
     count = len(days)
     found = [
-        Forecasts(np.zeros((count, STATE_SIZE), np.float32), np.zeros((count, POINTS), np.float32))
+        Forecasts(
+            np.zeros((count, STATE_SIZE), np.float32),
+            np.zeros((count, POINTS), np.float32),
+            np.zeros((count, len(DEPARTURE_PROBABILITIES)), np.float32),
+        )
         for _ in HORIZONS_HOURS
     ]
     versions = np.full(count, "", dtype=object)
@@ -452,6 +459,7 @@ def walk_forward(
         for hours, forecasts in zip(HORIZONS_HOURS, found, strict=True):
             forecasts.state[rows] = forecast_states(model, mine, hours)
             forecasts.half_width_lbf[rows] = band_lbf(model, mine, hours)
+            forecasts.departures[rows] = model.departures[HORIZONS_HOURS.index(hours)]
         versions[rows] = model.version
     return found, versions.tolist()
 

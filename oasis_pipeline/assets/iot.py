@@ -1,0 +1,400 @@
+"""Assets of the group ``iot``: sensor readings by UTC day, and what is made of them.
+
+Here: definitions. What they compute stands in ``readings`` beside this module and in the room ``oasis_pipeline.readings``.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from oasis_pipeline.assets import readings as days_of_readings
+from oasis_pipeline.assets.common import (
+    MEMORY_POOL,
+    ONE_RUN,
+    OWNER,
+    SCIENCE_OWNER,
+    days_of,
+    making,
+    table_metadata,
+)
+from oasis_pipeline.readings.windows import DAY_US, Window, windows_schema
+from oasis_pipeline.schema import table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.io_managers import group_name, read_days
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+RAWDATA = table("iot", "rawdata")
+MODULE = table("iot", "module")
+READINGS, DATABATCH, PROFILE, REGULAR = (
+    f"iot/{name}" for name in ("readings", "databatch", "profile", "regular")
+)
+
+PICTURED_SERIES = 4
+
+
+class BatchConfig(dg.Config):
+    """How readings are cut.
+
+    Attributes
+    ----------
+    windows : list of str
+        Counts of readings, or lengths (``15min``, ``1h``).
+    """
+
+    windows: list[str] = Field(default=["64", "1h"])
+
+    @field_validator("windows")
+    @classmethod
+    def _are_windows(cls, given: list[str]) -> list[str]:
+        return [str(Window.parse(text)) for text in given]
+
+
+class RegularConfig(dg.Config):
+    """The grid of the regular series.
+
+    Attributes
+    ----------
+    step : str
+        Length of an interval; it has to divide the day.
+    longest_fill : int
+        A gap of up to so many intervals is filled by a straight line.
+    """
+
+    step: str = "15min"
+    longest_fill: int = Field(default=3, ge=0)
+
+    @field_validator("step")
+    @classmethod
+    def _divides_the_day(cls, given: str) -> str:
+        length = Window.parse(given).length_us
+        if length is None or DAY_US % length:
+            raise ValueError(f"the step has to be a length that divides the day, not {given!r}")
+        return given
+
+
+def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """Assets of sensor modules.
+
+    Parameters
+    ----------
+    days : PartitionsDefinition
+        Day partitions; here they are UTC days.
+
+    Returns
+    -------
+    list of AssetsDefinition or AssetSpec
+    """
+    module = dg.AssetSpec(
+        ["iot", "module"],
+        group_name="iot",
+        owners=[OWNER],
+        kinds={"postgres"},
+        description="Sensor modules. The data service writes it, and intake where a file names a module that nobody registered.",
+        metadata=table_metadata(MODULE),
+    )
+    rawdata = dg.AssetSpec(
+        ["iot", "rawdata"],
+        group_name="iot",
+        partitions_def=days,
+        owners=[OWNER],
+        kinds={"postgres"},
+        description="Readings as they arrived. The data service writes it, and intake from Readings files; "
+        "PostgreSQL keeps it in one partition a UTC day.",
+        metadata=table_metadata(RAWDATA, drop_files="Readings.E2E.<YYYYMMDD>.<HHMM>.csv"),
+    )
+
+    @dg.asset(
+        key=["iot", "readings"],
+        deps=[rawdata, module],
+        owners=[OWNER],
+        description="Readings of a UTC day, one row a value: without repeats, in order, with flags of values that are stuck, "
+        "interpolated or spikes, of gaps, and of clock faults; nothing is deleted. One Parquet file a day and type of module.",
+        metadata={
+            **_columns(days_of_readings.readings_schema()),
+            "partition_column": "timestamp",
+            "group_column": "module_type",
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                "columns",
+                asset=dg.AssetKey(["iot", "readings"]),
+                blocking=True,
+                description="Columns have their types, keys are there, in order and without repeats, and values are finite.",
+            ),
+            dg.AssetCheckSpec(
+                "plausible",
+                asset=dg.AssetKey(["iot", "readings"]),
+                description="Temperatures lie between -90 and 200 and supply voltages between 0 and 1000, whatever their unit.",
+            ),
+        ],
+        group_name="iot",
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        kinds={"python", "parquet"},
+        io_manager_key="parquet_io",
+        pool=MEMORY_POOL,
+    )
+    def readings(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
+    ) -> Iterator[dg.Output[Iterator[pa.Table]] | dg.AssetCheckResult]:
+        span, house = days_of(context), warehouse.open()
+        faults: list[str] = []
+        odd: list[str] = []
+
+        def of_day(day: date) -> pa.Table:
+            rows = days_of_readings.day_of_readings(house, day)
+            faults.extend(f"{day}: {fault}" for fault in reading_faults(rows))
+            odd.extend(f"{day}: {fault}" for fault in implausible(rows))
+            return rows
+
+        with making(house, READINGS, span.keys) as done:
+            yield dg.Output(_tables(house, store.open(), READINGS, span.keys, of_day, done.rows))
+            yield dg.AssetCheckResult(
+                check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
+            )
+            yield dg.AssetCheckResult(
+                check_name="plausible",
+                passed=not odd,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(odd[:3]) or None,
+                metadata={"modules": odd[:20]},
+            )
+
+    @dg.asset(
+        key=["iot", "databatch"],
+        deps=[readings],
+        owners=[SCIENCE_OWNER],
+        description="Readings of a UTC day cut into windows by count and by time, with the features of each window in time and in "
+        "frequency: the computation behind /api/databatch/. Count windows begin anew each day.",
+        metadata={**_columns(windows_schema()), "partition_column": "starting_timestamp"},
+        group_name="iot",
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        kinds={"python", "parquet"},
+        io_manager_key="parquet_io",
+        pool=MEMORY_POOL,
+    )
+    def databatch(
+        context: dg.AssetExecutionContext,
+        config: BatchConfig,
+        warehouse: WarehouseResource,
+        store: StoreResource,
+    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
+        span, house, files = days_of(context), warehouse.open(), store.open()
+        windows = [Window.parse(text) for text in config.windows]
+        with making(house, DATABATCH, span.keys) as done:
+            tables = _tables(
+                house,
+                files,
+                DATABATCH,
+                span.keys,
+                lambda day: days_of_readings.day_of_batches(_day_of(files, day), windows),
+                done.rows,
+            )
+            yield dg.Output(tables, metadata={"windows": config.windows})
+
+    @dg.asset(
+        key=["iot", "profile"],
+        deps=[readings],
+        owners=[SCIENCE_OWNER],
+        description="Data quality of each module and measure by UTC day: readings, steps, gaps, coverage, lag, ranges, and the share "
+        "of each flag.",
+        metadata=_columns(days_of_readings.profile_schema()),
+        group_name="iot",
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        kinds={"python", "parquet"},
+        io_manager_key="parquet_io",
+        pool=MEMORY_POOL,
+    )
+    def profile(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
+    ) -> Iterator[dg.Output[list[pa.Table]]]:
+        span, house, files = days_of(context), warehouse.open(), store.open()
+        with making(house, PROFILE, span.keys) as done:
+            tables = list(
+                _tables(
+                    house,
+                    files,
+                    PROFILE,
+                    span.keys,
+                    lambda day: days_of_readings.day_of_profiles(_day_of(files, day), day),
+                    done.rows,
+                )
+            )
+            yield dg.Output(tables, metadata=profile_metadata(files, tables))
+
+    @dg.asset(
+        key=["iot", "regular"],
+        deps=[readings],
+        owners=[SCIENCE_OWNER],
+        description="Readings of a UTC day as means of equal intervals, for models that need a grid. Each value says how it came to be: "
+        "measured, linear (a short gap, a straight line between its neighbours), or missing.",
+        metadata={**_columns(days_of_readings.regular_schema()), "partition_column": "timestamp"},
+        group_name="iot",
+        partitions_def=days,
+        backfill_policy=ONE_RUN,
+        kinds={"python", "parquet"},
+        io_manager_key="parquet_io",
+        pool=MEMORY_POOL,
+    )
+    def regular(
+        context: dg.AssetExecutionContext,
+        config: RegularConfig,
+        warehouse: WarehouseResource,
+        store: StoreResource,
+    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
+        span, house, files = days_of(context), warehouse.open(), store.open()
+        step = Window.parse(config.step)
+        with making(house, REGULAR, span.keys) as done:
+            tables = _tables(
+                house,
+                files,
+                REGULAR,
+                span.keys,
+                lambda day: days_of_readings.day_of_regular(
+                    _day_of(files, day), day, step, config.longest_fill
+                ),
+                done.rows,
+            )
+            facts = {
+                "step": config.step,
+                "fill_method": f"gaps of up to {config.longest_fill} intervals: linear; longer ones and the ends of the day: missing",
+                "left_out": f"values flagged {', '.join(days_of_readings.NOT_MEASURED)}",
+            }
+            yield dg.Output(tables, metadata=facts)
+
+    return [module, rawdata, readings, databatch, profile, regular]
+
+
+def _columns(schema: pa.Schema) -> dict[str, Any]:
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def _day_of(store: ObjectStore, day: date) -> pa.Table:
+    rows = read_days(store, READINGS, [day])
+    return rows if rows.num_columns else days_of_readings.readings_schema().empty_table()
+
+
+def _tables(
+    warehouse: Warehouse,
+    store: ObjectStore,
+    asset: str,
+    days: list[str],
+    of_day: Callable[[date], pa.Table],
+    made: dict[str, int],
+) -> Iterator[pa.Table]:
+    """Make days one after the other, so that a year needs the memory of a day, and mark those that come out otherwise than stored."""
+    for key in days:
+        day = date.fromisoformat(key)
+        rows = of_day(day)
+        made[key] = rows.num_rows
+        stored = read_days(store, asset, [day])
+        same = (
+            stored.schema.equals(rows.schema) and stored.equals(rows)
+            if stored.num_rows
+            else rows.num_rows == 0
+        )
+        if not same:
+            with warehouse.transaction() as tx:
+                # before the file: a mark too many is harmless, one too few is not
+                ledger.mark_changed(tx, asset, {key: rows.num_rows})
+        yield rows
+
+
+def profile_metadata(store: ObjectStore, tables: list[pa.Table]) -> dict[str, Any]:
+    """Shares of flags over all days of a run, and pictures of the newest day.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        Where the readings lie.
+    tables : list of pyarrow.Table
+        Profiles, a table a day.
+
+    Returns
+    -------
+    dict
+        For the materialization.
+    """
+    profiles = pa.concat_tables(tables)
+    if profiles.num_rows == 0:
+        return {"readings": 0}
+    from oasis_pipeline.plotting.readings import flagged_series
+    from oasis_pipeline.plotting.style import markdown
+
+    counts = profiles["readings"].to_numpy()
+    shares = {
+        f"{name}_pct": round(float(np.average(profiles[f"{name}_pct"].to_numpy(), weights=counts)), 3)
+        for name in days_of_readings.FLAGS
+    }
+    newest = next(each for each in reversed(tables) if each.num_rows)
+    day = newest["Date"][0].as_py()
+    chosen = days_of_readings.examples(_day_of(store, day), newest, day, PICTURED_SERIES)
+    facts: dict[str, Any] = {
+        "readings": int(counts.sum()),
+        "modules": len(pc.unique(profiles["module_num"])),
+        **shares,
+    }
+    if chosen:
+        figure = flagged_series([(each.title, each.hours, each.values, each.flags) for each in chosen])
+        facts["most_flagged"] = dg.MetadataValue.md(markdown(figure, f"flagged readings of {day}"))
+    return facts
+
+
+def reading_faults(rows: pa.Table) -> list[str]:
+    """Say what is wrong with the columns of a day of readings; nothing as a rule."""
+    faults = []
+    if not rows.schema.equals(days_of_readings.readings_schema()):
+        return [f"columns are {', '.join(f'{field.name} {field.type}' for field in rows.schema)}"]
+    required = [field.name for field in days_of_readings.readings_schema() if not field.nullable]
+    faults += [
+        f"{name} is missing in {rows[name].null_count} rows" for name in required if rows[name].null_count
+    ]
+    if (
+        not pc.all(pc.is_finite(rows["value"].drop_null())).as_py()
+        and rows["value"].null_count < rows.num_rows
+    ):
+        faults.append("values that are not finite")
+    keys = np.stack(
+        [
+            _ranks(rows["module_type"], group_name),
+            _ranks(rows["module_num"]),
+            rows["timestamp"].cast(pa.int64()).to_numpy(),
+            _ranks(rows["measure"]),
+        ]
+    )
+    steps = np.sign(np.diff(keys, axis=1)).astype(np.int64)
+    if np.any(np.array([8, 4, 2, 1]) @ steps <= 0):  # the first that differs decides
+        faults.append("rows are repeated or not in order")
+    return faults
+
+
+def _ranks(column: pa.ChunkedArray, name: Callable[[str], str] = str) -> NDArray[np.int64]:
+    """Places of texts in their order; -1 for null."""
+    coded = column.combine_chunks().dictionary_encode()
+    names = [name(text) for text in coded.dictionary.to_pylist()]
+    place = {text: number for number, text in enumerate(sorted(set(names)))}
+    ranks = np.array([*(place[text] for text in names), -1], np.int64)
+    found: NDArray[np.int64] = ranks[pc.fill_null(coded.indices, len(names)).to_numpy()]
+    return found
+
+
+def implausible(rows: pa.Table) -> list[str]:
+    """Name the modules whose temperature or supply voltage can't be what it is called."""
+    found = []
+    for name, low, high in (("temperature", -90.0, 200.0), ("voltage", 0.0, 1000.0)):
+        outside = pc.or_(pc.less(rows[name], low), pc.greater(rows[name], high))
+        modules = pc.unique(rows.filter(pc.fill_null(outside, False))["module_num"]).to_pylist()
+        found += [f"{name} of {module}" for module in sorted(modules)]
+    return found
