@@ -79,7 +79,9 @@ class Site:
 
     folder: Path
     postgres_port: int
-    ports: dict[str, int] = field(default_factory=lambda: {port: free_port() for port in ("3000", "4000", "8000")})
+    ports: dict[str, int] = field(
+        default_factory=lambda: {port: free_port() for port in ("3000", "4000", "8000")}
+    )
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def localised(self, text: str) -> str:
