@@ -18,16 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oasis_pipeline.assets.wells import equipment_of
+from oasis_pipeline.cards.canonical import shape_form
 from oasis_pipeline.intake.failures import package_rules, reduce_text
-from oasis_pipeline.learning.base import simulated_training_set
-from oasis_pipeline.learning.features import feature_names
+from oasis_pipeline.learning.failures.channels import SHAPE_COLUMNS
+from oasis_pipeline.learning.features import SHAPE_POINTS, CardContext, CardShapes, card_features
 from oasis_pipeline.physics.diagnosis import Cards, diagnose_all
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation import tables
 from oasis_pipeline.simulation.controller import vendor_conditions
 from oasis_pipeline.simulation.episodes import FieldKind
 from oasis_pipeline.simulation.field import Field, make_field, runtimes_h
+from oasis_pipeline.simulation.recorded import recorded_wells
 
 WELLS, DAYS, CARDS_PER_DAY = 40, 150, 2
 JUDGED_DAYS = 120
@@ -48,8 +49,7 @@ class FieldTables:
     ----------
     cards : pyarrow.Table
         A row a card: NodeID, Date, the columns of ``xspoc.card`` and, where the vendor analysed it, ``xspoc.xdiagresults`` that
-        carry numbers, those of ``clean.carddiag``, the descriptors of ``clean/card_features`` as ``feature ...``, and the true
-        severities as ``true ...``.
+        carry numbers, those of ``clean.carddiag``, some descriptors of ``clean/card_features``, and the true severities as ``true ...``.
     failures : pyarrow.Table
         As ``analysis.failure_info``, with ``sudden`` and ``growing_from`` beside.
     """
@@ -112,9 +112,16 @@ def _card_table(field: Field, rng: np.random.Generator) -> pa.Table:
     for name, values in _diagnosis(field).items():
         if values.dtype.kind == "f":
             columns[name] = pa.array(values, from_pandas=True)
-    learned = simulated_training_set(batch)
-    for place, name in enumerate(feature_names()):
-        columns[f"feature {name}"] = pa.array(learned.features[:, place], from_pandas=True)
+    shapes = [
+        CardShapes(*shape_form(position.astype(np.float32), load.astype(np.float32), SHAPE_POINTS))
+        for position, load in (
+            (batch.surface_position_in, batch.surface_load_lbf),
+            (batch.pump_position_in, batch.pump_load_lbf),
+        )
+    ]
+    described = card_features(*shapes, CardContext(spm=batch.wells.spm, fillage_pct=batch.fillage_pct))
+    for name in SHAPE_COLUMNS:
+        columns[name] = pa.array(described[name], from_pandas=True)
     for name, place in c.COLUMN.items():
         columns[f"true {name}"] = pa.array(batch.severity[:, place])
     return pa.table(columns)
@@ -122,17 +129,8 @@ def _card_table(field: Field, rng: np.random.Generator) -> pa.Table:
 
 def _diagnosis(field: Field) -> dict[str, np.ndarray]:
     """Diagnose with the equipment as the drop folder tells it, state by state."""
-    batch, states = field.batch, field.states
-    names = [str(number) for number in range(len(states))]
-    poc = np.zeros(len(states), dtype=np.int64)
-    details = _rows(tables.well_details(names, states, poc, states.tubing_anchored))
-    rods = _rows(tables.rods(names, states, list(states.grade)))
-    units = _rows(tables.pumping_units(names, states))
-    surveys = _rows(tables.deviations(names, states))
-    wells = [
-        equipment_of(details[name], rods.get(name, []), surveys.get(name, []), units[name]).well
-        for name in names
-    ]
+    batch = field.batch
+    wells = recorded_wells(field.states)
     state = np.array(
         [
             field.state_of[w, k]
@@ -149,24 +147,6 @@ def _diagnosis(field: Field) -> dict[str, np.ndarray]:
         pump_load_lbf=batch.pump_load_lbf.astype(np.float32).astype(np.float64),
     )
     return diagnose_all(cards, wells).columns
-
-
-def _rows(table: tables.Table) -> dict[str, list[dict[str, object]]]:
-    """Rows of a table of texts by NodeID, values as the warehouse would give them."""
-
-    def value(text: str) -> object:
-        if text in ("True", "False"):
-            return text == "True"
-        try:
-            return float(text) if text else None
-        except ValueError:
-            return text
-
-    found: dict[str, list[dict[str, object]]] = {}
-    for texts in zip(*table.values(), strict=True):
-        row = {name: value(text) for name, text in zip(table, texts, strict=True)}
-        found.setdefault(texts[list(table).index("NodeID")], []).append(row)
-    return found
 
 
 def _failure_table(field: Field) -> pa.Table:
@@ -229,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to keep the fields in")
     out: Path = parser.parse_args().out
-    for seed in (*TUNING_SEEDS, *TEST_SEEDS):
+    for seed in (*TEST_SEEDS, *TUNING_SEEDS):
         for kind in KINDS:
             begin = time.perf_counter()
             made = kept_field(kind, seed, out)

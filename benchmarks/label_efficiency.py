@@ -2,10 +2,14 @@
 
     python -m benchmarks.label_efficiency [--wells 120] [--cards 20]
     python -m benchmarks.label_efficiency --drop FOLDER [--groups FILE]
+    python -m benchmarks.label_efficiency --vendor
 
 Half of the wells is kept back and judged. Of the other half cards are labelled in rounds, in the order of the queue or by chance;
 after each round the default classifier is trained on what has been labelled so far. The full score is that of all
 labels of that half. Both orders begin without a label: the first round of the queue has nothing but the shapes of the cards.
+
+``--vendor`` asks what the vendor's texts of the other wells are worth where people have labelled few wells: macro F1 on the wells kept
+back without and with them, and what the trial on the labelled wells alone would have decided.
 """
 
 from __future__ import annotations
@@ -22,11 +26,13 @@ from numpy.typing import NDArray
 from benchmarks.compare_classifiers import read_drop
 from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
-from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit
+from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, fit_out_of_fold
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.splits import folds_by_well, number_wells
-from oasis_pipeline.simulation.cards import simulate_cards
+from oasis_pipeline.learning.weak_labels import read_vendor_rules, translate, try_weak, weak_background
+from oasis_pipeline.simulation.cards import CardBatch, simulate_cards
+from oasis_pipeline.simulation.controller import vendor_conditions
 
 ORDERS = ("queue", "random")
 FULL = 0.95
@@ -140,6 +146,44 @@ def run(learned: TrainingSet, repeats: int, seed: int, trees: int) -> dict[str, 
     }
 
 
+def vendor(batch: CardBatch, seed: int, trees: int) -> list[dict[str, Any]]:
+    """Macro F1 without and with the vendor's texts of unlabelled wells, by the number of wells that people have labelled."""
+    learned = simulated_training_set(batch)
+    field = Field(learned, seed, trees)
+    verdicts = vendor_conditions(batch.severity, np.random.default_rng(seed))
+    weak_texts = translate(verdicts[:, 0].tolist(), verdicts[:, 1].tolist(), read_vendor_rules())
+    found = []
+    for wells in (6, 12, 24, 48):
+        chosen = np.random.default_rng(seed).permutation(np.unique(field.wells[field.pool]))[:wells]
+        people = field.pool[np.isin(field.wells[field.pool], chosen)]
+        rest = np.setdiff1d(field.pool, people)
+        texts = field.texts[people]
+        labels = encode_labels(texts[:, 0].tolist(), texts[:, 1].tolist())
+        own = (learned.features[people], labels, field.wells[people])
+        weak = weak_background(
+            learned.features[rest],
+            [weak_texts[0][row] for row in rest],
+            [weak_texts[1][row] for row in rest],
+            field.wells[rest],
+            labels,
+            field.wells[people],
+            seed,
+        )
+        curves = learned.signatures[people]
+        trial = try_weak(*own, weak.background, signatures=curves, seed=seed)
+        row = {
+            "wells": wells,
+            "labels": len(people),
+            "weak cards": len(weak.background),
+            "taken": trial.helps,
+        }
+        for name, background in (("without", None), ("with", weak.background)):
+            model = fit_out_of_fold(*own, None, curves, seed, trees, background=background)[0]
+            row[name] = field.score(model)
+        found.append(row)
+    return found
+
+
 def labels_needed(steps: list[int], curve: list[float], goal: float) -> float:
     """Labels at which the curve first reaches the goal, linear between rounds; all where it never does."""
     for i, value in enumerate(curve):
@@ -160,12 +204,26 @@ def main() -> None:
     parser.add_argument("--groups", type=Path, help="csv with NodeID and Group")
     parser.add_argument("--wells", type=int, default=120, help="simulated wells")
     parser.add_argument("--cards", type=int, default=20, help="cards of each simulated well")
+    parser.add_argument("--vendor", action="store_true", help="what the vendor's texts are worth")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trees", type=int, default=100)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", module=r"sklearn\.utils\.parallel")
+    if asked.vendor:
+        print("| wells labelled | labels | weak cards | macro F1 without | with them | trial takes them |")
+        print("|---|---|---|---|---|---|")
+        for repeat in range(asked.repeats):
+            seed = asked.seed + repeat
+            batch = simulate_cards(asked.wells * asked.cards, seed, cards_per_well=asked.cards)
+            for row in vendor(batch, seed, asked.trees):
+                print(
+                    f"| {row['wells']} | {row['labels']} | {row['weak cards']} | {row['without']:.3f} | {row['with']:.3f} | "
+                    f"{'yes' if row['taken'] else 'no'} |",
+                    flush=True,
+                )
+        return
     if asked.drop is not None:
         learned = read_drop(asked.drop, asked.groups)
     else:

@@ -17,7 +17,9 @@ from oasis_pipeline.assets.clean import build_clean_assets
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.dbt import build_dbt_assets, prepare
 from oasis_pipeline.assets.iot import build_iot_assets
+from oasis_pipeline.assets.labelling import build_labelling_assets
 from oasis_pipeline.assets.models import build_model_assets
+from oasis_pipeline.assets.outlook import build_outlook_assets
 from oasis_pipeline.assets.xspoc import build_xspoc_assets
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
@@ -56,6 +58,8 @@ def build_definitions(
         *build_clean_assets(days),
         *build_model_assets(days),
         *build_iot_assets(days),
+        *build_outlook_assets(days),
+        *build_labelling_assets(),
     ]
     jobs = build_jobs()
     return dg.Definitions(

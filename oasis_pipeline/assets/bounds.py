@@ -123,6 +123,33 @@ def _workovers(warehouse: Warehouse, days: Days) -> dict[str, list[tuple[int, in
     return found
 
 
+def begin_of_history(warehouse: Warehouse, nodes: np.ndarray, day: np.ndarray, days: Days) -> np.ndarray:
+    """First day whose cards count for wells on some days: the day after the last workover known by then.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Failures and rods.
+    nodes : ndarray of str, shape (n,)
+        NodeID of each row.
+    day : ndarray of int, shape (n,)
+        Day of each row, days since 1970.
+    days : Days
+        Days that the rows lie in.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        A very early day where no workover is known.
+    """
+    begin = np.full(len(day), np.iinfo(np.int64).min // 2)
+    for well, workovers in _workovers(warehouse, days).items():
+        mine = np.flatnonzero(nodes == well)
+        if len(mine):
+            begin[mine] = _begin(workovers, day[mine])
+    return begin
+
+
 def _begin(workovers: list[tuple[int, int]], asked: np.ndarray) -> np.ndarray:
     """First day whose cards may count, for each day asked, by the workovers known on that day."""
     begin = np.full(len(asked), np.iinfo(np.int64).min // 2)

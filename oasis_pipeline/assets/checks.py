@@ -10,11 +10,13 @@ from datetime import date
 import dagster as dg
 
 from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.drift import CHECK as DRIFT_CHECK
+from oasis_pipeline.assets.drift import check_drift
 from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
 from oasis_pipeline.assets.vendor_check import compare_with_vendor
 from oasis_pipeline.schema import Table, table
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import WarehouseResource
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 CHECKED_TABLES = (
     ("xspoc", "card"),
@@ -25,6 +27,9 @@ CHECKED_TABLES = (
     ("clean", "carddiag"),
     ("clean", "roddiag"),
     ("clean", "dynapred"),
+    ("clean", "cardpred"),
+    ("clean", "cardanomaly"),
+    ("clean", "trend"),
 )
 """Day-partitioned tables with a blocking check of their columns."""
 
@@ -104,6 +109,23 @@ VALUE_CHECKS = (
         'pocdowncard_fault is null) or c.file_stamp is null or p."Label1" is not null and surfcard_fault is not null '
         "and pocdowncard_fault is not null)",
     ),
+    ValueCheck(
+        "clean/cardpred",
+        "bands",
+        "a forecast lies inside of its band, and every issue has all three horizons",
+        'select "NodeID", "IssuedAt", count(*) as horizons from clean.cardpred where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+        "group by 1, 2 having count(*) <> 3 or bool_or(load_lower_lbf[1] > load_lbf[1] or load_lbf[1] > load_upper_lbf[1] "
+        "or cardinality(load_lbf) <> cardinality(position_in))",
+        blocking=True,
+    ),
+    ValueCheck(
+        "clean/trend",
+        "bands",
+        "a forecast lies inside of its band",
+        'select * from clean.trend where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+        "and not (lower <= value and value <= upper)",
+        blocking=True,
+    ),
 )
 
 
@@ -155,6 +177,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         *(_schema_check(table(*name)) for name in CHECKED_TABLES),
         *(_value_check(rule) for rule in VALUE_CHECKS),
         _vendor_check(),
+        _drift_check(),
     ]
 
 
@@ -192,6 +215,20 @@ def _vendor_check() -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
         return compare_with_vendor(warehouse.open(), days_of_run(context))
+
+    return check
+
+
+def _drift_check() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(["clean", "dynapred"]),
+        name=DRIFT_CHECK,
+        description="The day's cards look like those of the time that the model in use has learned.",
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, store: StoreResource
+    ) -> dg.AssetCheckResult:
+        return check_drift(warehouse.open(), store.open(), days_of_run(context))
 
     return check
 

@@ -47,7 +47,8 @@ class PredictionConfig(dg.Config):
     Attributes
     ----------
     model_version : str or None
-        Predict with this version instead of the one in use.
+        Predict with this version instead of the one in use; the days keep it until another is asked for. ``in-use`` takes the
+        model in use and ends that.
     """
 
     model_version: str | None = None
@@ -232,7 +233,8 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": summary.rows,
-                "model_version": summary.model_version,
+                "model_version": ", ".join(summary.model_versions) or "none",
+                **({"kept_versions": "; ".join(summary.notes)} if summary.notes else {}),
                 "class_shares": dg.MetadataValue.md(label_shares(summary.counts)),
                 "example_cards": dg.MetadataValue.md(cards_by_label(house, span)),
                 "counts": summary.counts,

@@ -28,6 +28,7 @@ from oasis_pipeline.learning.features import (
 )
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
+from oasis_pipeline.learning.seed_method import seed_feature_names
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -83,13 +84,13 @@ def features_schema() -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        Keys, then one float column a feature; the feature version in the metadata.
+        Keys, then one float column a feature, those of the earlier platform's method last; the feature version in the metadata.
     """
     fields = [
         pa.field("NodeID", pa.string(), nullable=False),
         pa.field("Date", pa.timestamp("ms"), nullable=False),
     ]
-    fields += [pa.field(name, pa.float32()) for name in feature_names()]
+    fields += [pa.field(name, pa.float32()) for name in (*feature_names(), *seed_feature_names())]
     return pa.schema(fields, metadata={"feature_version": FEATURE_VERSION})
 
 
@@ -119,7 +120,9 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
     rows = warehouse.query(_CARDS, (span.begin, span.end))
     if rows.num_rows == 0:
         return features_schema().empty_table()
-    columns = card_inputs(warehouse, rows).features()
+    inputs = card_inputs(warehouse, rows)
+    columns = inputs.features()
+    columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
     values = [pa.array(values, pa.float32(), from_pandas=True) for values in columns.values()]
     return pa.Table.from_arrays([*keys, *values], schema=features_schema())

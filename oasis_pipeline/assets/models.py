@@ -3,6 +3,7 @@
 Here: definitions and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,9 @@ from oasis_pipeline.assets.predictions import TrainedClassifier, train_classifie
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+PROMOTED = "promoted"
+"""Check of a training: a warning where the new model is not taken."""
 
 
 def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -40,16 +44,55 @@ def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         "platform's method; a base model learned on simulated cards until there are enough labels.",
         code_version=FEATURE_VERSION,
         pool=MEMORY_POOL,
+        check_specs=[
+            dg.AssetCheckSpec(
+                PROMOTED,
+                asset=dg.AssetKey(["models", "dyna_classifier"]),
+                description="The newly trained model is not worse than the one in use on wells that neither had seen, and "
+                "predicts from now on.",
+            )
+        ],
     )
-    def dyna_classifier(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
+    def dyna_classifier(
+        warehouse: WarehouseResource, store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
         house = warehouse.open()
         with making(house, "models/dyna_classifier", [""]):
-            trained = train_classifier(house, store.open())
+            trained = train_classifier(house, store.open(), home=warehouse.settings().home)
             with house.transaction() as tx:
                 ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
-        return dg.MaterializeResult(metadata=classifier_metadata(trained))
+        yield dg.MaterializeResult(
+            metadata=classifier_metadata(trained), check_results=[promotion_check(trained)]
+        )
 
     return [dyna_classifier]
+
+
+def promotion_check(trained: TrainedClassifier) -> dg.AssetCheckResult:
+    """Say whether the newly trained model predicts from now on; a warning where it does not."""
+    promotion = trained.promotion
+    if promotion is None:
+        return dg.AssetCheckResult(
+            check_name=PROMOTED, passed=True, metadata={"model_version": trained.version}
+        )
+    text = promotion.reason
+    if not promotion.promoted:
+        text = (
+            f"{trained.version} is registered but not in use, {text}. `oasis labels suspects` shows labels that may be wrong; "
+            f"`oasis models use {trained.version}` takes it nevertheless"
+        )
+    comparison = {} if promotion.comparison is None else promotion.comparison.to_dict()
+    return dg.AssetCheckResult(
+        check_name=PROMOTED,
+        passed=promotion.promoted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=text,
+        metadata={
+            "model_version": trained.version,
+            "against": promotion.against or "none",
+            **{name: value for name, value in comparison.items() if value is not None},
+        },
+    )
 
 
 def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
@@ -58,10 +101,12 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
         "model_version": trained.version,
         "labelled_cards": trained.labelled,
         "classes_with_too_few_cards": trained.unlearned,
+        "suspected_wrong_labels": trained.suspects,
+        **({"note": "; ".join(trained.notes)} if trained.notes else {}),
     }
     if trained.training is None:
         return {**shown, "learned_on": "simulated cards: there are not enough labels yet"}
-    from oasis_pipeline.plotting.learning import calibration_figure, confusion_figure
+    from oasis_pipeline.plotting.learning import calibration_figure, confusion_figure, risk_coverage_figure
     from oasis_pipeline.plotting.style import markdown
 
     training = trained.training
@@ -71,6 +116,8 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
         **shown,
         "learned_on": f"{evaluation.cards:,} labelled cards of {evaluation.wells:,} wells",
         "held_out": evaluation.scheme,
+        **promotion_metadata(trained),
+        **weak_metadata(trained),
         "macro_f1": round(best.macro_f1, 4),
         "coverage": round(best.coverage, 4),
         "calibration_error": round(best.calibration_error, 4),
@@ -82,7 +129,37 @@ def classifier_metadata(trained: TrainedClassifier) -> dict[str, Any]:
                 "confusion on held-out wells",
             )
         ),
+        "risk_area": round(best.risk_area, 4),
+        "risk_coverage": dg.MetadataValue.md(
+            markdown(
+                risk_coverage_figure(
+                    training.truth,
+                    training.proba,
+                    max(view.abstain_threshold for view in training.model.views.values()),
+                ),
+                "risk against coverage on held-out wells",
+            )
+        ),
         "calibration": dg.MetadataValue.md(
             markdown(calibration_figure(training.truth, training.proba), "calibration on held-out wells")
         ),
     }
+
+
+def promotion_metadata(trained: TrainedClassifier) -> dict[str, Any]:
+    """Whether the model predicts from now on, and why."""
+    if trained.promotion is None:
+        return {}
+    return {"promoted": trained.promotion.promoted, "promotion": trained.promotion.reason}
+
+
+def weak_metadata(trained: TrainedClassifier) -> dict[str, Any]:
+    """Whether the vendor's texts were learned from, and why."""
+    weak = trained.weak
+    if weak is None:
+        return {}
+    text = (
+        f"{weak.cards:,} cards of {weak.wells:,} wells that no person has labelled: {'learned from' if weak.used else 'left out'} "
+        f"(macro F1 on held-out wells {weak.trial.beside:.3f} with them, {weak.trial.without:.3f} without)"
+    )
+    return {"vendor_texts": text}

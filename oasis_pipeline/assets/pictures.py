@@ -13,6 +13,7 @@ from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
 from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares
 from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_grid
+from oasis_pipeline.plotting.forecasts import ForecastPicture, forecasts_grid
 from oasis_pipeline.plotting.style import markdown
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -37,6 +38,49 @@ where p."Date" >= $1 and p."Date" < $2
 order by p."Label1", p."Prob1" desc, p."Date" desc, p."NodeID"
 limit $3
 """
+
+
+# The cards that depart most, one a well, and beside them one of an ordinary well for each.
+_AGAINST = """
+select c."NodeID", c."Date", a.departure, a.is_anomaly, a.reason, a."HorizonHours",
+    p.position_in, p.load_lbf, p.load_lower_lbf, p.load_upper_lbf,
+    case p.card when 'pocdowncard' then c.pocdowncard_position else c.surfcard_position end as position,
+    case p.card when 'pocdowncard' then c.pocdowncard_load else c.surfcard_load end as load
+from (
+    select * from (
+        select distinct on (is_anomaly, "NodeID") * from clean.cardanomaly
+        where "Date" >= $1 and "Date" < $2
+        order by is_anomaly, "NodeID", departure desc, "Date"
+    ) as worst
+    order by is_anomaly desc, departure desc
+    limit $3
+) as a
+join clean.cardpred as p using ("NodeID", "IssuedAt", "HorizonHours")
+join xspoc.card as c on c."NodeID" = a."NodeID" and c."Date" = a."Date"
+order by a.departure desc
+"""
+
+
+def cards_against_forecast(warehouse: Warehouse, days: Days) -> str:
+    """Draw cards of some days over their forecasts, those that depart most first, as Markdown."""
+    rows = warehouse.query(_AGAINST, (days.begin, days.end, EXAMPLES)).to_pylist()
+    pictures = [
+        ForecastPicture(
+            row["reason"] or "as forecast",
+            row["position_in"],
+            row["load_lbf"],
+            row["load_lower_lbf"],
+            row["load_upper_lbf"],
+            actual=(row["position"], row["load"]),
+            note=f"{row['NodeID']}, {row['Date']:%Y-%m-%d %H:%M}, {row['HorizonHours']} h ahead",
+        )
+        for row in rows
+    ]
+    return (
+        markdown(forecasts_grid(pictures), "cards over their forecasts")
+        if pictures
+        else "no card had a forecast"
+    )
 
 
 def pictures_of(rows: pa.Table) -> list[Picture]:

@@ -106,3 +106,77 @@ def model_row(warehouse: Warehouse, name: str, version: str | None = None) -> di
         )
     row: dict[str, Any] = found[0]
     return row
+
+
+def models_of(warehouse: Warehouse, name: str | None = None) -> list[dict[str, Any]]:
+    """List the models of the registry, the newest of each name first.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    name : str, optional
+        Of one name only.
+
+    Returns
+    -------
+    list of dict
+        The registry's rows, the manifest as a dict.
+    """
+    rows = warehouse.query(
+        "select * from oasis.model where $1::text is null or name = $1 order by name, created_at desc",
+        (name,),
+    ).to_pylist()
+    return [{**row, "manifest": json.loads(row["manifest"])} for row in rows]
+
+
+def find_model(warehouse: Warehouse, version: str, name: str | None = None) -> dict[str, Any]:
+    """Find a model by its version alone.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    version : str
+        As in ModelVersion.
+    name : str, optional
+        Needed only where models of several names have this version.
+
+    Returns
+    -------
+    dict
+        The registry's row, the manifest as a dict.
+
+    Raises
+    ------
+    ValueError
+        If there is no such version, or several names have it.
+    """
+    known = models_of(warehouse, name)
+    found = [row for row in known if row["version"] == version]
+    if not found:
+        has = ", ".join(f"{row['name']} {row['version']}" for row in known) or "none"
+        raise ValueError(f"there is no model {version!r}; the registry has {has}")
+    if len(found) > 1:
+        names = ", ".join(row["name"] for row in found)
+        raise ValueError(
+            f"models of several names have the version {version!r} ({names}): say which by --name"
+        )
+    return found[0]
+
+
+def use_model(warehouse: Warehouse, name: str, version: str) -> None:
+    """Let a version predict from now on, in place of the one that does.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    name, version : str
+        Of a model that the registry has.
+    """
+    with warehouse.transaction() as tx:
+        tx.execute(
+            "update oasis.model set in_use = (version = $2) where name = $1 and in_use <> (version = $2)",
+            (name, version),
+        )

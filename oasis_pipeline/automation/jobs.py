@@ -25,6 +25,10 @@ DAY_ASSETS = (
     ["clean", "roddiag"],
     ["clean", "card_features"],
     ["clean", "dynapred"],
+    ["clean", "card_days"],
+    ["clean", "cardpred"],
+    ["clean", "cardanomaly"],
+    ["clean", "trend"],
 )
 """What a day is made into."""
 
@@ -157,8 +161,8 @@ def build_jobs() -> Jobs:
         ),
         train=dg.define_asset_job(
             "train",
-            selection=dg.AssetSelection.assets(["models", "dyna_classifier"]),
-            description="Learn the classifier from all labels.",
+            selection=dg.AssetSelection.assets(["models", "dyna_classifier"], ["models", "card_forecaster"]),
+            description="Learn the classifier from all labels, and the forecasters of cards of new weeks.",
         ),
         readings=dg.define_asset_job(
             "readings",

@@ -26,10 +26,11 @@ from oasis_pipeline.automation.staleness import (
     next_runs,
     ranges,
     stale,
+    wait_for_labels,
 )
 from oasis_pipeline.intake.files import parse_name
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.resources import WarehouseResource
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RUNS_A_TICK = 4
 """A plan may fall into many ranges of days; the rest follows at the next tick."""
@@ -91,10 +92,10 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes days that got rows (late ones too) or whose inputs changed, with all that depends on them, and "
-        "learns the classifier anew when labels have changed.",
+        "learns the classifier anew when enough labels have changed.",
     )
     def stale_days(
-        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         house = warehouse.open()
         newest = house.query("select coalesce(max(changed_tick), 0) as tick from oasis.asset_state")["tick"][
@@ -105,6 +106,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             return dg.SkipReason("earlier runs of this sensor are at work")
         asked = set(done.split(",")) if int(tick) == newest else set()
         plan = without_readings(current_plan(house))
+        wait_for_labels(plan, house, store.open())
         wanted = next_runs(plan) if plan else []
         if not views_current(house):
             wanted = [(VIEWS, None), *wanted]

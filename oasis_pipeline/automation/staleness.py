@@ -17,9 +17,15 @@ from datetime import date, timedelta
 from itertools import accumulate
 
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
+from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
 from oasis_pipeline.assets.features import HISTORY_DAYS
+from oasis_pipeline.assets.predictions import new_labels
+from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
+from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
+from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 WHOLE = ""
@@ -50,6 +56,13 @@ class Rule:
         Histories of equipment that it is made from: a change of theirs holds from its day on, or for all time.
     partitioned : bool
         False for an asset made as a whole, from all partitions of `days`.
+    reach_days : int
+        How far back `earlier_days` goes.
+    refits : bool
+        For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
+        its `days` has no entry in the ledger. Its partitions there are these Mondays.
+    waits_for_labels : int
+        New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
     sources : tuple of str
         A day exists for it when one of these has rows on it.
     together : bool
@@ -64,6 +77,8 @@ class Rule:
     since: tuple[str, ...] = ()
     partitioned: bool = True
     reach_days: int = BOUNDS_WINDOW_DAYS
+    refits: bool = False
+    waits_for_labels: int = 1
     sources: tuple[str, ...] = SOURCES
     together: bool = False
 
@@ -91,8 +106,25 @@ RULES: tuple[Rule, ...] = (
         since=EQUIPMENT,
         reach_days=HISTORY_DAYS + 1,
     ),
-    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False),
+    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
+    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
+    # a training takes minutes on a large field, and people label card by card
+    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
+    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
     Rule("clean/dynapred", days=("clean/card_features",)),
+    Rule(
+        "clean/cardpred",
+        earlier_days=("clean/card_days", "analysis/failure_info"),
+        since=("xspoc/rods_history",),
+        reach_days=FORECAST_REACH_DAYS,
+    ),
+    Rule(
+        "clean/cardanomaly",
+        days=("clean/card_days",),
+        earlier_days=("clean/cardpred",),
+        reach_days=OLDEST_FORECAST_DAYS + 1,
+    ),
+    Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
     Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
     *(
         Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
@@ -104,7 +136,7 @@ RULES: tuple[Rule, ...] = (
 READING_ASSETS = tuple(rule.asset for rule in RULES if rule.sources == READING_SOURCES)
 """What a day of sensor readings is made into."""
 
-MODEL_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
+WHOLE_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
 
 
 @dataclass(frozen=True)
@@ -227,10 +259,25 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
 
 
 def _whole_is_stale(rule: Rule, states: States) -> bool:
+    if rule.refits:
+        mondays = {
+            cutoff_date(date.fromisoformat(partition))
+            for asset, partition in states
+            if asset in rule.days and partition
+        }
+        made = {
+            partition
+            for (asset, partition), state in states.items()
+            if asset == rule.asset and state.made_tick and not state.error
+        }
+        return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
-    return own is None or own.made_tick < max(
-        (_changed(states, asset, WHOLE) for asset in rule.whole), default=0
-    )
+    if own is None:
+        return True
+    inputs = [_changed(states, asset, WHOLE) for asset in rule.whole]
+    if rule.days:
+        inputs += [state.changed_tick for (asset, _), state in states.items() if asset in rule.days]
+    return own.made_tick < max(inputs, default=0)
 
 
 def ranges(days: Iterable[str]) -> list[DayRange]:
@@ -256,9 +303,10 @@ def ranges(days: Iterable[str]) -> list[DayRange]:
 
 
 def _first_wave(plan: Plan) -> set[str]:
-    """Assets to make in the next round: everything stale before the first stale model, or that model alone.
+    """Assets to make in the next round: everything stale before the first stale asset without days, or that asset alone.
 
-    A model is learned from the features of all days, so those come first; predictions wait for the model.
+    A model is learned from the features of all days, so those come first; predictions wait for the model, and the queue of cards to
+    label waits for them.
     """
     wave: set[str] = set()
     for rule in RULES:
@@ -280,10 +328,10 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     Returns
     -------
     list of (assets, range)
-        Assets in the order of making; None for a model, which has no days. After these runs a new plan is due.
+        Assets in the order of making; None for an asset without days. After these runs a new plan is due.
     """
     wave = _first_wave(plan)
-    if wave <= MODEL_ASSETS:
+    if wave <= WHOLE_ASSETS:
         return [(tuple(wave), None)]
     runs: list[tuple[tuple[str, ...], DayRange | None]] = []
     # days of cards and days of readings are different days: one run of both would cut the ranges of each
@@ -298,10 +346,11 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
 
 
 def base_model_days(warehouse: Warehouse) -> list[str]:
-    """Days with predictions of a base model, once a model trained on labels is in use."""
+    """Days with predictions of a base model, once a model trained on labels is in use; those that keep a model on request left out."""
     rows = warehouse.query(
         'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
-        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base)"
+        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base) "
+        'and not exists (select 1 from oasis.prediction_request r where r.day = p."Date"::date)'
     )
     days: list[str] = rows["day"].to_pylist()
     return days
@@ -310,3 +359,29 @@ def base_model_days(warehouse: Warehouse) -> list[str]:
 def current_plan(warehouse: Warehouse) -> Plan:
     """Find what has to be made in a warehouse as it is now."""
     return stale(ledger.states(warehouse), base_days=base_model_days(warehouse))
+
+
+def wait_for_labels(plan: Plan, warehouse: Warehouse, store: ObjectStore) -> list[str]:
+    """Take out of a plan what may wait for more labels.
+
+    Parameters
+    ----------
+    plan : Plan
+        Changed in place.
+    warehouse : Warehouse
+    store : ObjectStore
+        Holds what the newest model has learned from.
+
+    Returns
+    -------
+    list of str
+        What was taken out: assets with fewer new labels than their rule waits for. The first training from labels never waits.
+    """
+    waiting = []
+    for rule in RULES:
+        if rule.asset in plan.whole and rule.waits_for_labels > 1:
+            new = new_labels(warehouse, store)
+            if new is not None and new < rule.waits_for_labels:
+                plan.whole.discard(rule.asset)
+                waiting.append(rule.asset)
+    return waiting

@@ -45,6 +45,7 @@ _RATES = (
     "net_displacement_bpd",
     "tv_leak_bpd",
     "sv_leak_bpd",
+    "barrel_leak_bpd",
     "inferred_production_bpd",
 )
 _TORQUE = ("peak_gearbox_torque_in_lbf", "gearbox_load_pct", "counterbalance_lbf")

@@ -17,6 +17,8 @@ SUBCOMMANDS = {
     "simulate": "Write a simulated field as a drop folder, with the truth beside it.",
     "run": "Take in the drop folder and make everything that is stale.",
     "diagnose": "Diagnose one surface card: pump card, figures, picture and report.",
+    "labels": "What to label next, and what people have labelled.",
+    "models": "List the models, choose one, predict old days again.",
     "up": "Run the platform: database, web pages, schedules and sensors, data service.",
     "serve": "Run the data service alone.",
     "createsuperuser": "Make the data service's first administrator.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +19,9 @@ import dagster as dg
 import psycopg2
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
+from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.predictions import IN_USE, check_fits
+from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
     READING_SOURCES,
@@ -29,6 +32,7 @@ from oasis_pipeline.automation.staleness import (
     current_plan,
     days_with_rows,
     next_runs,
+    ranges,
 )
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.settings import Settings
@@ -123,6 +127,69 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
         return summary
 
 
+def predict_again(
+    settings: Settings,
+    version: str,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    advance: Advance = lambda what, done, total: None,
+) -> PassSummary:
+    """Make the predictions of days again with a chosen model, which the days keep from then on.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    version : str
+        A classifier of the registry, or ``in-use``: then the days go with the model in use again.
+    first, last : date, optional
+        Days, both included; all that have features by default.
+    advance : callable
+        Told what is being done, steps done and steps in all.
+
+    Returns
+    -------
+    PassSummary
+        Its runs; nothing is taken in.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it needs features of another release.
+    PassError
+        If the days could not be made.
+    """
+    with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
+        states = ledger.states(warehouse)
+        row = model_row(warehouse, CLASSIFIER, None if version == IN_USE else version)
+        if row is None:
+            raise ValueError("there is no classifier yet: say `oasis run`")
+        check_fits(row)
+        days = [
+            day
+            for (asset, day), state in states.items()
+            if asset == FEATURES
+            and state.rows
+            and (first is None or day >= first.isoformat())
+            and (last is None or day <= last.isoformat())
+        ]
+        summary = PassSummary(PassReport())
+        began = time.monotonic()
+        graph = _Graph(settings, warehouse, days_with_rows(states))
+        try:
+            spans = ranges(days)
+            for done, span in enumerate(spans):
+                advance("predicting again", done, len(spans))
+                config = {"clean__dynapred": {"config": {"model_version": version}}}
+                summary.runs.append(graph.run(["clean/dynapred"], span, config))
+        finally:
+            summary.notes.extend(graph.notes)
+            graph.close()
+        summary.seconds["making"] = time.monotonic() - began
+        return summary
+
+
 def _warm_up(settings: Settings) -> threading.Thread:
     """Load the graph beside intake, if there is something to take in: its imports and dbt's parsing take seconds."""
 
@@ -202,8 +269,10 @@ class _Graph:
 
         record_intake(self.instance, self.warehouse, report)
 
-    def run(self, assets: Sequence[str], days: DayRange | None) -> dict[str, Any]:
-        """Make assets in one Dagster run."""
+    def run(
+        self, assets: Sequence[str], days: DayRange | None, ops: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Make assets in one Dagster run, with the configuration of its steps."""
         began = time.monotonic()
         tags = {"oasis/pass": "run"}
         key: str | None = None
@@ -214,7 +283,10 @@ class _Graph:
             tags["dagster/asset_partition_range_end"] = days.last.isoformat()
         with _quiet():
             result = self.job.execute_in_process(
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": dict(ops or {}),
+                },
                 instance=self.instance,
                 asset_selection=[dg.AssetKey(name.split("/")) for name in assets],
                 partition_key=key,
@@ -235,6 +307,10 @@ class _Graph:
                 name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
                 text = f"check {name} {'failed' if evaluation.blocking else 'warns'}: {evaluation.description or 'see the asset in the web UI'}"
                 self.notes.append(text)
+        for event in result.all_events:
+            note = event.materialization.metadata.get("note") if event.is_step_materialization else None
+            if note is not None:
+                self.notes.append(f"{', '.join(assets)}: {note.value}")
         if not result.success:
             failures = [
                 f"{event.step_key}: {_root_cause(event)}"

@@ -7,7 +7,7 @@ class name (they come with its cards).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.physics.diagnosis import Cards, diagnose
 from oasis_pipeline.physics.diagnosis.well import columns_of
-from oasis_pipeline.simulation.cards import FIELD_VERSION, CardBatch, simulate_cards
+from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, CardBatch, simulate_cards
 from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_CARDS = 3_000
@@ -28,6 +28,7 @@ BASE_SEED = 20_260_101
 BACKGROUND_CARDS = 800
 BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
+_TREES = 100
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,18 @@ def fit_base_model(
 
     Notes
     -----
-    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both. It looks at
-    shapes alone (`features.scale_free`): simulated wells need not have the size of the field's.
+    No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both, with the equipment or
+    without. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
     """
-    learned = simulated_training_set(simulate_cards(cards, seed, progress=progress))
+    batch = simulate_cards(cards, seed, circumstances=JUDGED, progress=progress)
+    learned = mixed_training_set(batch)
     return train_and_evaluate(
         learned.features,
         learned.labels,
         learned.wells,
         signatures=learned.signatures,
         seed=seed,
+        trees=_TREES,
         count=_FOLDS,
         allowed=scale_free(),
     )
@@ -105,7 +108,15 @@ def simulated_background_set(cards: int = BACKGROUND_CARDS, seed: int = BACKGROU
     -------
     TrainingSet
     """
-    return simulated_training_set(simulate_cards(cards, seed))
+    return mixed_training_set(simulate_cards(cards, seed, circumstances=JUDGED))
+
+
+def mixed_training_set(batch: CardBatch) -> TrainingSet:
+    """Turn simulated cards into a training set in which the equipment of every second well is unknown, as in fields."""
+    known, unknown = (simulated_training_set(batch, rods=rods) for rods in (True, False))
+    without = batch.well % 2 == 1
+    features = np.where(without[:, None], unknown.features, known.features)
+    return replace(known, features=features)
 
 
 def simulated_training_set(

@@ -257,7 +257,7 @@ def _shares(bins: NDArray[np.uint8], weight: NDArray[np.float64]) -> NDArray[np.
     count = bins.shape[1]
     flat = bins.astype(np.int64) + (BINS + 1) * np.arange(count)
     total = np.bincount(flat.ravel(), np.repeat(weight, count), (BINS + 1) * count)
-    return total.reshape(count, BINS + 1) / weight.sum()
+    return np.asarray(total.reshape(count, BINS + 1) / weight.sum())
 
 
 def _index(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:

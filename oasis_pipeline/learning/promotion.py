@@ -122,19 +122,6 @@ def compare_models(
     return Comparison(cards, n_wells, new, old, float(low), float(high), worse)
 
 
-def align_classes(shown: NDArray[np.bool_], names: ArrayLike, wanted: ArrayLike) -> NDArray[np.bool_]:
-    """Bring shown classes to another list of classes, shape (n, len(wanted)).
-
-    Names are matched without regard to case. A class that is not wanted is dropped: what it was shown for stays a miss.
-    """
-    place = {str(name).casefold(): column for column, name in enumerate(np.asarray(wanted, object))}
-    result = np.zeros((len(shown), len(place)), bool)
-    for column, name in enumerate(np.asarray(names, object)):
-        if str(name).casefold() in place:
-            result[:, place[str(name).casefold()]] |= shown[:, column]
-    return result
-
-
 def _macro_f1(
     truth: NDArray[np.bool_],
     shown: NDArray[np.bool_],

@@ -111,6 +111,12 @@ def seed_features(
     return result
 
 
+def seed_feature_names() -> list[str]:
+    """Return the names of the 23 features in their order."""
+    outline = [f"seed_{letter}{order + 1}" for order in range(_ORDER) for letter in "abcd"]
+    return [*outline, "seed_centroid_position", "seed_centroid_load", "seed_area"]
+
+
 def fit_seed_method(features: NDArray[np.float32], labels: Labels, seed: int = 0) -> SeedModel:
     """Train the earlier platform's model.
 

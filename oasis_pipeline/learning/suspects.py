@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning.splits import number_wells
 
-_LEAST_CARDS = 5
+_LEAST_CARDS, _LEAST_WELLS = 5, 5
+_LEAST_DIFFERENCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,26 @@ def suspected_labels(
     a question of its own, because cards have several labels. For each class the mean probability over the cards that carry it is
     what the model says when it believes in the class, and the mean over the cards that don't is what it says when it does not. A card is
     suspected when a class that it does not carry reaches the first, and a label that it does carry falls to the second or below:
-    both, because either alone is often just a second label that somebody left out. Classes carried by fewer than five cards
-    can neither be suggested nor doubted.
+    both, because either alone is often just a second label that somebody left out.
+
+    A class that the models can't tell has no say, neither suggested nor doubted: one that fewer than five cards or five wells carry (where it
+    is held out, nobody has seen it), or whose cards get hardly more of it than others do.
     """
     cards, classes = given.shape
     usable = np.isfinite(proba).all(axis=1) & given.any(axis=1)
     weight = np.where(usable, 1.0, 0.0)
-    if wells is not None and cards:
-        number = number_wells(wells)
-        weight /= np.maximum(np.bincount(number, weight)[number], 1)
+    number = number_wells(np.arange(cards) if wells is None else wells) if cards else np.zeros(0, np.int64)
+    weight /= np.maximum(np.bincount(number, weight)[number], 1)
     p = np.where(usable[:, None], proba, 0.0).astype(np.float64)
     believed, unbelieved = np.full(classes, np.inf), np.full(classes, -np.inf)
     for k in range(classes):
-        carries = given[:, k]
-        if (carries & usable).sum() >= _LEAST_CARDS and (~carries & usable).sum() >= _LEAST_CARDS:
-            believed[k] = np.average(p[carries, k], weights=weight[carries])
-            unbelieved[k] = np.average(p[~carries, k], weights=weight[~carries])
-    believed = np.maximum(believed, unbelieved)
+        carries, lacks = given[:, k] & usable, ~given[:, k] & usable
+        if min(carries.sum(), lacks.sum()) < _LEAST_CARDS or len(np.unique(number[carries])) < _LEAST_WELLS:
+            continue
+        yes = np.average(p[carries, k], weights=weight[carries])
+        no = np.average(p[lacks, k], weights=weight[lacks])
+        if yes - no >= _LEAST_DIFFERENCE:
+            believed[k], unbelieved[k] = yes, no
     missing = np.where(~given & (p >= believed), p, -np.inf)
     # how far below the usual "no" a label lies; only those at or below it are doubted
     wrong = np.where(given & (p <= unbelieved), p, np.inf)

@@ -33,8 +33,15 @@ REFIT_DAYS = 7
 REACH_DAYS = WINDOW_DAYS + max(HORIZONS_DAYS) + CHOICE_DAYS + REFIT_DAYS
 """A row depends on this many days of the field, its own included, and on no others."""
 
-ENOUGH_ERRORS = 100
-"""Errors that a choice must rest on; before that the week's median is used, with a band of `FIRST_WIDTH`."""
+ENOUGH_ERRORS = (100, 30)
+"""Errors that a choice must rest on, on ordinary days and after a jump; before that the week's median and the last value
+are used, with a band of `FIRST_WIDTH`."""
+
+JUMP = 4.0
+"""A value this many scales off the week's median is a jump: whether it stays or passes is learned apart."""
+
+_MOST_ERROR = 30.0
+"""One error counts as no more scales than this when methods are compared: a single day must not decide."""
 
 FIRST_WIDTH = 3.0
 _MONDAY = 4
@@ -125,7 +132,9 @@ def forecast(windows: Floats, method: Method, horizons: Sequence[int] = HORIZONS
         if method.theta:
             answer = level[..., None] + _theta_drift(windows, method.level, ahead)
         else:
-            steps = np.cumsum(method.damping ** np.arange(1, int(ahead.max()) + 1))[ahead.astype(np.int64) - 1]
+            steps = np.cumsum(method.damping ** np.arange(1, int(ahead.max()) + 1))[
+                ahead.astype(np.int64) - 1
+            ]
             answer = level[..., None] + slope[..., None] * steps
     return np.where(here[..., None], answer, np.nan)
 
@@ -182,14 +191,14 @@ class Trends:
     ----------
     value, lower, upper : ndarray, shape (wells, days, horizons)
         NaN on days without a value.
-    choices : dict of (int, int) to str
-        Method by cut-off (day number) and horizon.
+    choices : dict of (int, int) to tuple of str
+        Methods by cut-off (day number) and horizon: on ordinary days, after a jump.
     """
 
     value: Floats
     lower: Floats
     upper: Floats
-    choices: dict[tuple[int, int], str]
+    choices: dict[tuple[int, int], tuple[str, str]]
 
 
 def forecast_trends(
@@ -211,7 +220,7 @@ def forecast_trends(
     asked_from : int
         First column that forecasts are wanted for; the columns before it are history.
     least, most : float, optional
-        Limits of the quantity.
+        Limits of the quantity; a well whose own values of the window lie beyond is limited by these instead.
     methods : sequence of Method
         To choose from; the first weeks use the median of a week.
 
@@ -225,25 +234,33 @@ def forecast_trends(
     # the days whose forecasts are wanted, and those before them whose errors tell which method to use
     since = max(0, asked_from - (CHOICE_DAYS + max(HORIZONS_DAYS) + REFIT_DAYS - 1))
     padded = np.concatenate([np.full((wells, WINDOW_DAYS - 1), np.nan), values], axis=1)
-    names = [MEDIAN, *(m for m in methods if m != MEDIAN)]
+    # the first two serve before there is anything to choose by
+    names = [MEDIAN, LAST, *(m for m in methods if m not in (MEDIAN, LAST))]
     found = np.empty((len(names), wells, days - since, horizons), np.float32)
-    scale = np.empty((wells, days - since))
+    scale, low, high = (np.empty((wells, days - since)) for _ in range(3))
     for at in range(0, wells, _CHUNK_WELLS):
         rows = slice(at, at + _CHUNK_WELLS)
         windows = sliding_window_view(padded[rows], WINDOW_DAYS, axis=1)[:, since:]
         for number, method in enumerate(names):
             found[number, rows] = forecast(windows, method)
         scale[rows] = _scale(windows)
-    np.clip(found, least, most, out=found)
-    actual = np.full((wells, days - since, horizons), np.nan)
+        known = np.isfinite(windows)
+        low[rows] = np.where(known, windows, np.inf).min(axis=-1, initial=np.inf if least is None else least)
+        high[rows] = np.where(known, windows, -np.inf).max(axis=-1, initial=-np.inf if most is None else most)
+    low = np.where(np.isfinite(low) & (least is not None), low, -np.inf)[..., None]
+    high = np.where(np.isfinite(high) & (most is not None), high, np.inf)[..., None]
+    np.clip(found, low, high, out=found)
+    jumped = np.abs(found[1, :, :, 0] - found[0, :, :, 0]) > JUMP * scale
+    actual = np.full((wells, days - since, horizons), np.nan, np.float32)
     for place, ahead in enumerate(HORIZONS_DAYS):
         if days - since > ahead:
             actual[:, : days - since - ahead, place] = values[:, since + ahead :]
-    relative = np.abs(actual.astype(np.float32) - found) / scale[..., None].astype(np.float32)
+    relative = np.abs(actual - found) / scale[..., None].astype(np.float32)
     asked = slice(asked_from - since, None)
-    chosen = np.zeros((days - asked_from, horizons), np.int64)
-    width = np.full((days - asked_from, horizons), FIRST_WIDTH)
-    choices: dict[tuple[int, int], str] = {}
+    situation = jumped[:, asked].astype(np.int64)
+    chosen = np.tile(np.array([0, 1]), (days - asked_from, horizons, 1))
+    width = np.full((days - asked_from, horizons, 2), FIRST_WIDTH)
+    choices: dict[tuple[int, int], tuple[str, str]] = {}
     issued = np.arange(days - since) + since + first_day
     numbers = np.arange(asked_from, days) + first_day
     cutoffs = numbers - (numbers - _MONDAY) % REFIT_DAYS
@@ -252,19 +269,22 @@ def forecast_trends(
         for place, ahead in enumerate(HORIZONS_DAYS):
             known = (issued + ahead < cutoff) & (issued + ahead >= cutoff - CHOICE_DAYS)
             errors = relative[:, :, known, place]
-            counted = np.isfinite(errors[0])
-            if counted.sum() >= ENOUGH_ERRORS:
-                mean = np.array([np.minimum(e[counted], 20.0).mean() for e in errors])
-                best = int(mean.argmin())
-                chosen[here, place] = best
-                width[here, place] = np.quantile(errors[best][counted], NOMINAL_PCT / 100.0)
-                choices[cutoff, ahead] = names[best].name
-            else:
-                choices[cutoff, ahead] = MEDIAN.name
-    column, place_of = np.arange(days - asked_from)[:, None], np.arange(horizons)
-    value = found[:, :, asked][chosen, :, column, place_of].transpose(2, 0, 1)
-    half = width * scale[:, asked, None]
-    return Trends(value, np.clip(value - half, least, most), np.clip(value + half, least, most), choices)
+            best = [0, 1]
+            for case in (0, 1):
+                counted = np.isfinite(errors[0]) & (jumped[:, known] == bool(case))
+                if counted.sum() >= ENOUGH_ERRORS[case]:
+                    square = [np.square(np.minimum(e[counted], _MOST_ERROR)).mean() for e in errors]
+                    best[case] = int(np.argmin(square))
+                    width[here, place, case] = np.quantile(errors[best[case]][counted], NOMINAL_PCT / 100.0)
+            chosen[here, place] = best
+            choices[cutoff, ahead] = (names[best[0]].name, names[best[1]].name)
+    well, column = np.arange(wells)[:, None], np.arange(days - asked_from)
+    mine = chosen[column, :, situation]  # (wells, days, horizons)
+    place_of = np.arange(horizons)
+    value = found[:, :, asked][mine, well[..., None], column[:, None], place_of].astype(np.float64)
+    half = width[column, :, situation] * scale[:, asked, None]
+    low, high = low[:, asked], high[:, asked]
+    return Trends(value, np.clip(value - half, low, high), np.clip(value + half, low, high), choices)
 
 
 def _scale(windows: Floats) -> Floats:

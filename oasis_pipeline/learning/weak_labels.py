@@ -10,7 +10,7 @@ the wells that people have labelled, held out, gain by it.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -28,14 +28,19 @@ RULE_FILE = "vendor_labels.toml"
 WEIGHT = 0.5
 """Weak cards weigh together at most this share of the cards that people have labelled: so many are taken."""
 
-_CARDS_A_WELL = 10
+CARDS_A_WELL = 10
+"""Cards of one well at most."""
 
 
 class RuleFileError(ValueError):
     """The rule file of the vendor's texts can't be used; the message says why."""
 
 
-def read_vendor_rules(home: Path | None = None) -> dict[str, str]:
+Rules = Mapping[str, str | None]
+"""Text in folded case to label; empty where the text says nothing, None where its card is not to be used."""
+
+
+def read_vendor_rules(home: Path | None = None) -> Rules:
     """Read what the vendor's texts say in the words of labels.
 
     Parameters
@@ -45,8 +50,7 @@ def read_vendor_rules(home: Path | None = None) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
-        Text in folded case to label; empty where the text says nothing.
+    Rules
 
     Raises
     ------
@@ -62,16 +66,39 @@ def read_vendor_rules(home: Path | None = None) -> dict[str, str]:
         raise RuleFileError(f"{own} can't be used ({error!r}); correct it or remove it") from error
 
 
-def _rules(text: str) -> dict[str, str]:
-    rules = {}
+def _rules(text: str) -> Rules:
+    rules: dict[str, str | None] = {}
     for rule in tomllib.loads(text).get("rule", []):
-        rules[" ".join(str(rule["text"]).split()).casefold()] = " ".join(str(rule["label"]).split())
+        label = " ".join(str(rule.get("label", "")).split())
+        rules[_folded(str(rule["text"]))] = None if rule.get("use") is False else label
     return rules
 
 
-def translate(texts: Sequence[str | None], rules: dict[str, str]) -> list[str | None]:
-    """Turn the vendor's texts into labels; None for a text that says nothing or is not known."""
-    return [rules.get(" ".join(text.split()).casefold()) or None if text else None for text in texts]
+def translate(
+    texts1: Sequence[str | None], texts2: Sequence[str | None], rules: Rules
+) -> tuple[list[str | None], list[str | None]]:
+    """Turn the vendor's texts of n cards into labels.
+
+    Parameters
+    ----------
+    texts1, texts2 : sequence of str or None, length n
+        PumpCond1 and PumpCond2.
+    rules : Rules
+
+    Returns
+    -------
+    labels1, labels2 : list of str or None
+        None where a text says nothing or is not known, and both None where one of the two is not to be used.
+    """
+    pairs: list[tuple[str | None, str | None]] = []
+    for texts in zip(texts1, texts2, strict=True):
+        first, second = (rules.get(_folded(text), "") if text else "" for text in texts)
+        pairs.append((None, None) if first is None or second is None else (first or None, second or None))
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 @dataclass(frozen=True)
@@ -128,7 +155,7 @@ def choose_weak(
     turn[order] = np.arange(rows.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     # every well's first card before any well's second
     chosen = np.lexsort((np.arange(rows.size), turn))[: max(limit, 0)]
-    chosen = chosen[turn[chosen] < _CARDS_A_WELL]
+    chosen = chosen[turn[chosen] < CARDS_A_WELL]
     return np.sort(rows[chosen])
 
 
@@ -165,7 +192,7 @@ def weak_background(
     known = {name.casefold() for name in people.classes}
     foreign = np.array([name.casefold() not in known for name in weak.classes], bool)
     if len(weak.classes):
-        kept = weak.multi_hot.any(axis=1) & ~weak.multi_hot[:, foreign].any(axis=1)
+        kept = np.asarray(weak.multi_hot.any(axis=1) & ~weak.multi_hot[:, foreign].any(axis=1))
     offered = Labels(weak.classes, weak.multi_hot & kept[:, None], weak.labelled & kept, weak.unlearned)
     limit = int(WEIGHT * people.labelled.sum())
     rows = choose_weak(offered, wells, people_wells, limit, seed)

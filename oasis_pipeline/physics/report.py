@@ -85,6 +85,11 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
         said.append(
             f"Early load pick-up: standing valve passes about {d['sv_leak_bpd']:.0f} bbl/d at full pressure."
         )
+    if d["barrel_leak_bpd"] > 0.0 and d["barrel_wear_in"] == d["barrel_wear_in"]:
+        said.append(
+            f"The load sags in mid-upstroke: the barrel is worn about {d['barrel_wear_in']:.0f} in above the bottom of the plunger's "
+            f"stroke and passes about {d['barrel_leak_bpd']:,.0f} bbl/d there at full pressure."
+        )
     if d["tubing_movement_in"] > 1.0:
         said.append(f"The tubing moves {d['tubing_movement_in']:.1f} in with the load.")
     if "friction_assumed" not in codes and d["friction_lbf"] > 300.0:

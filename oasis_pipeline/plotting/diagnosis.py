@@ -38,6 +38,7 @@ LISTED = (
     ("slippage_bpd", "slippage", "bbl/d"),
     ("tv_leak_bpd", "travelling-valve leak", "bbl/d"),
     ("sv_leak_bpd", "standing-valve leak", "bbl/d"),
+    ("barrel_leak_bpd", "leak through barrel wear", "bbl/d"),
     ("pprl_lbf", "peak polished-rod load", "lbf"),
     ("mprl_lbf", "minimum polished-rod load", "lbf"),
     ("polished_rod_power_hp", "polished-rod power", "hp"),

@@ -51,6 +51,63 @@ def confusion_figure(truth: NDArray[np.bool_], shown: NDArray[np.bool_], classes
     return figure
 
 
+def risk_coverage_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating], threshold: float) -> Figure:
+    """Draw how often the first label is wrong when only the surest cards are answered, and where the model abstains.
+
+    Parameters
+    ----------
+    truth : ndarray of bool, shape (n, classes)
+    proba : ndarray, shape (n, classes)
+        Calibrated probabilities of held-out cards.
+    threshold : float
+        Best probabilities below it are shown as ``Unknown``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    confidence, correct = scores.best_class(truth, proba)
+    coverage, risk = scores.risk_coverage(confidence, correct, 50)
+    figure = new_figure(4.6, 3.4)
+    axes = figure.add_subplot()
+    axes.plot(100 * coverage, 100 * risk, color=SURFACE_COLOUR)
+    answered = float((confidence >= threshold).mean()) if confidence.size else 1.0
+    axes.axvline(100 * answered, color=MUTED, linewidth=1)
+    axes.text(100 * answered, axes.get_ylim()[1], "answered ", ha="right", va="top", fontsize=8, color=INK)
+    axes.set_xlabel("cards answered, the surest first, %")
+    axes.set_ylabel("Label1 wrong, %")
+    axes.set_title(
+        f"Held-out wells: mean risk {100 * scores.risk_area(confidence, correct):.1f} %", fontsize=10
+    )
+    tidy(axes)
+    return figure
+
+
+def reasons_figure(what: Sequence[str], points: Sequence[float], label: str) -> Figure:
+    """Draw what spoke for a label: by how many percent points its probability falls without each thing.
+
+    Parameters
+    ----------
+    what : sequence of str
+        The strongest first, as `learning.reasons` names them.
+    points : sequence of float
+    label : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(6.4, 0.9 + 0.35 * max(len(what), 1))
+    axes = figure.add_subplot()
+    places = np.arange(len(what))[::-1]
+    axes.barh(places, list(points), color=SURFACE_COLOUR, height=0.6)
+    axes.set_yticks(places, list(what), fontsize=8)
+    axes.set_xlabel("percent points lost without it")
+    axes.set_title(f"What spoke for {label}", fontsize=10)
+    tidy(axes)
+    return figure
+
+
 def calibration_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating]) -> Figure:
     """Draw stated against reached accuracy of the most probable class, and how many cards lie where.
 

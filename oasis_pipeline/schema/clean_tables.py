@@ -251,6 +251,15 @@ CARDDIAG = Table(
             "bbl/d",
             "Leak past the standing valve at full pressure, by the load pick-up",
         ),
+        Column(
+            "barrel_leak_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Leak at full pressure through the most worn part of the barrel, by the sag of the upper load line; 0 = none seen",
+        ),
+        Column(
+            "barrel_wear_in", Type.FLOAT, "in", "Where that part is, above the bottom of the plunger's stroke"
+        ),
         Column("slippage_bpd", Type.FLOAT, "bbl/d", "Slippage through the clearance, by Patterson"),
         Column("slippage_arco_hf_bpd", Type.FLOAT, "bbl/d", "Slippage through the clearance, by ARCO-HF"),
         Column(

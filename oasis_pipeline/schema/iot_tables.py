@@ -59,7 +59,8 @@ RAWDATA = Table(
     Kind.SERIES,
     "Readings of sensor modules. One partition of PostgreSQL a UTC day, made when its first reading comes.",
     time_column="timestamp",
-    indexes=(("timestamp",), ("measures",)),
+    # The key is the only index: one on the time took 20 % of the work of storing a reading, one on the measures 30 %. A question about a time
+    # looks at its days only, and which module has a measure is known better than a measure's readings are rare.
     partition_by_day=True,
 )
 

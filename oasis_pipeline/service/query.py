@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import csv
 import hashlib
 import math
 import re
@@ -33,6 +32,7 @@ RESERVED = ("order_by", "limit", "cursor", "format")
 _SIGNS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "exact": "="}
 _ORDERED = frozenset({Type.TEXT, Type.FLOAT, Type.INT, Type.TIME, Type.UTC, Type.DAY})
 _PLUS = re.compile(r"(?<=\d) (?=\d{2}:?\d{2}$)")
+_ELEMENT = re.compile(r'(?:[ \t]*"((?:[^"]|"")*)"[ \t]*|([^",]*))(,|\Z)')
 _LONGEST = 10_000
 
 
@@ -270,13 +270,20 @@ def split_list(text: str) -> list[str] | None:
     text = text.strip()
     if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
         return None
-    inner = text[1:-1].strip()
-    if not inner:
+    inner = text[1:-1]
+    if not inner.strip():
         return []
-    try:
-        return [part.strip() for part in next(csv.reader([inner], skipinitialspace=True, strict=True))]
-    except (csv.Error, StopIteration):
-        return None
+    parts: list[str] = []
+    at = 0
+    while True:
+        match = _ELEMENT.match(inner, at)
+        if match is None:
+            return None
+        quoted, bare, end = match.groups()
+        parts.append(bare.strip() if quoted is None else quoted.replace('""', '"'))
+        at = match.end()
+        if not end:
+            return parts
 
 
 def _filter(resource: Resource, name: str, value: str, faults: Faults) -> str | None:

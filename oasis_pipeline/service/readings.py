@@ -42,15 +42,15 @@ _US = 1_000_000
 _encode = msgspec.json.Encoder().encode
 
 
-class Measure(msgspec.Struct, forbid_unknown_fields=True):
+class Measure(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One measured number."""
 
     name: str
     value: float
 
 
-class Reading(msgspec.Struct, forbid_unknown_fields=True):
-    """One reading as it comes."""
+class Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One reading as it comes. There are thousands at a time, and no cycle among them for the collector to look for."""
 
     module: str | None = None
     module_num: str | None = None
@@ -78,16 +78,21 @@ class Readings:
         module_num, timestamp (UTC, microseconds), measures (JSON objects as text), temperature, voltage, description.
     items : list of Reading
         The same as they came.
+    modules : list of str
+    moments : list of datetime
+        UTC.
     single : bool
         Whether the body was one object and no list.
     """
 
     table: pa.Table
     items: list[Reading]
+    modules: list[str]
+    moments: list[datetime]
     single: bool
 
 
-class Answer(msgspec.Struct, omit_defaults=False):
+class Answer(msgspec.Struct, gc=False):
     """One reading as it is answered."""
 
     module: str | None
@@ -99,7 +104,7 @@ class Answer(msgspec.Struct, omit_defaults=False):
     description: str | None
 
 
-class ConflictingAnswer(Answer):
+class ConflictingAnswer(Answer, gc=False):
     """What stands in the database in the place of a reading that says something else."""
 
     conflict: bool = True
@@ -228,21 +233,21 @@ def decode_readings(body: Body, received: datetime, earliest: date, only_module:
     try:
         found, single = _quickly(body)
         _require_few(len(found))
-        table = _columns(found, received)
-        if not _sound(table, found, received, earliest):
+        readings = _columns(found, single, received)
+        if not _sound(readings, received, earliest):
             raise _SlowlyError
     except (msgspec.MsgspecError, pa.ArrowException, _SlowlyError, OverflowError, ValueError):
         found, single = _slowly(body, received, earliest)
-        table = _columns(found, received)
+        readings = _columns(found, single, received)
     if only_module is not None:
         foreign = Faults()
-        for index, name in enumerate(table["module_num"].to_pylist()):
+        for index, name in enumerate(readings.modules):
             if name != only_module:
                 foreign.add(
                     index, "module_num", f"a device may post readings of its own module {only_module} only"
                 )
         foreign.raise_any(403)
-    return Readings(table, found, single)
+    return readings
 
 
 def answers(readings: Readings, conflicts: Mapping[int, dict[str, Any]]) -> list[Answer]:
@@ -259,10 +264,9 @@ def answers(readings: Readings, conflicts: Mapping[int, dict[str, Any]]) -> list
     list of Answer
         In the order of the request.
     """
-    names, moments = (readings.table[name].to_pylist() for name in ("module_num", "timestamp"))
     given: list[Answer] = [
         Answer(name, name, moment, _as_list(r.measures), r.temperature, r.voltage, r.description)
-        for name, moment, r in zip(names, moments, readings.items, strict=True)
+        for name, moment, r in zip(readings.modules, readings.moments, readings.items, strict=True)
     ]
     for index, row in conflicts.items():
         measures = _as_list(msgspec.json.decode(row["measures"], type=dict[str, float]))
@@ -306,80 +310,76 @@ def _quickly(body: Body) -> tuple[list[Reading], bool]:
     return _many.decode(body.data), False
 
 
-def _columns(found: Sequence[Reading], received: datetime) -> pa.Table:
-    """Readings to columns; times in UTC, missing ones filled."""
-    names = [r.module_num if r.module_num is not None else r.module for r in found]
-    texts = [
-        _encode(r.measures if isinstance(r.measures, dict) else {m.name: m.value for m in r.measures})
-        for r in found
+def _columns(found: list[Reading], single: bool, received: datetime) -> Readings:
+    """Readings to columns; times in UTC, missing ones filled.
+
+    Raises
+    ------
+    ValueError
+        If a reading names a measure twice.
+    """
+    # of a reading without a module the column will have a null, which is a fault
+    names: list[Any] = [r.module_num if r.module_num is not None else r.module for r in found]
+    moments = _moments([r.timestamp for r in found], names, received)
+    measures = [
+        r.measures if isinstance(r.measures, dict) else {m.name: m.value for m in r.measures} for r in found
     ]
-    return pa.table(
+    if any(len(plain) != len(r.measures) for plain, r in zip(measures, found, strict=True)):
+        raise ValueError("a measure is named twice")
+    texts = pa.array([_encode(plain) for plain in measures], pa.binary())
+    table = pa.table(
         {
             "module_num": pa.array(names, pa.string()),
-            "timestamp": _times([r.timestamp for r in found], names, received),
-            "measures": pa.array(texts, pa.binary()).cast(pa.string()),
+            "timestamp": pa.array(moments, pa.timestamp("us", tz="UTC")),
+            "measures": texts.cast(pa.string()),
             "temperature": pa.array([r.temperature for r in found], pa.float64()),
             "voltage": pa.array([r.voltage for r in found], pa.float64()),
             "description": pa.array([r.description for r in found], pa.string()),
         }
     )
+    measured = set().union(*measures)
+    if not all(0 < len(name) <= MAX_NAME and "\x00" not in name for name in measured) or any(
+        len(plain) > MAX_MEASURES for plain in measures
+    ):
+        raise ValueError("a measure has no name that can be used, or there are too many")
+    return Readings(table, found, names, moments, single)
 
 
-def _times(given: Sequence[datetime | None], names: Sequence[str | None], received: datetime) -> pa.Array:
+def _moments(
+    given: Sequence[datetime | None], names: Sequence[str | None], received: datetime
+) -> list[datetime]:
     """Times in UTC; those without an offset are UTC already."""
-    if None in given:
-        count: dict[str | None, int] = {}
-        filled: list[datetime] = []
-        for moment, name in zip(given, names, strict=True):
-            if moment is None:
-                # two readings of one module at the same moment would be one
-                count[name] = count.get(name, -1) + 1
-                moment = received + timedelta(microseconds=count[name])
-            filled.append(moment)
-        given = filled
-    return pa.array(given, pa.timestamp("us", tz="UTC"))
+    count: dict[str | None, int] = {}
+    moments = []
+    for moment, name in zip(given, names, strict=True):
+        if moment is None:
+            # two readings of one module at the same moment would be one
+            count[name] = count.get(name, -1) + 1
+            moment = received + timedelta(microseconds=count[name])
+        moments.append(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    return moments
 
 
 def _bounds(received: datetime, earliest: date) -> tuple[datetime, datetime]:
     return datetime.combine(earliest, time(), UTC), received + AHEAD
 
 
-def _sound(table: pa.Table, found: Sequence[Reading], received: datetime, earliest: date) -> bool:
+def _sound(readings: Readings, received: datetime, earliest: date) -> bool:
     """Whether nothing is wrong with decoded readings; what exactly is wrong is found slowly."""
-    if not found:
+    if not readings.items:
         return True
     first, last = _bounds(received, earliest)
-    span = pc.min_max(table["timestamp"].cast(pa.int64())).as_py()
-    if span["min"] < int(first.timestamp()) * _US or span["max"] > last.timestamp() * _US:
+    if min(readings.moments) < first or max(readings.moments) > last:
         return False
-    if table["module_num"].null_count or any(
-        r.module is not None and r.module_num is not None for r in found
-    ):
+    table = readings.table
+    if table["module_num"].null_count:
         return False
-    for name, longest, shortest in (("module_num", MAX_NAME, 1), ("description", MAX_DESCRIPTION, 0)):
-        column = pc.drop_null(table[name])
-        if not _plain_texts(column, longest, shortest):
-            return False
-    return _each_plain(found)
-
-
-def _each_plain(found: Sequence[Reading]) -> bool:
-    names: set[str] = set()
-    for r in found:
-        if isinstance(r.measures, dict):
-            mine = list(r.measures)
-        else:
-            mine = [m.name for m in r.measures]
-            if len(mine) > 1 and len(set(mine)) != len(mine):
-                return False
-        if len(mine) > MAX_MEASURES:
-            return False
-        names.update(mine)
-    return _plain_names(list(names))
-
-
-def _plain_names(names: list[str]) -> bool:
-    return all(0 < len(name) <= MAX_NAME and "\x00" not in name for name in names)
+    if any(r.module is not None and r.module_num is not None for r in readings.items):
+        return False
+    return all(
+        _plain_texts(pc.drop_null(table[name]), longest, shortest)
+        for name, longest, shortest in (("module_num", MAX_NAME, 1), ("description", MAX_DESCRIPTION, 0))
+    )
 
 
 def _plain_texts(column: pa.ChunkedArray, longest: int, shortest: int) -> bool:

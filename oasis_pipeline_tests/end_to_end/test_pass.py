@@ -19,7 +19,7 @@ import pytest
 from oasis_pipeline.assets import predictions
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.commands.passes import PassError, run_pass
+from oasis_pipeline.commands.passes import PassError, predict_again, run_pass
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
@@ -276,6 +276,29 @@ def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_sa
     assert not failed.success
     assert version in _failure(failed)
     instance.dispose()
+
+
+def test_days_predicted_again_on_request_keep_their_model_in_later_passes(
+    finished: Settings, copied: Warehouse
+) -> None:
+    """Also a base model, whose days are otherwise made again by the model that has learned from labels."""
+    with copied.transaction() as tx:
+        tx.execute(
+            "insert into oasis.model select name, 'base-chosen', sha256, path, manifest, true, false, now() from oasis.model where in_use"
+        )
+    summary = predict_again(finished, "base-chosen", FIRST, FIRST)
+    assert [run["days"] for run in summary.runs] == [[FIRST.isoformat(), FIRST.isoformat()]]
+    run_pass(finished)
+    assert not current_plan(copied)
+    of_day = (
+        'select count(*) from clean.dynapred where ("ModelVersion" = \'base-chosen\') = ("Date"::date = $1)'
+    )
+    assert one(copied, of_day, FIRST) == one(copied, "select count(*) from clean.dynapred")
+    predict_again(finished, "in-use")
+    assert one(copied, "select count(*) from clean.dynapred where \"ModelVersion\" = 'base-chosen'") == 0
+    assert one(copied, "select count(*) from clean.label_queue") > 0
+    with pytest.raises(ValueError, match="the registry has"):
+        predict_again(finished, "card-0-none")
 
 
 def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(

@@ -13,7 +13,7 @@ def batch():
 
 def test_simulated_cards_become_rows_with_what_was_asked_for(batch):
     both = base.simulated_training_set(batch)
-    surface = base.simulated_training_set(batch, pump=False)
+    surface = base.simulated_training_set(batch, pump=False, rods=False)
     names = feature_names()
     pump = [names.index(name) for name in block_names("pump")]
     own = [names.index(name) for name in block_names("surface")]
@@ -24,10 +24,10 @@ def test_simulated_cards_become_rows_with_what_was_asked_for(batch):
 
 
 def test_the_base_model_does_not_look_at_size(monkeypatch, batch):
-    monkeypatch.setattr(base, "simulate_cards", lambda cards, seed, progress: batch)
+    monkeypatch.setattr(base, "simulate_cards", lambda cards, seed, circumstances, progress: batch)
     training = base.fit_base_model(160, 3)
     assert set(training.model.views) == {"both", "surface", "pump"}
-    learned = base.simulated_training_set(batch)
+    learned = base.mixed_training_set(batch)
     sized = learned.features.copy()
     sized[:, ~scale_free()] *= 3
     np.testing.assert_array_equal(
@@ -47,7 +47,7 @@ def test_scale_free_features_do_not_change_with_the_unit_of_load(batch):
             "pump_position_in": batch.pump_position_in * 2,
         }
     )
-    a, b = (base.simulated_training_set(one).features[:, scale_free()] for one in (batch, bigger))
+    a, b = (base.simulated_training_set(one, rods=False).features[:, scale_free()] for one in (batch, bigger))
     np.testing.assert_allclose(b, a, atol=0.03)
 
 

@@ -4,8 +4,19 @@ import pytest
 from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
 from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_forest
 from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
-from oasis_pipeline.learning.features import CARDS, block_names, card_features, feature_matrix, feature_names
+from oasis_pipeline.learning.features import (
+    CARDS,
+    block_names,
+    card_features,
+    curve_columns,
+    curve_names,
+    feature_matrix,
+    feature_names,
+    history_names,
+    view_columns,
+)
 from oasis_pipeline.learning.labels import UNKNOWN, encode_labels, shown_classes
+from oasis_pipeline.learning.pump_features import physics_names
 from oasis_pipeline.learning.seed_method import fit_seed_method, seed_features
 from oasis_pipeline.learning.splits import folds_by_well
 
@@ -151,7 +162,7 @@ def test_a_forest_of_constant_features_is_still_a_forest():
     features = np.full((12, len(feature_names())), 2.0, np.float32)
     forest, fill = grow_forest(features, np.eye(2, dtype=bool)[np.arange(12) % 2], "both", trees=3)
     np.testing.assert_allclose(forest.mean_leaf(features), 0.5, atol=0.003)
-    assert set(fill) == {2.0}
+    assert set(fill[view_columns("both")]) == {2.0}
 
 
 def test_wrong_number_of_features_is_refused(training):
@@ -238,5 +249,10 @@ def test_compare_uses_the_same_folds_for_all(field):
         compare([], encode_labels(["A", None], min_cards=1), ["w", "v"])
 
 
-def test_block_names_cover_all_but_the_context():
-    assert len(feature_names()) == 2 + sum(len(block_names(card)) for card in CARDS)
+def test_every_column_has_one_place():
+    names = feature_names()
+    assert len(set(names)) == len(names)
+    blocks = [name for card in CARDS for name in (*block_names(card), *curve_names(card))]
+    assert len(names) == 2 + len(blocks) + len(physics_names()) + len(history_names())
+    asked = np.concatenate([view_columns("both"), curve_columns("both")])
+    assert sorted(asked.tolist()) == list(range(len(names)))

@@ -122,6 +122,55 @@ def test_friction_is_seen_on_the_shelf(found: dict[str, np.ndarray], simulated: 
     assert "friction_assumed" in found["quality"][at("full")]
 
 
+@pytest.mark.parametrize(
+    ("gas", "intake", "friction"), [(0.5, 50.0, 150.0), (0.15, 400.0, 150.0), (0.3, 200.0, 450.0)]
+)
+def test_pressure_of_a_pump_that_is_not_full_does_not_hang_on_its_friction(
+    gas: float, intake: float, friction: float
+) -> None:
+    state = parameters(
+        1,
+        spm=8.0,
+        discharge_psi=DISCHARGE,
+        gas_fraction=gas,
+        intake_psi=intake,
+        plunger_friction_lbf=friction,
+        clearance_in=5.0,
+    )
+    found = diagnose(cards_of(simulate(RODS, UNIT, state)), WELL)
+    assert "friction_assumed" not in found["quality"][0]
+    assert found["pump_intake_pressure_psi"][0] == pytest.approx(intake, abs=20.0)
+
+
+def test_a_worn_barrel_shows_as_a_sag_where_more_leaks_than_the_plunger_sweeps() -> None:
+    state = parameters(
+        3,
+        spm=8.0,
+        discharge_psi=DISCHARGE,
+        intake_psi=200.0,
+        wear_leak_bpd=np.array([2000.0, 4000.0, 150.0]),
+        wear_place=np.array([0.6, 0.5, 0.5]),
+        wear_width=0.1,
+    )
+    simulated = simulate(RODS, UNIT, state)
+    found = diagnose(cards_of(simulated), WELL)
+    place = found["barrel_wear_in"] / found["gross_stroke_in"]
+    assert place[:2] == pytest.approx([0.6, 0.5], abs=0.05)
+    assert found["barrel_leak_bpd"][:2] == pytest.approx([2000.0, 4000.0], rel=0.3)
+    assert "the barrel is worn" in found["report"][0]
+    # Less than the plunger sweeps does not move the load: nothing on the card can tell it.
+    assert found["barrel_leak_bpd"][2] == 0.0
+    assert np.isnan(found["barrel_wear_in"][2])
+    lost = found["net_displacement_bpd"][0] - found["inferred_production_bpd"][0]
+    true_loss = found["net_displacement_bpd"][0] - simulated.truth["inferred_production_bpd"][0]
+    assert 0.4 * true_loss < lost < 1.2 * true_loss
+
+
+def test_no_sag_is_seen_where_there_is_no_wear(found: dict[str, np.ndarray]) -> None:
+    for name in ("full", "pound", "gas", "tv", "sv", "drag", "free tubing"):
+        assert found["barrel_leak_bpd"][at(name)] == 0.0, name
+
+
 def test_free_tubing_is_seen_and_taken_out(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
     i = at("free tubing")
     assert found["tubing_movement_in"][i] == pytest.approx(simulated.truth["tubing_movement_in"][i], abs=0.7)

@@ -36,7 +36,7 @@ def departure(error_lbf: NDArray[np.floating], half_width_lbf: NDArray[np.floati
         About 0.6 for an ordinary card: nine points in ten lie within one.
     """
     relative = np.asarray(error_lbf, np.float64) / np.maximum(half_width_lbf, 1e-9)
-    return np.sqrt(np.mean(np.square(relative), axis=-1))
+    return np.asarray(np.sqrt(np.mean(np.square(relative), axis=-1)))
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,14 @@ def _reason(state: NDArray[np.floating], forecast: NDArray[np.floating]) -> str:
     ranges = [float(np.ptp(load)) for load in loads]
     area = [u - d for u, d in zip(up, down, strict=True)]
     stroke = [float(card[1] - card[0]) for card in (state, forecast)]
+    whole = [float(load.mean()) for load in loads]
     told = [
+        # what moves several of these as much is told by the plainest: a shift of the whole card, then one of a stroke
+        (1.02 * abs(whole[0] - whole[1]) / span, "load", whole[0] - whole[1], "lbf"),
         (abs(up[0] - up[1]) / span, "load of the upstroke", up[0] - up[1], "lbf"),
         (abs(down[0] - down[1]) / span, "load of the downstroke", down[0] - down[1], "lbf"),
         (abs(ranges[0] - ranges[1]) / span, "load range", ranges[0] - ranges[1], "lbf"),
-        (abs(area[0] - area[1]) / span, "mean height of the card", area[0] - area[1], "lbf"),
+        (0.98 * abs(area[0] - area[1]) / span, "mean height of the card", area[0] - area[1], "lbf"),
         (abs(stroke[0] - stroke[1]) / max(abs(stroke[1]), 1.0), "stroke", stroke[0] - stroke[1], "in"),
     ]
     size, name, change, unit = max(told)

@@ -169,7 +169,7 @@ def _compute(
 
 def rms(values: NDArray[np.floating]) -> Float64:
     """Root of the mean square over the last axis."""
-    return np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=-1))
+    return np.asarray(np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=-1)))
 
 
 def _slope_weights(here: Float64, lags: NDArray[np.int64], length: int) -> Float64:

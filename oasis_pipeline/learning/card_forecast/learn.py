@@ -57,10 +57,11 @@ TOLERANCE_HOURS = 12.0
 ENOUGH_PAIRS = 200
 """Pairs a day apart that a field must have given before a model is called its own."""
 
-TRAINING_WELLS = 200
+TRAINING_WELLS = 100
 """Wells that a model is learned from where there are more: a hundred weights do not need thousands."""
 
 BASE_PAIRS = 1000.0
+_CHUNK_PAIRS = 4096
 _BASE_BAND_PAIRS = 100.0
 _POOL_PAIRS = 100.0
 _POOL_PAIRS_ODD = 3.0
@@ -147,9 +148,9 @@ class Evidence:
     issued : ndarray of int, shape (n,)
         Day of issue.
     known : Candidates
-        Of the pairs' rows.
-    departures : ndarray of float32, shape (n, K, 100)
-        Loads of the candidates at the horizon.
+        Of all rows; `pairs.row` points into it.
+    hours : int
+        Horizon.
     gram, moment : ndarray, shapes (n, K, K) and (n, K)
     situation : ndarray of int, shape (n,)
     """
@@ -157,7 +158,7 @@ class Evidence:
     pairs: Pairs
     issued: NDArray[np.int64]
     known: Candidates
-    departures: Float32
+    hours: int
     gram: Float64
     moment: Float64
     situation: NDArray[np.int64]
@@ -185,16 +186,24 @@ def evidence_of(days: CardDays, known: Candidates, hours: int) -> Evidence:
     of them would decide the weights of all.
     """
     pairs = pair_days(days, hours)
-    mine = known.take(pairs.row)
-    departures = np.ascontiguousarray(at_horizon(mine, hours)[..., LOADS])
-    change = pairs.change[:, LOADS]
-    situation = situations(mine)
-    odd = situation // (len(DRIFT_EDGES) + 1) >= LAST_ORDINARY + 1
-    noise = np.square(mine.noise_lbf)
-    weight = 1.0 / (noise + np.where(odd, 0.0, np.square(rms(change) / 3.0))) / POINTS
-    gram = (departures @ departures.transpose(0, 2, 1)).astype(np.float64) * weight[:, None, None]
-    moment = (departures @ change[..., None])[..., 0].astype(np.float64) * weight[:, None]
-    return Evidence(pairs, days.day[pairs.row], mine, departures, gram, moment, situation)
+    row = pairs.row
+    situation = situations(known)[row]
+    odd = situation // (len(DRIFT_EDGES) + 1) > LAST_ORDINARY
+    kinds = len(CANDIDATES)
+    gram, moment = np.empty((len(row), kinds, kinds)), np.empty((len(row), kinds))
+    for first in range(0, len(row), _CHUNK_PAIRS):
+        part = slice(first, first + _CHUNK_PAIRS)
+        departures = _load_departures(known, row[part], hours)
+        change = pairs.change[part, LOADS]
+        tempered = np.where(odd[part], 0.0, np.square(rms(change) / 3.0))
+        weight = 1.0 / (np.square(known.noise_lbf[row[part]]) + tempered) / POINTS
+        gram[part] = (departures @ departures.transpose(0, 2, 1)) * weight[:, None, None]
+        moment[part] = (departures @ change[..., None])[..., 0] * weight[:, None]
+    return Evidence(pairs, days.day[row], known, hours, gram, moment, situation)
+
+
+def _load_departures(known: Candidates, rows: NDArray[np.int64], hours: int) -> Float32:
+    return np.ascontiguousarray(at_horizon(known.take(rows), hours)[..., LOADS])
 
 
 def _sums(evidence: Evidence, chosen: NDArray[np.bool_]) -> tuple[Float64, Float64, Float64]:
@@ -261,8 +270,47 @@ class Trial:
     median: Float64
 
 
+def skill_of(trial: Trial, resamples: int = 500) -> dict[str, float]:
+    """Skill over persistence with its 95 % interval over wells, that of the week's median, and what they rest on.
+
+    Parameters
+    ----------
+    trial : Trial
+    resamples : int
+        Bootstrap samples of wells.
+
+    Returns
+    -------
+    dict of str to float
+        ``skill``, ``lower``, ``upper``, ``median_skill``, ``pairs``, ``wells``, ``persistence_rmse_lbf``; empty without
+        a pair.
+    """
+    if not len(trial.well) or not trial.persistence.any():
+        return {}
+    wells, place = np.unique(trial.well, return_inverse=True)
+    ours, persistence, median = (
+        np.bincount(place, values) for values in (trial.error, trial.persistence, trial.median)
+    )
+    drawn = np.random.default_rng(0).integers(0, len(wells), (resamples, len(wells)))
+    spread = 1.0 - np.sqrt(ours[drawn].sum(axis=1) / np.maximum(persistence[drawn].sum(axis=1), 1e-12))
+    lower, upper = np.quantile(spread, [0.025, 0.975])
+    return {
+        "skill": round(float(1.0 - np.sqrt(ours.sum() / persistence.sum())), 4),
+        "lower": round(float(lower), 4),
+        "upper": round(float(upper), 4),
+        "median_skill": round(float(1.0 - np.sqrt(median.sum() / persistence.sum())), 4),
+        "pairs": len(trial.well),
+        "wells": len(wells),
+        "persistence_rmse_lbf": round(float(np.sqrt(persistence.sum() / len(trial.well))), 1),
+    }
+
+
 def learn(
-    evidence: Sequence[Evidence], days: CardDays, cutoff: int, base: ForecastModel | None
+    evidence: Sequence[Evidence],
+    days: CardDays,
+    cutoff: int,
+    base: ForecastModel | None,
+    wells: NDArray[np.int64] | None = None,
 ) -> tuple[ForecastModel, list[Trial]]:
     """Learn the model of a cut-off.
 
@@ -276,6 +324,8 @@ def learn(
         Day number.
     base : ForecastModel or None
         Further evidence; None when the base model itself is learned.
+    wells : ndarray of int, optional
+        Wells to learn from; all by default.
 
     Returns
     -------
@@ -288,6 +338,11 @@ def learn(
         (e.pairs.target_time < cutoff) & (e.issued >= cutoff - TRAINING_DAYS) & (e.issued < cutoff)
         for e in evidence
     ]
+    if wells is not None:
+        known_by = [
+            known & np.isin(days.well[e.pairs.row], wells)
+            for e, known in zip(evidence, known_by, strict=True)
+        ]
     if base is not None and known_by[0].sum() < ENOUGH_PAIRS:
         return base, []
     parts: dict[str, list[Any]] = {
@@ -307,10 +362,10 @@ def learn(
                 continue
             then = _sums(e, known & (e.pairs.target_time < begin))
             weights = solve_weights(*(a + b for a, b in zip(prior, then, strict=True)))
-            chosen = weights[e.situation[here]].astype(np.float32)
-            predicted[here] = (chosen[:, None] @ e.departures[here])[:, 0]
+            picked = weights[e.situation[here]].astype(np.float32)
+            predicted[here] = (picked[:, None] @ _load_departures(e.known, e.pairs.row[here], e.hours))[:, 0]
             tried |= here
-        mine = e.known.take(tried)
+        mine = e.known.take(e.pairs.row[tried])
         change = e.pairs.change[tried][:, LOADS]
         error = (change - predicted[tried]).astype(np.float64)
         profile, widths, counted = _band(error, mine, base, at)
@@ -339,7 +394,7 @@ def learn(
                 days.well[e.pairs.row[tried]],
                 np.square(error).mean(axis=1),
                 np.square(rms(change)),
-                np.square(rms(change - e.departures[tried][:, MEDIAN])),
+                np.square(rms(change - mine.departures[:, MEDIAN, LOADS])),
             )
         )
     version = BASE_VERSION if base is None else version_of(cutoff)
@@ -354,10 +409,13 @@ class Forecasts:
     ----------
     state : ndarray of float32, shape (n, STATE_SIZE)
     half_width_lbf : ndarray of float32, shape (n, POINTS)
+    departures : ndarray of float32, shape (n, Q)
+        Quantiles of the departures of ordinary cards, by the model of each row.
     """
 
     state: Float32
     half_width_lbf: Float32
+    departures: Float32
 
 
 def walk_forward(
@@ -385,7 +443,11 @@ def walk_forward(
     evidence = [evidence_of(days, known, hours) for hours in HORIZONS_HOURS]
     count = len(days)
     found = [
-        Forecasts(np.zeros((count, STATE_SIZE), np.float32), np.zeros((count, POINTS), np.float32))
+        Forecasts(
+            np.zeros((count, STATE_SIZE), np.float32),
+            np.zeros((count, POINTS), np.float32),
+            np.zeros((count, len(DEPARTURE_PROBABILITIES)), np.float32),
+        )
         for _ in HORIZONS_HOURS
     ]
     versions = np.full(count, "", dtype=object)
@@ -397,6 +459,7 @@ def walk_forward(
         for hours, forecasts in zip(HORIZONS_HOURS, found, strict=True):
             forecasts.state[rows] = forecast_states(model, mine, hours)
             forecasts.half_width_lbf[rows] = band_lbf(model, mine, hours)
+            forecasts.departures[rows] = model.departures[HORIZONS_HOURS.index(hours)]
         versions[rows] = model.version
     return found, versions.tolist()
 

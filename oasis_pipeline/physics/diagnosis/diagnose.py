@@ -258,7 +258,7 @@ def _fill(
     more[flat] |= Quality.NO_FLUID_LOAD
     for name in ("fillage_pct", "fillage_spread_pct", "net_stroke_in", "net_displacement_bpd", "tv_leak_bpd"):
         got[name] = np.where(flat, np.nan, got[name])
-    for name in ("sv_leak_bpd", "inferred_production_bpd", "tubing_movement_in"):
+    for name in ("sv_leak_bpd", "barrel_leak_bpd", "inferred_production_bpd", "tubing_movement_in"):
         got[name] = np.where(flat, np.nan, got[name])
     for name, value in got.items():
         out[name][rows] = value

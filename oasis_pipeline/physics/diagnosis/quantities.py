@@ -33,13 +33,16 @@ Array = NDArray[np.float64]
 Columns = dict[str, Array]
 
 PLUNGER_LENGTH_IN = 48.0
-ZERO_LINE_SPREAD = 0.01
-"""Uncertainty of the buoyant rod weight, and with it of the zero line, as a share of the weight."""
+ZERO_LINE_SPREAD = 0.0156
+"""Uncertainty of the zero line as a share of the rod weight: 1 % of rods that are not as long or heavy as believed and 1.2 %
+of a load cell's gain, independent of each other."""
 LEAK_SPEED_IN_PER_S = 0.15
 STRETCH_DOUBT = 0.025
 TUBING_DOUBT = 1.5
 """Plunger speed at the load pick-up below which nothing is called a leak: resolution of a card of 200 points, plus what
 these shares of the rods' and of the tubing's stretch, wrongly known, would fake while the load is transferred."""
+LEAKY_OPENING = 0.8
+"""A standing valve that leaks lets the travelling valve open late, but not later than this share of the stroke from below."""
 TUBING_TRAVEL_IN = 0.3
 
 PUMP_COLUMNS = (
@@ -63,6 +66,8 @@ PUMP_COLUMNS = (
     "tubing_movement_in",
     "tv_leak_bpd",
     "sv_leak_bpd",
+    "barrel_leak_bpd",
+    "barrel_wear_in",
     "slippage_bpd",
     "slippage_arco_hf_bpd",
     "gross_displacement_bpd",
@@ -230,6 +235,12 @@ def pump_columns(
     # friction: seen on the shelf, else expected and drawn toward the zero line as far as that is known
     shelf = readings["shelf_friction_lbf"]
     seen = np.isfinite(shelf) & (shelf > -FRICTION_SPREAD_LBF) & (2.0 * shelf < 0.5 * span)
+    # Through a leaking standing valve the load comes early and goes late: what looks like a shelf is the leak.
+    speed = readings["pickup_speed_in_per_s"]
+    rod_stretch = wells.rods.stretch_in_per_lbf[well] * wells.has_rods[well]
+    doubt = STRETCH_DOUBT * rod_stretch + TUBING_DOUBT * wells.stretch_in_per_lbf[well]
+    blind = LEAK_SPEED_IN_PER_S + doubt * 0.6 * span / np.maximum(readings["pickup_time_s"], 1e-3)
+    seen &= ~((speed < -blind) & (readings["fill_gas"] > LEAKY_OPENING))
     zero_spread = np.maximum(ZERO_LINE_SPREAD * weight, 50.0)
     variance = FRICTION_SPREAD_LBF**2 + zero_spread**2
     below = np.where(zero_known, -lower - EXPECTED_FRICTION_LBF, 0.0)
@@ -283,15 +294,18 @@ def pump_columns(
     out["net_displacement_bpd"] = displacement_bpd(out["net_stroke_in"], spm, diameter, runtime_h_per_d)
 
     # leaks and slippage
-    speed = readings["pickup_speed_in_per_s"]
-    rod_stretch = wells.rods.stretch_in_per_lbf[well] * wells.has_rods[well]
-    doubt = STRETCH_DOUBT * rod_stretch + TUBING_DOUBT * wells.stretch_in_per_lbf[well]
-    blind = LEAK_SPEED_IN_PER_S + doubt * 0.6 * span / np.maximum(readings["pickup_time_s"], 1e-3)
     # Leaks follow the pressure difference: at half the load half of the full leak passes.
     leak = 2.0 * leak_from_plunger_speed_bpd(np.abs(speed), diameter)
     leak = np.where(np.isnan(speed) | (np.abs(speed) > blind), leak, 0.0)
     out["tv_leak_bpd"] = np.where(speed < 0.0, 0.0, leak)
     out["sv_leak_bpd"] = np.where(speed > 0.0, 0.0, leak)
+    # Where the upper line sags in mid-stroke, all that the plunger sweeps runs past it through a worn part of the barrel.
+    # On a card on which the methods of the fillage disagree a sag means nothing.
+    clear = out["fillage_spread_pct"] <= 10.0
+    sag = np.where(clear, np.nan_to_num(readings["sag_speed_in_per_s"]), 0.0)
+    leak = leak_from_plunger_speed_bpd(sag, diameter)
+    out["barrel_leak_bpd"] = np.where(np.isnan(span), np.nan, leak)
+    out["barrel_wear_in"] = np.where(sag > 0.0, readings["sag_place"] * relative, np.nan)
     length = np.where(np.isnan(plain["plunger_length_in"]), PLUNGER_LENGTH_IN, plain["plunger_length_in"])
     parts = (
         diameter,
@@ -304,7 +318,9 @@ def pump_columns(
     out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
     # Either valve leaks on one half of the stroke; slippage is already a daily mean.
     past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"])
-    lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0
+    sagging = np.where(sag > 0.0, readings["sag_travel"], 0.0)
+    sagged = displacement_bpd(relative * sagging, spm, diameter, runtime_h_per_d)
+    lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0 + sagged
     out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - lost, 0.0)
 
     # tubing

@@ -21,6 +21,9 @@ How a card is read (effective loads, points in time order, upstroke first):
 6. Friction from the shelf: just after the top, both valves shut and the barrel pressure still the intake pressure, the
    load is lower than on the upstroke by twice the friction. The shelf is drawn back to the top of the stroke along the
    gas law. Only where the pump is not full.
+7. Sag: where the upper line sinks in mid-stroke and comes back, the standing valve is shut and all that the plunger sweeps runs
+   past it, through a worn part of the barrel. The plunger's speed there over the share of the pressure that is left is the leak at
+   full pressure (as a speed), the largest of which and its place are read, and the travel that is lost so.
 """
 
 from __future__ import annotations
@@ -54,12 +57,31 @@ COLUMNS = (
     "lower_slope",
     "shelf_friction_lbf",
     "pickup_time_s",
+    "sag_speed_in_per_s",
+    "sag_place",
+    "sag_travel",
 )
 
 LINE_TOLERANCE = 0.06
 """Points farther from a load line than this share of the load span are not on it: they belong to the transfers. Where too
 few are left (noise), the share is widened to the second figure."""
 WIDE_TOLERANCE = 0.15
+
+SHELF_OPENING = 0.93
+"""In a pump that is fuller the shelf is too short to be read."""
+SHELF_RISE = 0.3
+"""Share of the load span, beyond the friction, up to which the shelf is read: farther on an error of the gas law outweighs
+what is read."""
+SHELF_ROUNDS = 3
+"""Friction and intake pressure hang together: they are settled in some rounds."""
+
+SAG_FROM = 0.12
+SAG_BACK = 0.07
+SAG_TRAVEL = 0.1
+SAG_DEPTH = 0.2
+SAG_SHAKING = 0.04
+"""The upper line sags where it is below by the first share of the load span, until it is within the second, over at least
+the third share of the stroke, and somewhere by the fourth share of the span. Points that far above the line may be the last share of all."""
 
 TRIM = 2.0
 
@@ -260,37 +282,95 @@ def _shelf(x, f, speed, bottom, stroke, top, down, opening, rest, discharge_load
     """Friction from the shelf after the top of the stroke; NaN where there is none."""
     n = len(f)
     span = rest[0] - rest[2]
-    if not (opening < 0.9 and span > 0.0):
+    if not (opening < SHELF_OPENING and span > 0.0):
         return np.nan
     slope = rest[3]
-    intake = min(max(1.0 - span / discharge_load, 0.02), 0.9) if discharge_load > 0.0 else 0.1
-    gas = (1.0 - opening) / (1.0 - intake ** (1.0 / exponent))
-    count = 0
-    sm = 0.0
-    sf = 0.0
-    smm = 0.0
-    smf = 0.0
-    for step in range(1, down):
-        j = _ring(top + step, n)
-        share = (x[j] - bottom) / stroke
-        load = f[j] - slope * speed[j]
-        if rest[0] - load > 0.55 * span or share <= opening:
-            break
-        if share >= 0.992 or 1.0 - share >= 0.98 * gas:
-            continue
-        model = (1.0 - (1.0 - share) / gas) ** (-exponent) - 1.0
-        count += 1
-        sm += model
-        sf += load
-        smm += model * model
-        smf += model * load
-    if count < 4:
-        return np.nan
-    bend = smm - sm * sm / count
-    if not bend > 0.0:
-        return np.nan
-    fall = (smf - sm * sf / count) / bend
+    friction = 0.0
+    for turn in range(SHELF_ROUNDS):
+        limit = SHELF_RISE * span + 2.0 * friction if turn > 0 else 0.55 * span
+        # The fluid load without the friction tells the intake pressure, and that the gas law that the shelf follows.
+        intake = (
+            min(max(1.0 - (span - 2.0 * friction) / discharge_load, 0.02), 0.9)
+            if discharge_load > 0.0
+            else 0.1
+        )
+        gas = (1.0 - opening) / (1.0 - intake ** (1.0 / exponent))
+        count = 0
+        sm = 0.0
+        sf = 0.0
+        smm = 0.0
+        smf = 0.0
+        for step in range(1, down):
+            j = _ring(top + step, n)
+            share = (x[j] - bottom) / stroke
+            load = f[j] - slope * speed[j]
+            if rest[0] - load > limit or share <= opening:
+                break
+            if share >= 0.992 or 1.0 - share >= 0.98 * gas:
+                continue
+            model = (1.0 - (1.0 - share) / gas) ** (-exponent) - 1.0
+            count += 1
+            sm += model
+            sf += load
+            smm += model * model
+            smf += model * load
+        bend = smm - sm * sm / count if count > 0 else 0.0
+        if count < 4 or not bend > 0.0:
+            return np.nan
+        fall = (smf - sm * sf / count) / bend
+        friction = 0.5 * (rest[0] - (sf - fall * sm) / count)
+        friction = min(max(friction, 0.0), 0.25 * span)
     return 0.5 * (rest[0] - (sf - fall * sm) / count)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sag(x, bottom, stroke, top, up, f, span, line, dt, out):  # type: ignore[no-untyped-def]
+    """Sag of the upper line into ``out``: leak as a speed, its place and the travel lost (shares of the stroke); NaN without."""
+    n = len(f)
+    worst = 0.0
+    place = 0.0
+    travel = 0.0
+    lost = 0.0
+    risen = False
+    above = 0
+    depth = 0.0
+    leak = 0.0
+    at = 0.0
+    for step in range(up, 0, -1):
+        j = _ring(top - step, n)
+        share = (x[j] - bottom) / stroke
+        if share > 0.97:
+            break
+        missing = (line - f[j]) / span
+        if not risen:
+            risen = missing < SAG_BACK
+            continue
+        if missing < -SAG_FROM:
+            above += 1
+        if missing > SAG_FROM:
+            before = x[_ring(j - 1, n)]
+            after = x[_ring(j + 1, n)]
+            lost += 0.5 * (after - before) / stroke
+            depth = max(depth, missing)
+            rate = 0.5 * (after - before) / dt / max(1.0 - missing, 0.1)
+            if rate > leak:
+                leak = rate
+                at = share
+        elif missing < SAG_BACK and lost > 0.0:
+            # Back on the line: what sinks and stays down is a load transfer.
+            if lost > SAG_TRAVEL and depth > SAG_DEPTH:
+                travel += lost
+                if leak > worst:
+                    worst = leak
+                    place = at
+            lost = 0.0
+            depth = 0.0
+            leak = 0.0
+    # A load that swings above the line as well shakes: that is no barrel.
+    if travel > 0.0 and above <= SAG_SHAKING * n:
+        out[0] = worst
+        out[1] = place
+        out[2] = travel
 
 
 @numba.njit(cache=True, nogil=True)
@@ -383,6 +463,19 @@ def _read_one(surface, position, f, stretch, discharge_load, exponent, dt, x, wo
         speed[j] = (surface[after] - surface[before] + position[after] - position[before]) * (0.25 / dt)
     _rest_lines(x, f, speed, bottom, stroke, top, down, opening, upper, lower, chosen, out[16:20])
     out[20] = _shelf(x, f, speed, bottom, stroke, top, down, opening, out[16:20], discharge_load, exponent)
+
+    # A sag of nearly half the stroke drags the median down, not the upper quartile.
+    count = 0
+    for step in range(up + 1):
+        j = _ring(top - step, n)
+        if 0.2 <= (x[j] - bottom) / stroke <= 0.95:
+            work[count] = f[j]
+            count += 1
+    line = _quantile(work, count, 0.75)
+    _sag(x, bottom, stroke, top, up, f, line - lower, line, dt, out[22:25])
+    if not np.isnan(out[22]):
+        out[2] = line
+        out[16] = line
 
     # load transfers
     middle = 0.5 * (upper + lower)

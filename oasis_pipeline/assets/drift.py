@@ -1,0 +1,218 @@
+"""Drift of the input: the cards of each day beside those of the time that the model in use has learned.
+
+Here: which days are the reference, where it is kept, and what a run's days come to. Not here: the measure (``learning.drift``).
+
+The reference is not the training sample itself but the whole field on the days that the labels come from. Labelled cards are chosen,
+by the queue on purpose from the odd ones, and would differ from any ordinary day; what a warning should tell is that the
+field, or its instruments, are no longer what they were when the labels were given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.registry import model_row
+from oasis_pipeline.learning.drift import (
+    BINS,
+    CARDS_A_WELL,
+    LEAST_WELLS,
+    Drift,
+    Reference,
+    make_reference,
+    measure_drift,
+)
+from oasis_pipeline.storage.io_managers import day_path, stored_days
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.postgres import Warehouse
+
+FEATURES = "clean/card_features"
+CLASSIFIER = "dyna_classifier"
+CHECK = "input_drift"
+
+REFERENCE_DAYS = 20
+"""Days of the reference at most; more say no more about a field."""
+
+CHECKED_DAYS = 31
+"""A backfill checks its newest days only: drift is a matter of now."""
+
+
+@dataclass(frozen=True)
+class DayDrift:
+    """Drift of one day; None where it could not be measured."""
+
+    day: date
+    drift: Drift | None
+
+
+def reference_path(version: str) -> str:
+    """Where the reference of a version lies."""
+    return f"models/{CLASSIFIER}/{version}.reference.parquet"
+
+
+def keep_reference(store: ObjectStore, version: str, labelled_days: Sequence[date]) -> int:
+    """Keep what the field looked like on the days that a model's labels come from.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        Holds the features; gets the reference.
+    version : str
+        The model.
+    labelled_days : sequence of date
+        Days of its labelled cards; empty for a base model, whose reference are the newest days.
+
+    Returns
+    -------
+    int
+        Days of the reference; 0, and no file, where no day has features.
+    """
+    there = stored_days(store, FEATURES)
+    wanted = sorted(set(there) & set(labelled_days)) or there[-REFERENCE_DAYS:]
+    if not wanted:
+        return 0
+    wanted = [wanted[i] for i in np.unique(np.linspace(0, len(wanted) - 1, REFERENCE_DAYS).astype(int))]
+    tables = [_few_a_well(store.read_table(day_path(FEATURES, day))) for day in wanted]
+    rows = pa.concat_tables(tables)
+    names = rows.column_names[2:]
+    reference = make_reference(_matrix(rows, names), names, rows["NodeID"].to_pylist())
+    bins = [pa.array(np.ascontiguousarray(column)) for column in reference.bins.T]
+    nodes = pa.array([reference.well_names[well] for well in reference.wells], pa.string())
+    edges = json.dumps([[float(value) for value in row] for row in reference.edges])
+    schema = pa.schema(
+        [pa.field("NodeID", pa.string()), *(pa.field(name, pa.uint8()) for name in names)],
+        metadata={"edges": edges},
+    )
+    store.write_table(reference_path(version), pa.Table.from_arrays([nodes, *bins], schema=schema))
+    return len(wanted)
+
+
+def load_reference(store: ObjectStore, version: str) -> Reference | None:
+    """Read the reference of a version; None where it has none."""
+    if not store.exists(reference_path(version)):
+        return None
+    rows = store.read_table(reference_path(version))
+    names = tuple(rows.column_names[1:])
+    edges = np.array(json.loads(rows.schema.metadata[b"edges"]), np.float32).reshape(len(names), BINS - 1)
+    nodes = rows["NodeID"].to_pylist()
+    well_names = tuple(dict.fromkeys(nodes))
+    number = {name: place for place, name in enumerate(well_names)}
+    bins = np.stack([rows[name].to_numpy() for name in names], axis=1)
+    return Reference(names, edges, bins, np.array([number[node] for node in nodes], np.int64), well_names)
+
+
+def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[DayDrift]:
+    """Measure the newest days of a range that have features.
+
+    Parameters
+    ----------
+    store : ObjectStore
+    reference : Reference
+    days : Days
+
+    Returns
+    -------
+    list of DayDrift
+        At most `CHECKED_DAYS`, in order.
+    """
+    there = [day for day in stored_days(store, FEATURES) if days.first <= day <= days.last]
+    found = []
+    for day in there[-CHECKED_DAYS:]:
+        rows = _few_a_well(store.read_table(day_path(FEATURES, day)))
+        if not set(reference.names) <= set(rows.column_names):
+            continue  # features of another version, about to be made anew
+        matrix = _matrix(rows, reference.names)
+        found.append(DayDrift(day, measure_drift(reference, matrix, rows["NodeID"].to_pylist())))
+    return found
+
+
+def check_drift(warehouse: Warehouse, store: ObjectStore, days: Days) -> dg.AssetCheckResult:
+    """Warn where cards of a run's days no longer look like those of the time that the model in use has learned.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    store : ObjectStore
+    days : Days
+        Of the run.
+
+    Returns
+    -------
+    AssetCheckResult
+        Passed where nothing could be measured, with the reason.
+    """
+    used = model_row(warehouse, CLASSIFIER)
+    reference = None if used is None else load_reference(store, used["version"])
+    if used is None or reference is None:
+        return _unmeasured("the model in use has no reference: it was made before there were features")
+    measured = [(each.day, each.drift) for each in drift_of_days(store, reference, days) if each.drift]
+    if not measured:
+        return _unmeasured(f"no day, or the reference, has cards of {LEAST_WELLS} wells or more")
+    worst = max(measured, key=lambda pair: max(pair[1].index[g] / pair[1].limit[g] for g in pair[1].index))
+    drifted = [(day, drift) for day, drift in measured if drift.drifted]
+    records = [
+        dg.TableRecord(
+            {
+                "features": group,
+                "index": round(worst[1].index[group], 3),
+                "limit": round(worst[1].limit[group], 3),
+                "moved most": worst[1].feature[group],
+            }
+        )
+        for group in worst[1].index
+    ]
+    text = None
+    if drifted:
+        groups = list(dict.fromkeys(group for _, drift in drifted for group in drift.drifted))
+        text = (
+            f"the cards of {', '.join(str(day) for day, _ in drifted[-5:])} no longer look like those that {used['version']} has "
+            f"learned: {', '.join(groups)}. Look for changed instruments or settings; if the field has changed, label some of the new cards"
+        )
+    return dg.AssetCheckResult(
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=text,
+        metadata={
+            "model_version": used["version"],
+            "days_measured": len(measured),
+            "days_drifted": [str(day) for day, _ in drifted],
+            "worst_day": str(worst[0]),
+            "worst_day_wells": worst[1].wells,
+            "population_stability_index": dg.MetadataValue.table(records),
+        },
+    )
+
+
+def _unmeasured(reason: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=True, severity=dg.AssetCheckSeverity.WARN, metadata={"not_measured": reason}
+    )
+
+
+def _few_a_well(rows: pa.Table) -> pa.Table:
+    """Few cards of each well of a day, in order of time: features of a whole day of a large field fill the memory."""
+    rows = rows.sort_by([("NodeID", "ascending"), ("Date", "ascending")])
+    if rows.num_rows == 0:
+        return rows
+    codes = pc.rank(rows["NodeID"], tiebreaker="min").to_numpy()
+    place = np.arange(rows.num_rows) - (codes.astype(np.int64) - 1)
+    return rows.filter(pa.array(place < CARDS_A_WELL))
+
+
+def _matrix(rows: pa.Table, names: Sequence[str]) -> np.ndarray:
+    if rows.num_rows == 0:
+        return np.zeros((0, len(names)), np.float32)
+    return np.stack([rows[name].to_numpy().astype(np.float32) for name in names], axis=1)
+
+
+def days_of_cards(rows: pa.Table) -> list[date]:
+    """Days of some cards, from their column Date, ascending."""
+    return sorted(pc.unique(rows["Date"].cast(pa.date32(), safe=False)).to_pylist())

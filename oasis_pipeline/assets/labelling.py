@@ -1,0 +1,325 @@
+"""The queue of cards to label, and what people have said about cards: who, when, and where they disagree.
+
+Here: candidates read, the table ``clean.label_queue``, its asset, and the queries behind ``oasis labels``. Not here: the order itself
+(``learning.label_queue``), and how labels come in (``intake``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making, table_metadata
+from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.predictions import load_classifier, matrix_for
+from oasis_pipeline.assets.registry import model_row
+from oasis_pipeline.learning.artifact import Model
+from oasis_pipeline.learning.features import feature_matrix, feature_names
+from oasis_pipeline.learning.label_queue import order_to_label, standardised
+from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.objects import ObjectStore
+from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+
+LABEL_QUEUE = table("clean", "label_queue")
+
+QUEUE_LENGTH = 500
+"""More cards than a person labels before the model has learned and the queue is made again."""
+
+# What keeps the queue cheap on a field with millions of cards: it asks about the newest month, and looks closely at the least sure
+# cards of each well only.
+_DAYS = 31
+_CARDS_A_WELL = 20
+_CANDIDATES = 4000
+_LABELLED = 2000
+
+_UNSURE = """
+with newest as (select max("Date") - make_interval(days => $1::int) as first from clean.dynapred),
+labelled as (select "NodeID", count(*) as cards from clean.dynalabel group by "NodeID"),
+ranked as (
+    select p."NodeID", p."Date", p."Label1", p."Prob1", p."Label2", coalesce(l.cards, 0) as well_labels,
+        row_number() over (partition by p."NodeID" order by p."Prob1", p."Date" desc) as place
+    from clean.dynapred as p
+    left join labelled as l on l."NodeID" = p."NodeID"
+    where p."Date" > (select first from newest)
+        and not exists (select from clean.dynalabel as d where d."NodeID" = p."NodeID" and d."Date" = p."Date")
+)
+select "NodeID", "Date", "Label1", "Prob1", "Label2", well_labels from ranked
+where place <= $2::int order by place, "Prob1", "NodeID" limit $3::int
+"""
+
+_NEWEST_LABELLED = """
+select l."NodeID", l."Date" from clean.dynalabel as l
+join clean.dynapred as p on p."NodeID" = l."NodeID" and p."Date" = l."Date"
+where l."Date"::date in (
+    select distinct d."Date"::date from clean.dynalabel as d order by 1 desc limit $1::int
+)
+order by l."Date" desc, l."NodeID" limit $2::int
+"""
+
+
+def build_labelling_assets() -> list[dg.AssetsDefinition]:
+    """Assets of labelling.
+
+    Returns
+    -------
+    list of AssetsDefinition
+    """
+
+    @dg.asset(
+        key=["clean", "label_queue"],
+        group_name="clean",
+        deps=[
+            dg.AssetKey(["clean", "dynalabel"]),
+            dg.AssetDep(dg.AssetKey(["clean", "dynapred"]), partition_mapping=dg.AllPartitionMapping()),
+        ],
+        owners=[SCIENCE_OWNER],
+        kinds={"python", "postgres"},
+        description="Unlabelled cards in the order in which labels would teach most: the model is unsure of them, they are unlike "
+        "those labelled already, and their wells have few labels. `oasis labels queue` shows it.",
+        metadata=table_metadata(LABEL_QUEUE),
+        pool=MEMORY_POOL,
+    )
+    def label_queue(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
+        house = warehouse.open()
+        with making(house, LABEL_QUEUE.asset, [""]) as done:
+            rows = queue_rows(house, store.open())
+            with house.transaction() as tx:
+                changed = tx.replace_days(LABEL_QUEUE, rows, None, None).changed
+                if changed:
+                    ledger.mark_changed(tx, LABEL_QUEUE.asset, {"": rows.num_rows})
+            done.rows[""] = rows.num_rows
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": rows.num_rows,
+                "wells": len(rows["NodeID"].unique()),
+                "wells_without_labels": len(
+                    {row["NodeID"] for row in rows.to_pylist() if row["well_labels"] == 0}
+                ),
+                "cards_that_people_disagree_on": len(disagreements(house)),
+            }
+        )
+
+    return [label_queue]
+
+
+def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LENGTH) -> pa.Table:
+    """Order the cards that should be labelled next.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Predictions, labels, the registry.
+    store : ObjectStore
+        Features and the model.
+    length : int
+        Cards at most.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of ``clean.label_queue``; none where there are no predictions.
+    """
+    used = model_row(warehouse, CLASSIFIER)
+    rows = warehouse.query(_UNSURE, (_DAYS, _CARDS_A_WELL, _CANDIDATES))
+    if used is None or rows.num_rows == 0:
+        return arrow_schema(LABEL_QUEUE).empty_table()
+    model = load_classifier(store, used)
+    found, features, asked = _features_of(store, rows, model)
+    rows = rows.take(pa.array(found))
+    if rows.num_rows == 0:
+        return arrow_schema(LABEL_QUEUE).empty_table()
+    taught = _features_of(store, warehouse.query(_NEWEST_LABELLED, (_DAYS, _LABELLED)), model)[1]
+    everything = np.concatenate([features, taught])
+    wells = rows["NodeID"].to_numpy(zero_copy_only=False)
+    queue = order_to_label(
+        model.predict_proba(asked),
+        standardised(features, everything),
+        wells,
+        rows["well_labels"].to_numpy(),
+        standardised(taught, everything),
+        length,
+    )
+    distance = np.where(np.isfinite(queue.distance), queue.distance, np.nan)
+    chosen = rows.take(pa.array(queue.rows))
+    for name, values in (
+        ("rank", np.arange(1, len(queue.rows) + 1)),
+        ("score", np.round(queue.score, 6)),
+        ("uncertainty_bits", np.round(queue.uncertainty, 4)),
+        ("distance", np.round(distance, 4)),
+        ("ModelVersion", np.full(len(queue.rows), used["version"], object)),
+    ):
+        chosen = chosen.append_column(name, pa.array(values, from_pandas=True))
+    return chosen.select(list(LABEL_QUEUE.column_names)).cast(arrow_schema(LABEL_QUEUE))
+
+
+def _features_of(
+    store: ObjectStore, keys: pa.Table, model: Model
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of some cards: the rows of `keys` that have any, their matrix, shape (k, features), and what the model takes."""
+    wanted = {key: row for row, key in enumerate(_pairs(keys))}
+    places: list[np.ndarray] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for day in sorted({moment.date() for moment in keys["Date"].to_pylist()}):
+        part = _of_day(store, day, wanted, model)
+        if part is not None:
+            places.append(part[0])
+            parts.append(part[1:])
+    if not parts:
+        nothing = np.zeros((0, len(feature_names())), np.float32)
+        return np.zeros(0, np.int64), nothing, nothing
+    own, asked = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return np.concatenate(places), own, asked
+
+
+def _of_day(
+    store: ObjectStore, day: date, wanted: dict[tuple[str, Any], int], model: Model
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    path = day_path(FEATURES, day)
+    if not store.exists(path):
+        return None
+    rows = store.read_table(path)
+    kept = [(row, wanted[key]) for row, key in enumerate(_pairs(rows)) if key in wanted]
+    if not kept:
+        return None
+    chosen = rows.take(pa.array([row for row, _ in kept]))
+    columns = {name: chosen[name].to_numpy() for name in chosen.column_names[2:]}
+    places = np.array([place for _, place in kept], np.int64)
+    return places, feature_matrix(columns), matrix_for(model, columns)
+
+
+def _pairs(rows: pa.Table) -> Iterable[tuple[str, Any]]:
+    return zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True)
+
+
+def queue(warehouse: Warehouse, limit: int) -> list[dict[str, Any]]:
+    """Read the head of the queue.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    limit : int
+        Cards at most.
+
+    Returns
+    -------
+    list of dict
+        Rows of ``clean.label_queue`` by rank; cards that have got a label since it was made are left out.
+    """
+    rows: list[dict[str, Any]] = warehouse.query(
+        "select q.* from clean.label_queue q where not exists "
+        '(select from clean.dynalabel d where d."NodeID" = q."NodeID" and d."Date" = q."Date") '
+        "order by q.rank limit $1::int",
+        (limit,),
+    ).to_pylist()
+    return rows
+
+
+_PEOPLE = 'coalesce(s.person, h."LabeledBy")'
+_SOURCES = 'left join oasis.label_source as s on s.source_file = h."LabeledBy"'
+
+
+def labels_in_force(warehouse: Warehouse, *, history: bool = False) -> pa.Table:
+    """Read labels with who gave them and when.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    history : bool
+        Every label ever given, instead of those in force.
+
+    Returns
+    -------
+    pyarrow.Table
+        NodeID, Date, TrueLabel1, TrueLabel2, LabeledBy (the person where one was named, else the file), LabeledAt; by well, time and age.
+    """
+    source = "clean.dynalabel_history" if history else "clean.dynalabel"
+    return warehouse.query(
+        f'select h."NodeID", h."Date", h."TrueLabel1", h."TrueLabel2", {_PEOPLE} as "LabeledBy", h."LabeledAt" '
+        f'from {source} as h {_SOURCES} order by h."NodeID", h."Date", h."LabeledAt", 5'
+    )
+
+
+def disagreements(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Find cards that people have labelled differently.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+
+    Returns
+    -------
+    list of dict
+        ``NodeID``, ``Date``, and ``labels``: the newest label of each person (or file, where no person was named), oldest first, each
+        with ``labels``, ``by``, ``at`` and ``in_force``. The order of two labels is no difference.
+    """
+    rows = warehouse.query(
+        f"""
+        with each as (
+            select distinct on (h."NodeID", h."Date", {_PEOPLE})
+                h."NodeID", h."Date", {_PEOPLE} as person, h."LabeledBy", h."LabeledAt",
+                array(
+                    select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
+                ) as texts
+            from clean.dynalabel_history as h {_SOURCES}
+            order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
+        ),
+        differing as (
+            select "NodeID", "Date" from each group by "NodeID", "Date" having count(distinct texts) > 1
+        )
+        select e."NodeID", e."Date", e.person, e."LabeledAt", e.texts,
+            (d."LabeledBy" = e."LabeledBy" and d."LabeledAt" = e."LabeledAt") as in_force
+        from each as e
+        join differing using ("NodeID", "Date")
+        join clean.dynalabel as d using ("NodeID", "Date")
+        order by e."NodeID", e."Date", e."LabeledAt", e.person
+        """
+    ).to_pylist()
+    found: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["NodeID"], row["Date"]), []).append(
+            {"labels": row["texts"], "by": row["person"], "at": row["LabeledAt"], "in_force": row["in_force"]}
+        )
+    return [{"NodeID": node, "Date": when, "labels": labels} for (node, when), labels in found.items()]
+
+
+def suspects(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Read the labels that the newest training doubts, the surest first; those changed since are left out.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+
+    Returns
+    -------
+    list of dict
+        Rows of ``clean.label_suspect``, LabeledBy the person where one was named.
+    """
+    rows: list[dict[str, Any]] = warehouse.query(
+        f"""
+        select h."NodeID", h."Date", h."TrueLabel1", h."TrueLabel2", h.doubted, h.suggested, h.doubt_pct,
+            {_PEOPLE} as "LabeledBy", h."LabeledAt", h."ModelVersion"
+        from clean.label_suspect as h {_SOURCES}
+        join clean.dynalabel as d using ("NodeID", "Date")
+        where (d."TrueLabel1", d."TrueLabel2") is not distinct from (h."TrueLabel1", h."TrueLabel2")
+        order by h.doubt_pct desc, h."NodeID", h."Date"
+        """
+    ).to_pylist()
+    return rows
+
+
+def name_person(warehouse: Warehouse, source_file: str, person: str) -> None:
+    """Keep who labelled the cards of a file."""
+    with warehouse.transaction() as tx:
+        tx.execute(
+            "insert into oasis.label_source (source_file, person) values ($1, $2) "
+            "on conflict (source_file) do update set person = excluded.person",
+            (source_file, person),
+        )

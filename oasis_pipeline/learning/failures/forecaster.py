@@ -1,0 +1,438 @@
+"""The forecaster of failures: several hazard models that saw different wells, their threshold, and how one is chosen at a cut-off.
+
+Belongs here: fitting at a cut-off, choosing by evidence, the artifact. Does not belong here: which cut-offs there are and which row gets
+which model (``walk_forward``), tables.
+
+At a cut-off three candidates are compared by what they said of days whose outcome is known by then: base rates; the base model, learned on
+simulated fields, with its level moved to the field's; and trees learned on the field's own days. No candidate has seen the well that it is
+judged on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.learning.container import ArtifactError, pack, unpack
+from oasis_pipeline.learning.failures.alarms import (
+    ALARM_HORIZON_DAYS,
+    NEVER_RAISED,
+    OUTCOME_DAYS,
+    choose_threshold,
+)
+from oasis_pipeline.learning.failures.boosting import BoostedTrees
+from oasis_pipeline.learning.failures.hazard import (
+    BaseRates,
+    BoostedHazards,
+    NothingToLearnError,
+    base_rates,
+    fit_boosted,
+    window_probabilities,
+)
+from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
+from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes, outcomes_at
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+KIND = "failure_forecaster"
+FORECAST_VERSION = "hazard-1"
+"""Changes whenever features, outcomes or models are computed differently."""
+
+FOLDS = 3
+LEAST_FAILURES = 8
+"""Known failures from which a field's own trees are tried."""
+LEAST_EVIDENCE = 5
+"""Known failures from which a candidate may be preferred to the base model."""
+
+_ALARM = HORIZONS_DAYS.index(ALARM_HORIZON_DAYS)
+_LONGEST = HORIZONS_DAYS.index(OUTCOME_DAYS)
+_TREE_TYPES = {
+    "feature": "<i4",
+    "threshold": "<f8",
+    "missing_left": "|b1",
+    "left": "<i4",
+    "right": "<i4",
+    "roots": "<i4",
+    "baseline": "<f8",
+}
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What predicts.
+
+    Attributes
+    ----------
+    members : tuple of BoostedHazards or BaseRates
+        Their hazards are averaged.
+    classes : tuple of str
+        In the order of the hazards.
+    features : tuple of str
+        Names of the columns that it takes.
+    threshold : float
+        Alarms are raised where a failure within `ALARM_HORIZON_DAYS` is at least so probable.
+    log_odds : float
+        By how much the odds of a failure are moved.
+    """
+
+    members: tuple[BoostedHazards | BaseRates, ...]
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    threshold: float = NEVER_RAISED
+    log_odds: float = 0.0
+
+    def hazards(self, features: Float32) -> Float64:
+        """Return hazards, shape (n, intervals, classes)."""
+        mean = sum(member.hazards(features) for member in self.members) / len(self.members)
+        return shifted(np.asarray(mean), self.log_odds)
+
+    def probabilities(self, features: Float32) -> Float64:
+        """Return probabilities of windows, shape (n, horizons, classes + 1), Normal first."""
+        return window_probabilities(self.hazards(features))
+
+
+def shifted(hazards: Float64, log_odds: float) -> Float64:
+    """Move the odds of any failure, the shares of the classes left as they are."""
+    if log_odds == 0.0:
+        return hazards
+    total = np.clip(hazards.sum(axis=2), 1e-12, 1.0 - 1e-12)
+    odds = total / (1.0 - total) * np.exp(log_odds)
+    return np.asarray(hazards * (odds / (1.0 + odds) / total)[:, :, np.newaxis])
+
+
+def fold_of(nodes: Sequence[str], folds: int = FOLDS) -> Int64:
+    """Deal wells into folds by their names alone, so that a new well moves no other."""
+    return np.array([crc32(node.casefold().encode()) % folds for node in nodes], np.int64)
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """What a forecaster is fitted on: rows in order of well and time, with everything as known at their own time.
+
+    Attributes
+    ----------
+    well, time_ms : ndarray of int64, shape (n,)
+    features : ndarray of float32, shape (n, features)
+    names : tuple of str
+        Of the features.
+    life : ndarray of int64, shape (n,)
+        Changes where a failure or workover became known, see `alarms.raise_alarms`.
+    fold : ndarray of int64, shape (wells,)
+        Of each well.
+    log : FailureLog
+    """
+
+    well: Int64
+    time_ms: Int64
+    features: Float32
+    names: tuple[str, ...]
+    life: Int64
+    fold: Int64
+    log: FailureLog
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A forecaster with the evidence for it.
+
+    Attributes
+    ----------
+    forecaster : Forecaster
+    kind : str
+        ``base``, ``rates`` or ``trees``.
+    failures : int
+        Known failures that it rests on.
+    log_loss : dict of str to float
+        Mean loss of each candidate in the alarm's window, of wells that it had not seen.
+    """
+
+    forecaster: Forecaster
+    kind: str
+    failures: int
+    log_loss: dict[str, float]
+
+
+def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> Fitted:
+    """Fit and choose with what was known at a cut-off.
+
+    Parameters
+    ----------
+    data : Learnable
+        Rows after the cut-off, and failures that became known after it, are not looked at.
+    cutoff_ms : int
+    base : Forecaster
+        The base model.
+    seed : int
+
+    Returns
+    -------
+    Fitted
+    """
+    past = data.time_ms < cutoff_ms
+    well, time_ms, features, life = (
+        column[past] for column in (data.well, data.time_ms, data.features, data.life)
+    )
+    log = data.log.known_at(cutoff_ms)
+    outcomes = outcomes_at(well, time_ms, log, cutoff_ms)
+    failures = _failures_seen(well, time_ms, outcomes)
+    counts = np.bincount(log.label, minlength=len(log.classes)).astype(np.float64)
+    base = _in_classes(base, log.classes)
+    candidates: dict[str, tuple[Forecaster, Float64]] = {}
+    rates = Forecaster((base_rates(counts, float(len(well))),), log.classes, data.names)
+    candidates["rates"] = rates, rates.probabilities(features)
+    raw = base.hazards(features)
+    target = outcomes.window(ALARM_HORIZON_DAYS)
+    shift = _level(window_probabilities(raw)[:, _ALARM, 0], target) if failures else 0.0
+    moved = Forecaster(base.members, base.classes, base.features, base.threshold, base.log_odds + shift)
+    candidates["base"] = moved, window_probabilities(shifted(raw, shift))
+    if failures >= LEAST_FAILURES:
+        own = _cross_fitted(features, outcomes, data.fold[well], len(log.classes), seed)
+        if own is not None:
+            candidates["trees"] = Forecaster(own[0], log.classes, data.names), own[1]
+    known = target != UNKNOWN
+    loss = {name: _log_loss(p[known, _ALARM, 0], target[known] >= 0) for name, (_, p) in candidates.items()}
+    kind = "base" if failures < LEAST_EVIDENCE else min(loss, key=lambda name: (loss[name], name))
+    chosen, said = candidates[kind]
+    failure = 1.0 - said[:, :, 0]
+    threshold = (
+        choose_threshold(well, time_ms, failure[:, _ALARM], failure[:, _LONGEST], life, log, cutoff_ms)
+        if kind != "rates"
+        else NEVER_RAISED
+    )
+    return Fitted(
+        Forecaster(chosen.members, chosen.classes, chosen.features, threshold, chosen.log_odds),
+        kind,
+        failures,
+        loss,
+    )
+
+
+def _cross_fitted(
+    features: Float32, outcomes: Outcomes, fold: Int64, classes: int, seed: int
+) -> tuple[tuple[BoostedHazards, ...], Float64] | None:
+    """One model a fold, learned on the other folds' wells, and what each said of its own fold."""
+    members = []
+    said = np.zeros((len(features), len(HORIZONS_DAYS), classes + 1))
+    for held in np.unique(fold).tolist():
+        inside, outside = fold == held, fold != held
+        try:
+            member = fit_boosted(features[outside], _rows(outcomes, outside), classes, seed)
+        except NothingToLearnError:
+            return None
+        members.append(member)
+        said[inside] = window_probabilities(member.hazards(features[inside]))
+    return (tuple(members), said) if len(members) > 1 else None
+
+
+def fit_base(data: Learnable, cutoff_ms: int, seed: int = 0) -> Forecaster:
+    """Learn the base model on simulated fields, laid end to end as if they were one.
+
+    Parameters
+    ----------
+    data : Learnable
+    cutoff_ms : int
+        After the end of the fields.
+    seed : int
+
+    Returns
+    -------
+    Forecaster
+        With a threshold for the budget of false alarms on wells held out.
+
+    Raises
+    ------
+    NothingToLearnError
+        If the fields hold no failure.
+    """
+    outcomes = outcomes_at(data.well, data.time_ms, data.log, cutoff_ms)
+    own = _cross_fitted(data.features, outcomes, data.fold[data.well], len(data.log.classes), seed)
+    if own is None:
+        raise NothingToLearnError("the simulated fields hold no failure in some fold")
+    failure = 1.0 - own[1][:, :, 0]
+    threshold = choose_threshold(
+        data.well, data.time_ms, failure[:, _ALARM], failure[:, _LONGEST], data.life, data.log, cutoff_ms
+    )
+    return Forecaster(own[0], data.log.classes, data.names, threshold)
+
+
+def _failures_seen(well: Int64, time_ms: Int64, outcomes: Outcomes) -> int:
+    """Count the failures that some row has among its outcomes."""
+    rows = np.flatnonzero((outcomes.interval >= 0).any(axis=1))
+    start = time_ms[rows] + np.round(outcomes.days_to_failure[rows] * DAY_MS).astype(np.int64)
+    return len(np.unique(np.stack([well[rows], start], axis=1), axis=0))
+
+
+def _rows(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
+    return Outcomes(outcomes.interval[rows], outcomes.days_to_failure[rows], outcomes.observed_days[rows])
+
+
+def _log_loss(normal: Float64, failed: NDArray[np.bool_]) -> float:
+    if len(normal) == 0:
+        return 0.0
+    chance = np.clip(np.where(failed, 1.0 - normal, normal), 1e-6, 1.0)
+    return float(-np.log(chance).mean())
+
+
+def _level(normal: Float64, target: Int64) -> float:
+    """Move of the log-odds that makes the expected number of failures the observed one, drawn to none by one failure each."""
+    known = target != UNKNOWN
+    chance = np.clip(1.0 - normal[known], 1e-9, 1.0 - 1e-9)
+    if chance.size == 0:
+        return 0.0
+    logit = np.log(chance / (1.0 - chance))
+    # a failure stands in as many rows as the window has days
+    wanted = np.count_nonzero(target[known] >= 0) + ALARM_HORIZON_DAYS
+    low, high = -8.0, 8.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        expected = (1.0 / (1.0 + np.exp(-(logit + middle)))).sum()
+        prior = ALARM_HORIZON_DAYS / (1.0 + np.exp(-middle)) * 2.0
+        low, high = (middle, high) if expected + prior < wanted else (low, middle)
+    return 0.5 * (low + high)
+
+
+def _in_classes(base: Forecaster, classes: Sequence[str]) -> Forecaster:
+    """Put the base model's classes into the order of others, which hold all of them."""
+    if base.classes == tuple(classes):
+        return base
+    place = {name: number for number, name in enumerate(classes)}
+    members: list[BoostedHazards | BaseRates] = []
+    for member in base.members:
+        if isinstance(member, BoostedHazards):
+            moved = np.array([place[base.classes[number]] for number in member.taught], np.int64)
+            members.append(
+                BoostedHazards(member.any_failure, member.which, moved, len(classes), member.log_odds)
+            )
+        else:
+            rate = np.zeros(len(classes))
+            rate[[place[name] for name in base.classes]] = member.rate_per_day
+            members.append(BaseRates(rate))
+    return Forecaster(tuple(members), tuple(classes), base.features, base.threshold, base.log_odds)
+
+
+def pack_forecaster(forecaster: Forecaster, manifest: dict[str, Any]) -> tuple[bytes, str, dict[str, Any]]:
+    """Pack a forecaster.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    manifest : dict
+        What a reader should know.
+
+    Returns
+    -------
+    data : bytes
+    sha256 : str
+    manifest : dict
+        As packed.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    members = []
+    for number, member in enumerate(forecaster.members):
+        if isinstance(member, BaseRates):
+            arrays[f"{number}.rate_per_day"] = member.rate_per_day
+            members.append({"rates": True})
+            continue
+        for part in ("any_failure", "which"):
+            trees = getattr(member, part)
+            if trees is not None:
+                arrays |= {f"{number}.{part}.{name}": values for name, values in trees.arrays().items()}
+        members.append(
+            {
+                "taught": member.taught.tolist(),
+                "log_odds": member.log_odds,
+                "which": member.which is not None,
+                "n_features": [member.any_failure.n_features, len(forecaster.features)],
+            }
+        )
+    full = {
+        **manifest,
+        "forecast_version": FORECAST_VERSION,
+        "classes": list(forecaster.classes),
+        "features": list(forecaster.features),
+        "threshold": forecaster.threshold,
+        "log_odds": forecaster.log_odds,
+        "members": members,
+    }
+    data, sha256 = pack(KIND, full, arrays, _wanted({**full, "kind": KIND}))
+    return data, sha256, json.loads(json.dumps({**full, "kind": KIND}))
+
+
+def unpack_forecaster(data: bytes, sha256: str) -> tuple[Forecaster, dict[str, Any]]:
+    """Unpack a forecaster after checking it.
+
+    Parameters
+    ----------
+    data : bytes
+    sha256 : str
+        What the registry keeps.
+
+    Returns
+    -------
+    forecaster : Forecaster
+    manifest : dict
+
+    Raises
+    ------
+    ArtifactError
+        If it must not be used.
+    """
+    return unpack(data, sha256, _wanted, _build)
+
+
+def _wanted(manifest: dict[str, Any]) -> dict[str, str]:
+    if manifest.get("kind") != KIND or manifest.get("forecast_version") != FORECAST_VERSION:
+        raise ArtifactError(f"the artifact is no {KIND} of version {FORECAST_VERSION}")
+    wanted: dict[str, str] = {}
+    for number, member in enumerate(manifest["members"]):
+        if member.get("rates"):
+            wanted[f"{number}.rate_per_day"] = "<f8"
+            continue
+        for part in ("any_failure", "which") if member["which"] else ("any_failure",):
+            wanted |= {f"{number}.{part}.{name}": dtype for name, dtype in _TREE_TYPES.items()}
+    return wanted
+
+
+def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Forecaster:
+    classes = tuple(manifest["classes"])
+    members: list[BoostedHazards | BaseRates] = []
+    for number, member in enumerate(manifest["members"]):
+        if member.get("rates"):
+            rate = arrays[f"{number}.rate_per_day"]
+            if rate.shape != (len(classes),) or not (np.isfinite(rate).all() and (rate >= 0.0).all()):
+                raise ArtifactError("the rates do not fit the classes")
+            members.append(BaseRates(rate))
+            continue
+        taught = np.array(member["taught"], np.int64)
+        if taught.ndim != 1 or np.any(taught < 0) or np.any(taught >= len(classes)):
+            raise ArtifactError("a member was taught classes that are not there")
+        trees: dict[str, BoostedTrees | None] = {"which": None}
+        parts = ("any_failure", "which") if member["which"] else ("any_failure",)
+        for part, width in zip(parts, member["n_features"], strict=False):
+            own = BoostedTrees(
+                **{name: arrays[f"{number}.{part}.{name}"] for name in _TREE_TYPES}, n_features=int(width)
+            )
+            own.check()
+            trees[part] = own
+        first, which = trees["any_failure"], trees["which"]
+        assert first is not None
+        if first.n_features != len(manifest["features"]) + 1 or len(first.baseline) != 2:
+            raise ArtifactError("the trees do not fit the features")
+        if len(taught) != (1 if which is None else len(which.baseline)):
+            raise ArtifactError("the trees do not fit the classes")
+        members.append(BoostedHazards(first, which, taught, len(classes), float(member["log_odds"])))
+    return Forecaster(
+        tuple(members),
+        classes,
+        tuple(manifest["features"]),
+        float(manifest["threshold"]),
+        float(manifest["log_odds"]),
+    )

@@ -1,0 +1,122 @@
+"""Pictures of forecast cards and trends, with their bands, beside what came.
+
+Not here: cards by themselves (``plotting.cards``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from oasis_pipeline.plotting.cards import closed
+from oasis_pipeline.plotting.style import INK, MUTED, PUMP_COLOUR, SURFACE_COLOUR, new_figure, tidy
+
+BAND_COLOUR = "#b9d2ea"
+ISSUE_COLOUR = "#9aa5b1"
+
+
+@dataclass(frozen=True)
+class ForecastPicture:
+    """One forecast to draw.
+
+    Attributes
+    ----------
+    title, note : str
+        Line above, and a small line below it.
+    position_in, load_lbf, lower_lbf, upper_lbf : array-like, shape (points,)
+        The forecast card, up the stroke and back, and its band.
+    actual : tuple of array-like or None
+        Position (in) and load (lbf) of the card that came.
+    issued : tuple of array-like or None
+        The card that was the newest when the forecast was made.
+    """
+
+    title: str
+    position_in: ArrayLike
+    load_lbf: ArrayLike
+    lower_lbf: ArrayLike
+    upper_lbf: ArrayLike
+    actual: tuple[ArrayLike, ArrayLike] | None = None
+    issued: tuple[ArrayLike, ArrayLike] | None = None
+    note: str = ""
+
+
+def draw_forecast(axes: Axes, picture: ForecastPicture, *, axis_labels: bool = True) -> None:
+    """Draw a forecast card with its band, the card that came, and the one it was made from.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    picture : ForecastPicture
+        What to draw.
+    axis_labels : bool
+        Whether to write the names and units of the axes.
+    """
+    position, load, lower, upper = (
+        np.asarray(values, dtype=float)
+        for values in (picture.position_in, picture.load_lbf, picture.lower_lbf, picture.upper_lbf)
+    )
+    half = len(position) // 2
+    for part in (slice(0, half), slice(half, None)):
+        axes.fill_between(
+            position[part], lower[part] / 1000.0, upper[part] / 1000.0,
+            color=BAND_COLOUR, linewidth=0, alpha=0.7, zorder=1,
+        )  # fmt: skip
+    if picture.issued is not None:
+        x, y = (closed(values) for values in picture.issued)
+        axes.plot(x, y / 1000.0, color=ISSUE_COLOUR, linewidth=1.0, linestyle=(0, (3, 2)), zorder=2)
+    axes.plot(closed(position), closed(load) / 1000.0, color=SURFACE_COLOUR, linewidth=1.4, zorder=3)
+    if picture.actual is not None:
+        x, y = (closed(values) for values in picture.actual)
+        axes.plot(x, y / 1000.0, color=PUMP_COLOUR, linewidth=1.2, zorder=4)
+    tidy(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(picture.title, fontsize=9, color=INK, loc="left", pad=14 if picture.note else 5)
+    if picture.note:
+        axes.text(0, 1.02, picture.note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
+    if axis_labels:
+        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
+        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+
+
+def forecasts_grid(pictures: Sequence[ForecastPicture], columns: int = 4) -> Figure:
+    """Draw forecasts side by side, with one legend.
+
+    Parameters
+    ----------
+    pictures : sequence of ForecastPicture
+        At least one.
+    columns : int
+        Pictures a row.
+
+    Returns
+    -------
+    Figure
+    """
+    columns = min(columns, max(len(pictures), 1))
+    rows = -(-len(pictures) // columns)
+    figure = new_figure(3.1 * columns, 2.6 * rows + 0.3)
+    for i, picture in enumerate(pictures):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        draw_forecast(axes, picture, axis_labels=i % columns == 0 or i >= len(pictures) - columns)
+    first = figure.axes[0]
+    handles = [
+        first.plot([], [], color=SURFACE_COLOUR, label="forecast")[0],
+        first.fill_between([], [], [], color=BAND_COLOUR, linewidth=0, label="90 % band"),
+        first.plot([], [], color=PUMP_COLOUR, label="card that came")[0],
+    ]
+    if any(picture.issued is not None for picture in pictures):
+        line = first.plot([], [], color=ISSUE_COLOUR, linestyle=(0, (3, 2)), label="newest card at issue")[0]
+        handles.append(line)
+    figure.legend(
+        handles=handles, loc="outside upper right", ncols=4, frameon=False, fontsize=8, labelcolor=MUTED
+    )
+    return figure

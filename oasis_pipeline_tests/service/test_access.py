@@ -1,0 +1,334 @@
+"""Who may do what: the matrix of roles, tokens, passwords, sessions, and what is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from oasis_pipeline.service import limits
+from oasis_pipeline.service.asgi import bounded
+from oasis_pipeline.service.roles import MATRIX, ROLES, allowed
+from oasis_pipeline_tests.service.conftest import EXAMPLES, Service, basic, make_token
+
+pytestmark = pytest.mark.server
+
+MODULE = "34.B2.9F.A9"
+READERS = {"admin", "engineer", "viewer"}
+# written out by hand, not taken from the code: path, method, body, who may
+TABLES = ("card", "carddiag", "dynapred", "xpred", "dynalabel")
+WHO: list[tuple[str, str, Any, set[str]]] = [
+    ("/api/module/", "GET", None, READERS),
+    ("/api/module/", "POST", {"module_num": "new"}, {"admin", "engineer"}),
+    ("/api/module/?module_num=none", "DELETE", None, {"admin"}),
+    ("/api/rawdata/?limit=1", "GET", None, READERS),
+    ("/api/rawdata/", "POST", EXAMPLES["readings"], {"admin", "engineer", "device", "module"}),
+    ("/api/rawdata/?module_num=none", "DELETE", None, {"admin"}),
+    ("/api/databatch/?module_num=m&window_size=2", "GET", None, READERS),
+    ("/api/userprofile/", "GET", None, {*ROLES, "module"}),
+    ("/api/userprofile/", "POST", {"username": "somebody"}, {"admin"}),
+    ("/api/userprofile/?username=nobody", "DELETE", None, {"admin"}),
+    *((f"/api/{name}/?limit=1", "GET", None, READERS) for name in TABLES),
+    (
+        "/api/dynalabel/",
+        "POST",
+        {"NodeID": "W1", "Date": "2024-01-01T00:00:00", "TrueLabel1": "Full Pump"},
+        {"admin", "engineer"},
+    ),
+    ("/api/docs", "GET", None, {*ROLES, "module"}),
+    ("/api/openapi.json", "GET", None, {*ROLES, "module"}),
+]
+
+
+def give_module(username: str, module: str | None) -> None:
+    from oasis_pipeline.service import access
+    from oasis_pipeline.service.models import Profile
+
+    Profile.objects.filter(user__username=username).update(module_num=module)
+    access.forget()
+
+
+def test_each_role_may_do_what_the_matrix_says(service: Service) -> None:
+    give_module("device", MODULE)
+    for path, method, body, who in WHO:
+        for role in (*ROLES, "module"):
+            answer = service.ask(method, path, body, role=role)
+            case = (method, path, role, answer.status, answer.body[:300])
+            assert answer.status == (200 if role in who else 403), case
+            assert role in who or role in answer.json()["reason"], case
+        assert service.ask(method, path, body, role=None).status == 401, (method, path)
+
+
+def test_the_matrix_above_is_whole(service: Service) -> None:
+    paths = service.get("/api/openapi.json").json()["paths"]
+    listed = {(path.split("?")[0], method) for path, method, _, _ in WHO}
+    there = {(path, method.upper()) for path, methods in paths.items() for method in methods}
+    others = {(path, method) for path, method in there - listed}
+    assert all(method == "GET" and allowed(frozenset({"viewer"}), "tables", "GET") for _, method in others)
+    assert not listed - there - {("/api/docs", "GET"), ("/api/openapi.json", "GET")}
+    assert set(MATRIX["tables"]) == {"GET"}
+
+
+def test_nothing_but_health_readiness_and_the_log_in_without_one(service: Service) -> None:
+    assert service.get("/health", role=None).json() == {"status": "alive"}
+    assert service.get("/ready", role=None).json() == {"status": "ready"}
+    assert service.get("/login/", role=None).status == 200
+    for path in ("/", "/admin/", "/admin/auth/user/add/"):
+        answer = service.get(path, role=None)
+        assert answer.status == 302
+        assert "/login/" in answer.headers["location"]
+    html = service.get("/api/docs", role=None, headers={"accept": "text/html"})
+    assert html.headers["location"] == "/login/?next=%2Fapi%2Fdocs"
+    answer = service.get("/api/module/", role=None)
+    assert answer.status == 401
+    assert "Basic" in answer.headers["www-authenticate"]
+    assert answer.json()["reason"]
+
+
+def test_a_device_posts_readings_of_its_own_module_only(service: Service) -> None:
+    service.post("/api/module/", {"module_num": "other"})
+    mixed = [EXAMPLES["readings"][0], {**EXAMPLES["readings"][1], "module": "other"}]  # type: ignore[index]
+    for role in ("module", "device"):
+        give_module("device", MODULE)
+        answer = service.post("/api/rawdata/", mixed, role=role)
+        assert answer.status == 403
+        assert [error["index"] for error in answer.json()["errors"]] == [1]
+        assert service.count() == 0
+        give_module("device", None)
+    assert "without a module" in service.post("/api/rawdata/", mixed[0], role="device").json()["reason"]
+    assert service.post("/api/rawdata/", mixed, role="engineer").status == 200
+
+
+def test_ones_own_row_and_no_other(service: Service) -> None:
+    for role in ("engineer", "viewer", "device"):
+        (row,) = service.get("/api/userprofile/", role=role).json()
+        assert row["username"] == role
+        assert service.get("/api/userprofile/", role=role, username="root").json() == []
+    assert len(service.get("/api/userprofile/").json()) == 5
+    assert service.get("/api/userprofile/", role="module").json() == []
+    assert b"password" not in service.get("/api/userprofile/").body
+
+
+def test_of_a_token_only_the_hash_is_kept(service: Service) -> None:
+    token = service.tokens["engineer"]
+    secret = token.split("-", 2)[2]
+    kept = service.warehouse.query("SELECT row_to_json(t)::text AS row FROM django.service_token AS t")["row"]
+    assert not any(secret in row for row in kept.to_pylist())
+    wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
+    for text in (
+        wrong,
+        "oasis",
+        "oasis--",
+        token.replace("oasis", "other"),
+        "oasis-" + "0" * 16 + "-x",
+        "\xe9",
+    ):
+        answer = service.get("/api/module/", headers={"authorization": f"Bearer {text}"}, role=None)
+        assert answer.status == 401, text
+
+
+def test_a_revoked_an_expired_and_a_deactivated_users_token_end_within_a_second(service: Service) -> None:
+    from django.contrib.auth.models import User
+
+    from oasis_pipeline.service.models import Token
+
+    def ends(role: str) -> None:
+        assert limits.CACHE_SECONDS <= 1.0
+        time.sleep(limits.CACHE_SECONDS + 0.05)
+        assert service.get("/api/module/", role=role).status == 401
+
+    for role in ("engineer", "viewer", "admin"):
+        assert service.get("/api/module/", role=role).status == 200
+    Token.objects.filter(name="engineer").update(revoked=True)
+    Token.objects.filter(name="viewer").update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    User.objects.filter(username="admin").update(is_active=False)
+    for role in ("engineer", "viewer", "admin"):
+        ends(role)
+
+
+def test_basic_log_in_and_a_password_that_was_changed(service: Service) -> None:
+    from django.contrib.auth.models import User
+
+    assert service.get("/api/module/", headers=basic("viewer"), role=None).status == 200
+    assert service.get("/api/module/", headers=basic("viewer", "wrong"), role=None).status == 401
+    assert service.get("/api/module/", headers=basic("nobody"), role=None).status == 401
+    assert service.get("/api/module/", headers=basic("no\x00body"), role=None).status == 401
+    assert service.get("/api/module/", headers={"authorization": "Basic ???"}, role=None).status == 401
+    user = User.objects.get(username="viewer")
+    user.set_password("another-one-17")
+    user.save()
+    time.sleep(limits.CACHE_SECONDS + 0.05)
+    assert service.get("/api/module/", headers=basic("viewer"), role=None).status == 401
+    assert service.get("/api/module/", headers=basic("viewer", "another-one-17"), role=None).status == 200
+
+
+def test_guessing_passwords_is_slowed_down_on_every_way_in(service: Service) -> None:
+    guesses = [
+        service.get("/api/module/", headers=basic("viewer", f"guess{i}"), role=None, client="10.9.8.7").status
+        for i in range(limits.FAILED_LOGINS_PER_MINUTE + 3)
+    ]
+    assert guesses[: limits.FAILED_LOGINS_PER_MINUTE] == [401] * limits.FAILED_LOGINS_PER_MINUTE
+    assert guesses[-1] == 429
+    right = service.get("/api/module/", headers=basic("viewer"), role=None, client="10.9.8.7")
+    assert right.status == 429
+    assert int(right.headers["retry-after"]) > 0
+    with pytest.raises(AssertionError):
+        service.log_in("viewer", client="10.9.8.7")
+    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.9.8.8").status == 200
+
+
+def test_a_session_needs_the_csrf_token_to_change_something(service: Service) -> None:
+    session = service.log_in("engineer")
+    assert service.get("/api/module/", headers=session, role=None).status == 200
+    bare = {"cookie": session["cookie"]}
+    answer = service.post("/api/module/", {"module_num": "new"}, headers=bare, role=None)
+    assert answer.status == 403
+    assert "X-CSRFToken" in answer.json()["reason"]
+    assert service.post("/api/module/", {"module_num": "new"}, headers=session, role=None).status == 200
+    assert service.get("/api/docs", headers=session, role=None).status == 200
+
+
+def test_cookies_are_secure_but_where_there_is_no_wire(service: Service) -> None:
+    here = service.get("/login/", role=None)
+    assert "Secure" not in here.set_cookies[0]
+    for options in (
+        {"client": "10.0.0.5"},
+        {"headers": {"x-forwarded-for": "10.0.0.5"}},
+        {"headers": {"x-forwarded-proto": "https"}},
+    ):
+        away = service.get("/login/", role=None, **options)  # type: ignore[arg-type]
+        assert "Secure" in away.set_cookies[0], options
+        assert "SameSite=Lax" in away.set_cookies[0]
+    session = service.log_in("viewer")
+    assert "sessionid" in session["cookie"]
+
+
+def test_headers_that_keep_browsers_from_mischief(service: Service) -> None:
+    for path in ("/login/", "/health", "/api/module/", "/api/docs"):
+        headers = service.get(path).headers
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "script-src 'self';" in headers["content-security-policy"]
+        assert "no-store" in headers["cache-control"]
+
+
+def test_another_host_name_is_refused(service: Service) -> None:
+    answer = service.get("/health", headers={"host": "evil.example"})
+    assert answer.status == 400
+    assert "Host" in answer.json()["reason"]
+
+
+def test_a_token_has_its_own_rate(service: Service) -> None:
+    from oasis_pipeline.service.models import Token
+
+    token = Token(name="slow", module_num=MODULE, requests_per_minute=12)
+    headers = {"authorization": f"Bearer {token.renew()}"}
+    token.save()
+    got = [service.get("/api/userprofile/", headers=headers, role=None) for _ in range(4)]
+    assert [answer.status for answer in got] == [200, 200, 429, 429]
+    assert int(got[2].headers["retry-after"]) >= 1
+    assert "12 requests a minute" in got[2].json()["reason"]
+    assert service.get("/api/userprofile/", role="module").status == 200, (
+        "another token of the same module goes on"
+    )
+
+
+def test_a_token_belongs_to_one_module_or_one_user(service: Service) -> None:
+    from django.contrib.auth.models import User
+    from django.core.exceptions import ValidationError
+    from django.db import IntegrityError, transaction
+
+    from oasis_pipeline.service.models import Token
+
+    user = User.objects.get(username="viewer")
+    for owner in ({}, {"user": user, "module_num": MODULE}, {"module_num": "nobody"}):
+        with pytest.raises(ValidationError):
+            Token(name="x", **owner).full_clean(exclude=["key", "digest"])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_token(Token, "x")
+
+
+def test_a_body_too_large_or_too_slow_is_cut_off() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("must not be reached")
+
+    def status(headers: list[tuple[bytes, bytes]], pieces: list[bytes], monkey: dict[str, float]) -> int:
+        came: list[Any] = []
+        left = list(pieces)
+
+        async def receive() -> Any:
+            if left:
+                return {"type": "http.request", "body": left.pop(0), "more_body": True}
+            await asyncio.sleep(60)
+
+        async def send(message: Any) -> None:
+            came.append(message)
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in monkey.items():
+                patch.setattr(limits, name, value)
+            scope = {"type": "http", "path": "/api/rawdata/", "method": "POST", "headers": headers}
+            asyncio.run(bounded(application)(scope, receive, send))
+        return int(came[0]["status"])
+
+    known = (b"authorization", b"Bearer x")
+    huge = str(limits.MAX_BODY_BYTES + 1).encode()
+    assert status([known, (b"content-length", huge)], [], {}) == 413
+    assert status([known], [b"x" * 600, b"x" * 600], {"MAX_BODY_BYTES": 1000}) == 413
+    assert status([(b"content-length", huge)], [], {}) == 401, "who has not logged in is told so at once"
+    assert status([], [b"x" * 600, b"x" * 600], {"MAX_ANONYMOUS_BYTES": 1000}) == 401
+    assert status([known], [b"x"], {"BODY_PAUSE_SECONDS": 0.05}) == 408
+    assert status([known], [b"x"], {"BODY_SECONDS": 0.05}) == 408
+    assert status([known], [b"x" * 600, b"x"], {"MAX_BODIES_BYTES": 500}) == 503
+
+
+def test_the_log_has_a_line_for_each_request_and_no_secret(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+    import logging
+
+    from oasis_pipeline.service.logs import JsonLines
+
+    monkeypatch.setattr(logging.getLogger("oasis"), "propagate", True)
+    with caplog.at_level(logging.INFO):
+        service.post("/api/rawdata/?key=topsecret", EXAMPLES["readings"], role="engineer")
+        service.post("/api/rawdata/", EXAMPLES["readings"])
+        service.get("/api/module/", headers=basic("viewer", "hunter2hunter2"), role=None)
+        service.log_in("viewer")
+    records = dict.fromkeys(record for record in caplog.records if record.name == "oasis.access")
+    lines = [JsonLines().format(record) for record in records]
+    parsed = [json.loads(line) for line in lines]
+    assert [(line["method"], line["path"], line["status"]) for line in parsed[:3]] == [
+        ("POST", "/api/rawdata/", 200),
+        ("POST", "/api/rawdata/", 200),
+        ("GET", "/api/module/", 401),
+    ]
+    assert parsed[0]["who"] == "engineer"
+    assert (parsed[0]["readings"], parsed[0]["stored"], parsed[1]["stored"]) == (4, 4, 0)
+    secrets = [
+        "topsecret",
+        "hunter2",
+        "correct-horse",
+        *(t.split("-", 2)[2] for t in service.tokens.values()),
+    ]
+    assert not [secret for secret in secrets for line in lines if secret in line]
+
+
+def test_errors_are_json_everywhere(service: Service) -> None:
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("GET", "/api/nothing/", 404),
+        ("PUT", "/api/module/", 405),
+        ("PATCH", "/api/rawdata/", 405),
+        ("POST", "/health/x", 404),
+        ("GET", "/api/", 404),
+        ("GET", "/static/nothing.js", 404),
+    ):
+        answer = service.ask(method, path)
+        assert answer.status == status, path
+        assert answer.json()["reason"], path
+    assert "GET" in service.ask("PUT", "/api/module/").headers["allow"]
