@@ -16,6 +16,7 @@ from oasis_pipeline.assets.checks import build_checks
 from oasis_pipeline.assets.clean import build_clean_assets
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.dbt import build_dbt_assets, prepare
+from oasis_pipeline.assets.failures import build_failure_assets
 from oasis_pipeline.assets.iot import build_iot_assets
 from oasis_pipeline.assets.labelling import build_labelling_assets
 from oasis_pipeline.assets.models import build_model_assets
@@ -57,9 +58,10 @@ def build_definitions(
         *build_dbt_assets(prepare(settings), settings, days),
         *build_clean_assets(days),
         *build_model_assets(days),
-        *build_iot_assets(days),
         *build_outlook_assets(days),
         *build_labelling_assets(),
+        *build_failure_assets(days),
+        *build_iot_assets(days),
     ]
     jobs = build_jobs()
     return dg.Definitions(

@@ -241,15 +241,7 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
             }
         )
 
-    xpred = dg.AssetSpec(
-        ["clean", "xpred"],
-        group_name="clean",
-        owners=[SCIENCE_OWNER],
-        kinds={"postgres"},
-        description="Probability of each failure class within a window after each day. Empty until a forecaster writes it.",
-        metadata=table_metadata(table("clean", "xpred")),
-    )
-    return [dynabounds, diagnose_cards, card_features, dynapred, xpred]
+    return [dynabounds, diagnose_cards, card_features, dynapred]
 
 
 def same_features(store: ObjectStore, day: str, rows: pa.Table) -> bool:

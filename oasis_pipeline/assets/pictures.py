@@ -6,6 +6,8 @@ Here: which rows are drawn. Not here: drawing (``plotting``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,6 +15,7 @@ from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
 from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares
 from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_grid
+from oasis_pipeline.plotting.failures import Signal, signals_figure
 from oasis_pipeline.plotting.forecasts import ForecastPicture, forecasts_grid
 from oasis_pipeline.plotting.style import markdown
 from oasis_pipeline.storage.postgres import Warehouse
@@ -134,3 +137,33 @@ def diagnosed_examples(cards: Sequence[DiagnosedCard]) -> str:
 
 def _drawn(rows: pa.Table, title: str) -> str:
     return markdown(cards_grid(pictures_of(rows)), title) if rows.num_rows else "no usable card"
+
+
+_SIGNAL = """
+select "NodeID", "Date", "FailureProb" from clean.xpred
+where "HorizonDays" = 15 and "NodeID" = any($1::text[]) and "Date" > $2 order by 1, 2
+"""
+
+
+def signals_of_alarms(warehouse: Warehouse, alarms: Sequence[Mapping[str, Any]]) -> str:
+    """Draw what raised the newest alarms of those given, two months of each, as Markdown."""
+    newest = sorted(alarms, key=lambda row: (row["RaisedAt"], row["NodeID"]), reverse=True)[:EXAMPLES]
+    if not newest:
+        return "no alarm stands"
+    begin = min(row["RaisedAt"] for row in newest) - timedelta(days=60)
+    rows = warehouse.query(_SIGNAL, ([row["NodeID"] for row in newest], begin))
+    courses: dict[str, list[tuple[datetime, float]]] = {}
+    for row in rows.to_pylist():
+        courses.setdefault(row["NodeID"], []).append((row["Date"], row["FailureProb"]))
+    signals = [
+        Signal(
+            f"{row['NodeID']}: {row['Class']}, raised {row['RaisedAt']:%Y-%m-%d}",
+            [when for when, _ in courses[row["NodeID"]]],
+            [percent for _, percent in courses[row["NodeID"]]],
+            row["threshold"],
+            row["RaisedAt"],
+        )
+        for row in newest
+        if row["NodeID"] in courses
+    ]
+    return markdown(signals_figure(signals), "signals of alarms") if signals else "no forecast of these wells"

@@ -29,6 +29,9 @@ DAY_ASSETS = (
     ["clean", "cardpred"],
     ["clean", "cardanomaly"],
     ["clean", "trend"],
+    ["clean", "well_days"],
+    ["clean", "xpred"],
+    ["clean", "runlife"],
 )
 """What a day is made into."""
 

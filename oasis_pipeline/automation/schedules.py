@@ -42,6 +42,21 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
         return dg.RunRequest(run_key=f"day:{day}", partition_key=day)
 
     @dg.schedule(
+        name="weekly_training",
+        job=jobs.train,
+        cron_schedule="45 4 * * 0",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Learns the classifier anew once a week, also from labels too few to be worth a training by themselves, and from "
+        "what the vendor says of new cards. A model that is worse than the one in use is not taken.",
+    )
+    def weekly_training(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        if not days_with_rows(ledger.states(warehouse.open())):
+            return dg.SkipReason("no cards have arrived")
+        return dg.RunRequest(run_key=f"week:{context.scheduled_execution_time.date().isoformat()}")
+
+    @dg.schedule(
         name="daily_readings",
         job=jobs.readings,
         cron_schedule="20 0 * * *",
@@ -56,20 +71,5 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
         if day not in days_with_rows(ledger.states(warehouse.open()), READING_SOURCES):
             return dg.SkipReason(f"no readings of {day} have arrived")
         return dg.RunRequest(run_key=f"readings:{day}", partition_key=day)
-
-    @dg.schedule(
-        name="weekly_training",
-        job=jobs.train,
-        cron_schedule="45 4 * * 0",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Learns the classifier anew once a week, also from labels too few to be worth a training by themselves, and from "
-        "what the vendor says of new cards. A model that is worse than the one in use is not taken.",
-    )
-    def weekly_training(
-        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
-    ) -> dg.RunRequest | dg.SkipReason:
-        if not days_with_rows(ledger.states(warehouse.open())):
-            return dg.SkipReason("no cards have arrived")
-        return dg.RunRequest(run_key=f"week:{context.scheduled_execution_time.date().isoformat()}")
 
     return [daily_partition, weekly_training, daily_readings]

@@ -22,6 +22,8 @@ from oasis_pipeline.assets.features import HISTORY_DAYS
 from oasis_pipeline.assets.predictions import new_labels
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
+from oasis_pipeline.learning.failures.walk_forward import cutoffs
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
@@ -63,6 +65,11 @@ class Rule:
         its `days` has no entry in the ledger. Its partitions there are these Mondays.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
+    since_days : tuple of str
+        Like `since`, of assets whose mark without a day says nothing: a change of a day holds from that day on.
+    settled : bool
+        For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
+        `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
     sources : tuple of str
         A day exists for it when one of these has rows on it.
     together : bool
@@ -79,6 +86,8 @@ class Rule:
     reach_days: int = BOUNDS_WINDOW_DAYS
     refits: bool = False
     waits_for_labels: int = 1
+    since_days: tuple[str, ...] = ()
+    settled: bool = False
     sources: tuple[str, ...] = SOURCES
     together: bool = False
 
@@ -106,12 +115,42 @@ RULES: tuple[Rule, ...] = (
         since=EQUIPMENT,
         reach_days=HISTORY_DAYS + 1,
     ),
+    Rule(
+        "clean/well_days",
+        days=("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/card_features"),
+    ),
     Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
     Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
     # a training takes minutes on a large field, and people label card by card
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
     Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
+    Rule(
+        "models/failure_forecaster",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
+    Rule(
+        "models/run_life",
+        days=("clean/well_days",),
+        whole=("analysis/failure_info",),
+        partitioned=False,
+        settled=True,
+    ),
     Rule("clean/dynapred", days=("clean/card_features",)),
+    Rule(
+        "clean/xpred",
+        earlier_days=("clean/well_days",),
+        since=("xspoc/rods_history",),
+        since_days=("analysis/failure_info", "models/failure_forecaster"),
+        reach_days=REACH_DAYS + 1,
+    ),
+    Rule(
+        "clean/runlife",
+        days=("clean/well_days",),
+        since_days=("analysis/failure_info", "models/run_life"),
+    ),
     Rule(
         "clean/cardpred",
         earlier_days=("clean/card_days", "analysis/failure_info"),
@@ -123,6 +162,13 @@ RULES: tuple[Rule, ...] = (
         days=("clean/card_days",),
         earlier_days=("clean/cardpred",),
         reach_days=OLDEST_FORECAST_DAYS + 1,
+    ),
+    Rule("clean/alarm", days=("clean/xpred",), partitioned=False),
+    Rule(
+        "clean/alarm_backtest",
+        days=("clean/xpred",),
+        whole=("clean/alarm", "analysis/failure_info"),
+        partitioned=False,
     ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
     Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
@@ -232,7 +278,9 @@ def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> 
     history_days = [day for day, _ in history]
     # the partition for all time is the empty text, which stands before every day
     changes = sorted(
-        (partition, state.changed_tick) for (asset, partition), state in states.items() if asset in rule.since
+        (partition, state.changed_tick)
+        for (asset, partition), state in states.items()
+        if asset in rule.since or (partition and asset in rule.since_days)
     )
     change_days = [day for day, _ in changes]
     newest_until = list(accumulate((tick for _, tick in changes), max))
@@ -272,11 +320,19 @@ def _whole_is_stale(rule: Rule, states: States) -> bool:
         }
         return any(monday.isoformat() not in made for monday in mondays)
     own = states.get((rule.asset, WHOLE))
-    if own is None:
+    if own is None or own.error:
         return True
     inputs = [_changed(states, asset, WHOLE) for asset in rule.whole]
-    if rule.days:
-        inputs += [state.changed_tick for (asset, _), state in states.items() if asset in rule.days]
+    days = [
+        (partition, state) for (asset, partition), state in states.items() if asset in rule.days and partition
+    ]
+    if rule.settled:
+        held = [date.fromisoformat(partition) for partition, state in days if state.rows]
+        due = [cutoff.isoformat() for cutoff in cutoffs(min(held), max(held))] if held else []
+        if any((rule.asset, cutoff) not in states for cutoff in due):
+            return True
+        days = [(partition, state) for partition, state in days if due and partition < due[-1]]
+    inputs += [state.changed_tick for _, state in days]
     return own.made_tick < max(inputs, default=0)
 
 

@@ -476,6 +476,61 @@ TREND = Table(
     indexes=(("IssuedAt",),),
 )
 
+RUNLIFE = Table(
+    "clean",
+    "runlife",
+    ("NodeID", "Date", "Component"),
+    (
+        NODE,
+        DATE,
+        Column("Component", Type.TEXT, description="Tubing, Pump or Rod"),
+        Column("age_days", Type.FLOAT, "d", "Since it was last replaced, or since the well's first data"),
+        Column(
+            "age_known",
+            Type.BOOL,
+            description="Whether its replacement was seen; else it is at least so old",
+            required=True,
+        ),
+        Column("median_days", Type.FLOAT, "d", "Remaining life that half of them reach", required=True),
+        Column("lower_days", Type.FLOAT, "d", "Lower edge of the 90 % interval", required=True),
+        Column("upper_days", Type.FLOAT, "d", "Upper edge of the 90 % interval", required=True),
+        Column("ModelVersion", Type.TEXT, description="Model that forecast", required=True),
+    ),
+    Kind.SERIES,
+    "Remaining life of each component of each well, day by day.",
+    time_column="Date",
+    indexes=(("Date",),),
+)
+
+ALARM = Table(
+    "clean",
+    "alarm",
+    ("AlarmID",),
+    (
+        Column("AlarmID", Type.TEXT, description="Well and moment at which it was first raised"),
+        Column("NodeID", Type.TEXT, description="Well", required=True),
+        Column("RaisedAt", Type.TIME, description="Row that raised it", required=True),
+        Column("Class", Type.TEXT, description="Most probable class of failure", required=True),
+        Column("Prob", Type.FLOAT, "%", "Probability of a failure within 15 days when raised", required=True),
+        Column("Reason", Type.TEXT, description="What moved, in words", required=True),
+        Column(
+            "State",
+            Type.TEXT,
+            description="open, acknowledged, dismissed or closed; what a person said stays",
+            required=True,
+        ),
+        Column("ClosedAt", Type.TIME, description="Row that ended it; empty while it stands"),
+        Column("threshold", Type.FLOAT, "%", "Threshold in force when raised", required=True),
+        Column("ModelVersion", Type.TEXT, description="Model that raised it", required=True),
+        Column("decided_by", Type.TEXT, description="Who acknowledged or dismissed it"),
+        Column("decided_at", Type.UTC, description="When"),
+        Column("note", Type.TEXT, description="What that person wrote"),
+    ),
+    Kind.STATE,
+    "Alarms of failures to come: one an event.",
+    indexes=(("NodeID", "RaisedAt"),),
+)
+
 CLEAN_TABLES: tuple[Table, ...] = (
     FAILURE_INFO,
     DYNALABEL,
@@ -491,4 +546,6 @@ CLEAN_TABLES: tuple[Table, ...] = (
     CARDPRED,
     CARDANOMALY,
     TREND,
+    RUNLIFE,
+    ALARM,
 )

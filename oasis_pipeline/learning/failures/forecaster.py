@@ -35,8 +35,9 @@ from oasis_pipeline.learning.failures.hazard import (
     fit_boosted,
     window_probabilities,
 )
-from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
+from oasis_pipeline.learning.failures.log import DAY_MS, LONG_AGO, FailureLog, Life
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes, outcomes_at
+from oasis_pipeline.learning.failures.windows import DailyRows, feature_names, window_features
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -106,6 +107,46 @@ def shifted(hazards: Float64, log_odds: float) -> Float64:
     total = np.clip(hazards.sum(axis=2), 1e-12, 1.0 - 1e-12)
     odds = total / (1.0 - total) * np.exp(log_odds)
     return np.asarray(hazards * (odds / (1.0 + odds) / total)[:, :, np.newaxis])
+
+
+def learnable(
+    rows: DailyRows,
+    log: FailureLog,
+    nodes: Sequence[str],
+    first_day: Int64,
+    renewal_well: Int64 | None = None,
+    renewal_ms: Int64 | None = None,
+) -> tuple[Learnable, Life]:
+    """Bring rows to what is fitted and predicted on.
+
+    Parameters
+    ----------
+    rows : DailyRows
+    log : FailureLog
+    nodes : sequence of str
+        Name of each well that the rows count.
+    first_day, renewal_well, renewal_ms
+        See `windows.window_features`.
+
+    Returns
+    -------
+    Learnable
+    Life
+    """
+    features, life = window_features(rows, log, first_day, renewal_well, renewal_ms)
+    known = np.where(life.begin_ms == LONG_AGO, 0, life.begin_ms // 1000) * 4096 + life.failures
+    return (
+        Learnable(
+            rows.well,
+            rows.time_ms,
+            features,
+            tuple(feature_names(rows.channels)),
+            known,
+            fold_of(nodes),
+            log,
+        ),
+        life,
+    )
 
 
 def fold_of(nodes: Sequence[str], folds: int = FOLDS) -> Int64:
@@ -181,12 +222,16 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
         column[past] for column in (data.well, data.time_ms, data.features, data.life)
     )
     log = data.log.known_at(cutoff_ms)
+    log = log.take(np.isin(log.well, well))
     outcomes = outcomes_at(well, time_ms, log, cutoff_ms)
     failures = _failures_seen(well, time_ms, outcomes)
     counts = np.bincount(log.label, minlength=len(log.classes)).astype(np.float64)
+    base_classes = base.classes
     base = _in_classes(base, log.classes)
     candidates: dict[str, tuple[Forecaster, Float64]] = {}
-    rates = Forecaster((base_rates(counts, float(len(well))),), log.classes, data.names)
+    # only what was known at the cut-off may count: not how many classes there are by now
+    expected = np.isin(log.classes, base_classes) / len(base_classes)
+    rates = Forecaster((base_rates(counts, float(len(well)), expected),), log.classes, data.names)
     candidates["rates"] = rates, rates.probabilities(features)
     raw = base.hazards(features)
     target = outcomes.window(ALARM_HORIZON_DAYS)

@@ -98,30 +98,21 @@ PRIOR_DAYS_PER_FAILURE = 700.0
 """A rod-pumped well's run life in well-days, for fields that have seen nothing yet; it weighs as one failure."""
 
 
-def base_rates(failures_by_class: Float64, well_days: float) -> BaseRates:
+def base_rates(failures_by_class: Float64, well_days: float, expected: Float64) -> BaseRates:
     """Rates of classes from counts, drawn towards one failure in `PRIOR_DAYS_PER_FAILURE`.
 
     Parameters
     ----------
     failures_by_class : ndarray, shape (classes,)
     well_days : float
+    expected : ndarray, shape (classes,)
+        Shares of the classes before anything is counted; sums to 1.
 
     Returns
     -------
     BaseRates
     """
-    classes = max(len(failures_by_class), 1)
-    return BaseRates((failures_by_class + 1.0 / classes) / (well_days + PRIOR_DAYS_PER_FAILURE))
-
-
-def fit_base_rates(features: Float32, outcomes: Outcomes, classes: int, seed: int) -> BaseRates:
-    """Count failures in the first interval of each row: every day of exposure once."""
-    del features, seed
-    first = outcomes.interval[:, 0]
-    known = first != UNKNOWN
-    # a failure stands in the first interval of as many rows as the interval has days
-    counts = np.bincount(first[known & (first >= 0)], minlength=classes) / INTERVAL_DAYS[0]
-    return base_rates(counts.astype(np.float64), float(known.sum()))
+    return BaseRates((failures_by_class + expected) / (well_days + PRIOR_DAYS_PER_FAILURE))
 
 
 @dataclass(frozen=True)
