@@ -157,6 +157,8 @@ def life_of(
 
 
 def _rows_by_well(well: Int64) -> dict[int, NDArray[np.intp]]:
+    if len(well) == 0:
+        return {}
     order = np.argsort(well, kind="stable")
     numbers, first = np.unique(well[order], return_index=True)
     return dict(zip(numbers.tolist(), np.split(order, first[1:]), strict=True))
