@@ -26,6 +26,8 @@ LINE_RUN = 6
 """Readings in a row between whose neighbours they lie exactly: of fewer, a coarse sensor on a ramp gives some."""
 LINE_TOLERANCE = 1e-6
 """Slopes that differ by less than this share are one line; measured noise differs by far more."""
+LINE_RISE = 10
+"""Times the last decimal that a line has to rise from reading to reading."""
 SPIKE_HALF_WIDTH = 3
 SPIKE_SCALES = 8.0
 """Distance from the medians of the neighbours, in robust standard deviations of such distances over the series."""
@@ -79,18 +81,45 @@ def stale_values(values: NDArray[np.float64]) -> Mask:
 
 
 def interpolated_values(times_us: NDArray[np.int64], values: NDArray[np.float64]) -> Mask:
-    """Tell which values lie on a straight line that somebody drew; see `value_flags`."""
+    """Tell which values lie on a straight line that somebody drew; see `value_flags`.
+
+    Values written with few decimals leave a line by up to half of the last one; a line is then told only where it rises by several of
+    these from reading to reading, for a slow sensor of coarse steps is straight by itself.
+    """
     flags = np.zeros(values.size, np.bool_)
     if values.size < LINE_RUN + 2:
         return flags
     steps = np.diff(times_us).astype(np.float64)
-    slopes = np.diff(values) / np.where(steps > 0, steps, np.nan)
+    rises = np.diff(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.where(steps > 0, rises / steps, np.nan)
     before, after = slopes[:-1], slopes[1:]
-    # numbers have been rounded when they were written: to what a double of this size can hold, at the least
-    rounding = 8 * np.finfo(float).eps * np.abs(values[1:-1]) / np.minimum(steps[:-1], steps[1:]).clip(1)
-    same = np.abs(after - before) <= LINE_TOLERANCE * np.minimum(np.abs(before), np.abs(after)) + rounding
-    flags[1:-1] = same & (before != 0) & (after != 0) & (np.abs(before) > 4 * rounding)
-    return _runs_of_at_least(flags, LINE_RUN)
+    quantum = max(_resolution(values), 8 * np.finfo(float).eps * float(np.abs(values).max()))
+    allowed = LINE_TOLERANCE * np.minimum(np.abs(before), np.abs(after)) + 2 * quantum / np.minimum(
+        steps[:-1], steps[1:]
+    ).clip(1)
+    least = LINE_RISE * quantum
+    with np.errstate(invalid="ignore"):
+        flags[1:-1] = (
+            (np.abs(after - before) <= allowed) & (np.abs(rises[:-1]) > least) & (np.abs(rises[1:]) > least)
+        )
+    flags = _runs_of_at_least(flags, LINE_RUN)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    for low, high in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):
+        line = np.interp(times_us[low:high], times_us[[low - 1, high]], values[[low - 1, high]])
+        rise = float(np.abs(rises[low - 1 : high]).min())
+        if np.abs(values[low:high] - line).max() > 1.01 * quantum + LINE_TOLERANCE * rise:
+            flags[low:high] = False
+    return flags
+
+
+def _resolution(values: NDArray[np.float64]) -> float:
+    """Step in which values were written: 0.01 for two decimals; 0 if they have more than nine."""
+    for decimals in range(10):
+        scaled = values * 10.0**decimals
+        if np.abs(scaled - np.round(scaled)).max() <= 1e-6 * max(1.0, float(np.abs(scaled).max()) * 1e-9):
+            return float(10.0**-decimals)
+    return 0.0
 
 
 def spikes(values: NDArray[np.float64]) -> Mask:

@@ -107,19 +107,22 @@ def _varies(x: NDArray[np.float64], edges: NDArray[np.int64]) -> NDArray[np.bool
     return varies
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_regular(t, edges):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _is_regular(t: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which windows have equal steps."""
-    regular = np.zeros(edges.size - 1, np.bool_)
-    for w in range(edges.size - 1):
-        low, high = edges[w], edges[w + 1]
-        if high - low < 2:
-            continue
-        usual = (t[high - 1] - t[low]) / (high - low - 1)
-        worst = 0.0
-        for k in range(low + 1, high):
-            worst = max(worst, abs((t[k] - t[k - 1]) - usual))
-        regular[w] = usual > 0.0 and worst <= JITTER * usual
+    counts = np.diff(edges)
+    regular = counts > 1
+    low, high = edges[:-1][regular], edges[1:][regular]
+    if low.size == 0:
+        return regular
+    usual = (t[high - 1] - t[low]) / (high - low - 1)
+    # a step belongs to the reading that begins it; the last one of a window leads out of it
+    at = np.repeat(np.cumsum(regular) - 1, counts)
+    inside = np.repeat(regular, counts)
+    inside[edges[1:][counts > 0] - 1] = False
+    places = np.flatnonzero(inside) + edges[0]
+    worst = np.zeros(low.size)
+    np.maximum.at(worst, at[inside], np.abs(t[places + 1] - t[places] - usual[at[inside]]))
+    regular[regular] = (usual > 0) & (worst <= JITTER * usual)
     return regular
 
 

@@ -21,7 +21,14 @@ from oasis_pipeline.assets.iot import (
     reading_faults,
 )
 from oasis_pipeline.assets.readings import FLAGS, day_of_readings, wide
-from oasis_pipeline.automation.sensors import ReadingsCursor, changed_readings, due_readings
+from oasis_pipeline.automation.jobs import build_jobs
+from oasis_pipeline.automation.schedules import build_schedules
+from oasis_pipeline.automation.sensors import (
+    ReadingsCursor,
+    build_sensors,
+    changed_readings,
+    due_readings,
+)
 from oasis_pipeline.automation.staleness import READING_ASSETS, current_plan, next_runs
 from oasis_pipeline.readings.windows import Window, data_batches
 from oasis_pipeline.settings import Settings
@@ -335,6 +342,43 @@ class TestSensor:
         assert not {asset for assets, _ in next_runs(current_plan(warehouse)) for asset in assets} & set(
             READING_ASSETS
         )
+
+    def test_a_tick_asks_for_the_days_that_changed_and_records_them(
+        self, settings: Settings, warehouse: Warehouse
+    ) -> None:
+        (sensor,) = [each for each in build_sensors(build_jobs()) if each.name == "stale_readings"]
+        (schedule,) = [each for each in build_schedules(build_jobs()) if each.name == "daily_readings"]
+        put(warehouse, day_rows("a", FIRST, 4), day_rows("a", SECOND, 4), day_rows("a", date(2026, 3, 5), 4))
+        with dg.instance_for_test() as instance:
+            resource = build_resources(settings)["warehouse"]
+
+            def tick(cursor: str | None) -> Any:
+                context = dg.build_sensor_context(instance, cursor=cursor, resources={"warehouse": resource})
+                return sensor(context)
+
+            first = tick(None)
+            assert [
+                (r.tags["dagster/asset_partition_range_start"], r.tags["dagster/asset_partition_range_end"])
+                for r in first.run_requests
+            ] == [("2026-03-01", "2026-03-02"), ("2026-03-05", "2026-03-05")]
+            assert {key.to_user_string() for key in first.run_requests[0].asset_selection} == set(
+                READING_ASSETS
+            )
+            assert len(first.asset_events) == 4
+            second = tick(first.cursor)
+            assert (second.run_requests, second.asset_events) == ([], [])
+            assert second.skip_reason.skip_message.startswith("no day of readings is stale")
+            for day, asked in (
+                (datetime(2026, 3, 6, tzinfo=UTC), True),
+                (datetime(2026, 3, 7, tzinfo=UTC), False),
+            ):
+                context = dg.build_schedule_context(
+                    instance,
+                    scheduled_execution_time=day.replace(minute=20),
+                    resources={"warehouse": resource},
+                )
+                found = schedule(context)
+                assert isinstance(found, dg.RunRequest) is asked
 
 
 def test_every_flag_has_a_column() -> None:

@@ -72,6 +72,16 @@ def test_constants_and_short_ramps_are_no_lines() -> None:
     assert not interpolated_values(times(60), x).any()
 
 
+def test_lines_written_with_few_decimals_are_found_and_coarse_sensors_are_no_lines() -> None:
+    x = np.round(noisy(200) * 10, 2)
+    x[60:81] = np.round(np.interp(np.arange(60, 81), [60, 80], [x[60], x[60] + 37.77]), 2)
+    assert places(interpolated_values(times(200), x)) == list(range(61, 80))
+    slow = np.round(20 + 5 * np.sin(np.arange(300) / 60), 1)
+    assert not interpolated_values(times(300), slow).any()
+    counter = np.arange(300) * 1.0
+    assert not interpolated_values(times(300), counter).any()
+
+
 def test_spikes_are_single_values_and_a_step_is_none() -> None:
     x = noisy(300)
     x[100] += 5
