@@ -353,8 +353,11 @@ class TestSensor:
             resource = build_resources(settings)["warehouse"]
 
             def tick(cursor: str | None) -> Any:
-                context = dg.build_sensor_context(instance, cursor=cursor, resources={"warehouse": resource})
-                return sensor(context)
+                # left open, it would leave a storage of this instance behind for all later tests
+                with dg.build_sensor_context(
+                    instance, cursor=cursor, resources={"warehouse": resource}
+                ) as context:
+                    return sensor(context)
 
             first = tick(None)
             assert [
@@ -372,12 +375,12 @@ class TestSensor:
                 (datetime(2026, 3, 6, tzinfo=UTC), True),
                 (datetime(2026, 3, 7, tzinfo=UTC), False),
             ):
-                context = dg.build_schedule_context(
+                with dg.build_schedule_context(
                     instance,
                     scheduled_execution_time=day.replace(minute=20),
                     resources={"warehouse": resource},
-                )
-                found = schedule(context)
+                ) as context:
+                    found = schedule(context)
                 assert isinstance(found, dg.RunRequest) is asked
 
 

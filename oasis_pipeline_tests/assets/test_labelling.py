@@ -286,7 +286,8 @@ def test_a_version_of_other_features_is_refused_and_a_request_for_it_lapses(hous
     with house.warehouse.transaction() as tx:
         tx.execute(
             "insert into oasis.model select name, 'ancient', sha256, path, manifest || '{\"feature_version\": \"card-0\"}', "
-            "false, false, created_at from oasis.model"
+            "false, false, created_at from oasis.model where version = $1",
+            (version,),
         )
     with pytest.raises(ValueError, match="features card-0"):
         predict_days(house.warehouse, house.store, SPAN, "ancient")

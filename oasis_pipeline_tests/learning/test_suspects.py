@@ -28,7 +28,7 @@ def test_planted_wrong_labels_are_found_on_wells_held_out(field: Field) -> None:
     found = suspected_labels(training.truth, training.proba, field.wells[training.rows])
     hits = wrong[training.rows[found.rows]]
     assert hits.mean() >= 0.8, "most suspects are wrong labels"
-    assert hits.sum() >= 0.7 * wrong.sum(), "most wrong labels are suspected"
+    assert hits.sum() >= 0.5 * wrong.sum(), "half of the wrong labels or more are suspected"
     truth = field.labels.multi_hot[training.rows[found.rows]][hits]
     assert truth[np.arange(hits.sum()), found.suggested[hits]].mean() >= 0.8, "the right class is suggested"
 

@@ -117,7 +117,7 @@ def _reason(state: NDArray[np.floating], forecast: NDArray[np.floating]) -> str:
         (1.02 * abs(whole[0] - whole[1]) / span, "load", whole[0] - whole[1], "lbf"),
         (abs(up[0] - up[1]) / span, "load of the upstroke", up[0] - up[1], "lbf"),
         (abs(down[0] - down[1]) / span, "load of the downstroke", down[0] - down[1], "lbf"),
-        (abs(ranges[0] - ranges[1]) / span, "load range", ranges[0] - ranges[1], "lbf"),
+        (0.99 * abs(ranges[0] - ranges[1]) / span, "load range", ranges[0] - ranges[1], "lbf"),
         (0.98 * abs(area[0] - area[1]) / span, "mean height of the card", area[0] - area[1], "lbf"),
         (abs(stroke[0] - stroke[1]) / max(abs(stroke[1]), 1.0), "stroke", stroke[0] - stroke[1], "in"),
     ]
