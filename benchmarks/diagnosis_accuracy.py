@@ -33,7 +33,7 @@ Draw = Callable[[np.random.Generator, int], dict[str, Array]]
 
 SEED = 71_209
 """Seed of the printed tables, for simulator and field of the versions printed with them; committed before the work on the
-diagnosis that they judge, and not used during it."""
+diagnosis that they judge; the page says for what it was looked at once before the end."""
 WELLS = 200
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "diagnosis-accuracy.md"
 BEGIN, END = "<!-- table begin -->", "<!-- table end -->"

@@ -143,10 +143,14 @@ def begin_of_history(warehouse: Warehouse, nodes: np.ndarray, day: np.ndarray, d
         A very early day where no workover is known.
     """
     begin = np.full(len(day), np.iinfo(np.int64).min // 2)
-    for well, workovers in _workovers(warehouse, days).items():
-        mine = np.flatnonzero(nodes == well)
-        if len(mine):
-            begin[mine] = _begin(workovers, day[mine])
+    names, well = np.unique(nodes, return_inverse=True)
+    order = np.argsort(well, kind="stable")
+    ends = np.cumsum(np.bincount(well, minlength=len(names)))
+    known = _workovers(warehouse, days)
+    for number, name in enumerate(names):
+        if name in known:
+            mine = order[ends[number - 1] if number else 0 : ends[number]]
+            begin[mine] = _begin(known[name], day[mine])
     return begin
 
 

@@ -341,25 +341,37 @@ def score_days(warehouse: Warehouse, store: ObjectStore, days: Days) -> AnomalyS
     """
     models = _Models(warehouse, store)
     summary = AnomalySummary()
-    day = days.first
-    while day <= days.last:
-        span = Days(day, day)
-        rows = _anomaly_rows(warehouse, models, span)
+    first = days.first
+    while first <= days.last:
+        span = Days(first, min(first + timedelta(days=_STORE_DAYS - 1), days.last))
+        keys, states = states_of(warehouse, span)
+        usable = np.isfinite(states).all(axis=1)
+        keys, states = keys.filter(pa.array(usable)), states[usable]
+        oldest = span.begin - timedelta(days=OLDEST_FORECAST_DAYS)
+        forecasts = warehouse.query(_FORECASTS, (oldest, span.end))
+        rows = pa.concat_tables([_anomaly_rows(models, key, keys, states, forecasts) for key in span.keys])
         store_days(warehouse, CARDANOMALY, rows, span)
         summary.cards += rows.num_rows
         summary.anomalies += int(rows["is_anomaly"].to_numpy().sum())
         summary.rows_by_day.update(rows_by_day(rows))
-        day += timedelta(days=1)
+        first = span.last + timedelta(days=1)
     return summary
 
 
-def _anomaly_rows(warehouse: Warehouse, models: _Models, span: Days) -> pa.Table:
+def _between(column: pa.ChunkedArray, begin: np.datetime64, end: np.datetime64) -> NDArray[np.bool_]:
+    values = column.to_numpy().astype("datetime64[ms]")
+    return np.asarray((values >= begin) & (values < end))
+
+
+def _anomaly_rows(
+    models: _Models, day: str, keys: pa.Table, states: NDArray[np.float32], forecasts: pa.Table
+) -> pa.Table:
+    """Rows of one day, out of the cards and forecasts of some more days."""
     schema = arrow_schema(CARDANOMALY)
-    keys, states = states_of(warehouse, span)
-    since = span.begin - timedelta(days=OLDEST_FORECAST_DAYS)
-    forecasts = warehouse.query(_FORECASTS, (since, span.begin))
-    usable = np.isfinite(states).all(axis=1)
-    keys, states = keys.filter(pa.array(usable)), states[usable]
+    begin = np.datetime64(day, "ms")
+    today = _between(keys["Date"], begin, begin + np.timedelta64(1, "D"))
+    before = _between(forecasts["IssuedAt"], begin - np.timedelta64(OLDEST_FORECAST_DAYS, "D"), begin)
+    keys, states, forecasts = keys.filter(pa.array(today)), states[today], forecasts.filter(pa.array(before))
     if keys.num_rows == 0 or forecasts.num_rows == 0:
         return schema.empty_table()
     horizons = len(HORIZONS_HOURS)

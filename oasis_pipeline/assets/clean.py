@@ -29,6 +29,7 @@ from oasis_pipeline.assets.diagnosis import CARDDIAG, RODDIAG, DiagnosisSummary,
 from oasis_pipeline.assets.features import feature_tables, features_schema
 from oasis_pipeline.assets.pictures import cards_by_label, label_shares
 from oasis_pipeline.assets.predictions import predict_days
+from oasis_pipeline.assets.wells import EQUIPMENT
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.schema import table
 from oasis_pipeline.storage import ledger
@@ -160,13 +161,18 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
     @dg.asset(
         key=["clean", "card_features"],
         group_name="clean",
-        deps=[dg.AssetKey(["xspoc", "card"]), dg.AssetKey(["clean", "dynabounds"])],
+        deps=[
+            dg.AssetKey(["xspoc", "card"]),
+            dg.AssetKey(["clean", "dynabounds"]),
+            dg.AssetKey(["clean", "carddiag"]),
+            *(dg.AssetKey(["xspoc", name]) for name in EQUIPMENT),
+        ],
         partitions_def=days,
         backfill_policy=ONE_RUN,
         owners=[SCIENCE_OWNER],
         kinds={"python", "parquet"},
-        description="What the classifiers see of each card: descriptors, shape, loads in pounds and relative to the "
-        "well's bounds. One Parquet file a day in the object store.",
+        description="What the classifiers see of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
+        "rod weight and fluid load lines, the change since the days before. One Parquet file a day in the object store.",
         metadata={
             "feature_version": FEATURE_VERSION,
             "dagster/column_schema": dg.TableSchema(

@@ -29,6 +29,7 @@ from oasis_pipeline.learning.drift import (
     Reference,
     make_reference,
     measure_drift,
+    measured_features,
 )
 from oasis_pipeline.storage.io_managers import day_path, stored_days
 from oasis_pipeline.storage.objects import ObjectStore
@@ -82,7 +83,7 @@ def keep_reference(store: ObjectStore, version: str, labelled_days: Sequence[dat
     wanted = [wanted[i] for i in np.unique(np.linspace(0, len(wanted) - 1, REFERENCE_DAYS).astype(int))]
     tables = [_few_a_well(store.read_table(day_path(FEATURES, day))) for day in wanted]
     rows = pa.concat_tables(tables)
-    names = rows.column_names[2:]
+    names = measured_features(rows.column_names[2:])
     reference = make_reference(_matrix(rows, names), names, rows["NodeID"].to_pylist())
     bins = [pa.array(np.ascontiguousarray(column)) for column in reference.bins.T]
     nodes = pa.array([reference.well_names[well] for well in reference.wells], pa.string())

@@ -344,7 +344,7 @@ def _forecast_rows(
         else:
             model, version[rows] = _loaded(store, held["path"], held["sha256"]), held["version"]
         said = model.probabilities(known.data.features[wanted[rows]])
-        place = [0, *(classes.index(name) + 1 for name in model.classes)]
+        place = np.array([0, *(classes.index(name) + 1 for name in model.classes)])
         probability[np.ix_(rows, np.arange(len(HORIZONS_DAYS)), place)] = said
     # a well that is known to be down has had its failure
     down = known.life.down[wanted]

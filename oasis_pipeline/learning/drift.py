@@ -11,6 +11,7 @@ drifted only where it lies clearly beyond all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,12 +98,20 @@ def feature_group(name: str) -> str:
     card = next((card for card in ("surface", "pump") if name.startswith(f"{card}_")), "")
     rest = name.removeprefix(f"{card}_")
     if not card:
-        return "well"
+        return "diagnosis" if name.startswith("physics_") else "well"
     if rest.startswith("to_bounds"):
         return f"{card} card in the well's bounds"
     if rest.endswith(("_lbf", "_in", "_lbf_in")):
         return f"{card} card, size"
     return f"{card} card, shape"
+
+
+def measured_features(names: Sequence[str]) -> list[str]:
+    """Return the features that drift is measured on.
+
+    Changes since earlier days are not: they are unknown in a well's first days, and say nothing of the day that the day's own do not say.
+    """
+    return [name for name in names if not name.startswith("history_")]
 
 
 def make_reference(features: NDArray[np.floating], names: ArrayLike, wells: ArrayLike) -> Reference:

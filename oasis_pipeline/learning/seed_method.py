@@ -130,7 +130,7 @@ def fit_seed_method(features: NDArray[np.float32], labels: Labels, seed: int = 0
     """
     rows = labels.labelled & np.isfinite(features).all(axis=1)
     forest = grow_seed_forests(features[rows], labels.multi_hot[rows], seed)
-    return SeedModel(labels.classes, labels.unlearned, forest)
+    return SeedModel(labels.classes, labels.unlearned, forest, TREES_PER_CLASS)
 
 
 def grow_seed_forests(features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int = 0) -> Forest:

@@ -73,6 +73,8 @@ class Throttle:
         with self._guard:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT.size, at)
             try:
+                used: float
+                since: float
                 used, since = _SLOT.unpack_from(self._memory, at)
                 # a clock set back begins anew
                 idle = moment - since if 0 <= moment - since < 3600 else 3600.0

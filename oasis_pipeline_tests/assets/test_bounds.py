@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oasis_pipeline.assets.bounds import bounds_rows
+from oasis_pipeline.assets.bounds import begin_of_history, bounds_rows
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.cards.bounds import bounds_by_day, robust_bounds
 from oasis_pipeline.schema import arrow_schema, table
@@ -178,3 +178,24 @@ def test_a_workover_counts_from_when_it_is_known_and_a_repeated_rod_file_is_none
     assert (rows[7]["n_cards"], rows[9]["n_cards"]) == (3, 5), (
         "the rod files of the 6th and 8th say nothing new"
     )
+
+
+@pytest.mark.server
+def test_history_begins_after_the_last_workover_known_on_a_day(warehouse: Warehouse) -> None:
+    failures = table("analysis", "failure_info")
+    failure = {
+        "NodeID": "B 2",
+        "Failure Start Date": datetime(2025, 3, 3),
+        "Failure End Date": datetime(2025, 3, 4, 18),
+        "failure_class": "Pump",
+        "known_from": datetime(2025, 3, 7),
+        "file_stamp": datetime(2025, 3, 7),
+    }
+    with warehouse.transaction() as tx:
+        tx.upsert(failures, pa.Table.from_pylist([failure], schema=arrow_schema(failures)))
+    first = int(np.datetime64("2025-03-06", "D").astype(int))
+    nodes = np.array(["B 2", "A 1", "B 2", "A 1"], dtype=object)
+    day = np.array([first, first, first + 1, first + 1])
+    begin = begin_of_history(warehouse, nodes, day, Days(date(2025, 3, 6), date(2025, 3, 7)))
+    assert begin[2] == first - 1, "known on the 7th, the job ended on the 4th"
+    assert (begin[[0, 1, 3]] < 0).all()

@@ -29,6 +29,8 @@ from oasis_pipeline.automation.staleness import Plan, wait_for_labels
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
+from oasis_pipeline.learning.features import FEATURE_VERSION
+from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION
 from oasis_pipeline.learning.weak_labels import RULE_FILE
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings, load_settings
@@ -143,7 +145,8 @@ def test_the_first_model_is_taken_and_an_equal_one_takes_its_place(house: House)
     )
     assert second.promotion.comparison.cards == len(second.training.rows)
     assert model_row(house.warehouse, "dyna_classifier")["version"] == second.version
-    assert [row["in_use"] for row in models_of(house.warehouse)] == [True, False]
+    ours = [row for row in models_of(house.warehouse) if row["version"].startswith(FEATURE_VERSION)]
+    assert [row["in_use"] for row in ours] == [True, False]
     assert find_model(house.warehouse, second.version)["manifest"]["promotion"]["promoted"] is True
 
 
@@ -174,6 +177,34 @@ def test_a_worse_model_is_registered_but_not_taken_until_a_person_says_so(
     assert model_row(house.warehouse, "dyna_classifier")["version"] == bad.version
     with pytest.raises(ValueError, match="the registry has"):
         find_model(house.warehouse, "nonsense")
+
+
+def test_the_earlier_method_chosen_by_hand_stays_while_it_is_better(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.train()
+    earlier = next(
+        row["version"]
+        for row in models_of(house.warehouse)
+        if row["version"].startswith(SEED_FEATURE_VERSION)
+    )
+    use_model(house.warehouse, "dyna_classifier", earlier)
+    scores = {"ours": 0.2}
+
+    def judged(*given: Any, **more: Any) -> Any:
+        training = train_and_evaluate(*given, **{**more, "trees": 8, "count": 2})
+        ours, *others = training.evaluation.models
+        others = [replace(score, macro_f1=0.3) for score in others]
+        ours = replace(ours, macro_f1=scores["ours"])
+        return replace(training, evaluation=replace(training.evaluation, models=[ours, *others]))
+
+    monkeypatch.setattr(predictions, "train_and_evaluate", judged)
+    refused = house.train()
+    assert not refused.promotion.promoted
+    assert "0.200 against 0.300" in refused.promotion.reason
+    assert model_row(house.warehouse, "dyna_classifier")["version"] == earlier
+    scores["ours"] = 0.4
+    assert house.train().promotion.promoted
 
 
 def test_the_old_model_is_asked_about_no_well_that_it_has_seen(house: House) -> None:

@@ -31,24 +31,24 @@ from oasis_pipeline_tests.fixtures.forecasts import box_cards
 
 pytestmark = pytest.mark.server
 
-FIRST, DAYS = date(2025, 1, 6), 45
+FIRST, DAYS = date(2025, 1, 6), 40
 SPAN = Days(FIRST, FIRST + timedelta(days=DAYS - 1))
 PUMP_WELLS, SURFACE_WELL = [f"P {i}" for i in range(7)], "S 1"
 
 
 def field_rows(seed: int = 1) -> list[dict[str, object]]:
-    """A card a day, sometimes two; the last well has surface cards only; P 0 collapses on the 41st day."""
+    """A card a day, sometimes two; the last well has surface cards only; P 0 collapses on the 36th day."""
     rng = np.random.default_rng(seed)
     rows = []
     for number, well in enumerate([*PUMP_WELLS, SURFACE_WELL]):
         kind = "surfcard" if well == SURFACE_WELL else "pocdowncard"
         for day in range(DAYS):
-            if rng.random() < 0.05 and day < 40:
+            if rng.random() < 0.05 and day < 35:
                 continue
             hours = [6.0 + 0.1 * number] + ([15.0] if rng.random() < 0.3 else [])
             for hour in hours:
                 height = 5000.0 + 400.0 * number + rng.normal(0.0, 120.0)
-                if well == "P 0" and day == 40:
+                if well == "P 0" and day == 35:
                     height = 150.0
                 x, y = (v[0] for v in box_cards(np.array([height]), rng))
                 rows.append(
@@ -158,7 +158,7 @@ def test_one_row_a_well_day_and_horizon_and_nothing_later_gets_into_it(
     assert sum(registered["in_use"].to_pylist()) == 1
 
     # the same again without anything after a day: every row up to then is the same
-    cut = FIRST + timedelta(days=33)
+    cut = FIRST + timedelta(days=30)
     before = {
         name: rows_of(warehouse, name, time, cut)
         for name, time in (("cardpred", "IssuedAt"), ("cardanomaly", "Date"), ("trend", "IssuedAt"))
@@ -208,7 +208,7 @@ def test_a_collapsed_card_is_listed_as_an_anomaly(warehouse: Warehouse, store: L
     summary = score_days(warehouse, store, span)
     assert summary.cards > 100
     listed = warehouse.query('select * from clean.cardanomaly where is_anomaly order by "Date"').to_pylist()
-    fallen = [row for row in listed if row["Date"].date() == FIRST + timedelta(days=40)]
+    fallen = [row for row in listed if row["Date"].date() == FIRST + timedelta(days=35)]
     assert {row["NodeID"] for row in fallen} == {"P 0"}
     assert all("below the forecast" in row["reason"] for row in fallen)
     assert len(listed) < 0.1 * summary.cards

@@ -116,3 +116,32 @@ def test_textbook_cards_are_whole_strokes_in_either_direction(shared_data):
         assert bool(backwards.direction_reversed[0]) != bool(form.direction_reversed[0]), name
         np.testing.assert_array_equal(backwards.column.row(0), form.column.row(0), name)
         np.testing.assert_array_equal(shape_form(x[::-1], y[::-1]), shape_form(x, y), name)
+
+
+def test_textbook_cards_are_told_apart_by_their_shape(shared_data):
+    path = shared_data / "plate-cards" / "plate_reference_cards.json"
+    cards = {
+        name: (np.array(card["position"], dtype=float), np.array(card["load"], dtype=float))
+        for name, card in json.loads(path.read_text(encoding="utf-8")).items()
+    }
+
+    def shape(x, y):
+        x, y = shape_form(x, y)
+        return elliptic_fourier((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y), order=8).ravel()
+
+    known = {name: shape(x, y) for name, (x, y) in cards.items()}
+    rng = np.random.default_rng(4)
+    for name, (x, y) in cards.items():
+        others = [np.linalg.norm(known[name] - known[other]) for other in known if other != name]
+        assert min(others) > 0.08, name
+        same = {
+            "reversed": (x[::-1], y[::-1]),
+            "from another start": (np.roll(x[:-1], 7), np.roll(y[:-1], 7)),
+            "in other units": (3.0 * x + 5.0, 200.0 * y + 1000.0),
+        }
+        for what, variant in same.items():
+            assert np.linalg.norm(shape(*variant) - known[name]) < 1e-6, (name, what)
+        for _ in range(5):
+            noisy = shape(x, y + rng.normal(0.0, 0.005 * np.ptp(y), len(y)))
+            distance = {other: np.linalg.norm(noisy - code) for other, code in known.items()}
+            assert min(distance, key=distance.get) == name

@@ -60,7 +60,7 @@ def started(server_folder: Path) -> Iterator[Callable[[int], Up]]:
 
 def assert_stopped(up: Up, by: signal.Signals) -> None:
     everything = up.everything()
-    assert len(everything) >= 4, "web server, daemon and database below the command"
+    assert len(everything) >= 5, "web server, daemon, data service and database below the command"
     up.process.send_signal(by)
     assert up.process.wait(60) == 0, up.said()
     _, left = psutil.wait_procs(everything, timeout=5)
@@ -88,6 +88,11 @@ def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(
         assert ">Dagster</title>" in page.read().decode()
     assert re.search(rf"^web pages +http://127\.0\.0\.1:{port}$", up.said(), re.MULTILINE)
     assert (up.home / "drop").is_dir()
+    service = f"http://127.0.0.1:{up.service_port}"
+    assert re.search(rf"^data service +{service}$", up.said(), re.MULTILINE)
+    with urllib.request.urlopen(f"{service}/ready", timeout=60) as page:
+        assert json.load(page) == {"status": "ready"}
+    assert (up.home / "secret_key").stat().st_mode & 0o777 == 0o600
 
     # the same port, and another port on the same home: two daemons would start every run twice
     assert f"127.0.0.1:{port}" in refused(

@@ -79,7 +79,9 @@ class Site:
 
     folder: Path
     postgres_port: int
-    ports: dict[str, int] = field(default_factory=lambda: {"3000": free_port(), "4000": free_port()})
+    ports: dict[str, int] = field(
+        default_factory=lambda: {port: free_port() for port in ("3000", "4000", "8000")}
+    )
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def localised(self, text: str) -> str:
@@ -91,7 +93,7 @@ class Site:
         }.items():
             text = text.replace(there, str(here))
         text = text.replace("0.0.0.0", "127.0.0.1")
-        return re.sub(r"\b(3000|4000)\b", lambda match: str(self.ports[match[0]]), text)
+        return re.sub(r"\b(3000|4000|8000)\b", lambda match: str(self.ports[match[0]]), text)
 
     def service(self, name: str) -> dict[str, Any]:
         variables = {"OASIS_PASS": PASSWORD, "OASIS_HOST": "127.0.0.1", "OASIS_PORT": str(self.postgres_port)}
@@ -218,7 +220,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iterat
         site.wait(lambda: site.healthy("code"), "code")
         site.start("web")
         site.start("daemon")
-        site.wait(lambda: site.listens("3000"), "web", "daemon", "code")
+        site.start("data")
+        site.wait(lambda: site.listens("3000"), "web", "daemon", "code", "data")
+        site.wait(lambda: site.healthy("data"), "data")
         yield site
     finally:
         site.kill()
@@ -295,10 +299,11 @@ def test_every_daemon_reports_and_every_health_check_passes(site: Site) -> None:
 
     site.wait(lambda: all(required().values()), "daemon", "code")
     assert {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR", "MONITORING"} <= required().keys()
-    assert {name: site.healthy(name) for name in ("code", "web", "daemon")} == {
+    assert {name: site.healthy(name) for name in ("code", "web", "daemon", "data")} == {
         "code": True,
         "web": True,
         "daemon": True,
+        "data": True,
     }
 
 
@@ -311,7 +316,7 @@ def test_no_secret_shows(site: Site) -> None:
         for path in (site.folder / top).rglob("*")
         if path.is_file() and path.stat().st_size < 5_000_000
     }
-    assert {"code.log", "web.log", "daemon.log"} <= logs.keys()
+    assert {"code.log", "web.log", "daemon.log", "data.log"} <= logs.keys()
     quoted = PASSWORD.replace("@", "%40")[:8]
     assert not [
         name for name, text in {"info": shown, **logs, **kept}.items() if PASSWORD in text or quoted in text
@@ -319,7 +324,7 @@ def test_no_secret_shows(site: Site) -> None:
 
 
 def test_everything_stops_when_asked(site: Site) -> None:
-    names = ("web", "daemon", "code")
+    names = ("web", "daemon", "code", "data")
     everything = [process for name in names for process in tree(site.processes[name])]
     assert len(everything) >= 3
     for name in names:
@@ -345,7 +350,7 @@ def test_ports_are_bound_to_this_host_alone_unless_the_site_says_otherwise() -> 
         name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()
     }
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(published) == 2
+    assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 

@@ -157,9 +157,14 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
     features = [store.read_table(path) for path in store.list("clean/card_features/")]
     assert len(features) == one(warehouse, 'select count(distinct "Date"::date) from xspoc.card')
     assert sum(table.num_rows for table in features) == usable
-    model = warehouse.query("select * from oasis.model where in_use").to_pylist()
-    assert len(model) == 1
-    assert store.sha256(model[0]["path"]) == model[0]["sha256"]
+    models = warehouse.query("select * from oasis.model where in_use").to_pylist()
+    assert sorted(model["name"] for model in models) == ["card_forecaster", "dyna_classifier"]
+    for model in models:
+        assert store.sha256(model["path"]) == model["sha256"]
+    forecast = 'select count(distinct ("NodeID", "IssuedAt"::date)) from clean.cardpred'
+    assert one(warehouse, forecast) == one(warehouse, "select count(*) from clean.dynabounds")
+    assert one(warehouse, "select count(*) from clean.cardanomaly") > 20
+    assert one(warehouse, """select count(distinct "Quantity") from clean.trend""") == 3
 
     before = rows_of(warehouse)
     second = run_pass(installation)
@@ -180,6 +185,10 @@ def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(
         "clean/roddiag",
         "clean/card_features",
         "clean/dynapred",
+        "clean/card_days",
+        "clean/cardpred",
+        "clean/cardanomaly",
+        "clean/trend",
     ):
         made = instance.get_materialized_partitions(dg.AssetKey(asset.split("/")))
         assert set(days) <= made, asset
@@ -256,7 +265,7 @@ def test_without_labels_a_base_model_predicts_and_labels_replace_it(
 def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_says_what_there_is(
     finished: Settings, copied: Warehouse
 ) -> None:
-    version = one(copied, "select version from oasis.model where in_use")
+    version = one(copied, "select version from oasis.model where in_use and name = 'dyna_classifier'")
     instance = open_instance(finished, copied.address)
     job = build_definitions(
         finished, last_day=FIRST + timedelta(days=DAYS)
@@ -329,7 +338,7 @@ def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(
 
 def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, copied: Warehouse) -> None:
     store = open_store(finished)
-    path = one(copied, "select path from oasis.model where in_use")
+    path = one(copied, "select path from oasis.model where in_use and name = 'dyna_classifier'")
     data = bytearray(store.get_bytes(path))
     data[len(data) // 2] ^= 1
     store.put_bytes(path, bytes(data))

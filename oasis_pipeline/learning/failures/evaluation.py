@@ -146,10 +146,8 @@ def count_by_well(forecast: Forecast, threshold: Float64 | float, place: int) ->
 def joined(parts: list[ByWell]) -> ByWell:
     """Lay the wells of several fields end to end."""
     names = ("months", "announced", "caught", "sudden", "sudden_caught", "true", "false")
-    return ByWell(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in names),
-        [lead for part in parts for lead in part.lead_days],
-    )
+    counts = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return ByWell(**counts, lead_days=[lead for part in parts for lead in part.lead_days])
 
 
 def figures(counts: ByWell, wells: NDArray[np.intp] | None = None) -> Figures:

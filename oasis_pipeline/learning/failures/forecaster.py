@@ -218,9 +218,8 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
     Fitted
     """
     past = data.time_ms < cutoff_ms
-    well, time_ms, features, life = (
-        column[past] for column in (data.well, data.time_ms, data.features, data.life)
-    )
+    well, time_ms, life = (column[past] for column in (data.well, data.time_ms, data.life))
+    features = data.features[past]
     log = data.log.known_at(cutoff_ms)
     log = log.take(np.isin(log.well, well))
     outcomes = outcomes_at(well, time_ms, log, cutoff_ms)
@@ -380,7 +379,7 @@ def pack_forecaster(forecaster: Forecaster, manifest: dict[str, Any]) -> tuple[b
         As packed.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    members = []
+    members: list[dict[str, Any]] = []
     for number, member in enumerate(forecaster.members):
         if isinstance(member, BaseRates):
             arrays[f"{number}.rate_per_day"] = member.rate_per_day

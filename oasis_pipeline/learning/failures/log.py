@@ -71,10 +71,12 @@ class FailureLog:
         """
         known = tuple(classes) + tuple(sorted({*names} - {*classes}))
         place = {name: number for number, name in enumerate(known)}
-        columns = [np.asarray(values, np.int64) for values in (well, start_ms, end_ms, known_ms)]
-        order = np.lexsort((columns[1], columns[0]))
+        wells, starts, ends, from_when = (
+            np.asarray(values, np.int64) for values in (well, start_ms, end_ms, known_ms)
+        )
+        order = np.lexsort((starts, wells))
         labels = np.array([place[name] for name in names], np.int64)
-        return cls(*(column[order] for column in columns), labels[order], known)
+        return cls(wells[order], starts[order], ends[order], from_when[order], labels[order], known)
 
     def known_at(self, cutoff_ms: int) -> FailureLog:
         """Keep what was known at a time."""
@@ -157,6 +159,8 @@ def life_of(
 
 
 def _rows_by_well(well: Int64) -> dict[int, NDArray[np.intp]]:
+    if len(well) == 0:
+        return {}
     order = np.argsort(well, kind="stable")
     numbers, first = np.unique(well[order], return_index=True)
     return dict(zip(numbers.tolist(), np.split(order, first[1:]), strict=True))

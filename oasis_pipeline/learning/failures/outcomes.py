@@ -99,8 +99,10 @@ def outcomes_at(
         end = time_ms + horizon * DAY_MS
         here = (next_start > begin) & (next_start <= end)
         quiet = (next_start > end) & ((observed >= end) | (next_start < NEVER))
-        interval[~failed & here, place] = next_label[~failed & here]
-        interval[~failed & quiet, place] = NO_FAILURE
+        # failures are known sooner than quiet days: of an interval too young for the one, neither may be learned from
+        ripe = end + int(reporting_days * DAY_MS) <= cutoff_ms
+        interval[~failed & ripe & here, place] = next_label[~failed & ripe & here]
+        interval[~failed & ripe & quiet, place] = NO_FAILURE
         failed |= here
         begin = end
     hidden = ~seen | (inside if within_failure_is_unknown else False)

@@ -49,11 +49,7 @@ def pump_cards_again(
     if len(late):
         position[late] = advance_position(position[late], position_phase_deg[late])
     dynamic = np.asarray(load_lbf, np.float64) - wells.buoyant_weight_lbf[well][:, None]
-    keys = np.stack([well.astype(np.float64), spm, damping], axis=1)
-    _, first, case = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    rods = wells.rods.take(well[first])
-    count = min(HARMONICS + 1, (position.shape[1] + 1) // 2)
-    coefficient = wave_frequency.damping_per_s(rods, damping[first])
-    matrices = wave_frequency.transfer(rods, spm[first], coefficient, count)
-    x, f, _none = wave_frequency.propagate(position, dynamic, matrices, np.ravel(case), tapers=False)
+    rods = wells.rods.take(well)
+    coefficient = wave_frequency.damping_per_s(rods, damping)
+    x, f, _none = wave_frequency.propagate_each(position, dynamic, rods, spm, coefficient, HARMONICS + 1)
     return x, f

@@ -1,0 +1,140 @@
+"""The administration site and the documentation in a real browser, on a service that was started from nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oasis_pipeline.client import Client
+from oasis_pipeline.storage import embedded
+from oasis_pipeline_tests.fixtures.servers import server_home
+from oasis_pipeline_tests.fixtures.service import Served
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
+
+PASSWORD = "correct-horse-9"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with server_home() as folder:
+        server = Served(folder / "home")
+        try:
+            server.wait()
+            server.superuser("boss", PASSWORD)
+            yield server
+        finally:
+            server.kill()
+            embedded.stop(server.home / "postgres")
+
+
+@pytest.fixture
+def page(served: Served) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as play:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = play.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        page.set_default_timeout(60_000)
+        complaints: list[str] = []
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        yield page
+        browser.close()
+        # one answer that is refused is what a test is about
+        left = [text for text in complaints if "403 (Forbidden)" not in text]
+        assert left == [], "blocked by the page's own policy, or missing"
+
+
+def look(page: Any, name: str) -> None:
+    """Keep a picture for people, where a folder for it is named."""
+    folder = os.environ.get("OASIS_TEST_PICTURES")
+    if folder:
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+def log_in(page: Any, url: str, username: str, password: str) -> None:
+    page.goto(url)
+    page.fill("input[name=username]", username)
+    page.fill("input[name=password]", password)
+    page.locator("button[type=submit], input[type=submit]").first.click()
+
+
+def test_a_superuser_adds_a_normal_user_who_logs_in_and_sees_the_documentation(
+    served: Served, page: Any
+) -> None:
+    # by name, as in the first service's README
+    url = f"http://localhost:{served.port}"
+    log_in(page, f"{url}/admin/auth/user/add/", "boss", PASSWORD)
+    page.fill("#id_username", "reader")
+    page.fill("#id_password1", "a-long-one-99")
+    page.fill("#id_password2", "a-long-one-99")
+    look(page, "add_user")
+    page.click("input[name=_save]")
+    page.get_by_text("was added successfully").wait_for()
+    chosen = page.locator("#id_groups_to option")
+    chosen.first.wait_for(state="attached")
+    assert chosen.all_inner_texts() == ["viewer"]
+    look(page, "user")
+    page.goto(f"{url}/admin/")
+    look(page, "admin")
+    page.get_by_role("button", name="Log out").click()
+
+    page.context.clear_cookies()
+    log_in(page, f"{url}/api/docs", "reader", "a-long-one-99")
+    page.get_by_text("OASIS data service").first.wait_for()
+    page.get_by_text("/api/rawdata/").first.wait_for()
+    look(page, "docs")
+    page.locator("#operations-modules-get_module .opblock-summary-control").click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    page.locator(
+        "#operations-modules-get_module .live-responses-table .response-col_status", has_text="200"
+    ).wait_for()
+    look(page, "docs_tried")
+    # a session's POST carries the CSRF token of the page; a viewer may not all the same
+    page.locator("#operations-modules-post_module .opblock-summary-control").click()
+    page.locator("#operations-modules-post_module").get_by_role("button", name="Try it out").click()
+    page.locator("#operations-modules-post_module").get_by_role("button", name="Execute").click()
+    answer = page.locator("#operations-modules-post_module .live-responses-table")
+    answer.get_by_text("(viewer) may not POST").first.wait_for()
+    with Client(served.url, username="reader", password="a-long-one-99") as client:
+        assert len(client.modules()) == 0
+
+
+def test_a_token_is_made_shown_once_used_and_revoked(served: Served, page: Any) -> None:
+    url = f"http://localhost:{served.port}"
+    with Client(served.url, username="boss", password=PASSWORD) as client:
+        client.post_modules([{"module_num": "34.B2.9F.A9", "asset": "Solar Panel"}])
+    log_in(page, f"{url}/admin/service/token/add/", "boss", PASSWORD)
+    page.fill("#id_name", "gateway on the roof")
+    page.fill("#id_module_num", "nobody")
+    page.click("input[name=_save]")
+    page.get_by_text("There is no module nobody.").wait_for()
+    page.fill("#id_module_num", "34.B2.9F.A9")
+    page.click("input[name=_save]")
+    token = page.locator("#token").inner_text()
+    look(page, "token")
+    with Client(served.url, token=token, retries=0) as gateway:
+        assert gateway.post_readings([{"module": "34.B2.9F.A9", "measures": {"V": 1.0}}]).stored == 1
+        page.get_by_role("link", name="All tokens").click()
+        page.get_by_role("link", name="gateway on the roof").wait_for()
+        look(page, "tokens")
+        assert token.split("-", 2)[2] not in page.content()
+        page.locator("input.action-select").first.check()
+        page.select_option("select[name=action]", "revoke")
+        page.get_by_role("button", name="Go").click()
+        page.get_by_text("1 revoked").wait_for()
+        page.wait_for_timeout(1100)
+        with pytest.raises(Exception, match="log in"):
+            gateway.post_readings([{"module": "34.B2.9F.A9", "measures": {"V": 2.0}}])
