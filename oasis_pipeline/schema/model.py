@@ -227,9 +227,7 @@ def create_table_sql(table: Table) -> list[str]:
     for columns in table.indexes:
         index = quote(f"{table.name}_{'_'.join(columns)}_idx".lower().replace(" ", "_"))
         on = ", ".join(quote(name) for name in columns)
-        # of a JSON object the index holds every key, for "which rows have this measure"
-        method = " USING gin" if all(table.by_name[name].type is Type.JSON for name in columns) else ""
-        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {table.full_name}{method} ({on})")
+        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {table.full_name} ({on})")
     statements.append(f"COMMENT ON TABLE {table.full_name} IS {_literal(table.description)}")
     for column in table.columns:
         text = f"{column.description} [{column.unit}]" if column.unit else column.description

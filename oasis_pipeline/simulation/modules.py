@@ -85,6 +85,7 @@ def module_readings(count: int, start: datetime, days: int, rng: np.random.Gener
                 "packets": np.round(rng.poisson(120, n).astype(float)),
             }
         faults: dict[str, int] = {}
+        seconds = rng.integers(0, 4, n)
         main = next(iter(measures.values()))
         if number == 0:
             main[36:52] = main[36]
@@ -92,7 +93,8 @@ def module_readings(count: int, start: datetime, days: int, rng: np.random.Gener
             if days > 1:
                 power = measures["power_w"]
                 low, high = PER_DAY + 40, PER_DAY + 60
-                power[low : high + 1] = np.linspace(power[low], power[high], high - low + 1)
+                at = np.arange(n) * STEP.total_seconds() + seconds
+                power[low : high + 1] = np.interp(at[low : high + 1], at[[low, high]], power[[low, high]])
                 faults["interpolated"] = high - low - 1
         main[70] += 60 * float(np.median(np.abs(np.diff(main[np.abs(main) > 0]))))
         faults["spike"] = 1
@@ -100,7 +102,6 @@ def module_readings(count: int, start: datetime, days: int, rng: np.random.Gener
         gap = int(rng.integers(76, 84))
         keep[gap : gap + 6] = False
         faults["missing"] = 6
-        seconds = rng.integers(0, 4, n)
         found.append(
             ModuleReadings(
                 f"0a.1b.2c.{number + 1:02x}",

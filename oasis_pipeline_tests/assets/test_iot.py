@@ -349,7 +349,7 @@ class TestSensor:
         (sensor,) = [each for each in build_sensors(build_jobs()) if each.name == "stale_readings"]
         (schedule,) = [each for each in build_schedules(build_jobs()) if each.name == "daily_readings"]
         put(warehouse, day_rows("a", FIRST, 4), day_rows("a", SECOND, 4), day_rows("a", date(2026, 3, 5), 4))
-        with dg.instance_for_test() as instance:
+        with dg.DagsterInstance.ephemeral() as instance:
             resource = build_resources(settings)["warehouse"]
 
             def tick(cursor: str | None) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from oasis_pipeline.intake.files import parse_name, read_chunks
 from oasis_pipeline.intake.rules import check
+from oasis_pipeline.readings.quality import interpolated_values, stale_values
 from oasis_pipeline.simulation.field import MODULE_DAYS, simulate_field
 from oasis_pipeline.simulation.modules import MEASURES, TYPES, module_readings
 
@@ -20,7 +21,10 @@ def test_modules_measure_what_their_type_does_and_carry_faults() -> None:
         assert len(module.times) == 2 * 96 - module.faults["missing"]
         assert all(np.isfinite(values).all() for values in module.measures.values())
         assert module.times == sorted(module.times)
-    assert found[0].faults["stale"] == 16
+    first = found[0]
+    times = np.array(first.times, "datetime64[us]").astype(np.int64)
+    assert stale_values(first.measures["VMPPT"]).sum() == first.faults["stale"] == 16
+    assert interpolated_values(times, first.measures["power_w"]).sum() == first.faults["interpolated"]
 
 
 def test_readings_are_files_that_intake_takes_whole_and_the_rest_of_the_field_is_the_same(
