@@ -121,6 +121,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
     Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
+    # before any model: what keeps a model from being made must not keep readings from it
+    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
+    *(
+        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
+        for asset in ("iot/databatch", "iot/profile", "iot/regular")
+    ),
     # a training takes minutes on a large field, and people label card by card
     Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
     Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
@@ -171,11 +177,6 @@ RULES: tuple[Rule, ...] = (
         partitioned=False,
     ),
     Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
-    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
-    *(
-        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
-        for asset in ("iot/databatch", "iot/profile", "iot/regular")
-    ),
 )
 """In the order in which they are made."""
 
