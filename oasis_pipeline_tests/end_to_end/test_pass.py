@@ -236,6 +236,7 @@ def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
     assert not current_plan(copied)
 
 
+@pytest.mark.slow
 def test_without_labels_a_base_model_predicts_and_labels_replace_it(
     installation: Settings, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -262,6 +263,7 @@ def test_without_labels_a_base_model_predicts_and_labels_replace_it(
     assert not current_plan(warehouse)
 
 
+@pytest.mark.slow
 def test_days_can_be_predicted_again_with_a_chosen_version_and_an_unknown_one_says_what_there_is(
     finished: Settings, copied: Warehouse
 ) -> None:
@@ -310,6 +312,7 @@ def test_days_predicted_again_on_request_keep_their_model_in_later_passes(
         predict_again(finished, "card-0-none")
 
 
+@pytest.mark.slow
 def test_a_backfill_of_a_range_is_one_run_and_makes_the_same_rows(
     finished: Settings, copied: Warehouse
 ) -> None:
@@ -350,6 +353,7 @@ def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, co
     assert states["clean/dynapred", FIRST.isoformat()].error
 
 
+@pytest.mark.slow
 def test_a_pass_with_everything_in_s3(
     settings: Settings,
     field: Path,
