@@ -42,7 +42,7 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.seed_method import train_seed_method
-from oasis_pipeline.learning.splits import Train, number_wells, out_of_fold
+from oasis_pipeline.learning.splits import Folds, Scorer, Train, number_wells, out_of_fold
 from oasis_pipeline.simulation.cards import (
     JUDGED,
     JUDGED_CARDS,
@@ -97,10 +97,14 @@ def candidates(learned: TrainingSet, view: str) -> list[Candidate]:
     small = learned.features[:, columns]
     ours = trainer(view, TREES)
 
-    def together(truth, folds, signatures, seed):  # type: ignore[no-untyped-def]
+    def together(
+        truth: NDArray[np.bool_], folds: Folds, signatures: NDArray[np.float32] | None, seed: int
+    ) -> NDArray[np.float32]:
         return held_out_scores(ours, learned.features, truth, folds, signatures, seed)[0]
 
-    def stacked(truth, folds, signatures, seed):  # type: ignore[no-untyped-def]
+    def stacked(
+        truth: NDArray[np.bool_], folds: Folds, signatures: NDArray[np.float32] | None, seed: int
+    ) -> NDArray[np.float32]:
         mine = together(truth, folds, signatures, seed)
         rocket = out_of_fold(mini_rocket(view), learned.features, truth, folds, signatures, seed)
         return 0.75 * mine + 0.25 * rocket
@@ -122,7 +126,7 @@ def candidates(learned: TrainingSet, view: str) -> list[Candidate]:
 def mini_rocket(view: str) -> Train:
     """Train ridge regression on MiniRocket's features of load and position in time, with the sizes of the cards beside them."""
 
-    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
+    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int) -> Scorer:
         from sklearn.linear_model import RidgeClassifierCV
         from sklearn.preprocessing import StandardScaler
         from sktime.transformations.panel.rocket import MiniRocketMultivariate
@@ -167,7 +171,7 @@ def mini_rocket(view: str) -> Train:
 def label_sets(make: Callable[[int], Any]) -> Train:
     """Train one model on the sets of labels that occur; a class gets what the sets that hold it get."""
 
-    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int):  # type: ignore[no-untyped-def]
+    def train(x: NDArray[np.float32], y: NDArray[np.bool_], seed: int) -> Scorer:
         sets, of_card = np.unique(y, axis=0, return_inverse=True)
         model = make(seed).fit(np.nan_to_num(x), of_card.reshape(-1))
         return lambda asked: model.predict_proba(np.nan_to_num(asked)) @ sets[model.classes_].astype(float)

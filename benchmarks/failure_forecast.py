@@ -27,6 +27,8 @@ from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
 from oasis_pipeline.learning.failures.base import base_forecaster
 from oasis_pipeline.learning.failures.evaluation import (
+    ByWell,
+    Figures,
     Forecast,
     best_within,
     bootstrap,
@@ -159,8 +161,8 @@ _CANDIDATES: dict[str, tuple[Callable[[Prepared], NDArray[np.float32]], c.Candid
 }
 
 
-def _interval(counts: object, pick: Callable[..., float]) -> str:
-    low, high = bootstrap(counts, pick)  # type: ignore[arg-type]
+def _interval(counts: ByWell, pick: Callable[[Figures], float]) -> str:
+    low, high = bootstrap(counts, pick)
     return f"{low:.2f} to {high:.2f}"
 
 

@@ -54,7 +54,7 @@ class ClientError(RuntimeError):
     ) -> None:
         super().__init__(reason)
         self.status = status
-        self.errors = list(errors)
+        self.errors: list[Mapping[str, Any]] = list(errors)
 
 
 @dataclass(frozen=True)
@@ -291,8 +291,7 @@ class Client:
             try:
                 answer = self._json("POST", "/api/rawdata/", part, {"Prefer": "return=minimal"})
             except ClientError as error:
-                for fault in error.errors:
-                    fault["index"] += first  # type: ignore[index]
+                error.errors = [{**fault, "index": fault["index"] + first} for fault in error.errors]
                 raise
             received += answer["received"]
             stored += answer["stored"]

@@ -230,6 +230,5 @@ def compute(
     rows, along_x, along_f = _along_path(position_in, dynamic, wells, well, spm, damping)
     x[rows], f[rows] = along_x, along_f
     readings = read(position_in, x, f, wells, well, spm)
-    if below is None:  # pragma: no cover - asked for above
-        raise AssertionError
+    assert below is not None, "tapers were asked for"
     return PumpCards(x, f, below, damping, settled, readings)
