@@ -25,7 +25,7 @@ from benchmarks.base_failure_model import Prepared, prepared
 from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
 from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
-from oasis_pipeline.learning.failures.base import base_forecaster
+from oasis_pipeline.learning.failures.base import base_experts, base_forecaster
 from oasis_pipeline.learning.failures.evaluation import (
     ByWell,
     Figures,
@@ -98,7 +98,7 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
                     features=data.features[outside],
                     life=data.life[outside],
                 )
-                fitted = fit_at(own, cutoff_ms, base).forecaster
+                fitted = fit_at(own, cutoff_ms, base, base_experts()).forecaster
                 said[target] = 1.0 - fitted.probabilities(data.features[target])[:, :, 0]
                 threshold[target] = fitted.threshold
                 continue
