@@ -1,6 +1,6 @@
 """Make the tables of ``docs/failure-forecast.md``: alarms on simulated fields, models side by side, real runs to failure.
 
-    python -m benchmarks.failure_forecast fields --fields FOLDER [--seeds 901 902] [--models forecaster ...]
+    python -m benchmarks.failure_forecast fields --fields FOLDER [--kinds growing decoys] [--seeds 901 902] [--models forecaster ...]
     python -m benchmarks.failure_forecast runs --data FOLDER
     python -m benchmarks.failure_forecast hourly --data FOLDER
 
@@ -50,6 +50,7 @@ from oasis_pipeline.learning.failures.outcomes import (
     outcomes_at,
 )
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.simulation.episodes import FieldKind
 
 CUTOFFS = (30, 60)
 """Days at which models are fitted; each judges the days from `REACH_DAYS` later on, so that no window of a judged day touches
@@ -166,9 +167,9 @@ def _interval(counts: ByWell, pick: Callable[[Figures], float]) -> str:
     return f"{low:.2f} to {high:.2f}"
 
 
-def print_fields(folder: Path, seeds: list[int], models: list[str]) -> None:
+def print_fields(folder: Path, kinds: list[FieldKind], seeds: list[int], models: list[str]) -> None:
     """Print the tables of simulated fields."""
-    for kind in KINDS:
+    for kind in kinds:
         print(f"\n### {kind}, seeds {', '.join(map(str, seeds))}\n")
         print(
             "| model | recall at 0.02 | 0.05 | 0.1 | 0.2 | 0.4 false alarms per well-month | AUC 15 d | Brier 15 d (trivial) | s |"
@@ -257,13 +258,14 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     fields = commands.add_parser("fields")
     fields.add_argument("--fields", type=Path, required=True)
+    fields.add_argument("--kinds", type=FieldKind, nargs="+", default=list(KINDS))
     fields.add_argument("--seeds", type=int, nargs="+", default=list(TEST_SEEDS))
     fields.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     for name in ("runs", "hourly"):
         commands.add_parser(name).add_argument("--data", type=Path, required=True)
     asked = parser.parse_args()
     if asked.command == "fields":
-        print_fields(asked.fields, asked.seeds, asked.models)
+        print_fields(asked.fields, asked.kinds, asked.seeds, asked.models)
     elif asked.command == "runs":
         from benchmarks.run_to_failure import print_runs
 

@@ -236,3 +236,25 @@ def drawn_futures(
         begin = horizon
     interval[states.inside] = UNKNOWN
     return Outcomes(interval, to_failure, np.full(count, float(HORIZONS_DAYS[-1])))
+
+
+def chance_of_failing(course: Course, well: NDArray[np.int64], day: Float64, law: FieldKind) -> Float64:
+    """Probability that the growing fault ends in a failure within each horizon, for one who knows its course so far exactly.
+
+    Parameters
+    ----------
+    course, well, day, law
+        See `drawn_futures`.
+
+    Returns
+    -------
+    ndarray, shape (n, horizons)
+        0 where no fault is growing.
+    """
+    states = states_of(course, well, day)
+    chance = np.zeros((len(well), len(HORIZONS_DAYS)))
+    rows, ahead, weight = _weights(course, states, day, law)
+    total = np.maximum(weight.sum(axis=(1, 2)), 1e-300)
+    for place, horizon in enumerate(HORIZONS_DAYS):
+        chance[rows, place] = (weight[:, :, 0] * (ahead <= horizon)).sum(axis=1) / total
+    return chance
