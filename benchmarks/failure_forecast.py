@@ -25,7 +25,7 @@ from benchmarks.base_failure_model import Prepared, prepared
 from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
 from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
-from oasis_pipeline.learning.failures.base import base_experts, base_forecaster
+from oasis_pipeline.learning.failures.base import EXPERTS_BEFOREHAND, base_experts, base_forecaster
 from oasis_pipeline.learning.failures.evaluation import (
     ByWell,
     Figures,
@@ -99,7 +99,7 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
                     features=data.features[outside],
                     life=data.life[outside],
                 )
-                fitted = fit_at(own, cutoff_ms, base, base_experts()).forecaster
+                fitted = fit_at(own, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND).forecaster
                 said[target] = 1.0 - fitted.probabilities(data.features[target])[:, :, 0]
                 threshold[target] = fitted.threshold
                 continue
@@ -183,7 +183,7 @@ def print_fields(folder: Path, kinds: list[FieldKind], seeds: list[int], models:
                 for seed in seeds
             ]
             kept[model] = forecasts
-            points = curve(forecasts, PLACE)
+            points = curve([_by_threshold(forecast) for forecast in forecasts], PLACE)
             at = [best_within(points, budget) for budget in (0.02, 0.05, 0.1, 0.2, 0.4)]
             cells = " | ".join("0" if point is None else f"{point.recall:.2f}" for point in at)
             chance, happened = _outcome_of_windows(forecasts)
@@ -196,6 +196,21 @@ def print_fields(folder: Path, kinds: list[FieldKind], seeds: list[int], models:
         for model in ("forecaster", "base"):
             if model in kept:
                 _print_rule(model, kept[model])
+
+
+def _by_threshold(forecast: Forecast) -> Forecast:
+    """Put the odds of each row in relation to the threshold in force, so that a curve moves all thresholds together.
+
+    Without thresholds the probabilities stay.
+    """
+    if (forecast.threshold >= 1.0).all():
+        return forecast
+    chance = forecast.probability[:, PLACE]
+    limit = np.minimum(forecast.threshold, 1.0 - 1e-6)
+    odds = chance / np.maximum(1.0 - chance, 1e-9) * (1.0 - limit) / limit
+    moved = forecast.probability.copy()
+    moved[:, PLACE] = odds / (1.0 + odds)
+    return replace(forecast, probability=moved)
 
 
 def _outcome_of_windows(forecasts: list[Forecast]) -> tuple[Probability, NDArray[np.bool_]]:
@@ -244,7 +259,7 @@ def _print_rule(model: str, forecasts: list[Forecast]) -> None:
     )
     print(f"\nStated and observed share in 15 days (rows): {stated}")
     prices = np.array([1.0, 3.0, 10.0, 30.0])
-    costs = cost_curve(curve(forecasts, PLACE), prices)
+    costs = cost_curve(curve([_by_threshold(forecast) for forecast in forecasts], PLACE), prices)
     told = ", ".join(f"{p:.0f}: {a:.2f} ({b:.2f})" for p, (a, b) in zip(prices, costs, strict=True))
     print(
         f"Cost per well-month in false alarms when a missed failure costs so many, best threshold (no alarms): {told}",

@@ -26,6 +26,8 @@ from oasis_pipeline.learning.failures.forecaster import (
 BASE_FILE = Path(__file__).with_name("base_failures.model")
 BASE_VERSION = f"base-{FORECAST_VERSION}-sim2"
 """ModelVersion of its rows."""
+EXPERTS_BEFOREHAND = MappingProxyType({"failing": 0.25, "lasting": 0.75})
+"""Weights before a field's days are looked at: in real fields most faults end without a failure."""
 
 
 @lru_cache(maxsize=1)

@@ -58,9 +58,9 @@ LEAST_EVIDENCE = 5
 """Known failures from which a candidate may be preferred to the base model."""
 EVIDENCE_ROWS = 15.0
 """Days of a well follow one another and share their outcome: so many intervals of them count as one witness for an expert."""
-SURE = 0.8
+SURE = 0.75
 """Weight from which an expert stands alone for the base model."""
-LEVEL_FAILURES = 3.0
+LEVEL_FAILURES = 8.0
 """The level of the base model is drawn to where it was as if by so many failures."""
 
 OWN_OPTIONS = BoostingOptions()
@@ -225,6 +225,7 @@ def fit_at(
     cutoff_ms: int,
     base: Forecaster,
     experts: Mapping[str, Forecaster] = MappingProxyType({}),
+    beforehand: Mapping[str, float] = MappingProxyType({}),
     seed: int = 0,
 ) -> Fitted:
     """Fit and choose with what was known at a cut-off.
@@ -238,6 +239,8 @@ def fit_at(
         The base model.
     experts : mapping of str to Forecaster
         Its parts by kind of field, see `base.base_experts`.
+    beforehand : mapping of str to float
+        Weights of the experts before the field's days are looked at; 1 where none is given.
     seed : int
 
     Returns
@@ -253,7 +256,7 @@ def fit_at(
     failures = _failures_seen(well, time_ms, outcomes)
     counts = np.bincount(log.label, minlength=len(log.classes)).astype(np.float64)
     base_classes = base.classes
-    expert = _sure_expert(experts, features, outcomes)
+    expert = _sure_expert(experts, beforehand, features, outcomes)
     base = _in_classes(experts[expert] if expert else base, log.classes)
     candidates: dict[str, tuple[Forecaster, Float64]] = {}
     # only what was known at the cut-off may count: not how many classes there are by now
@@ -295,8 +298,13 @@ def fit_at(
     return Fitted(replace(chosen, threshold=threshold), kind, expert, failures, loss)
 
 
-def _sure_expert(experts: Mapping[str, Forecaster], features: Float32, outcomes: Outcomes) -> str:
-    """Name the expert that what is known speaks for clearly, empty where none is: all have the same weight beforehand."""
+def _sure_expert(
+    experts: Mapping[str, Forecaster],
+    beforehand: Mapping[str, float],
+    features: Float32,
+    outcomes: Outcomes,
+) -> str:
+    """Name the expert that what is known speaks for clearly, empty where none is."""
     row, interval = np.nonzero(outcomes.interval != UNKNOWN)
     if not experts or row.size == 0:
         return ""
@@ -306,7 +314,7 @@ def _sure_expert(experts: Mapping[str, Forecaster], features: Float32, outcomes:
     for name in names:
         hazard = experts[name].hazards(features).sum(axis=2)[row, interval]
         chance = np.clip(np.where(failed, hazard, 1.0 - hazard), 1e-6, 1.0)
-        evidence.append(float(np.log(chance).sum()) / EVIDENCE_ROWS)
+        evidence.append(float(np.log(chance).sum()) / EVIDENCE_ROWS + np.log(beforehand.get(name, 1.0)))
     weight = np.exp(np.array(evidence) - max(evidence))
     weight /= weight.sum()
     best = int(weight.argmax())
