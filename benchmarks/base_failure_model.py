@@ -180,7 +180,8 @@ def _false_alarms(
 ) -> FalseAlarms:
     """False alarms in the fields of a kind by what truly came of them, at thresholds that are dense where alarms are rare.
 
-    The first days of a field do not count: windows are short there, and alarms rarer than they will be.
+    The first days of a field do not count: windows are short there, and alarms rarer than they will be. Alarms begin anew every
+    `REACH_DAYS`, as they do for somebody who switches them on: the wells that are ill already raise theirs at once.
     """
     ends = np.cumsum([len(field.data.well) for _, _, field in fields])
     parts = [
@@ -190,20 +191,31 @@ def _false_alarms(
     ]
     everything = np.concatenate([said[:, _ALARM] for _, said in parts])
     thresholds = np.unique(np.quantile(everything, 1.0 - np.geomspace(1e-3, 0.6, 80)))
-    ripe = [field.data.time_ms > field.at(REACH_DAYS) for field, _ in parts]
+    stretch = [(field.data.time_ms - field.at(0)) // (REACH_DAYS * DAY_MS) for field, _ in parts]
+    ripe = [(number > 0) & (number < DAYS // REACH_DAYS) for number in stretch]
     months = sum(np.count_nonzero(rows) for rows in ripe) / MONTH_DAYS
     rates = []
     for threshold in thresholds.tolist():
         false = 0.0
-        for (field, said), rows in zip(parts, ripe, strict=True):
+        for (field, said), number, rows in zip(parts, stretch, ripe, strict=True):
             well, time_ms = field.data.well[rows], field.data.time_ms[rows]
             log = field.data.log.take(~field.sudden)
-            alarms = raise_alarms(well, said[rows, _ALARM], field.data.life[rows], threshold)
+            own = well * (DAYS // REACH_DAYS) + number[rows]
+            alarms = raise_alarms(own, said[rows, _ALARM], field.data.life[rows], threshold)
             rate = false_alarm_rate(well, time_ms, alarms, said[rows, -1], log, field.at(DAYS))
             false += rate * len(well) / MONTH_DAYS
         rates.append(false / months)
     # a lower threshold may by chance give fewer
     return FalseAlarms(thresholds, np.maximum.accumulate(np.array(rates)[::-1])[::-1])
+
+
+def averaged(failure: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Probabilities of windows by the mean hazard of several models, as `Forecaster` takes it; each of shape (n, horizons)."""
+    hazards = []
+    for said in failure:
+        left = np.concatenate([np.ones((len(said), 1)), 1.0 - said], axis=1)
+        hazards.append(1.0 - left[:, 1:] / np.maximum(left[:, :-1], 1e-12))
+    return np.asarray(1.0 - np.cumprod(1.0 - np.mean(hazards, axis=0), axis=1))
 
 
 def learned(fields: list[tuple[FieldKind, int, Prepared]]) -> tuple[Forecaster, dict[str, Any]]:
@@ -233,7 +245,7 @@ def learned(fields: list[tuple[FieldKind, int, Prepared]]) -> tuple[Forecaster, 
             "false_alarms": told(rates),
         }
         members += own
-    together = np.mean(said, axis=0)
+    together = averaged(said)
     worst = FalseAlarms.worst([_false_alarms(fields, together, law) for law in LAWS.values()])
     threshold = worst.within(FALSE_ALARMS_PER_WELL_MONTH)
     names = fields[0][2].data.names
