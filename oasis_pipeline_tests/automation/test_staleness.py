@@ -86,20 +86,19 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
         ledger.made(asset, *DAYS)
     assert next_runs(stale(ledger.states)) == [(("clean/trend",), whole)]
     ledger.made("clean/trend", *DAYS)
-    assert next_runs(stale(ledger.states)) == [(("models/dyna_classifier",), None)]
-    ledger.made("models/dyna_classifier")
-    assert next_runs(stale(ledger.states)) == [((FORECASTER,), None)]
+    models = ("models/dyna_classifier", FORECASTER, "models/failure_forecaster", "models/run_life")
+    assert next_runs(stale(ledger.states)) == [(models, None)], "they need nothing of each other"
     ledger.made(FORECASTER, *MONDAYS)
-    for model in ("models/failure_forecaster", "models/run_life"):
-        assert next_runs(stale(ledger.states)) == [((model,), None)]
+    for model in models[:1] + models[2:]:
         ledger.made(model)
     predictions = ("clean/dynapred", "clean/xpred", "clean/runlife", "clean/cardpred", "clean/cardanomaly")
     assert next_runs(stale(ledger.states)) == [(predictions, whole)]
     for asset in predictions:
         ledger.made(asset, *DAYS)
-    for asset in ("clean/alarm", "clean/alarm_backtest", "clean/label_queue"):
-        assert next_runs(stale(ledger.states)) == [((asset,), None)]
-        ledger.made(asset)
+    for assets in (("clean/label_queue", "clean/alarm"), ("clean/alarm_backtest",)):
+        assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
+        for asset in assets:
+            ledger.made(asset)
     assert not stale(ledger.states)
 
 
