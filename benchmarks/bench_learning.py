@@ -21,7 +21,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.predictions import CLASSIFIER, DYNAPRED, FEATURES, predict_days
+from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.predictions import DYNAPRED, predict_days
 from oasis_pipeline.assets.registry import register_model
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.base import simulated_training_set

@@ -343,7 +343,10 @@ def stand_mismatch(learned: TrainingSet, other: TrainingSet, seed: int) -> str:
         raise SystemExit("the two sets do not have the same classes")
     truth, wells = other.labels.multi_hot, number_wells(other.wells)
     model = fit(learned.features, learned.labels, learned.wells, signatures=learned.signatures, seed=seed)
-    proba, shown = model.answer(other.features)
+    labels, proba = model.predict(other.features), model.predict_proba(other.features)
+    shown = np.stack(
+        [(labels["Label1"] == name) | (labels["Label2"] == name) for name in model.classes], axis=1
+    )
     share = np.repeat(learned.labels.multi_hot.mean(axis=0)[None], len(truth), axis=0)
     earlier = fit_seed_method(learned.seed_features, learned.labels, seed).predict_proba(other.seed_features)
     answers = {

@@ -31,7 +31,7 @@ from oasis_pipeline.learning.pump_features import PumpKnowledge, physics_block, 
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-3"
+FEATURE_VERSION = "card-4"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
