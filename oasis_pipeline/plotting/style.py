@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK = "#1f2a37"
 MUTED = "#6b7785"
@@ -69,8 +71,12 @@ def tidy(axes: Axes) -> None:
 
 def png(figure: Figure, dpi: int = 90) -> bytes:
     """Render a figure."""
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib ships no types for what it draws with
+    figure.set_dpi(dpi)
+    # savefig would draw everything twice, the first time for the layout alone
+    canvas.draw()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).save(buffer, "png")
     return buffer.getvalue()
 
 

@@ -90,7 +90,7 @@ class Column:
     required: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Table:
     """One table.
 
@@ -138,6 +138,10 @@ class Table:
             raise ValueError(
                 f"{self.schema}.{self.name}: PostgreSQL wants the column of the partitions in the key, and no storage options"
             )
+
+    def __hash__(self) -> int:
+        """Tell tables apart by name: hashing every column would cost what `arrow_schema` saves by remembering."""
+        return hash((self.schema, self.name))
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
