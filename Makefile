@@ -30,7 +30,7 @@ demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and
 	$(BIN)/oasis demo $(DEMO)
 
 test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; tests without servers come first
-	$(BIN)/python -m pytest -m "not slow" $(TEST)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST)
 
 slow: $(VENV)/.dev  ## the platform left alone with a drop folder, and looked at in a browser
 	$(BIN)/python -m pytest -m slow $(TEST)

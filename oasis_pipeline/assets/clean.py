@@ -6,7 +6,6 @@ this module.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date
 
 import dagster as dg
 import numpy as np
@@ -21,6 +20,7 @@ from oasis_pipeline.assets.common import (
     WAREHOUSE_POOL,
     days_of,
     making,
+    marked_days,
     rows_by_day,
     store_days,
     table_metadata,
@@ -32,9 +32,6 @@ from oasis_pipeline.assets.predictions import predict_days
 from oasis_pipeline.assets.wells import EQUIPMENT
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.schema import table
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import day_path
-from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 DYNABOUNDS = table("clean", "dynabounds")
@@ -198,18 +195,13 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         with making(house, FEATURES, span.keys) as done:
             faults: list[str] = []
 
-            def tables() -> Iterator[pa.Table]:
+            def checked() -> Iterator[tuple[str, pa.Table]]:
                 for day, rows in feature_tables(house, span):
-                    if rows.num_rows:
-                        done.rows[day] = rows.num_rows
                     faults.extend(feature_faults(day, rows))
-                    if not same_features(store.open(), day, rows):
-                        with house.transaction() as tx:
-                            # before the file: a mark too many is harmless, one too few is not
-                            ledger.mark_changed(tx, FEATURES, {day: rows.num_rows})
-                    yield rows
+                    yield day, rows
 
-            yield dg.Output(tables(), metadata={"feature_version": FEATURE_VERSION})
+            tables = marked_days(house, store.open(), FEATURES, checked(), done)
+            yield dg.Output(tables, metadata={"feature_version": FEATURE_VERSION})
             yield dg.AssetCheckResult(
                 check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
             )
@@ -248,15 +240,6 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         )
 
     return [dynabounds, diagnose_cards, card_features, dynapred]
-
-
-def same_features(store: ObjectStore, day: str, rows: pa.Table) -> bool:
-    """Whether the store holds these very features of the day already."""
-    path = day_path(FEATURES, date.fromisoformat(day))
-    if not store.exists(path):
-        return bool(rows.num_rows == 0)
-    stored = store.read_table(path)
-    return bool(stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows))
 
 
 def feature_faults(day: str, rows: pa.Table) -> list[str]:

@@ -6,7 +6,7 @@ Not here: any particular asset.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from oasis_pipeline.schema import Table, Type
 from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.io_managers import read_day
+from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 # Parts of Dagster that this graph relies on are marked beta (backfill policies, partitioned checks); the minor version is
@@ -188,6 +190,43 @@ def store_days(warehouse: Warehouse, table: Table, rows: pa.Table, days: Days) -
             held = rows_by_day(rows, table.time_column or "Date")
             ledger.mark_changed(tx, table.asset, {day: held.get(day, 0) for day in changed})
     return changed
+
+
+def marked_days(
+    warehouse: Warehouse, store: ObjectStore, asset: str, days: Iterable[tuple[str, pa.Table]], done: Making
+) -> Iterator[pa.Table]:
+    """Hand on what becomes the files of some days, and note which of them come out otherwise than they are stored.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the ledger stands.
+    store : ObjectStore
+        Where the files lie.
+    asset : str
+        ``schema/name``.
+    days : iterable of (str, pyarrow.Table)
+        Partition key and rows, one day after the other, so that a year needs the memory of a day.
+    done : Making
+        Gets the number of rows of each day.
+
+    Yields
+    ------
+    pyarrow.Table
+        The rows of each day.
+    """
+    for day, rows in days:
+        done.rows[day] = rows.num_rows
+        stored = read_day(store, asset, date.fromisoformat(day))
+        if stored is None:
+            same = rows.num_rows == 0
+        else:
+            same = stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows)
+        if not same:
+            with warehouse.transaction() as tx:
+                # before the file: a mark too many is harmless, one too few is not
+                ledger.mark_changed(tx, asset, {day: rows.num_rows})
+        yield rows
 
 
 def rows_by_day(rows: pa.Table, column: str = "Date") -> dict[str, int]:

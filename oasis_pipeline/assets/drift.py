@@ -59,17 +59,17 @@ def reference_path(version: str) -> str:
     return f"models/{CLASSIFIER}/{version}.reference.parquet"
 
 
-def keep_reference(store: ObjectStore, version: str, labelled_days: Sequence[date]) -> int:
+def keep_reference(store: ObjectStore, versions: Sequence[str], labelled_days: Sequence[date]) -> int:
     """Keep what the field looked like on the days that a model's labels come from.
 
     Parameters
     ----------
     store : ObjectStore
         Holds the features; gets the reference.
-    version : str
-        The model.
+    versions : sequence of str
+        Models that have learned from the same labels.
     labelled_days : sequence of date
-        Days of its labelled cards; empty for a base model, whose reference are the newest days.
+        Days of the labelled cards; empty for a base model, whose reference are the newest days.
 
     Returns
     -------
@@ -92,7 +92,8 @@ def keep_reference(store: ObjectStore, version: str, labelled_days: Sequence[dat
         [pa.field("NodeID", pa.string()), *(pa.field(name, pa.uint8()) for name in names)],
         metadata={"edges": edges},
     )
-    store.write_table(reference_path(version), pa.Table.from_arrays([nodes, *bins], schema=schema))
+    for version in versions:
+        store.write_table(reference_path(version), pa.Table.from_arrays([nodes, *bins], schema=schema))
     return len(wanted)
 
 

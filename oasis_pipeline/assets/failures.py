@@ -5,7 +5,6 @@ and ``alarms`` beside this module.
 """
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -19,6 +18,7 @@ from oasis_pipeline.assets.common import (
     WAREHOUSE_POOL,
     days_of,
     making,
+    marked_days,
     table_metadata,
 )
 from oasis_pipeline.assets.failure_forecasts import (
@@ -41,9 +41,6 @@ from oasis_pipeline.assets.run_life import (
 from oasis_pipeline.assets.well_days import WELL_DAYS, WELL_DAYS_VERSION, well_day_tables, well_days_schema
 from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, LEAST_FAILURES
 from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import day_path
-from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 BACKTEST = "clean/alarm_backtest"
@@ -92,18 +89,8 @@ def build_failure_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
     ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
         span, house, objects = days_of(context), warehouse.open(), store.open()
         with making(house, WELL_DAYS, span.keys) as done:
-
-            def tables() -> Iterator[pa.Table]:
-                for day, rows in well_day_tables(house, objects, span):
-                    if rows.num_rows:
-                        done.rows[day] = rows.num_rows
-                    if not _same(objects, day, rows):
-                        with house.transaction() as tx:
-                            # before the file: a mark too many is harmless, one too few is not
-                            ledger.mark_changed(tx, WELL_DAYS, {day: rows.num_rows})
-                    yield rows
-
-            yield dg.Output(tables(), metadata={"version": WELL_DAYS_VERSION})
+            tables = marked_days(house, objects, WELL_DAYS, well_day_tables(house, objects, span), done)
+            yield dg.Output(tables, metadata={"version": WELL_DAYS_VERSION})
 
     @dg.asset(
         key=["models", FORECASTER],
@@ -240,14 +227,6 @@ def build_failure_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         return dg.MaterializeResult(metadata=figures or {"said": "there are no forecasts yet"})
 
     return [well_days, failure_forecaster, xpred, run_life, runlife, alarm, alarm_backtest]
-
-
-def _same(store: ObjectStore, day: str, rows: pa.Table) -> bool:
-    path = day_path(WELL_DAYS, date.fromisoformat(day))
-    if not store.exists(path):
-        return bool(rows.num_rows == 0)
-    stored = store.read_table(path)
-    return bool(stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows))
 
 
 def forecaster_metadata(learned: LearnedForecasters) -> dict[str, Any]:

@@ -22,14 +22,13 @@ from oasis_pipeline.assets.common import (
     SCIENCE_OWNER,
     days_of,
     making,
+    marked_days,
     table_metadata,
 )
 from oasis_pipeline.readings.windows import DAY_US, Window, windows_schema
 from oasis_pipeline.schema import table
-from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.io_managers import group_name, read_days
 from oasis_pipeline.storage.objects import ObjectStore
-from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RAWDATA = table("iot", "rawdata")
@@ -157,7 +156,7 @@ def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition 
             return rows
 
         with making(house, READINGS, span.keys) as done:
-            yield dg.Output(_tables(house, store.open(), READINGS, span.keys, of_day, done.rows))
+            yield dg.Output(marked_days(house, store.open(), READINGS, _each(span.keys, of_day), done))
             yield dg.AssetCheckResult(
                 check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
             )
@@ -192,14 +191,8 @@ def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition 
         span, house, files = days_of(context), warehouse.open(), store.open()
         windows = [Window.parse(text) for text in config.windows]
         with making(house, DATABATCH, span.keys) as done:
-            tables = _tables(
-                house,
-                files,
-                DATABATCH,
-                span.keys,
-                lambda day: days_of_readings.day_of_batches(_day_of(files, day), windows),
-                done.rows,
-            )
+            made = _each(span.keys, lambda day: days_of_readings.day_of_batches(_day_of(files, day), windows))
+            tables = marked_days(house, files, DATABATCH, made, done)
             yield dg.Output(tables, metadata={"windows": config.windows})
 
     @dg.asset(
@@ -221,16 +214,8 @@ def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition 
     ) -> Iterator[dg.Output[list[pa.Table]]]:
         span, house, files = days_of(context), warehouse.open(), store.open()
         with making(house, PROFILE, span.keys) as done:
-            tables = list(
-                _tables(
-                    house,
-                    files,
-                    PROFILE,
-                    span.keys,
-                    lambda day: days_of_readings.day_of_profiles(_day_of(files, day), day),
-                    done.rows,
-                )
-            )
+            made = _each(span.keys, lambda day: days_of_readings.day_of_profiles(_day_of(files, day), day))
+            tables = list(marked_days(house, files, PROFILE, made, done))
             yield dg.Output(tables, metadata=profile_metadata(files, tables))
 
     @dg.asset(
@@ -256,16 +241,13 @@ def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition 
         span, house, files = days_of(context), warehouse.open(), store.open()
         step = Window.parse(config.step)
         with making(house, REGULAR, span.keys) as done:
-            tables = _tables(
-                house,
-                files,
-                REGULAR,
+            made = _each(
                 span.keys,
                 lambda day: days_of_readings.day_of_regular(
                     _day_of(files, day), day, step, config.longest_fill
                 ),
-                done.rows,
             )
+            tables = marked_days(house, files, REGULAR, made, done)
             facts = {
                 "step": config.step,
                 "fill_method": f"gaps of up to {config.longest_fill} intervals: linear; longer ones and the ends of the day: missing",
@@ -286,30 +268,8 @@ def _day_of(store: ObjectStore, day: date) -> pa.Table:
     return rows if rows.num_columns else days_of_readings.readings_schema().empty_table()
 
 
-def _tables(
-    warehouse: Warehouse,
-    store: ObjectStore,
-    asset: str,
-    days: list[str],
-    of_day: Callable[[date], pa.Table],
-    made: dict[str, int],
-) -> Iterator[pa.Table]:
-    """Make days one after the other, so that a year needs the memory of a day, and mark those that come out otherwise than stored."""
-    for key in days:
-        day = date.fromisoformat(key)
-        rows = of_day(day)
-        made[key] = rows.num_rows
-        stored = read_days(store, asset, [day])
-        same = (
-            stored.schema.equals(rows.schema) and stored.equals(rows)
-            if stored.num_rows
-            else rows.num_rows == 0
-        )
-        if not same:
-            with warehouse.transaction() as tx:
-                # before the file: a mark too many is harmless, one too few is not
-                ledger.mark_changed(tx, asset, {key: rows.num_rows})
-        yield rows
+def _each(days: list[str], of_day: Callable[[date], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
+    return ((key, of_day(date.fromisoformat(key))) for key in days)
 
 
 def profile_metadata(store: ObjectStore, tables: list[pa.Table]) -> dict[str, Any]:

@@ -132,12 +132,14 @@ def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LEN
     if used is None or rows.num_rows == 0:
         return arrow_schema(LABEL_QUEUE).empty_table()
     model = load_classifier(store, used)
-    found, features, asked = _features_of(store, rows, model)
-    rows = rows.take(pa.array(found))
+    keys = [rows.select(["NodeID", "Date"]), warehouse.query(_NEWEST_LABELLED, (_DAYS, _LABELLED))]
+    # one reading of the stored days for both: days are wide
+    found, everything, all_asked = _features_of(store, pa.concat_tables(keys), model)
+    offered = found < rows.num_rows
+    features, asked, taught = everything[offered], all_asked[offered], everything[~offered]
+    rows = rows.take(pa.array(found[offered]))
     if rows.num_rows == 0:
         return arrow_schema(LABEL_QUEUE).empty_table()
-    taught = _features_of(store, warehouse.query(_NEWEST_LABELLED, (_DAYS, _LABELLED)), model)[1]
-    everything = np.concatenate([features, taught])
     wells = rows["NodeID"].to_numpy(zero_copy_only=False)
     queue = order_to_label(
         model.predict_proba(asked),

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making
-from oasis_pipeline.assets.predictions import TrainedClassifier, train_classifier
+from oasis_pipeline.assets.training import TrainedClassifier, train_classifier
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource

@@ -4,7 +4,6 @@ Here: definitions. What they read and write stands in ``card_days``, ``card_fore
 """
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -28,15 +27,13 @@ from oasis_pipeline.assets.common import (
     SCIENCE_OWNER,
     days_of,
     making,
+    marked_days,
     table_metadata,
 )
 from oasis_pipeline.assets.pictures import cards_against_forecast
 from oasis_pipeline.assets.trend_rows import TREND, trend_days
 from oasis_pipeline.learning.card_forecast.learn import skill_of
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import day_path
-from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 
@@ -78,18 +75,8 @@ def build_outlook_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
     ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
         span, house = days_of(context), warehouse.open()
         with making(house, CARD_DAYS, span.keys) as done:
-
-            def tables() -> Iterator[pa.Table]:
-                for day, rows in card_day_tables(house, span):
-                    if rows.num_rows:
-                        done.rows[day] = rows.num_rows
-                    if not _same_days(store.open(), day, rows):
-                        with house.transaction() as tx:
-                            # before the file: a mark too many is harmless, one too few is not
-                            ledger.mark_changed(tx, CARD_DAYS, {day: rows.num_rows})
-                    yield rows
-
-            yield dg.Output(tables(), metadata={"state_version": STATE_VERSION})
+            tables = marked_days(house, store.open(), CARD_DAYS, card_day_tables(house, span), done)
+            yield dg.Output(tables, metadata={"state_version": STATE_VERSION})
 
     @dg.asset(
         key=["models", FORECASTER],
@@ -199,15 +186,6 @@ def build_outlook_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         )
 
     return [card_days, card_forecaster, cardpred, cardanomaly, trend]
-
-
-def _same_days(store: ObjectStore, day: str, rows: pa.Table) -> bool:
-    """Whether the store holds these very rows of the day already."""
-    path = day_path(CARD_DAYS, date.fromisoformat(day))
-    if not store.exists(path):
-        return bool(rows.num_rows == 0)
-    stored = store.read_table(path)
-    return bool(stored.schema.equals(rows.schema, check_metadata=True) and stored.equals(rows))
 
 
 def forecaster_metadata(learned: LearnedForecasters) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from itertools import accumulate
 from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
 from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
 from oasis_pipeline.assets.features import HISTORY_DAYS
-from oasis_pipeline.assets.predictions import new_labels
+from oasis_pipeline.assets.training import new_labels
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
@@ -169,6 +169,7 @@ RULES: tuple[Rule, ...] = (
         earlier_days=("clean/cardpred",),
         reach_days=OLDEST_FORECAST_DAYS + 1,
     ),
+    Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
     Rule("clean/alarm", days=("clean/xpred",), partitioned=False),
     Rule(
         "clean/alarm_backtest",
@@ -176,7 +177,6 @@ RULES: tuple[Rule, ...] = (
         whole=("clean/alarm", "analysis/failure_info"),
         partitioned=False,
     ),
-    Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
 )
 """In the order in which they are made."""
 
@@ -359,18 +359,23 @@ def ranges(days: Iterable[str]) -> list[DayRange]:
     return found
 
 
-def _first_wave(plan: Plan) -> set[str]:
-    """Assets to make in the next round: everything stale before the first stale asset without days, or that asset alone.
+def _first_wave(plan: Plan) -> list[str]:
+    """Assets to make in the next round: everything stale before the first stale asset without days, or such assets that need nothing of each other.
 
-    A model is learned from the features of all days, so those come first; predictions wait for the model, and the queue of cards to
+    A model is learned from the features of all days, so those come first; predictions wait for the models, and the queue of cards to
     label waits for them.
     """
-    wave: set[str] = set()
+    wave: list[str] = []
     for rule in RULES:
+        whole = wave and wave[0] in WHOLE_ASSETS
         if rule.asset in plan.whole:
-            return wave or {rule.asset}
-        if rule.asset in plan.days:
-            wave.add(rule.asset)
+            if (wave and not whole) or {*rule.days, *rule.whole} & set(wave):
+                return wave
+            wave.append(rule.asset)
+        elif rule.partitioned and whole:
+            return wave
+        elif rule.asset in plan.days:
+            wave.append(rule.asset)
     return wave
 
 
@@ -388,7 +393,7 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
         Assets in the order of making; None for an asset without days. After these runs a new plan is due.
     """
     wave = _first_wave(plan)
-    if wave <= WHOLE_ASSETS:
+    if wave[0] in WHOLE_ASSETS:
         return [(tuple(wave), None)]
     runs: list[tuple[tuple[str, ...], DayRange | None]] = []
     # days of cards and days of readings are different days: one run of both would cut the ranges of each

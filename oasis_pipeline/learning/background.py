@@ -44,6 +44,11 @@ class Trial:
         """Whether to learn with them."""
         return self.beside > self.without
 
+    @property
+    def reached(self) -> float:
+        """The better of the two: what the next trial has to beat."""
+        return max(self.without, self.beside)
+
 
 def background_of(features: NDArray[np.float32], labels: Labels, classes: Sequence[str]) -> Background:
     """Keep the simulated cards that show nothing but classes of a field.
@@ -81,8 +86,11 @@ def try_background(
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
+    *,
+    anyway: Background | None = None,
+    without: float | None = None,
 ) -> Trial:
-    """Ask the field's held-out wells whether simulated cards help, with small forests.
+    """Ask the field's held-out wells whether further cards help, with small forests.
 
     Parameters
     ----------
@@ -94,6 +102,10 @@ def try_background(
     days, signatures : array_like, optional
         See `classifier.fit`.
     seed : int
+    anyway : Background, optional
+        What is learned from without it, beside the labelled cards.
+    without : float, optional
+        What an earlier trial with the same cards and seed found for that; it is not asked again then.
 
     Returns
     -------
@@ -114,4 +126,4 @@ def try_background(
         judged = np.isfinite(score).all(axis=1)
         return scores.macro_f1(truth[judged], shown_classes(score[judged]))
 
-    return Trial(macro_f1(None), macro_f1(background))
+    return Trial(macro_f1(anyway) if without is None else without, macro_f1(background))

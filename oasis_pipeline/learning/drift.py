@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oasis_pipeline.learning.features import CARDS, curve_names
 from oasis_pipeline.learning.splits import number_wells
 
 BINS = 10
@@ -99,8 +100,6 @@ def feature_group(name: str) -> str:
     rest = name.removeprefix(f"{card}_")
     if not card:
         return "diagnosis" if name.startswith("physics_") else "well"
-    if rest.startswith("to_bounds"):
-        return f"{card} card in the well's bounds"
     if rest.endswith(("_lbf", "_in", "_lbf_in")):
         return f"{card} card, size"
     return f"{card} card, shape"
@@ -109,9 +108,12 @@ def feature_group(name: str) -> str:
 def measured_features(names: Sequence[str]) -> list[str]:
     """Return the features that drift is measured on.
 
-    Changes since earlier days are not: they are unknown in a well's first days, and say nothing of the day that the day's own do not say.
+    What leans on a well's past is not: changes since earlier days, and loads within bounds that are made of few cards in its first days. They
+    say nothing of the day that the day's own do not say. Nor are the points of whole cards: the shape's descriptors move with them, and a hundred more columns would drown those.
     """
-    return [name for name in names if not name.startswith("history_")]
+    points = {name for card in CARDS for name in curve_names(card)}
+    past = ("history_", *(f"{card}_to_bounds_" for card in CARDS))
+    return [name for name in names if not name.startswith(past) and name not in points]
 
 
 def make_reference(features: NDArray[np.floating], names: ArrayLike, wells: ArrayLike) -> Reference:
@@ -197,10 +199,13 @@ def measure_drift(
     # -1: a well that the reference does not have
     twin = np.array([place_of.get(str(name), -1) for name in own[np.cumsum(sizes) - 1]], np.int64)
     groups = np.array([feature_group(name) for name in reference.names])
-    expected = _expected(reference, twin, length)
-    index = _index(expected, _shares(_binned(features, reference.edges), 1.0 / sizes[number]))
-    names = [str(name) for name in sorted(set(groups))]
-    greatest = dict.fromkeys(names, 0.0)
+    names = sorted(set(groups.tolist()))
+    member = (groups[:, None] == np.array(names)).astype(np.float64)
+    member /= member.sum(axis=0)
+    places = _places(reference.bins)
+    expected = _expected(reference, places, twin, length)
+    index = _index(expected, _shares(_places(_binned(features, reference.edges)), 1.0 / sizes[number]))
+    greatest = np.zeros(len(names))
     for _ in range(_DRAWS):
         other = (twin < 0) | (rng.random(len(sizes)) < CHANGED)
         drawn = np.where(other, rng.integers(known_wells, size=len(sizes)), twin)
@@ -208,14 +213,13 @@ def measure_drift(
         start = (rng.random(len(sizes)) * np.maximum(length[drawn] - sizes + 1, 1)).astype(np.int64)
         step = np.arange(len(number)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         place = first[drawn][number] + np.minimum(start[number] + step, length[drawn][number] - 1)
-        by_chance = _index(expected, _shares(reference.bins[place], 1.0 / sizes[number]))
-        for group in names:
-            greatest[group] = max(greatest[group], float(by_chance[groups == group].mean()))
+        by_chance = _index(expected, _shares(places[place], 1.0 / sizes[number]))
+        greatest = np.maximum(greatest, by_chance @ member)
     return Drift(
         cards,
         n_wells,
-        {group: float(index[groups == group].mean()) for group in names},
-        {group: max(MODERATE, _MARGIN * greatest[group]) for group in names},
+        dict(zip(names, (index @ member).tolist(), strict=True)),
+        dict(zip(names, np.maximum(MODERATE, _MARGIN * greatest).tolist(), strict=True)),
         {
             group: reference.names[int(np.flatnonzero(groups == group)[index[groups == group].argmax()])]
             for group in names
@@ -224,12 +228,12 @@ def measure_drift(
 
 
 def _expected(
-    reference: Reference, twin: NDArray[np.int64], length: NDArray[np.int64]
+    reference: Reference, places: NDArray[np.int64], twin: NDArray[np.int64], length: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Shares that the reference's own cards of a day's wells have, shape (features, BINS + 1)."""
     weight = np.bincount(twin[twin >= 0], minlength=len(length)).astype(np.float64)
     weight += (twin < 0).sum() / len(length)
-    return _shares(reference.bins, (weight / length)[reference.wells])
+    return _shares(places, (weight / length)[reference.wells])
 
 
 def _evenly(number: NDArray[np.int64], most: int) -> NDArray[np.intp]:
@@ -261,11 +265,15 @@ def _binned(features: NDArray[np.float32], edges: NDArray[np.float32]) -> NDArra
     return result
 
 
-def _shares(bins: NDArray[np.uint8], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _places(bins: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Place of each value's bin among the bins of all features laid end to end, shape (n, features)."""
+    return bins + (BINS + 1) * np.arange(bins.shape[1])
+
+
+def _shares(places: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of each bin, shape (features, BINS + 1)."""
-    count = bins.shape[1]
-    flat = bins.astype(np.int64) + (BINS + 1) * np.arange(count)
-    total = np.bincount(flat.ravel(), np.repeat(weight, count), (BINS + 1) * count)
+    count = places.shape[1]
+    total = np.bincount(places.ravel(), np.repeat(weight, count), (BINS + 1) * count)
     return np.asarray(total.reshape(count, BINS + 1) / weight.sum())
 
 

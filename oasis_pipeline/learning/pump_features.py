@@ -89,6 +89,7 @@ _BOTTOM_PARTS = ((-0.01, 0.01), (-0.01, 0.03), (-0.01, 0.07), (0.05, 0.15))
 _DWELL = (0.985, 0.97, 0.93)
 _LEVELS = (0.2, 0.4, 0.6, 0.8)
 _ENDS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13)
+_GIVE_FROM, _GIVE_TO = 0.2, 0.8
 _WEAR_PARTS = tuple((0.1 * k, 0.1 * (k + 1)) for k in range(1, 9))
 
 
@@ -151,6 +152,10 @@ def physics_names() -> list[str]:
     names += [f"upstroke_first{number}_share" for number in range(len(_ENDS) - 1)]
     names += [f"downstroke_first{number}_share" for number in range(len(_ENDS) - 1)]
     names += [f"wear{number}_share" for number in range(10)] + ["wear_dip_share"]
+    names += ["tubing_give_share", "tubing_give_per_load", "passing_fluid_share", "least_give_share"]
+    names += [
+        f"{move}_{what}" for move in ("pickup", "unload") for what in ("give_share", "time", "middle_time")
+    ]
     return [f"physics_{name}" for name in names]
 
 
@@ -233,6 +238,7 @@ def physics_block(
                 *_from_pump_card(few),
                 *_ends(few, position),
                 *_transfers(few),
+                *_tubing(few),
             ]
         block = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
         parts.append(np.where(np.isfinite(block), block, np.nan).astype(np.float32))
@@ -446,3 +452,57 @@ def _transfers(known: PumpKnowledge) -> list[Array]:
     straight = np.linspace(0.0, 1.0, 10)
     chord = profile[:, :1] * (1.0 - straight) + profile[:, -1:] * straight
     return [*result, *fine, _bounded((chord - profile).max(axis=1))]
+
+
+def _tubing(known: PumpKnowledge) -> list[Array]:
+    """How far the barrel moves with the load, told apart from a leak by taking both load transfers together.
+
+    While the load passes from F1 to F2, both valves shut, the plunger travels x = (F2 - F1)/k + v t: the tubing's give, and what a leak of the
+    speed v lets past in the time t. The give changes its sign with the load, the leak does not, so pick-up and unloading give both. Crossings are
+    looked for from a quarter of the cycle before each end of the stroke: with a leaking standing valve the load is picked up before the bottom.
+    """
+    share, f, upper, lower, full = _own_lines(known)
+    points = share.shape[1]
+    level = (f - lower[:, None]) / (upper - lower)[:, None]
+    usable = np.isfinite(level).all(axis=1)
+    place = np.nan_to_num(share, nan=0.0)
+    window = np.arange(3 * points // 4)
+    travels, times, middles = [], [], []
+    for end, passed in ((place.argmin(axis=1), level), (place.argmax(axis=1), 1.0 - level)):
+        order = (end[:, None] - points // 4 + window) % points
+        here = np.take_along_axis(passed, order, axis=1)
+        there = here >= _GIVE_TO
+        last = np.where(there.any(axis=1), there.argmax(axis=1), len(window) - 1)
+        low = (here <= _GIVE_FROM) & (window < last[:, None])
+        first = np.where(low.any(axis=1), len(window) - 1 - low[:, ::-1].argmax(axis=1), 0)
+        begin = _crossing(here, first, _GIVE_FROM)
+        stop = _crossing(here, np.maximum(last - 1, 0), _GIVE_TO)
+        travels.append(_between(place, order, stop) - _between(place, order, begin))
+        times.append(np.maximum(stop - begin, 0.25) / points)
+        middles.append((0.5 * (begin + stop) - points // 4) / points)
+    give = (travels[0] * times[1] - travels[1] * times[0]) / (times[0] + times[1]) / (_GIVE_TO - _GIVE_FROM)
+    leak = (travels[0] + travels[1]) / (times[0] + times[1])
+    own = (travels[0] / (_GIVE_TO - _GIVE_FROM), -travels[1] / (_GIVE_TO - _GIVE_FROM))
+    columns = [give, give * full / (upper - lower), leak, np.minimum(*own)]
+    for number in range(2):
+        columns += [own[number], times[number], middles[number]]
+    return [np.where(usable, _bounded(column), np.nan) for column in columns]
+
+
+def _crossing(values: Array, before: NDArray[np.intp], wanted: float) -> Array:
+    """Step, with its fraction, at which each row rises through a level just after a given one."""
+    after = np.minimum(before + 1, values.shape[1] - 1)
+    ends = [np.take_along_axis(values, k[:, None], axis=1)[:, 0] for k in (before, after)]
+    rise = ends[1] - ends[0]
+    part = np.clip((wanted - ends[0]) / np.where(rise > 0.0, rise, 1.0), 0.0, 1.0)
+    return np.asarray(before + part)
+
+
+def _between(place: Array, order: NDArray[np.intp], step: Array) -> Array:
+    """Place at a step with a fraction."""
+    before = np.clip(step.astype(np.intp), 0, order.shape[1] - 2)
+    ends = [
+        np.take_along_axis(place, np.take_along_axis(order, k[:, None], axis=1), axis=1)[:, 0]
+        for k in (before, before + 1)
+    ]
+    return np.asarray(ends[0] + (step - before) * (ends[1] - ends[0]))

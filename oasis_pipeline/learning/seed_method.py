@@ -135,6 +135,7 @@ def fit_seed_method(features: NDArray[np.float32], labels: Labels, seed: int = 0
 
 def grow_seed_forests(features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int = 0) -> Forest:
     """Grow one balanced random forest without bootstrap a class, laid end to end."""
+    from sklearn import config_context
     from sklearn.ensemble import RandomForestClassifier
 
     trees, leaves = [], []
@@ -142,7 +143,9 @@ def grow_seed_forests(features: NDArray[np.float32], multi_hot: NDArray[np.bool_
         grower = RandomForestClassifier(
             TREES_PER_CLASS, class_weight="balanced", bootstrap=False, n_jobs=JOBS, random_state=seed
         )
-        grower.fit(features, column)
+        # over a thousand trees of a few hundred cards: checking each tree's arguments would take a sixth of the time
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            grower.fit(features, column)
         # A class that all or none of the cards have leaves the forest with a single output.
         has_class = np.asarray(grower.classes_, bool).astype(np.float64)[:, None]
         trees += [tree.tree_ for tree in grower.estimators_]

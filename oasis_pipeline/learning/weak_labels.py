@@ -218,6 +218,7 @@ def try_weak(
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
+    without: float | None = None,
 ) -> Trial:
     """Ask the wells that people have labelled, held out, whether weak labels help.
 
@@ -233,14 +234,22 @@ def try_weak(
     days, signatures : array_like, optional
         See `classifier.fit`.
     seed : int
+    without : float, optional
+        See `background.try_background`.
 
     Returns
     -------
     Trial
         ``without`` the weak labels and with them ``beside``, both with what is learned from anyway.
     """
-    with_weak = try_background(features, labels, wells, joined(beside, weak), days, signatures, seed)
-    if beside is None:
-        return with_weak
-    anyway = try_background(features, labels, wells, beside, days, signatures, seed)
-    return Trial(anyway.beside, with_weak.beside)
+    return try_background(
+        features,
+        labels,
+        wells,
+        joined(beside, weak),
+        days,
+        signatures,
+        seed,
+        anyway=beside,
+        without=without,
+    )

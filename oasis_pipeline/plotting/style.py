@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 INK = "#1f2a37"
 MUTED = "#6b7785"
@@ -67,10 +70,55 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def label_card(axes: Axes, title: str, note: str, *, axis_labels: bool) -> None:
+    """Finish a small picture of cards: title, a note under it, few ticks, and the field's axes where they are wanted."""
+    tidy(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(title, fontsize=9, color=INK, loc="left", pad=14 if note else 5)
+    if note:
+        axes.text(0, 1.02, note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
+    if axis_labels:
+        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
+        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+
+
+def grid(
+    count: int, columns: int, width_in: float, height_in: float
+) -> tuple[Figure, list[tuple[Axes, bool]]]:
+    """Make a figure of small pictures side by side.
+
+    Parameters
+    ----------
+    count, columns : int
+        Pictures, and pictures a row at most.
+    width_in, height_in : float
+        Of each picture.
+
+    Returns
+    -------
+    figure : Figure
+        With room for a legend.
+    places : list of (Axes, bool)
+        Of each picture, and whether it stands at the left or the lower edge, where axes are named.
+    """
+    columns = min(columns, max(count, 1))
+    rows = -(-count // columns)
+    figure = new_figure(width_in * columns, height_in * rows + 0.3)
+    return figure, [
+        (figure.add_subplot(rows, columns, i + 1), i % columns == 0 or i >= count - columns)
+        for i in range(count)
+    ]
+
+
 def png(figure: Figure, dpi: int = 90) -> bytes:
     """Render a figure."""
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib ships no types for what it draws with
+    figure.set_dpi(dpi)
+    # savefig would draw everything twice, the first time for the layout alone
+    canvas.draw()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).save(buffer, "png")
     return buffer.getvalue()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 
 import pyarrow as pa
 
@@ -139,6 +139,10 @@ class Table:
                 f"{self.schema}.{self.name}: PostgreSQL wants the column of the partitions in the key, and no storage options"
             )
 
+    def __hash__(self) -> int:
+        """Tell tables apart by name: hashing every column would cost what `arrow_schema` saves by remembering."""
+        return hash((self.schema, self.name))
+
     @cached_property
     def by_name(self) -> dict[str, Column]:
         """Columns by name."""
@@ -165,15 +169,14 @@ class Table:
         return tuple(name for name in self.column_names if name not in self.key)
 
 
-def arrow_schema(table: Table, *, points_as_lists: bool = True) -> pa.Schema:
+@cache
+def arrow_schema(table: Table) -> pa.Schema:
     """Arrow schema of a table.
 
     Parameters
     ----------
     table : Table
         The table.
-    points_as_lists : bool
-        False leaves the card columns out (for queries that need no points).
 
     Returns
     -------
@@ -188,7 +191,6 @@ def arrow_schema(table: Table, *, points_as_lists: bool = True) -> pa.Schema:
             metadata={"unit": column.unit, "description": column.description},
         )
         for column in table.columns
-        if points_as_lists or column.type is not Type.POINTS
     ]
     return pa.schema(fields)
 

@@ -22,7 +22,7 @@ from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.resources import StoreResource
 
-__all__ = ["ParquetIOManager", "day_path", "read_days", "table_path", "write_days"]
+__all__ = ["ParquetIOManager", "day_path", "read_day", "read_days", "table_path", "write_days"]
 
 _SUFFIX = ".parquet"
 
@@ -192,6 +192,12 @@ def read_days(
         return store.read_table(there[max(there)][0], columns).slice(0, 0)
     tables = [store.read_table(path, columns) for day in chosen for path in sorted(there[day])]
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+
+
+def read_day(store: ObjectStore, asset: str, day: date) -> pa.Table | None:
+    """Read the rows of one day, its groups one after the other; None where it has no file."""
+    tables = [store.read_table(path) for path in sorted(_files(store, asset, day).get(day, ()))]
+    return pa.concat_tables(tables, promote_options="default") if tables else None
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):

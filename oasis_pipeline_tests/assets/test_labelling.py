@@ -16,15 +16,16 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import labelling, predictions
+from oasis_pipeline.assets import labelling, training
 from oasis_pipeline.assets.bounds import bounds_rows
 from oasis_pipeline.assets.checks import check_drift
 from oasis_pipeline.assets.common import Days, store_days
 from oasis_pipeline.assets.drift import load_reference, reference_path
 from oasis_pipeline.assets.features import feature_tables
 from oasis_pipeline.assets.models import promotion_check
-from oasis_pipeline.assets.predictions import IN_USE, new_labels, predict_days, train_classifier
+from oasis_pipeline.assets.predictions import IN_USE, predict_days
 from oasis_pipeline.assets.registry import find_model, model_row, models_of, use_model
+from oasis_pipeline.assets.training import new_labels, train_classifier
 from oasis_pipeline.automation.staleness import Plan, wait_for_labels
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import seed_method
@@ -97,9 +98,9 @@ def made(new_warehouse: Callable[[], Warehouse], tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def house(made: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A copy of `made`, with small models: how good they are is not the question here."""
-    monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
-    monkeypatch.setattr(predictions, "_simulated_beside", lambda cards, seed: (None, None))
-    monkeypatch.setattr(predictions, "_weak_beside", lambda *given: (given[2], None))
+    monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
+    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (None, None))
+    monkeypatch.setattr(training, "_weak_beside", lambda *given: (given[2], None))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 2)
     name = f"copy_{tmp_path.name}"[:60].lower()
     source = made.warehouse.address
@@ -159,7 +160,7 @@ def test_a_worse_model_is_registered_but_not_taken_until_a_person_says_so(
         training = train_and_evaluate(*given, **{**more, "trees": 8, "count": 2})
         return replace(training, shown=np.roll(training.truth, quality["roll"], axis=1))
 
-    monkeypatch.setattr(predictions, "train_and_evaluate", as_good_as)
+    monkeypatch.setattr(training, "train_and_evaluate", as_good_as)
     easy_labels(house)
     good = house.train()
     assert good.promotion.promoted
@@ -198,7 +199,7 @@ def test_the_earlier_method_chosen_by_hand_stays_while_it_is_better(
         ours = replace(ours, macro_f1=scores["ours"])
         return replace(training, evaluation=replace(training.evaluation, models=[ours, *others]))
 
-    monkeypatch.setattr(predictions, "train_and_evaluate", judged)
+    monkeypatch.setattr(training, "train_and_evaluate", judged)
     refused = house.train()
     assert not refused.promotion.promoted
     assert "0.200 against 0.300" in refused.promotion.reason
@@ -349,7 +350,7 @@ def test_suspects_stand_in_their_table_until_somebody_labels_again(
         rows = np.array([[text == name for name in ("Heavy", "Light")] for text in own])[training.rows]
         return replace(training, proba=np.where(rows, 0.9, 0.05).astype(np.float32))
 
-    monkeypatch.setattr(predictions, "train_and_evaluate", knows)
+    monkeypatch.setattr(training, "train_and_evaluate", knows)
     wrong = set(keys[:4])
     house.label(dict.fromkeys(wrong, ("Heavy", None)), "wrong.csv", 2)
     trained = house.train()
@@ -370,8 +371,8 @@ def test_the_vendors_texts_are_asked_of_wells_without_labels_only(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
-    monkeypatch.setattr(predictions, "_simulated_beside", lambda cards, seed: (None, None))
+    monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
+    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (None, None))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 2)
     trained = house.train()
     weak = trained.weak

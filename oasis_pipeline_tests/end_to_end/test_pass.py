@@ -16,7 +16,7 @@ import dagster as dg
 import psycopg2
 import pytest
 
-from oasis_pipeline.assets import predictions
+from oasis_pipeline.assets import training
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.commands.passes import PassError, predict_again, run_pass
@@ -58,7 +58,7 @@ def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small models: how good they are is not the question here."""
     monkeypatch.setattr(base, "fit_base_model", partial(base.fit_base_model, cards=240))
     monkeypatch.setattr(base, "simulated_background_set", partial(base.simulated_background_set, cards=120))
-    monkeypatch.setattr(predictions, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
+    monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
 
 
