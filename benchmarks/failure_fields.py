@@ -211,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to keep the fields in")
     out: Path = parser.parse_args().out
-    for seed in (*TEST_SEEDS, *TUNING_SEEDS):
+    for seed in sorted({*TEST_SEEDS, *TUNING_SEEDS, *BASE_SEEDS}):
         for kind in KINDS:
             begin = time.perf_counter()
             made = kept_field(kind, seed, out)
