@@ -78,7 +78,7 @@ class View:
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores before calibration, shape (n, classes)."""
-        trees = self.forest.mean_leaf(_filled(features, self.fill))
+        trees = self.forest.mean_leaf(features, fill=self.fill)
         if self.kernel is None:
             return trees
         return _blend(trees, self.kernel.score(features), self.kernel_weight)
@@ -423,7 +423,7 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
     def __call__(self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
         """Train the trees, and return the function that scores cards."""
         forest, fill = self.grow(features, multi_hot, seed)
-        return lambda asked: forest.mean_leaf(_filled(asked, fill))
+        return lambda asked: forest.mean_leaf(asked, fill=fill)
 
 
 def usable_rows(features: NDArray[np.float32], labels: Labels) -> NDArray[np.intp]:

@@ -104,6 +104,15 @@ def test_the_arrays_answer_as_scikit_learn_does(field):
         table.shape[1],
     )
     np.testing.assert_allclose(forest.mean_leaf(table), grower.predict_proba(table), atol=0.005)
+    # What a card gets depends neither on how many are asked at once nor on who fills its gaps.
+    fill = np.linspace(-1.0, 1.0, table.shape[1]).astype(np.float32)
+    gaps = np.tile(table, (2, 1))[:261].copy()
+    gaps[::3, 1] = np.nan
+    filled = np.where(np.isnan(gaps), fill, gaps)
+    for cards in (1, 2, 3, 5, 256, len(gaps)):
+        np.testing.assert_array_equal(
+            forest.mean_leaf(gaps[-cards:], fill=fill), forest.mean_leaf(filled)[-cards:]
+        )
 
 
 def test_unlabelled_cards_are_left_out(field):
