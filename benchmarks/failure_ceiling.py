@@ -1,6 +1,6 @@
 """What could be had at most on the simulated fields: by one who knows each fault exactly, and by trees on the true severities.
 
-    python -m benchmarks.failure_ceiling [--wells 400] [--fields 4] [--learned 8]
+    python -m benchmarks.failure_ceiling [--kinds decoys] [--wells 400] [--fields 4] [--learned 8]
 
 Belongs here: fields without cards, of which there can be many, judged as ``benchmarks.failure_forecast`` judges. The knower is told
 when each fault began, how it has grown up to the day, free of weather, and the laws that the simulator draws by; nobody who looks
@@ -91,13 +91,14 @@ def _print(name: str, forecasts: list[Forecast]) -> None:
 def main() -> None:
     """Print a table for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kinds", type=FieldKind, nargs="+", default=list(KINDS))
     parser.add_argument("--wells", type=int, default=400)
     parser.add_argument("--fields", type=int, default=4, help="fields judged")
     parser.add_argument(
         "--learned", type=int, default=8, help="fields that the trees are learned on; 0 leaves them out"
     )
     asked = parser.parse_args()
-    for kind in KINDS:
+    for kind in asked.kinds:
         judged = [severity_field(kind, JUDGED_FROM + n, asked.wells) for n in range(asked.fields)]
         print(f"\n### {kind}, {asked.fields} x {asked.wells} wells\n")
         print("| | window | 0.02 | 0.05 | 0.1 | 0.2 | 0.4 | precision at 0.1 | median lead at 0.1, d |")
