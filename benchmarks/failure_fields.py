@@ -36,6 +36,8 @@ JUDGED_DAYS = 120
 seen as such as surely as one that came true."""
 KINDS = (FieldKind.GROWING, FieldKind.DECOYS)
 TUNING_SEEDS = (501, 502, 503)
+BASE_SEEDS = (501, 502, 601, 602)
+"""Fields that the base model is learned on. Choices were made with one that was learned on 601 and 602 and judged on 501 and 502."""
 TEST_SEEDS = (901, 902, 903, 904, 905)
 
 _TEXTS = ("NodeID", "Date", "PumpCond1", "PumpCond2", "PumpCondition", "CardType", "AnalysisDate")

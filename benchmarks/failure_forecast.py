@@ -1,6 +1,6 @@
 """Make the tables of ``docs/failure-forecast.md``: alarms on simulated fields, models side by side, real runs to failure.
 
-    python -m benchmarks.failure_forecast fields --fields FOLDER [--seeds 901 902] [--models forecaster ...]
+    python -m benchmarks.failure_forecast fields --fields FOLDER [--kinds growing decoys] [--seeds 901 902] [--models forecaster ...]
     python -m benchmarks.failure_forecast runs --data FOLDER
     python -m benchmarks.failure_forecast hourly --data FOLDER
 
@@ -25,7 +25,7 @@ from benchmarks.base_failure_model import Prepared, prepared
 from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
 from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
-from oasis_pipeline.learning.failures.base import base_forecaster
+from oasis_pipeline.learning.failures.base import EXPERTS_BEFOREHAND, base_experts, base_forecaster
 from oasis_pipeline.learning.failures.evaluation import (
     ByWell,
     Figures,
@@ -50,6 +50,7 @@ from oasis_pipeline.learning.failures.outcomes import (
     outcomes_at,
 )
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.simulation.episodes import FieldKind
 
 CUTOFFS = (30, 60)
 """Days at which models are fitted; each judges the days from `REACH_DAYS` later on, so that no window of a judged day touches
@@ -98,7 +99,7 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
                     features=data.features[outside],
                     life=data.life[outside],
                 )
-                fitted = fit_at(own, cutoff_ms, base).forecaster
+                fitted = fit_at(own, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND).forecaster
                 said[target] = 1.0 - fitted.probabilities(data.features[target])[:, :, 0]
                 threshold[target] = fitted.threshold
                 continue
@@ -166,9 +167,9 @@ def _interval(counts: ByWell, pick: Callable[[Figures], float]) -> str:
     return f"{low:.2f} to {high:.2f}"
 
 
-def print_fields(folder: Path, seeds: list[int], models: list[str]) -> None:
+def print_fields(folder: Path, kinds: list[FieldKind], seeds: list[int], models: list[str]) -> None:
     """Print the tables of simulated fields."""
-    for kind in KINDS:
+    for kind in kinds:
         print(f"\n### {kind}, seeds {', '.join(map(str, seeds))}\n")
         print(
             "| model | recall at 0.02 | 0.05 | 0.1 | 0.2 | 0.4 false alarms per well-month | AUC 15 d | Brier 15 d (trivial) | s |"
@@ -182,7 +183,7 @@ def print_fields(folder: Path, seeds: list[int], models: list[str]) -> None:
                 for seed in seeds
             ]
             kept[model] = forecasts
-            points = curve(forecasts, PLACE)
+            points = curve([_by_threshold(forecast) for forecast in forecasts], PLACE)
             at = [best_within(points, budget) for budget in (0.02, 0.05, 0.1, 0.2, 0.4)]
             cells = " | ".join("0" if point is None else f"{point.recall:.2f}" for point in at)
             chance, happened = _outcome_of_windows(forecasts)
@@ -195,6 +196,21 @@ def print_fields(folder: Path, seeds: list[int], models: list[str]) -> None:
         for model in ("forecaster", "base"):
             if model in kept:
                 _print_rule(model, kept[model])
+
+
+def _by_threshold(forecast: Forecast) -> Forecast:
+    """Put the odds of each row in relation to the threshold in force, so that a curve moves all thresholds together.
+
+    Without thresholds the probabilities stay.
+    """
+    if (forecast.threshold >= 1.0).all():
+        return forecast
+    chance = forecast.probability[:, PLACE]
+    limit = np.minimum(forecast.threshold, 1.0 - 1e-6)
+    odds = chance / np.maximum(1.0 - chance, 1e-9) * (1.0 - limit) / limit
+    moved = forecast.probability.copy()
+    moved[:, PLACE] = odds / (1.0 + odds)
+    return replace(forecast, probability=moved)
 
 
 def _outcome_of_windows(forecasts: list[Forecast]) -> tuple[Probability, NDArray[np.bool_]]:
@@ -243,7 +259,7 @@ def _print_rule(model: str, forecasts: list[Forecast]) -> None:
     )
     print(f"\nStated and observed share in 15 days (rows): {stated}")
     prices = np.array([1.0, 3.0, 10.0, 30.0])
-    costs = cost_curve(curve(forecasts, PLACE), prices)
+    costs = cost_curve(curve([_by_threshold(forecast) for forecast in forecasts], PLACE), prices)
     told = ", ".join(f"{p:.0f}: {a:.2f} ({b:.2f})" for p, (a, b) in zip(prices, costs, strict=True))
     print(
         f"Cost per well-month in false alarms when a missed failure costs so many, best threshold (no alarms): {told}",
@@ -257,13 +273,14 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     fields = commands.add_parser("fields")
     fields.add_argument("--fields", type=Path, required=True)
+    fields.add_argument("--kinds", type=FieldKind, nargs="+", default=list(KINDS))
     fields.add_argument("--seeds", type=int, nargs="+", default=list(TEST_SEEDS))
     fields.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     for name in ("runs", "hourly"):
         commands.add_parser(name).add_argument("--data", type=Path, required=True)
     asked = parser.parse_args()
     if asked.command == "fields":
-        print_fields(asked.fields, asked.seeds, asked.models)
+        print_fields(asked.fields, asked.kinds, asked.seeds, asked.models)
     elif asked.command == "runs":
         from benchmarks.run_to_failure import print_runs
 

@@ -24,7 +24,12 @@ from oasis_pipeline.assets.well_days import (
     load_well_days,
     rods_changed,
 )
-from oasis_pipeline.learning.failures.base import BASE_VERSION, base_forecaster
+from oasis_pipeline.learning.failures.base import (
+    BASE_VERSION,
+    EXPERTS_BEFOREHAND,
+    base_experts,
+    base_forecaster,
+)
 from oasis_pipeline.learning.failures.forecaster import (
     FORECAST_VERSION,
     Fitted,
@@ -156,13 +161,14 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
         if held is not None and held["version"] == version:
             learned.kept += 1
             continue
-        fitted = fit_at(known.data, cutoff_ms, base)
+        fitted = fit_at(known.data, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND)
         data, sha256, manifest = pack_forecaster(
             fitted.forecaster,
             {
                 "version": version,
                 "cutoff": cutoff.isoformat(),
                 "chosen": fitted.kind,
+                "expert": fitted.expert,
                 "known_failures": fitted.failures,
                 "log_loss": fitted.log_loss,
                 "first_day": span[0].isoformat(),

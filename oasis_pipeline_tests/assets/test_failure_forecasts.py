@@ -22,6 +22,7 @@ from oasis_pipeline.assets.failures import build_failure_assets
 from oasis_pipeline.assets.run_life import learn_run_life, run_life_days
 from oasis_pipeline.assets.well_days import WELL_DAYS, well_day_tables
 from oasis_pipeline.automation.staleness import current_plan
+from oasis_pipeline.learning.failures.base import BASE_VERSION
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
@@ -168,10 +169,10 @@ def test_rows_are_as_the_contract_has_them(made: tuple[Warehouse, LocalStore]) -
     assert rows["FailureProb"].to_numpy() == pytest.approx(100.0 - rows["Prob Normal"].to_numpy(), abs=1e-6)
     assert set(rows["HorizonDays"]) == {3, 7, 15, 30}
     early = rows[rows["Date"] < "2025-02-01"]
-    assert set(early["ModelVersion"]) == {"base-hazard-1-sim1"}
+    assert set(early["ModelVersion"]) == {BASE_VERSION}
     late = rows[(rows["Date"] > "2025-02-16") & (rows["Date"] < "2025-03-01")]
     assert len(set(late["ModelVersion"])) == 1
-    assert next(iter(set(late["ModelVersion"]))).startswith("hazard-1-20250216-")
+    assert next(iter(set(late["ModelVersion"]))).startswith("hazard-2-20250216-")
     life = warehouse.query("select * from clean.runlife").to_pandas()
     assert (life["lower_days"] <= life["median_days"]).all()
     assert (life["median_days"] <= life["upper_days"]).all()

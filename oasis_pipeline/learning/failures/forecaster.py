@@ -5,14 +5,16 @@ which model (``walk_forward``), tables.
 
 At a cut-off three candidates are compared by what they said of days whose outcome is known by then: base rates; the base model, learned on
 simulated fields, with its level moved to the field's; and trees learned on the field's own days. No candidate has seen the well that it is
-judged on.
+judged on. The base model holds experts, one for each kind of field; which of them stands for it, or all of them together, follows from
+what the field's days came to.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -24,12 +26,14 @@ from oasis_pipeline.learning.failures.alarms import (
     ALARM_HORIZON_DAYS,
     NEVER_RAISED,
     OUTCOME_DAYS,
+    FalseAlarms,
     choose_threshold,
 )
 from oasis_pipeline.learning.failures.boosting import BoostedTrees
 from oasis_pipeline.learning.failures.hazard import (
     BaseRates,
     BoostedHazards,
+    BoostingOptions,
     NothingToLearnError,
     base_rates,
     fit_boosted,
@@ -44,7 +48,7 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 KIND = "failure_forecaster"
-FORECAST_VERSION = "hazard-1"
+FORECAST_VERSION = "hazard-2"
 """Changes whenever features, outcomes or models are computed differently."""
 
 FOLDS = 3
@@ -52,6 +56,15 @@ LEAST_FAILURES = 8
 """Known failures from which a field's own trees are tried."""
 LEAST_EVIDENCE = 5
 """Known failures from which a candidate may be preferred to the base model."""
+EVIDENCE_ROWS = 15.0
+"""Days of a well follow one another and share their outcome: so many intervals of them count as one witness for an expert."""
+SURE = 0.75
+"""Weight from which an expert stands alone for the base model."""
+LEVEL_FAILURES = 8.0
+"""The level of the base model is drawn to where it was as if by so many failures."""
+
+OWN_OPTIONS = BoostingOptions()
+"""How the trees of a field's own days are grown."""
 
 _ALARM = HORIZONS_DAYS.index(ALARM_HORIZON_DAYS)
 _LONGEST = HORIZONS_DAYS.index(OUTCOME_DAYS)
@@ -82,6 +95,8 @@ class Forecaster:
         Alarms are raised where a failure within `ALARM_HORIZON_DAYS` is at least so probable.
     log_odds : float
         By how much the odds of a failure are moved.
+    false_alarms : FalseAlarms or None
+        What alarms by it came to on other fields, where that is known.
     """
 
     members: tuple[BoostedHazards | BaseRates, ...]
@@ -89,6 +104,7 @@ class Forecaster:
     features: tuple[str, ...]
     threshold: float = NEVER_RAISED
     log_odds: float = 0.0
+    false_alarms: FalseAlarms | None = None
 
     def hazards(self, features: Float32) -> Float64:
         """Return hazards, shape (n, intervals, classes)."""
@@ -189,6 +205,8 @@ class Fitted:
     forecaster : Forecaster
     kind : str
         ``base``, ``rates`` or ``trees``.
+    expert : str
+        Which one stood for the base model; empty for all of them.
     failures : int
         Known failures that it rests on.
     log_loss : dict of str to float
@@ -197,11 +215,19 @@ class Fitted:
 
     forecaster: Forecaster
     kind: str
+    expert: str
     failures: int
     log_loss: dict[str, float]
 
 
-def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> Fitted:
+def fit_at(
+    data: Learnable,
+    cutoff_ms: int,
+    base: Forecaster,
+    experts: Mapping[str, Forecaster] = MappingProxyType({}),
+    beforehand: Mapping[str, float] = MappingProxyType({}),
+    seed: int = 0,
+) -> Fitted:
     """Fit and choose with what was known at a cut-off.
 
     Parameters
@@ -211,6 +237,10 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
     cutoff_ms : int
     base : Forecaster
         The base model.
+    experts : mapping of str to Forecaster
+        Its parts by kind of field, see `base.base_experts`.
+    beforehand : mapping of str to float
+        Weights of the experts before the field's days are looked at; 1 where none is given.
     seed : int
 
     Returns
@@ -226,7 +256,8 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
     failures = _failures_seen(well, time_ms, outcomes)
     counts = np.bincount(log.label, minlength=len(log.classes)).astype(np.float64)
     base_classes = base.classes
-    base = _in_classes(base, log.classes)
+    expert = _sure_expert(experts, beforehand, features, outcomes)
+    base = _in_classes(experts[expert] if expert else base, log.classes)
     candidates: dict[str, tuple[Forecaster, Float64]] = {}
     # only what was known at the cut-off may count: not how many classes there are by now
     expected = np.isin(log.classes, base_classes) / len(base_classes)
@@ -235,10 +266,14 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
     raw = base.hazards(features)
     target = outcomes.window(ALARM_HORIZON_DAYS)
     shift = _level(window_probabilities(raw)[:, _ALARM, 0], target) if failures else 0.0
-    moved = Forecaster(base.members, base.classes, base.features, base.threshold, base.log_odds + shift)
+    moved = replace(
+        base,
+        log_odds=base.log_odds + shift,
+        false_alarms=base.false_alarms.moved(shift) if base.false_alarms is not None else None,
+    )
     candidates["base"] = moved, window_probabilities(shifted(raw, shift))
     if failures >= LEAST_FAILURES:
-        own = _cross_fitted(features, outcomes, data.fold[well], len(log.classes), seed)
+        own = cross_fitted(features, outcomes, data.fold[well], len(log.classes), seed)
         if own is not None:
             candidates["trees"] = Forecaster(own[0], log.classes, data.names), own[1]
     known = target != UNKNOWN
@@ -247,64 +282,84 @@ def fit_at(data: Learnable, cutoff_ms: int, base: Forecaster, seed: int = 0) -> 
     chosen, said = candidates[kind]
     failure = 1.0 - said[:, :, 0]
     threshold = (
-        choose_threshold(well, time_ms, failure[:, _ALARM], failure[:, _LONGEST], life, log, cutoff_ms)
+        choose_threshold(
+            well,
+            time_ms,
+            failure[:, _ALARM],
+            failure[:, _LONGEST],
+            life,
+            log,
+            cutoff_ms,
+            beforehand=chosen.false_alarms,
+        )
         if kind != "rates"
         else NEVER_RAISED
     )
-    return Fitted(
-        Forecaster(chosen.members, chosen.classes, chosen.features, threshold, chosen.log_odds),
-        kind,
-        failures,
-        loss,
-    )
+    return Fitted(replace(chosen, threshold=threshold), kind, expert, failures, loss)
 
 
-def _cross_fitted(
-    features: Float32, outcomes: Outcomes, fold: Int64, classes: int, seed: int
+def _sure_expert(
+    experts: Mapping[str, Forecaster],
+    beforehand: Mapping[str, float],
+    features: Float32,
+    outcomes: Outcomes,
+) -> str:
+    """Name the expert that what is known speaks for clearly, empty where none is."""
+    row, interval = np.nonzero(outcomes.interval != UNKNOWN)
+    if not experts or row.size == 0:
+        return ""
+    failed = outcomes.interval[row, interval] >= 0
+    names = sorted(experts)
+    evidence = []
+    for name in names:
+        hazard = experts[name].hazards(features).sum(axis=2)[row, interval]
+        chance = np.clip(np.where(failed, hazard, 1.0 - hazard), 1e-6, 1.0)
+        evidence.append(float(np.log(chance).sum()) / EVIDENCE_ROWS + np.log(beforehand.get(name, 1.0)))
+    weight = np.exp(np.array(evidence) - max(evidence))
+    weight /= weight.sum()
+    best = int(weight.argmax())
+    return names[best] if weight[best] >= SURE else ""
+
+
+def cross_fitted(
+    features: Float32,
+    outcomes: Outcomes,
+    fold: Int64,
+    classes: int,
+    seed: int,
+    options: BoostingOptions = OWN_OPTIONS,
 ) -> tuple[tuple[BoostedHazards, ...], Float64] | None:
-    """One model a fold, learned on the other folds' wells, and what each said of its own fold."""
+    """Learn one model a fold, on the other folds' wells.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, features)
+    outcomes : Outcomes
+        Of the same rows.
+    fold : ndarray of int64, shape (n,)
+    classes : int
+    seed : int
+    options : BoostingOptions
+
+    Returns
+    -------
+    members : tuple of BoostedHazards
+    said : ndarray, shape (n, horizons, classes + 1)
+        What each said of its own fold.
+
+    None where some fold's others hold nothing to learn from.
+    """
     members = []
     said = np.zeros((len(features), len(HORIZONS_DAYS), classes + 1))
     for held in np.unique(fold).tolist():
         inside, outside = fold == held, fold != held
         try:
-            member = fit_boosted(features[outside], _rows(outcomes, outside), classes, seed)
+            member = fit_boosted(features[outside], _rows(outcomes, outside), classes, seed, options)
         except NothingToLearnError:
             return None
         members.append(member)
         said[inside] = window_probabilities(member.hazards(features[inside]))
     return (tuple(members), said) if len(members) > 1 else None
-
-
-def fit_base(data: Learnable, cutoff_ms: int, seed: int = 0) -> Forecaster:
-    """Learn the base model on simulated fields, laid end to end as if they were one.
-
-    Parameters
-    ----------
-    data : Learnable
-    cutoff_ms : int
-        After the end of the fields.
-    seed : int
-
-    Returns
-    -------
-    Forecaster
-        With a threshold for the budget of false alarms on wells held out.
-
-    Raises
-    ------
-    NothingToLearnError
-        If the fields hold no failure.
-    """
-    outcomes = outcomes_at(data.well, data.time_ms, data.log, cutoff_ms)
-    own = _cross_fitted(data.features, outcomes, data.fold[data.well], len(data.log.classes), seed)
-    if own is None:
-        raise NothingToLearnError("the simulated fields hold no failure in some fold")
-    failure = 1.0 - own[1][:, :, 0]
-    threshold = choose_threshold(
-        data.well, data.time_ms, failure[:, _ALARM], failure[:, _LONGEST], data.life, data.log, cutoff_ms
-    )
-    return Forecaster(own[0], data.log.classes, data.names, threshold)
 
 
 def _failures_seen(well: Int64, time_ms: Int64, outcomes: Outcomes) -> int:
@@ -326,19 +381,20 @@ def _log_loss(normal: Float64, failed: NDArray[np.bool_]) -> float:
 
 
 def _level(normal: Float64, target: Int64) -> float:
-    """Move of the log-odds that makes the expected number of failures the observed one, drawn to none by one failure each."""
+    """Move of the log-odds that makes the expected number of failures the observed one, drawn to none."""
     known = target != UNKNOWN
     chance = np.clip(1.0 - normal[known], 1e-9, 1.0 - 1e-9)
     if chance.size == 0:
         return 0.0
     logit = np.log(chance / (1.0 - chance))
     # a failure stands in as many rows as the window has days
-    wanted = np.count_nonzero(target[known] >= 0) + ALARM_HORIZON_DAYS
+    drawn = LEVEL_FAILURES * ALARM_HORIZON_DAYS
+    wanted = np.count_nonzero(target[known] >= 0) + drawn
     low, high = -8.0, 8.0
     for _ in range(50):
         middle = 0.5 * (low + high)
         expected = (1.0 / (1.0 + np.exp(-(logit + middle)))).sum()
-        prior = ALARM_HORIZON_DAYS / (1.0 + np.exp(-middle)) * 2.0
+        prior = 2.0 * drawn / (1.0 + np.exp(-middle))
         low, high = (middle, high) if expected + prior < wanted else (low, middle)
     return 0.5 * (low + high)
 
@@ -359,7 +415,7 @@ def _in_classes(base: Forecaster, classes: Sequence[str]) -> Forecaster:
             rate = np.zeros(len(classes))
             rate[[place[name] for name in base.classes]] = member.rate_per_day
             members.append(BaseRates(rate))
-    return Forecaster(tuple(members), tuple(classes), base.features, base.threshold, base.log_odds)
+    return replace(base, members=tuple(members), classes=tuple(classes))
 
 
 def pack_forecaster(forecaster: Forecaster, manifest: dict[str, Any]) -> tuple[bytes, str, dict[str, Any]]:
@@ -406,8 +462,34 @@ def pack_forecaster(forecaster: Forecaster, manifest: dict[str, Any]) -> tuple[b
         "log_odds": forecaster.log_odds,
         "members": members,
     }
+    if forecaster.false_alarms is not None:
+        full["false_alarms"] = told(forecaster.false_alarms)
     data, sha256 = pack(KIND, full, arrays, _wanted({**full, "kind": KIND}))
     return data, sha256, json.loads(json.dumps({**full, "kind": KIND}))
+
+
+def told(false_alarms: FalseAlarms) -> list[list[float]]:
+    """Bring false alarms into a manifest, see `read_false_alarms`."""
+    return [np.round(column, 6).tolist() for column in (false_alarms.threshold, false_alarms.per_well_month)]
+
+
+def read_false_alarms(kept: Any) -> FalseAlarms:
+    """Read false alarms from a manifest.
+
+    Raises
+    ------
+    ArtifactError
+        If they are none.
+    """
+    try:
+        threshold, rate = np.asarray(kept, np.float64)
+    except (TypeError, ValueError):
+        raise ArtifactError("the false alarms are no two rows of numbers") from None
+    if threshold.ndim != 1 or len(threshold) == 0 or not np.isfinite(np.stack([threshold, rate])).all():
+        raise ArtifactError("the false alarms are no two rows of numbers")
+    if np.any(np.diff(threshold) <= 0.0) or np.any(rate < 0.0):
+        raise ArtifactError("the thresholds of the false alarms do not ascend")
+    return FalseAlarms(threshold, rate)
 
 
 def unpack_forecaster(data: bytes, sha256: str) -> tuple[Forecaster, dict[str, Any]]:
@@ -479,4 +561,5 @@ def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Forecas
         tuple(manifest["features"]),
         float(manifest["threshold"]),
         float(manifest["log_odds"]),
+        read_false_alarms(manifest["false_alarms"]) if "false_alarms" in manifest else None,
     )

@@ -16,11 +16,12 @@ from oasis_pipeline.learning.failures.alarms import (
     NEVER_RAISED,
     OPEN,
     TRUE,
+    FalseAlarms,
     alarm_outcomes,
     choose_threshold,
     raise_alarms,
 )
-from oasis_pipeline.learning.failures.base import base_forecaster
+from oasis_pipeline.learning.failures.base import base_experts, base_forecaster
 from oasis_pipeline.learning.failures.boosting import grow
 from oasis_pipeline.learning.failures.covariates import Covariate, LeakError, concordance, fit_cox, usable
 from oasis_pipeline.learning.failures.evaluation import Forecast, count_by_well, figures
@@ -30,6 +31,7 @@ from oasis_pipeline.learning.failures.forecaster import (
     fit_at,
     fold_of,
     pack_forecaster,
+    read_false_alarms,
     unpack_forecaster,
 )
 from oasis_pipeline.learning.failures.hazard import BaseRates, base_rates, window_probabilities
@@ -165,6 +167,54 @@ def test_the_base_model_of_the_package_is_sound() -> None:
     assert manifest["version"].startswith("base-")
     proba = base.probabilities(np.full((3, len(base.features)), np.nan, np.float32))
     assert proba.sum(axis=2) == pytest.approx(1.0)
+    experts = base_experts()
+    assert set(experts) == {"failing", "lasting"}
+    assert sum(len(expert.members) for expert in experts.values()) == len(base.members)
+    for model in (base, *experts.values()):
+        assert model.false_alarms is not None
+        assert 0.0 < model.false_alarms.rate(model.threshold) <= 0.1
+        assert (np.diff(model.false_alarms.per_well_month) <= 0.0).all()
+
+
+def test_the_expert_whose_field_it_is_stands_for_the_base_model() -> None:
+    data, cutoff = field(), ms(75)
+    rate = len(data.log) / len(data.well)
+    experts = {
+        name: Forecaster((BaseRates(np.full(2, 0.5 * rate * times)),), CLASSES, ("a", "b"))
+        for name, times in (("as it is", 1.0), ("ten times as many", 10.0))
+    }
+    assert fit_at(data, cutoff, BASE_MODEL, experts).expert == "as it is"
+    assert fit_at(data, cutoff, BASE_MODEL, {"a": BASE_MODEL, "b": BASE_MODEL}).expert == ""
+    assert fit_at(data, 0, BASE_MODEL, experts).expert == ""
+
+
+FALSE_ALARMS = FalseAlarms(np.array([0.2, 0.4, 0.6]), np.array([0.5, 0.1, 0.0]))
+
+
+def test_false_alarms_known_from_other_fields() -> None:
+    assert FALSE_ALARMS.rate(0.3) == pytest.approx(0.3)
+    assert (FALSE_ALARMS.rate(0.0), FALSE_ALARMS.rate(0.9)) == (0.5, 0.0)
+    assert (FALSE_ALARMS.within(0.1), FALSE_ALARMS.within(-1.0)) == (0.4, NEVER_RAISED)
+    odds = FALSE_ALARMS.moved(np.log(2.0)).threshold
+    assert odds / (1.0 - odds) == pytest.approx(2.0 * np.array([0.25, 2.0 / 3.0, 1.5]))
+    other = FalseAlarms(np.array([0.4, 0.5]), np.array([0.3, 0.2]))
+    assert FalseAlarms.worst([FALSE_ALARMS, other]).per_well_month == pytest.approx([0.5, 0.3, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    "kept", [None, [[0.1]], [[0.2, 0.1], [0.0, 0.0]], [[0.1], [-1.0]], [[0.1, "x"], [0.0, 0.0]], [[], []]]
+)
+def test_false_alarms_that_are_none_are_refused(kept: object) -> None:
+    with pytest.raises(ArtifactError, match="false alarms"):
+        read_false_alarms(kept)
+
+
+def test_artifacts_keep_their_false_alarms() -> None:
+    data, sha256, _ = pack_forecaster(replace(BASE_MODEL, false_alarms=FALSE_ALARMS), {})
+    found = unpack_forecaster(data, sha256)[0].false_alarms
+    assert found is not None
+    assert np.array_equal(found.threshold, FALSE_ALARMS.threshold)
+    assert np.array_equal(found.per_well_month, FALSE_ALARMS.per_well_month)
 
 
 def test_one_event_is_one_alarm() -> None:
@@ -203,6 +253,21 @@ def test_the_threshold_stays_within_its_budget() -> None:
     assert (
         choose_threshold(well[:0], time_ms[:0], chance[:0], chance[:0], life[:0], nothing, 0) == NEVER_RAISED
     )
+
+
+def test_a_young_field_takes_its_threshold_from_other_fields() -> None:
+    well, time_ms = np.zeros(30, np.int64), np.arange(30) * DAY_MS
+    chance = np.linspace(0.1, 0.5, 30)
+    nothing = FailureLog.of([], [], [], [], [], CLASSES)
+
+    def chosen(rows: int, beforehand: FalseAlarms | None) -> float:
+        w, t, p = well[:rows], time_ms[:rows], chance[:rows]
+        return choose_threshold(w, t, p, p, w, nothing, ms(1000), beforehand=beforehand)
+
+    assert chosen(0, FALSE_ALARMS) == 0.4
+    # ten days in which nothing so high came move it little; alone they would say that anything higher may be raised
+    assert 0.4 < chosen(10, FALSE_ALARMS) <= 0.6
+    assert chosen(10, None) < 0.25
 
 
 def test_sudden_failures_are_told_apart() -> None:
