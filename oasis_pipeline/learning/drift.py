@@ -100,8 +100,6 @@ def feature_group(name: str) -> str:
     rest = name.removeprefix(f"{card}_")
     if not card:
         return "diagnosis" if name.startswith("physics_") else "well"
-    if rest.startswith("to_bounds"):
-        return f"{card} card in the well's bounds"
     if rest.endswith(("_lbf", "_in", "_lbf_in")):
         return f"{card} card, size"
     return f"{card} card, shape"
@@ -110,11 +108,12 @@ def feature_group(name: str) -> str:
 def measured_features(names: Sequence[str]) -> list[str]:
     """Return the features that drift is measured on.
 
-    Changes since earlier days are not: they are unknown in a well's first days, and say nothing of the day that the day's own do not say.
-    Nor are the points of whole cards: the shape's descriptors move with them, and a hundred more columns would drown those.
+    What leans on a well's past is not: changes since earlier days, and loads within bounds that are made of few cards in its first days. They
+    say nothing of the day that the day's own do not say. Nor are the points of whole cards: the shape's descriptors move with them, and a hundred more columns would drown those.
     """
     points = {name for card in CARDS for name in curve_names(card)}
-    return [name for name in names if not name.startswith("history_") and name not in points]
+    past = ("history_", *(f"{card}_to_bounds_" for card in CARDS))
+    return [name for name in names if not name.startswith(past) and name not in points]
 
 
 def make_reference(features: NDArray[np.floating], names: ArrayLike, wells: ArrayLike) -> Reference:
