@@ -127,13 +127,14 @@ def _stored(
         store.write_table(day_path(FEATURES, DAY), pa.table({**keys, **columns}))
         with closing(Warehouse(address)) as warehouse:
             register_model(warehouse, store, CLASSIFIER, data, sha256, manifest, is_base=True)
-            taken = []
+            taken, own = [], []
             for _ in range(REPEATS + 1):
                 with warehouse.transaction() as tx:
                     tx.execute(f"TRUNCATE {DYNAPRED.full_name}")
-                begin = time.perf_counter()
+                begin, spent = time.perf_counter(), time.process_time()
                 made = predict_days(warehouse, store, Days(DAY, DAY))
                 taken.append(time.perf_counter() - begin)
+                own.append(time.process_time() - spent)
             held = warehouse.query(f"select count(*) as rows from {DYNAPRED.full_name}")["rows"][0].as_py()
     if not made.rows == held == rows:
         raise RuntimeError(f"{rows} cards were predicted, {held} are stored")
@@ -141,7 +142,7 @@ def _stored(
         "name": "stored features to stored probabilities",
         "figure": round(rows / min(taken[1:])),  # the first one loads the model
         "unit": "cards/s",
-        "note": f"{rows} cards of one day, by the clock, one thread and the server's",
+        "note": f"{rows} cards of one day, by the clock; {rows / min(own[1:]):,.0f} by this process's own processor time",
     }
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def stack(members: NDArray[np.float32], truth: NDArray[np.bool_], folds: Folds) 
             for share in weights
         ]
         result[here] = np.tensordot(weights[int(np.argmax(reached))], members[:, here], 1)
-    return result
+    return np.asarray(result, np.float32)
 
 
 def mini_rocket(view: str) -> Train:
@@ -201,8 +202,7 @@ def mini_rocket(view: str) -> Train:
         beside = np.concatenate(
             [columns[groups > CURVES], [k for k in FINGERPRINTS if np.isfinite(x[:, k]).all()]]
         ).astype(int)
-        starts = np.flatnonzero(np.diff(groups, prepend=-1) != 0)
-        starts = [k for k in starts if curve[k]]
+        starts = np.flatnonzero((np.diff(groups, prepend=-1) != 0) & curve)
 
         def series(table: NDArray[np.float32]) -> NDArray[np.float32]:
             values = np.nan_to_num(table[:, columns])
@@ -228,7 +228,8 @@ def mini_rocket(view: str) -> Train:
         def score(asked: NDArray[np.float32]) -> NDArray[np.float64]:
             votes = 4.0 * model.decision_function(table(asked, np.asarray(rocket.transform(series(asked)))))
             share = np.exp(votes - votes.max(axis=1, keepdims=True))
-            return share / share.sum(axis=1, keepdims=True) @ sets[model.classes_].astype(float)
+            whole = share.sum(axis=1, keepdims=True)
+            return np.asarray(share / whole @ sets[model.classes_].astype(float))
 
         return score
 
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of the models to run")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    warnings.filterwarnings("ignore", module=r"sklearn\.utils\.parallel")
     if (asked.fingerprints and asked.drop is None) or (asked.mismatched and not asked.judged):
         parser.error("--fingerprints goes with --drop, --mismatched with --judged")
     if asked.drop is not None:
