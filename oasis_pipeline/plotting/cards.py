@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from oasis_pipeline.plotting.style import (
@@ -20,6 +19,8 @@ from oasis_pipeline.plotting.style import (
     PUMP_COLOUR,
     SURFACE_COLOUR,
     class_colours,
+    grid,
+    label_card,
     new_figure,
     tidy,
 )
@@ -67,15 +68,7 @@ def draw_card(axes: Axes, picture: Picture, *, axis_labels: bool = True) -> None
         if card is not None:
             position, load = closed(card[0]), closed(card[1])
             axes.plot(position, load / 1000.0, color=colour, linewidth=1.4, solid_joinstyle="round")
-    tidy(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_title(picture.title, fontsize=9, color=INK, loc="left", pad=14 if picture.note else 5)
-    if picture.note:
-        axes.text(0, 1.02, picture.note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
-    if axis_labels:
-        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
-        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+    label_card(axes, picture.title, picture.note, axis_labels=axis_labels)
 
 
 def cards_grid(pictures: Sequence[Picture], columns: int = 4) -> Figure:
@@ -93,12 +86,9 @@ def cards_grid(pictures: Sequence[Picture], columns: int = 4) -> Figure:
     Figure
         Surface cards blue, pump cards red, with one legend.
     """
-    columns = min(columns, max(len(pictures), 1))
-    rows = -(-len(pictures) // columns)
-    figure = new_figure(3.0 * columns, 2.5 * rows + 0.3)
-    for i, picture in enumerate(pictures):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        draw_card(axes, picture, axis_labels=i % columns == 0 or i >= len(pictures) - columns)
+    figure, places = grid(len(pictures), columns, 3.0, 2.5)
+    for picture, (axes, edge) in zip(pictures, places, strict=True):
+        draw_card(axes, picture, axis_labels=edge)
     handles = [
         figure.axes[0].plot([], [], color=colour, label=name)[0]
         for colour, name, used in (

@@ -17,7 +17,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.plotting.cards import closed
-from oasis_pipeline.plotting.style import GRID, INK, MUTED, PUMP_COLOUR, SURFACE_COLOUR, new_figure, tidy
+from oasis_pipeline.plotting.style import (
+    GRID,
+    INK,
+    MUTED,
+    PUMP_COLOUR,
+    SURFACE_COLOUR,
+    grid,
+    label_card,
+    new_figure,
+    tidy,
+)
 
 LINES_COLOUR = "#2f7d4f"
 LIMIT_COLOUR = "#a3302c"
@@ -175,21 +185,15 @@ def diagnosis_grid(cards: Sequence[DiagnosedCard], columns: int = 3) -> Figure:
     -------
     Figure
     """
-    columns = min(columns, len(cards))
-    rows = -(-len(cards) // columns)
-    figure = new_figure(3.4 * columns, 3.1 * rows)
-    for i, card in enumerate(cards):
-        axes = figure.add_subplot(rows, columns, i + 1)
+    figure, places = grid(len(cards), columns, 3.4, 3.1)
+    for card, (axes, _) in zip(cards, places, strict=True):
         _surface(axes, card)
         _pump(axes, card)
         fillage, pressure = card.found("fillage_pct"), card.found("pump_intake_pressure_psi")
         words = [card.note] if card.note else []
         words += [f"{fillage:.0f} % filled"] if np.isfinite(fillage) else []
         words += [f"intake {pressure:,.0f} psi"] if np.isfinite(pressure) else []
-        axes.set_title(card.title, fontsize=9, color=INK, loc="left", pad=14)
-        axes.text(0, 1.02, ", ".join(words), transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
-        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
-        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+        label_card(axes, card.title, ", ".join(words), axis_labels=True)
     return figure
 
 

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from oasis_pipeline.plotting.cards import closed
-from oasis_pipeline.plotting.style import INK, MUTED, PUMP_COLOUR, SURFACE_COLOUR, new_figure, tidy
+from oasis_pipeline.plotting.style import (
+    MUTED,
+    PUMP_COLOUR,
+    SURFACE_COLOUR,
+    grid,
+    label_card,
+)
 
 BAND_COLOUR = "#b9d2ea"
 ISSUE_COLOUR = "#9aa5b1"
@@ -76,15 +81,7 @@ def draw_forecast(axes: Axes, picture: ForecastPicture, *, axis_labels: bool = T
     if picture.actual is not None:
         x, y = (closed(values) for values in picture.actual)
         axes.plot(x, y / 1000.0, color=PUMP_COLOUR, linewidth=1.2, zorder=4)
-    tidy(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_title(picture.title, fontsize=9, color=INK, loc="left", pad=14 if picture.note else 5)
-    if picture.note:
-        axes.text(0, 1.02, picture.note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
-    if axis_labels:
-        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
-        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+    label_card(axes, picture.title, picture.note, axis_labels=axis_labels)
 
 
 def forecasts_grid(pictures: Sequence[ForecastPicture], columns: int = 4) -> Figure:
@@ -101,12 +98,9 @@ def forecasts_grid(pictures: Sequence[ForecastPicture], columns: int = 4) -> Fig
     -------
     Figure
     """
-    columns = min(columns, max(len(pictures), 1))
-    rows = -(-len(pictures) // columns)
-    figure = new_figure(3.1 * columns, 2.6 * rows + 0.3)
-    for i, picture in enumerate(pictures):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        draw_forecast(axes, picture, axis_labels=i % columns == 0 or i >= len(pictures) - columns)
+    figure, places = grid(len(pictures), columns, 3.1, 2.6)
+    for picture, (axes, edge) in zip(pictures, places, strict=True):
+        draw_forecast(axes, picture, axis_labels=edge)
     first = figure.axes[0]
     handles = [
         first.plot([], [], color=SURFACE_COLOUR, label="forecast")[0],

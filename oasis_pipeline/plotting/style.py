@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 INK = "#1f2a37"
@@ -67,6 +68,47 @@ def tidy(axes: Axes) -> None:
     axes.tick_params(colors=MUTED, labelsize=8, length=0)
     axes.grid(visible=True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def label_card(axes: Axes, title: str, note: str, *, axis_labels: bool) -> None:
+    """Finish a small picture of cards: title, a note under it, few ticks, and the field's axes where they are wanted."""
+    tidy(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(title, fontsize=9, color=INK, loc="left", pad=14 if note else 5)
+    if note:
+        axes.text(0, 1.02, note, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
+    if axis_labels:
+        axes.set_xlabel("position, in", fontsize=8, color=MUTED)
+        axes.set_ylabel("load, 1,000 lbf", fontsize=8, color=MUTED)
+
+
+def grid(
+    count: int, columns: int, width_in: float, height_in: float
+) -> tuple[Figure, list[tuple[Axes, bool]]]:
+    """Make a figure of small pictures side by side.
+
+    Parameters
+    ----------
+    count, columns : int
+        Pictures, and pictures a row at most.
+    width_in, height_in : float
+        Of each picture.
+
+    Returns
+    -------
+    figure : Figure
+        With room for a legend.
+    places : list of (Axes, bool)
+        Of each picture, and whether it stands at the left or the lower edge, where axes are named.
+    """
+    columns = min(columns, max(count, 1))
+    rows = -(-count // columns)
+    figure = new_figure(width_in * columns, height_in * rows + 0.3)
+    return figure, [
+        (figure.add_subplot(rows, columns, i + 1), i % columns == 0 or i >= count - columns)
+        for i in range(count)
+    ]
 
 
 def png(figure: Figure, dpi: int = 90) -> bytes:
