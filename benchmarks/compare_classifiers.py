@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from oasis_pipeline.learning.evaluation import (
     TRIVIAL,
     Candidate,
     Evaluation,
+    ModelScore,
     compare,
     trivial_candidate,
 )
@@ -315,6 +316,20 @@ def main() -> None:
     print(result.to_markdown())
     print(result.classes_to_markdown())
     print(recall_table(result))
+    print(misses_table(result.models[0], result.classes))
+
+
+def misses_table(model: ModelScore, classes: Sequence[str]) -> str:
+    """Return one row a class: which share of its cards a model missed, and why."""
+    lines = [
+        f"| class | missed, {model.name} | Unknown | second, but not shown | two others likelier |",
+        "|---|---|---|---|---|",
+    ]
+    for name in classes:
+        row = model.per_class[name]
+        why = " | ".join(f"{row[f'missed_{reason}']:.3f}" for reason in ("unknown", "blanked", "outranked"))
+        lines.append(f"| {name} | {1 - row['recall']:.3f} | {why} |")
+    return "\n".join(lines) + "\n"
 
 
 def recall_table(result: Evaluation) -> str:

@@ -84,7 +84,8 @@ class ModelScore:
     coverage : float
         Share of cards with an answer.
     per_class : dict of str to dict
-        ``cards``, ``precision``, ``recall``, ``f1``, ``average_precision`` of each class.
+        ``cards``, ``precision``, ``recall``, ``f1``, ``average_precision`` of each class, and why it was missed, as shares of its cards:
+        ``missed_unknown`` (no answer), ``missed_blanked`` (second, but not likely enough to be shown), ``missed_outranked`` (two others were likelier).
     risk_coverage : list of [coverage, risk]
     seconds : float
         Training and prediction of all folds of one repeat.
@@ -401,6 +402,7 @@ def _score(
     f1 = np.mean([scores.f1_per_class(truth, shown) for _, shown in answers], axis=0)
     ap = np.mean([scores.average_precision(truth, proba) for proba, _ in answers], axis=0)
     tp, fp, fn = scores.counts(all_truth, all_shown)
+    reasons = scores.why_missed(all_truth, np.concatenate([proba for proba, _ in answers]), all_shown)
     answered = all_shown.any(axis=1)
     coverage, risk = scores.risk_coverage(confidence, correct)
     return ModelScore(
@@ -419,6 +421,9 @@ def _score(
                 "recall": float(tp[k] / max(tp[k] + fn[k], 1)),
                 "f1": float(f1[k]),
                 "average_precision": float(ap[k]),
+                **{
+                    f"missed_{why}": float(count[k] / max(tp[k] + fn[k], 1)) for why, count in reasons.items()
+                },
             }
             for k, text in enumerate(labels.classes)
         },

@@ -26,6 +26,23 @@ def counts(truth: Bools, shown: Bools) -> tuple[Floats, Floats, Floats]:
     )
 
 
+def why_missed(truth: Bools, proba: Floats, shown: Bools) -> dict[str, Floats]:
+    """Count the missed labels of each class by the reason, each of shape (classes,).
+
+    Returns
+    -------
+    dict
+        ``unknown``: the card got no answer. ``blanked``: the class was the likeliest but one, yet not likely enough to be shown.
+        ``outranked``: two other classes were likelier. Together they are the false negatives.
+    """
+    missed = truth & ~shown
+    silent = missed & ~shown.any(axis=1, keepdims=True)
+    place = np.argsort(np.argsort(-proba, axis=1, kind="stable"), axis=1)
+    second = missed & ~silent & (place < 2)
+    parts = {"unknown": silent, "blanked": second, "outranked": missed & ~silent & ~second}
+    return {why: part.sum(axis=0).astype(np.float64) for why, part in parts.items()}
+
+
 def f1_per_class(truth: Bools, shown: Bools) -> Floats:
     """Return F1 = 2 TP / (2 TP + FP + FN) of each class; NaN for a class that no card has."""
     return _f1(*counts(truth, shown))

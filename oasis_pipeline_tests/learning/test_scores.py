@@ -66,3 +66,14 @@ def test_confusion_accounts_for_every_label(truth, shown):
     table = scores.confusion(truth, shown)
     np.testing.assert_allclose(table.sum(axis=1), truth.sum(axis=0))
     np.testing.assert_array_equal(np.diag(table[:, :3]), (truth & shown).sum(axis=0))
+
+
+def test_missed_labels_are_counted_by_their_reason():
+    truth = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 1, 0]], bool)
+    proba = np.array([[0.9, 0.2, 0.3], [0.7, 0.6, 0.1], [0.2, 0.1, 0.1], [0.1, 0.8, 0.1]])
+    shown = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], bool)
+    why = scores.why_missed(truth, proba, shown)
+    np.testing.assert_array_equal(why["blanked"], [0, 0, 1])
+    np.testing.assert_array_equal(why["outranked"], [0, 0, 1])
+    np.testing.assert_array_equal(why["unknown"], [1, 0, 0])
+    np.testing.assert_array_equal(sum(why.values()), scores.counts(truth, shown)[2])
