@@ -117,6 +117,14 @@ def parse_text(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     return pc.if_else(pa.array(null_texts(text)), pa.scalar(None, pa.string()), text)
 
 
+def _as_floats(text: pa.Array) -> pa.Array | None:
+    """Read texts that are all numbers or null; None where one is not."""
+    try:
+        return pc.cast(text, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
 def parse_numbers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     """Read a column of numbers.
 
@@ -133,12 +141,14 @@ def parse_numbers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     pyarrow.DoubleArray, shape (n,)
         Null where there is no value or a fault.
     """
-    tidied = tidy(text)
-    if tidied.null_count == len(tidied):
-        return pa.nulls(len(tidied), pa.float64())
-    try:
-        values = pc.cast(tidied, pa.float64())
-    except pa.ArrowInvalid:
+    if text.null_count == len(text):
+        return pa.nulls(len(text), pa.float64())
+    # most columns hold numbers and gaps, and nothing that needs tidying
+    tidied, values = text, _as_floats(text)
+    if values is None:
+        tidied = tidy(text)
+        values = _as_floats(tidied)
+    if values is None:
         good = as_mask(pc.match_substring_regex(tidied, _NUMBER))
         endless = as_mask(pc.match_substring_regex(tidied, _INFINITY))
         faults.add(endless, column, "is infinite", text)

@@ -4,7 +4,7 @@ import itertools
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oasis_pipeline.automation.staleness import DayRange, Plan, days_with_rows, next_runs, ranges, stale
@@ -201,7 +201,6 @@ def test_days_before_another_state_stay_as_they_are(table: str) -> None:
     assert not stale(ledger.states)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=12))
 def test_a_day_is_stale_exactly_when_a_state_from_before_it_is_newer(events: list[tuple[bool, int]]) -> None:
     days = [f"2025-03-0{n}" for n in range(1, 5)]

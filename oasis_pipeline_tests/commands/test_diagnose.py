@@ -245,7 +245,7 @@ def test_a_speed_in_a_dyn_file_has_to_be_one(tmp_path: Path, points: np.ndarray)
     assert "strokes a minute" in refusal(dyn)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet="0123456789.,;- \t\n-ex\x1a\x00", max_size=120))
 def test_any_text_as_a_dyn_file_is_an_answer_or_one_line(tmp_path: Path, text: str) -> None:
     never_a_traceback(put(tmp_path / "card.dyn", text))
@@ -465,7 +465,7 @@ PLACES = [
     *(("unit", key) for key in WELL["unit"]),
     *(("survey", 1, key) for key in ("md_ft", "inclination_deg", "azimuth_deg")),
 ]
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def never_a_traceback(*arguments: str) -> None:

@@ -162,7 +162,7 @@ def test_rerunning_a_file_changes_nothing(field: Field) -> None:
     assert not list(field.settings.drop.iterdir())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
 @given(
     st.lists(
         st.tuples(

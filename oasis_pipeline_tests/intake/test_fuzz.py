@@ -50,7 +50,7 @@ def tables(draw: st.DrawFn, kind: DropKind) -> bytes:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=80)
 @given(
     data=st.data(),
     name=st.sampled_from(sorted(DROP_KINDS)),

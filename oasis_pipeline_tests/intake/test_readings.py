@@ -239,7 +239,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from(["module_num", "timestamp", "measures", "temperature", "v", "", "\x00"])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(KEYS, JSON, max_size=5).map(json.dumps) | st.text(max_size=8), max_size=6))
 def test_any_lines_are_read_and_checked_row_by_row_or_refused(lines: list[str]) -> None:
     drop = parse_name("Readings.E2E.20260302.1200.ndjson")

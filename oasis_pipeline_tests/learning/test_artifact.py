@@ -137,7 +137,7 @@ def test_a_header_cannot_ask_for_more_than_its_entry_holds(packed):
         load_model(data, digest(data))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_damage_is_an_artifact_error_or_harmless(packed, field, data):
     """With the hash of the damaged bytes, so that the checks behind the hash are the ones that are tried."""

@@ -138,7 +138,7 @@ WALKED = learning.walk_forward(FIELD, None, base_forecaster())
 
 
 @given(st.integers(1, 79))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_removing_all_that_came_later_changes_no_forecast(cut: int) -> None:
     kept = FIELD.day <= FIRST_DAY + cut
     forecasts, versions = learning.walk_forward(FIELD.take(kept), None, base_forecaster())

@@ -106,7 +106,7 @@ ALL = forecast_trends(FLEET, FIRST_DAY)
 
 
 @given(st.integers(1, 169))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_removing_later_days_changes_no_forecast(cut: int) -> None:
     found = forecast_trends(FLEET[:, :cut], FIRST_DAY)
     for name in ("value", "lower", "upper"):

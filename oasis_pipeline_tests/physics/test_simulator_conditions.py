@@ -76,7 +76,7 @@ def test_a_gas_locked_pump_lifts_nothing():
 
 
 @given(st.floats(0.0, 0.75))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_production_falls_with_the_gas_drawn_in(fraction):
     less = run(gas_fraction=fraction).truth["inferred_production_bpd"][0]
     more = run(gas_fraction=fraction + 0.1).truth["inferred_production_bpd"][0]
@@ -206,7 +206,7 @@ def test_bounds_are_parameters():
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_mixture_of_faults_gives_a_finite_card(seed):
     rng = np.random.default_rng(seed)
     values = {name: rng.uniform(low, high, 4) for name, (low, high) in _BOUNDS.items()}

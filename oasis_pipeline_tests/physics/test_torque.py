@@ -54,7 +54,7 @@ def test_other_crank_hole_scales_the_torque_factor() -> None:
     assert np.allclose(two, 0.8 * one)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_no_other_moment_is_better(seed: int) -> None:
     rng = np.random.default_rng(seed)

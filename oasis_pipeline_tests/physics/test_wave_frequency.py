@@ -97,7 +97,7 @@ def test_inverse_matrix_goes_back_up() -> None:
     assert np.abs(back @ matrix - np.eye(2)).max() < 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 199))
 def test_rotation_of_the_start_rotates_the_answer(seed: int, shift: int) -> None:
     rng = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ def test_rotation_of_the_start_rotates_the_answer(seed: int, shift: int) -> None
     assert np.allclose(np.roll(f, shift), f2, atol=1e-7 * np.ptp(f))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.floats(0.05, 0.95))
 def test_splitting_a_taper_changes_nothing(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
@@ -206,7 +206,7 @@ def test_tapers_come_with_the_card() -> None:
     assert np.allclose(tapers[0, 0], f, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**31),
     st.floats(0.5, 15.0),
@@ -230,7 +230,7 @@ def test_entries_equal_their_formulas(seed: int, spm: float, nu: float, harmonic
         assert (np.abs(entries[0, :, 1:] - formula) <= 1e-8 * size).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 130), st.sampled_from([8, 99, 200]))
 def test_cards_of_their_own_equal_cards_one_by_one(
     seed: int, cards: int, harmonics: int, points: int

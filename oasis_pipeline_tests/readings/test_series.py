@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oasis_pipeline.readings.series import Readings, concatenate, from_table, measure_columns
@@ -17,7 +17,6 @@ NUMBERS = st.one_of(
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=5), NUMBERS, max_size=4), max_size=8)
 
 
-@settings(deadline=None)
 @given(OBJECTS)
 def test_each_name_becomes_a_column(objects: list[dict[str, float | None]]) -> None:
     columns = measure_columns(pa.array([json.dumps(each) for each in objects], pa.string()))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -50,7 +50,6 @@ def test_a_pure_line_of_regular_readings() -> None:
     assert [found[f"band_energy_{k}"] for k in (1, 2, 3, 4)] == pytest.approx([0, 1, 0, 0], abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(8, 70), st.integers(0, 2**32 - 1), st.floats(-1e6, 1e6))
 def test_the_periodogram_of_equal_steps_is_the_fft(n: int, seed: int, offset: float) -> None:
     x = np.random.default_rng(seed).normal(size=n) + offset
@@ -59,7 +58,6 @@ def test_the_periodogram_of_equal_steps_is_the_fft(n: int, seed: int, offset: fl
     np.testing.assert_allclose(lomb_scargle(np.arange(n) / n, x, n // 2), by_fft, atol=1e-8)
 
 
-@settings(deadline=None)
 @given(st.integers(10, 60), st.integers(0, 2**32 - 1))
 def test_the_periodogram_is_a_least_squares_fit(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -71,7 +69,6 @@ def test_the_periodogram_is_a_least_squares_fit(n: int, seed: int) -> None:
         assert found[k - 1] == pytest.approx(1 - rest.var() / x.var(), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
 def test_scale_and_offset_change_nothing(seed: int, factor: float, offset: float) -> None:
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -53,7 +53,6 @@ def agree(found: list[float | None], wanted: list[float | None], scale: float) -
     np.testing.assert_allclose([f for f, _ in pairs], [w for _, w in pairs], rtol=1e-7, atol=1e-9 * scale)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_windows_equal_a_plain_computation(data: st.DataObject) -> None:
     n = data.draw(st.integers(0, 60))

@@ -310,9 +310,7 @@ def same(one: Any, other: Any) -> bool:
     )
 
 
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches)
 def test_newest_stamp_wins_as_in_a_dictionary(model_warehouse: Warehouse, batches: list[list[Any]]) -> None:
     model: dict[Any, tuple[Any, datetime]] = {}
@@ -336,9 +334,7 @@ def test_newest_stamp_wins_as_in_a_dictionary(model_warehouse: Warehouse, batche
     assert all(same(found[key][0], model[key][0]) and found[key][1] == model[key][1] for key in model)
 
 
-@hypothesis_settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches, data=st.data())
 def test_order_of_arrival_matters_only_between_equal_stamps(
     model_warehouse: Warehouse, batches: list[list[Any]], data: st.DataObject

@@ -139,7 +139,7 @@ series = st.lists(
 
 
 @given(series, st.integers(0, 70), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_removing_what_came_later_changes_no_bit(
     points: list[tuple[int, int, float]], cut: int, failures: list[tuple[int, int]]
 ) -> None:
