@@ -9,8 +9,8 @@ where the card is missing. Three more blocks are NaN where nothing is known: the
 loads relative to rod weight and fluid load lines), and the change since the well's days before. The pump card is the one
 computed from the surface card where the rods are known, else the controller's.
 
-The descriptors are for trees; the curves, samples of load and position in time and by position, are for models that compare whole cards
-(`kernel`).
+The descriptors are for trees; the curves, samples of load and position in time, of load by position and of loads in ascending order, are
+for models that compare whole cards (`kernel`).
 
 Left out on purpose: the number of points and the share of zero loads. They tell which recorder made the file, not what the
 pump does.
@@ -31,7 +31,7 @@ from oasis_pipeline.learning.pump_features import PumpKnowledge, physics_block, 
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-4"
+FEATURE_VERSION = "card-5"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
@@ -76,7 +76,7 @@ _HISTORY = (
     "gross_stroke_in",
 )
 _SPANS = ("day", "week")
-_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS = 50, 25, 50
+_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS, _ORDERED_LOADS = 50, 25, 50, 25
 _CURVE_SIZES = (
     "log_stroke",
     "log_pprl",
@@ -216,6 +216,7 @@ def curve_names(card: str) -> list[str]:
         *(f"{card}_time_load{point:02}" for point in range(_TIME_LOADS)),
         *(f"{card}_time_position{point:02}" for point in range(_TIME_POSITIONS)),
         *(f"{card}_shape_load{point:02}" for point in range(_SHAPE_LOADS)),
+        *(f"{card}_ordered_load{point:02}" for point in range(_ORDERED_LOADS)),
         *(f"{card}_size_{name}" for name in _CURVE_SIZES),
     ]
 
@@ -252,12 +253,15 @@ def curve_columns(view: str) -> NDArray[np.intp]:
 def curve_scales() -> NDArray[np.float32]:
     """Return what one step in each curve column of a card counts, shape (columns of a card,).
 
-    Curves count by their mean difference, whatever the number of their points; positions half, because only their timing differs.
+    Curves count by their mean difference, whatever the number of their points; positions half, because only their timing differs, and
+    load by position half, because it says the same as load in time once more. Loads in ascending order do not ask when in the stroke
+    a load was reached, so that a late valve or a shifted sensor costs nothing there.
     """
     parts = (
         (_TIME_LOADS, 1.0),
         (_TIME_POSITIONS, 0.5),
-        (_SHAPE_LOADS, 1.0),
+        (_SHAPE_LOADS, 0.5),
+        (_ORDERED_LOADS, 1.0),
         (len(_CURVE_SIZES), 1.0),
     )
     return np.concatenate([np.full(count, weight / count, np.float32) for count, weight in parts])
@@ -265,7 +269,7 @@ def curve_scales() -> NDArray[np.float32]:
 
 def curve_groups() -> NDArray[np.int64]:
     """Return which curve each curve column of a card belongs to; every size is one of its own, shape (columns of a card,)."""
-    counts = (_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS, *([1] * len(_CURVE_SIZES)))
+    counts = (_TIME_LOADS, _TIME_POSITIONS, _SHAPE_LOADS, _ORDERED_LOADS, *([1] * len(_CURVE_SIZES)))
     return np.repeat(np.arange(len(counts)), counts)
 
 
@@ -388,7 +392,7 @@ def _changes(history: History | None, rows: int) -> Float32:
 
 def _curves(shapes: CardShapes | None, rows: int) -> Float32:
     """Sample cards in time and by position, with their sizes, in the order of `curve_names`."""
-    width = _TIME_LOADS + _TIME_POSITIONS + _SHAPE_LOADS + len(_CURVE_SIZES)
+    width = _TIME_LOADS + _TIME_POSITIONS + _SHAPE_LOADS + _ORDERED_LOADS + len(_CURVE_SIZES)
     result = np.full((rows, width), np.nan, np.float32)
     if shapes is None or shapes.time_position_in is None or shapes.time_load_lbf is None:
         return result
@@ -423,6 +427,9 @@ def _curves(shapes: CardShapes | None, rows: int) -> Float32:
                 ],
                 ((by_position - low) / _nonzero(np.ptp(by_position, axis=1))[:, None])[
                     :, :: SHAPE_POINTS // _SHAPE_LOADS
+                ],
+                np.sort(share, axis=1)[
+                    :, TIME_POINTS // _ORDERED_LOADS // 2 :: TIME_POINTS // _ORDERED_LOADS
                 ],
                 np.clip(np.stack(sizes, axis=1), -_RATIO_LIMIT, _RATIO_LIMIT),
             ],

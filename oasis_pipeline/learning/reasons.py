@@ -25,7 +25,7 @@ _WORDS = (
     (r"spm", "pumping speed"),
     (r"history_.*", "change since the days before"),
     (r"(surface|pump)_to_bounds_.*", "place of the {} card within the well's bounds"),
-    (r"(surface|pump)_(time|shape)_.*", "course of the whole {} card"),
+    (r"(surface|pump)_(time|shape|ordered)_.*", "course of the whole {} card"),
     (r"(surface|pump)_efd_.*", "outline of the {} card"),
     (r"(surface|pump)_(load|slope)_up_.*", "loads of the {} card's upstroke"),
     (r"(surface|pump)_(load|slope)_down_.*", "loads of the {} card's downstroke"),

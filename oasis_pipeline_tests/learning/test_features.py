@@ -5,6 +5,7 @@ from oasis_pipeline.cards.canonical import shape_form
 from oasis_pipeline.learning.features import (
     CARDS,
     SHAPE_POINTS,
+    TIME_POINTS,
     CardContext,
     CardShapes,
     WellBounds,
@@ -57,6 +58,28 @@ def test_area_matches_the_geometry_of_the_card():
     load = 8000 + 3000 * np.sin(t)[None] + rng.normal(0, 20, (1, 200))
     columns = card_features(CardShapes(*shape_form(position, load, SHAPE_POINTS)), None)
     assert columns["surface_area_in_lbf"][0] == pytest.approx(np.pi * 60 * 3000, rel=0.03)
+
+
+def test_ordered_loads_do_not_ask_when_in_the_stroke_a_load_was_reached():
+    t = np.linspace(0, 2 * np.pi, TIME_POINTS, endpoint=False)
+    position = 60 * (1 - np.cos(t))[None]
+    load = 8000 + 3000 * np.sin(t)[None] + 800 * np.sin(3 * t)[None]
+
+    def row(load):
+        shape = shape_form(position, load, SHAPE_POINTS)
+        return card_features(CardShapes(*shape, time_position_in=position, time_load_lbf=load), None)
+
+    def part(columns, name):
+        return np.array(
+            [column[0] for key, column in columns.items() if key.startswith(f"surface_{name}_load")]
+        )
+
+    as_it_is, late = row(load), row(np.roll(load, 7, axis=1))
+    assert np.abs(part(as_it_is, "time") - part(late, "time")).max() > 0.3
+    ordered = part(late, "ordered")
+    np.testing.assert_allclose(ordered, part(as_it_is, "ordered"), atol=1e-5)
+    assert (np.diff(ordered) >= 0).all()
+    assert ordered[0] < -1 < 1 < ordered[-1]
 
 
 def test_missing_cards_leave_their_block_empty_and_the_other_untouched():

@@ -19,10 +19,14 @@ def cards():
     rng = np.random.default_rng(4)
     kind = np.arange(80) % 2 == 0
     features = np.full((80, len(feature_names())), 1.0, np.float32)
-    columns = curve_columns("surface")
+    columns, names = curve_columns("surface"), feature_names()
     features[:, columns] = rng.normal(0, 0.1, (80, len(columns)))
     features[:, columns[:20]] += np.where(kind, 1.0, -1.0)[:, None]
-    pump = [name.startswith("pump_") for name in feature_names()]
+    time, ordered = (
+        columns[[f"surface_{part}_load" in names[k] for k in columns]] for part in ("time", "ordered")
+    )
+    features[:, ordered] = np.sort(features[:, time], axis=1)[:, 1::2]
+    pump = [name.startswith("pump_") for name in names]
     features[:, pump] = np.nan
     return features, np.stack([kind, ~kind], axis=1)
 
