@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.registry import model_row, register_model
+from oasis_pipeline.assets.registry import model_row, newest_named, register_model
 from oasis_pipeline.assets.well_days import (
     failure_log,
     first_days,
@@ -157,7 +157,7 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
     for cutoff in learned.cutoffs:
         cutoff_ms = moment_ms(cutoff)
         version = f"{_prefix(cutoff)}{_digest(known, cutoff_ms)}"
-        held = forecaster_row(warehouse, cutoff)
+        held = newest_named(warehouse, FORECASTER, _prefix(cutoff))
         if held is not None and held["version"] == version:
             learned.kept += 1
             continue
@@ -194,15 +194,6 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
 
 def _prefix(cutoff: date) -> str:
     return f"{FORECAST_VERSION}-{cutoff:%Y%m%d}-"
-
-
-def forecaster_row(warehouse: Warehouse, cutoff: date) -> dict[str, Any] | None:
-    """Look up the forecaster that holds for a cut-off: the newest of those learned at it, None without any."""
-    found: list[dict[str, Any]] = warehouse.query(
-        "select * from oasis.model where name = $1 and starts_with(version, $2) order by created_at desc limit 1",
-        (FORECASTER, _prefix(cutoff)),
-    ).to_pylist()
-    return found[0] if found else None
 
 
 def _digest(known: Known, cutoff_ms: int) -> str:
@@ -344,7 +335,7 @@ def _forecast_rows(
     for number in np.unique(day_of).tolist():
         rows = np.flatnonzero(day_of == number)
         cutoff = cutoff_of(date(1970, 1, 1) + timedelta(days=number), due)
-        held = forecaster_row(warehouse, cutoff) if cutoff else None
+        held = newest_named(warehouse, FORECASTER, _prefix(cutoff)) if cutoff else None
         if held is None:
             model, version[rows] = base, base_manifest["version"]
         else:

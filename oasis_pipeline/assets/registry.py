@@ -108,6 +108,28 @@ def model_row(warehouse: Warehouse, name: str, version: str | None = None) -> di
     return row
 
 
+def newest_named(warehouse: Warehouse, name: str, prefix: str) -> dict[str, Any] | None:
+    """Look up the newest model whose version begins so: of a model that is learned at cut-offs, the one that holds at a cut-off.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the registry stands.
+    name, prefix : str
+        Name of the model, begin of its version.
+
+    Returns
+    -------
+    dict or None
+        The registry's row; None without any.
+    """
+    found: list[dict[str, Any]] = warehouse.query(
+        "select * from oasis.model where name = $1 and starts_with(version, $2) order by created_at desc limit 1",
+        (name, prefix),
+    ).to_pylist()
+    return found[0] if found else None
+
+
 def models_of(warehouse: Warehouse, name: str | None = None) -> list[dict[str, Any]]:
     """List the models of the registry, the newest of each name first.
 

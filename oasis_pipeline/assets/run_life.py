@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.failure_forecasts import days_with_wells, moment_ms
-from oasis_pipeline.assets.registry import register_model
+from oasis_pipeline.assets.registry import newest_named, register_model
 from oasis_pipeline.assets.well_days import failure_log
 from oasis_pipeline.learning.container import pack
 from oasis_pipeline.learning.failures.log import DAY_MS
@@ -98,7 +98,7 @@ def learn_run_life(warehouse: Warehouse, store: ObjectStore) -> LearnedLives:
         numbers = [[fit.scale_days, fit.shape] for fit in fits.values()]
         digest = hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:8]
         version = f"{_prefix(cutoff)}{digest}"
-        held = _row(warehouse, cutoff)
+        held = newest_named(warehouse, RUN_LIFE, _prefix(cutoff))
         if held is not None and held["version"] == version:
             continue
         manifest = {
@@ -126,14 +126,6 @@ def learn_run_life(warehouse: Warehouse, store: ObjectStore) -> LearnedLives:
 
 def _prefix(cutoff: date) -> str:
     return f"{RUN_LIFE_VERSION}-{cutoff:%Y%m%d}-"
-
-
-def _row(warehouse: Warehouse, cutoff: date) -> dict[str, Any] | None:
-    found: list[dict[str, Any]] = warehouse.query(
-        "select * from oasis.model where name = $1 and starts_with(version, $2) order by created_at desc limit 1",
-        (RUN_LIFE, _prefix(cutoff)),
-    ).to_pylist()
-    return found[0] if found else None
 
 
 def run_life_days(warehouse: Warehouse, days: Days) -> dict[str, int]:
@@ -166,7 +158,7 @@ def run_life_days(warehouse: Warehouse, days: Days) -> dict[str, int]:
     fits: dict[int, tuple[str, dict[str, Weibull]]] = {}
     for one in np.unique(day).tolist():
         cutoff = cutoff_of(date(1970, 1, 1) + timedelta(days=one), due)
-        held = _row(warehouse, cutoff) if cutoff else None
+        held = newest_named(warehouse, RUN_LIFE, _prefix(cutoff)) if cutoff else None
         if held is None:
             fits[one] = BASE_VERSION, dict.fromkeys(COMPONENTS, BASE)
         else:
