@@ -381,7 +381,11 @@ def _rods(value: Any, fail: Fail) -> RodString | None:
         row = (length, diameter, grade, *(None if math.isnan(v) else v for v in (weight, modulus)))
         for column, entry in zip(columns.values(), row, strict=True):
             column.append(entry)
-    return RodString.from_sections(*columns.values())
+    try:
+        return RodString.from_sections(*columns.values())
+    except ValueError as error:
+        # for example a rod so thin that it weighs nothing
+        fail(f"rods: {error}")
 
 
 def _survey(value: Any, fail: Fail) -> Survey | None:

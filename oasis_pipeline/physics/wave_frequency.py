@@ -86,12 +86,17 @@ def damping_per_s(string: RodString, damping: ArrayLike) -> Array:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
-def _section(base, damping, length, stiffness, mass, inches):  # type: ignore[no-untyped-def]
-    """What the entries of one section are made of: phase and decay, impedance of the first harmonic, first smooth harmonic."""
+def _section(base, damping, length, stiffness, mass, inches, harmonics):  # type: ignore[no-untyped-def]
+    """What the entries of one section are made of: phase and decay, impedance of the first harmonic, first smooth harmonic.
+
+    The first smooth harmonic lies between 1 and the number of harmonics whatever comes in: it becomes an index, and compiled code checks none.
+    """
     slowness = np.sqrt(mass / stiffness)
     travel = slowness * length * base
     decay = 0.5 * slowness * length * damping
-    smooth = 1 + int(np.ceil(damping / base * max(4.0, 5.0 * decay)))
+    # as a float first: a speed or a rod next to nothing makes it larger than any whole number
+    smooth = 1 + int(np.ceil(min(damping / base * max(4.0, 5.0 * decay), float(harmonics))))
+    smooth = max(1, min(smooth, harmonics))
     return travel, decay, stiffness * slowness * base / inches, smooth
 
 
@@ -205,9 +210,8 @@ def _sections(base, damping, length, stiffness, mass, inches, cosine, sine_over,
                 sine_times[u, s, :] = 0.0
                 continue
             travel, decay, unit, smooth = _section(
-                base[u], damping[u], length[u, s], stiffness[u, s], mass[u, s], inches
+                base[u], damping[u], length[u, s], stiffness[u, s], mass[u, s], inches, harmonics
             )
-            smooth = min(smooth, harmonics)
             _turns(smooth, harmonics, travel, turn)
             grown = np.exp(decay)
             shrunk = 1.0 / grown
@@ -255,9 +259,8 @@ def _carry(base, damping, length, stiffness, mass, inches, harmonics, position, 
         for s in range(sections):
             if length[i, s] > 0.0:
                 travel, decay, unit, smooth = _section(
-                    base[i], damping[i], length[i, s], stiffness[i, s], mass[i, s], inches
+                    base[i], damping[i], length[i, s], stiffness[i, s], mass[i, s], inches, harmonics
                 )
-                smooth = min(smooth, harmonics)
                 y[0] -= length[i, s] / stiffness[i, s] * inches * t[0]
                 for h in range(1, smooth):
                     cr, ci, over_r, over_i, times_r, times_i = _rough_entry(h, share, travel, decay, unit)

@@ -259,6 +259,24 @@ def test_any_number_of_points(points: int) -> None:
     assert np.isfinite(x).all()
 
 
+@pytest.mark.parametrize(
+    ("spm", "c"),
+    [(1e-300, 0.5), (1e-12, 1e12), (8.0, 1e300), (8.0, 1e19), (1e-19, 1e-19), (8.0, np.nan), (np.nan, 0.5)],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_impossible_numbers_harm_no_other_card(spm: float, c: float) -> None:
+    rng = np.random.default_rng(11)
+    position, load = np.stack([band_limited_card(rng) for _ in range(3)], axis=1)
+    wanted = propagate_each(position[::2], load[::2], STRING, np.full(2, 8.0), np.full(2, 0.5), 100)
+    speeds, dampings = np.array([8.0, spm, 8.0]), np.array([0.5, c, 0.5])
+    x, f, tapers = propagate_each(position, load, STRING, speeds, dampings, 100, tapers=True)
+    assert tapers is not None
+    assert x.shape == f.shape == position.shape
+    assert np.allclose(x[::2], wanted[0])
+    assert np.allclose(f[::2], wanted[1])
+    assert transfer(STRING, spm, c, 100).cosine.shape[-1] == 100
+
+
 def test_batch_shapes_and_nan_rows() -> None:
     position, load = band_limited_card(np.random.default_rng(6))
     stack_x, stack_f = np.tile(position, (2, 3, 1)), np.tile(load, (2, 3, 1))
