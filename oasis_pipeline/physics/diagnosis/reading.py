@@ -162,6 +162,8 @@ def _rise(f, start, count, level):  # type: ignore[no-untyped-def]
 def _at(x, start, steps):  # type: ignore[no-untyped-def]
     """Periodic linear interpolation at ``start`` plus a fractional number of steps."""
     n = len(x)
+    if not abs(steps) < n:
+        return np.nan  # not a place on the stroke: it must not become an index
     base = int(np.floor(steps))
     part = steps - base
     return x[_ring(start + base, n)] * (1.0 - part) + x[_ring(start + base + 1, n)] * part
