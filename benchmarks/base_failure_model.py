@@ -33,12 +33,11 @@ from oasis_pipeline.learning.failures.forecaster import (
     Learnable,
     cross_fitted,
     learnable,
-    pack_forecaster,
-    told,
 )
 from oasis_pipeline.learning.failures.hazard import BoostedHazards, BoostingOptions
 from oasis_pipeline.learning.failures.log import DAY_MS, NEVER, FailureLog, Life
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, Outcomes
+from oasis_pipeline.learning.failures.packing import pack_forecaster, told
 from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows, daily_rows
 from oasis_pipeline.simulation.episodes import FieldKind
 

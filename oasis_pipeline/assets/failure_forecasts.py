@@ -37,11 +37,10 @@ from oasis_pipeline.learning.failures.forecaster import (
     Learnable,
     fit_at,
     learnable,
-    pack_forecaster,
-    unpack_forecaster,
 )
 from oasis_pipeline.learning.failures.log import Life
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS
+from oasis_pipeline.learning.failures.packing import pack_forecaster, unpack_forecaster
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
 from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows
 from oasis_pipeline.schema import Column, Table, Type, arrow_schema, quote, table

@@ -19,9 +19,8 @@ from typing import Any
 from oasis_pipeline.learning.failures.forecaster import (
     FORECAST_VERSION,
     Forecaster,
-    read_false_alarms,
-    unpack_forecaster,
 )
+from oasis_pipeline.learning.failures.packing import read_false_alarms, unpack_forecaster
 
 BASE_FILE = Path(__file__).with_name("base_failures.model")
 BASE_VERSION = f"base-{FORECAST_VERSION}-sim2"

@@ -30,12 +30,10 @@ from oasis_pipeline.learning.failures.forecaster import (
     Learnable,
     fit_at,
     fold_of,
-    pack_forecaster,
-    read_false_alarms,
-    unpack_forecaster,
 )
 from oasis_pipeline.learning.failures.hazard import BaseRates, base_rates, window_probabilities
 from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
+from oasis_pipeline.learning.failures.packing import pack_forecaster, read_false_alarms, unpack_forecaster
 from oasis_pipeline.learning.failures.run_life import BASE, Lives, Weibull, fit_weibull, lives_at
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
 
