@@ -1,10 +1,14 @@
 """What could be had at most on the simulated fields: by one who knows each fault exactly, and by trees on the true severities.
 
     python -m benchmarks.failure_ceiling [--kinds decoys] [--wells 400] [--fields 4] [--learned 8]
+    python -m benchmarks.failure_ceiling --small 24
 
 Belongs here: fields without cards, of which there can be many, judged as ``benchmarks.failure_forecast`` judges. The knower is told
 when each fault began, how it has grown up to the day, free of weather, and the laws that the simulator draws by; nobody who looks
 at cards can do better. The trees see what the platform would see if its diagnosis were perfect, weather included.
+
+``--small`` asks what a small field teaches by itself: 40 wells x 60 days with decoys, gradient boosting on the true severities, whole wells held
+out but the same days learned and judged, and a fixed rule on the highest severity.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from benchmarks.base_failure_model import CLASSES, laid
 from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS
 from benchmarks.failure_futures import chance_of_failing, course_of
 from oasis_pipeline.intake.failures import package_rules, reduce_text
+from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
 from oasis_pipeline.learning.failures.evaluation import Forecast, best_within, curve
 from oasis_pipeline.learning.failures.forecaster import Learnable, learnable
 from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted, window_probabilities
 from oasis_pipeline.learning.failures.log import DAY_MS, NEVER, FailureLog
-from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, outcomes_at
+from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes, outcomes_at
 from oasis_pipeline.learning.failures.windows import daily_rows
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times
@@ -31,6 +36,7 @@ FIRST_DAY = 75
 """As the first day that ``benchmarks.failure_forecast`` judges."""
 JUDGED_FROM, LEARNED_FROM = 3_000, 2_000
 """First seeds; far from those of any field with cards."""
+SMALL_FROM, SMALL_WELLS, SMALL_DAYS, SMALL_FIRST_DAY, SMALL_FOLDS = 5_000, 40, 60, 15, 3
 BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.4)
 OPTIONS = BoostingOptions(rounds=300, leaves=12, min_leaf=300, share_of_features=0.4)
 
@@ -64,8 +70,56 @@ def severity_field(
     return data, sudden, chance_of_failing(course, data.well, data.time_ms / DAY_MS, kind)
 
 
-def _forecast(data: Learnable, sudden: NDArray[np.bool_], said: NDArray[np.float64]) -> Forecast:
-    judged = (data.time_ms > FIRST_DAY * DAY_MS) & (data.time_ms <= JUDGED_DAYS * DAY_MS)
+def small_field(seed: int) -> dict[str, Forecast]:
+    """Forecast a small field with decoys by what it teaches itself, and by a fixed rule.
+
+    Parameters
+    ----------
+    seed : int
+
+    Returns
+    -------
+    dict of str to Forecast
+        By method.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    data, sudden, _ = severity_field(FieldKind.DECOYS, seed, SMALL_WELLS)
+    day = data.time_ms / DAY_MS
+    past, judged = day <= SMALL_DAYS, (day > SMALL_FIRST_DAY) & (day <= SMALL_DAYS)
+    outcomes = outcomes_at(data.well[past], data.time_ms[past], data.log, SMALL_DAYS * DAY_MS)
+    window = outcomes.window(ALARM_HORIZON_DAYS)
+    fold = (np.random.default_rng(0).permutation(SMALL_WELLS) % SMALL_FOLDS)[data.well]
+    said = {name: np.zeros((len(day), len(HORIZONS_DAYS))) for name in ("boosting", "hazards")}
+    for number in range(SMALL_FOLDS):
+        teach, ask = fold[past] != number, judged & (fold == number)
+        known = teach & (window != UNKNOWN)
+        failed = window[known] >= 0
+        if failed.any() and not failed.all():
+            plain = HistGradientBoostingClassifier(learning_rate=0.06, max_leaf_nodes=8, random_state=0)
+            plain.fit(data.features[past][known], failed)
+            said["boosting"][ask] = plain.predict_proba(data.features[ask])[:, 1:]
+            own = Outcomes(
+                outcomes.interval[teach], outcomes.days_to_failure[teach], outcomes.observed_days[teach]
+            )
+            trees = fit_boosted(data.features[past][teach], own, len(CLASSES), 0)
+            said["hazards"][ask] = 1.0 - window_probabilities(trees.hazards(data.features[ask]))[:, :, 0]
+    levels = [data.names.index(f"{name} level") for name in c.LABELS if name != c.LABELS[c.FULL]]
+    worst = np.nan_to_num(data.features[:, levels]).max(axis=1)
+    said["fixed rule"] = np.repeat(worst[:, np.newaxis], len(HORIZONS_DAYS), axis=1)
+    return {
+        name: _forecast(data, sudden, values, SMALL_FIRST_DAY, SMALL_DAYS) for name, values in said.items()
+    }
+
+
+def _forecast(
+    data: Learnable,
+    sudden: NDArray[np.bool_],
+    said: NDArray[np.float64],
+    first: int = FIRST_DAY,
+    last: int = JUDGED_DAYS,
+) -> Forecast:
+    judged = (data.time_ms > first * DAY_MS) & (data.time_ms <= last * DAY_MS)
     return Forecast(
         data.well[judged],
         data.time_ms[judged],
@@ -97,7 +151,15 @@ def main() -> None:
     parser.add_argument(
         "--learned", type=int, default=8, help="fields that the trees are learned on; 0 leaves them out"
     )
+    parser.add_argument("--small", type=int, help="small fields that teach themselves; nothing else is done")
     asked = parser.parse_args()
+    if asked.small is not None:
+        small = [small_field(SMALL_FROM + number) for number in range(asked.small)]
+        print("| | window | 0.02 | 0.05 | 0.1 | 0.2 | 0.4 | precision at 0.1 | median lead at 0.1, d |")
+        print("|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
+        for name in small[0]:
+            _print(name, [forecasts[name] for forecasts in small])
+        return
     for kind in asked.kinds:
         judged = [severity_field(kind, JUDGED_FROM + n, asked.wells) for n in range(asked.fields)]
         print(f"\n### {kind}, {asked.fields} x {asked.wells} wells\n")

@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oasis_pipeline.cards.canonical import shape_form
+from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.intake.failures import package_rules, reduce_text
-from oasis_pipeline.learning.failures.channels import SHAPE_COLUMNS
-from oasis_pipeline.learning.features import SHAPE_POINTS, CardContext, CardShapes, card_features
+from oasis_pipeline.learning.base import laid_out
+from oasis_pipeline.learning.failures.channels import FEATURE_COLUMNS
+from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.physics.diagnosis import Cards, diagnose_all
+from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation import tables
 from oasis_pipeline.simulation.controller import vendor_conditions
@@ -111,25 +113,28 @@ def _card_table(field: Field, rng: np.random.Generator) -> pa.Table:
             continue
         numbers = np.array([float(text) if text else np.nan for text in texts])
         columns[name] = pa.array(np.where(analysed, numbers, np.nan), from_pandas=True)
-    for name, values in _diagnosis(field).items():
+    findings = _findings(field)
+    for name, values in findings.diagnosed.items():
         if values.dtype.kind == "f":
             columns[name] = pa.array(values, from_pandas=True)
-    shapes = [
-        CardShapes(*shape_form(position.astype(np.float32), load.astype(np.float32), SHAPE_POINTS))
+    every = np.ones(count, bool)
+    forms = [
+        time_form_column(laid_out(position, load, every))
         for position, load in (
             (batch.surface_position_in, batch.surface_load_lbf),
             (batch.pump_position_in, batch.pump_load_lbf),
         )
     ]
-    described = card_features(*shapes, CardContext(spm=batch.wells.spm, fillage_pct=batch.fillage_pct))
-    for name in SHAPE_COLUMNS:
+    spm = np.round(batch.wells.spm, 1)
+    described = CardInputs.of(*forms, spm, batch.fillage_pct, findings=findings).features()
+    for name in FEATURE_COLUMNS:
         columns[name] = pa.array(described[name], from_pandas=True)
     for name, place in c.COLUMN.items():
         columns[f"true {name}"] = pa.array(batch.severity[:, place])
     return pa.table(columns)
 
 
-def _diagnosis(field: Field) -> dict[str, np.ndarray]:
+def _findings(field: Field) -> Findings:
     """Diagnose with the equipment as the drop folder tells it, state by state."""
     batch = field.batch
     wells = recorded_wells(field.states)
@@ -148,7 +153,7 @@ def _diagnosis(field: Field) -> dict[str, np.ndarray]:
         pump_position_in=batch.pump_position_in.astype(np.float32).astype(np.float64),
         pump_load_lbf=batch.pump_load_lbf.astype(np.float32).astype(np.float64),
     )
-    return diagnose_all(cards, wells).columns
+    return Findings(diagnose_all(cards, wells).columns, columns_of(wells), state)
 
 
 def _failure_table(field: Field) -> pa.Table:

@@ -18,7 +18,7 @@ from oasis_pipeline.learning.failures.channels import (
     CARD_COLUMNS,
     CHANNELS,
     DIAGNOSIS_COLUMNS,
-    SHAPE_COLUMNS,
+    FEATURE_COLUMNS,
     VENDOR_COLUMNS,
     channel_columns,
 )
@@ -30,7 +30,7 @@ from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 WELL_DAYS = "clean/well_days"
-WELL_DAYS_VERSION = "well-days-1"
+WELL_DAYS_VERSION = "well-days-2"
 FEATURES = "clean/card_features"
 
 BASE_CLASSES = ("BHA", "Pump", "Rod", "Tubing")
@@ -129,7 +129,7 @@ def _rows_of(warehouse: Warehouse, store: ObjectStore, day: date) -> pa.Table:
         return schema.empty_table()
     path = day_path(FEATURES, day)
     if store.exists(path):
-        described = store.read_table(path).select(["NodeID", "Date", *SHAPE_COLUMNS])
+        described = store.read_table(path).select(["NodeID", "Date", *FEATURE_COLUMNS])
         described = described.replace_schema_metadata(None)
         rows = rows.join(described.cast(_keys_like(rows, described)), ["NodeID", "Date"])
     names, well = np.unique(rows["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)

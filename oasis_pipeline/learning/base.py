@@ -134,7 +134,7 @@ def simulated_training_set(
     """
     sends = batch.has_pump_card if pump else np.zeros(len(batch), bool)
     forms = [
-        time_form_column(_column(position, load, given))
+        time_form_column(laid_out(position, load, given))
         for position, load, given in (
             (batch.surface_position_in, batch.surface_load_lbf, np.full(len(batch), surface)),
             (batch.pump_position_in, batch.pump_load_lbf, sends),
@@ -153,10 +153,17 @@ def simulated_training_set(
     )
 
 
-def _column(
+def laid_out(
     position_in: NDArray[np.floating], load_lbf: NDArray[np.floating], given: NDArray[np.bool_]
 ) -> CardColumn:
-    """Lay cards end to end as they would arrive, float32; no points where they are not given."""
+    """Lay simulated cards end to end as they would arrive, float32.
+
+    Parameters
+    ----------
+    position_in, load_lbf : ndarray, shape (n, points)
+    given : ndarray of bool, shape (n,)
+        The others have no points.
+    """
     counts = np.where(given, position_in.shape[1], 0)
     return CardColumn(
         position_in[given].astype(np.float32).reshape(-1),

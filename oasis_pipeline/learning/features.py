@@ -9,6 +9,9 @@ where the card is missing. Three more blocks are NaN where nothing is known: the
 loads relative to rod weight and fluid load lines), and the change since the well's days before. The pump card is the one
 computed from the surface card where the rods are known, else the controller's.
 
+A last block is what a network that was taught by simulated cards makes of the others (`severities`), once for each view: from that
+view's cards alone, so that a model of one view never learns from a card that it will not see.
+
 The descriptors are for trees; the curves, samples of load and position in time, of load by position and of loads in ascending order, are
 for models that compare whole cards (`kernel`).
 
@@ -27,11 +30,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.cards.descriptors import elliptic_fourier
 from oasis_pipeline.learning.pump_features import PumpKnowledge, physics_block, physics_names
+from oasis_pipeline.learning.severities import answer_names, package_network
 
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-5"
+FEATURE_VERSION = "card-6"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
@@ -235,14 +239,24 @@ def feature_names() -> list[str]:
 def _all_names() -> tuple[str, ...]:
     blocks = [name for card in CARDS for name in block_names(card)]
     curves = [name for card in CARDS for name in curve_names(card)]
-    return (*_CONTEXT_NAMES, *blocks, *physics_names(), *history_names(), *curves)
+    answers = [name for view in VIEWS for name in answer_names(view)]
+    return (*_CONTEXT_NAMES, *blocks, *physics_names(), *history_names(), *curves, *answers)
 
 
 def view_columns(view: str) -> NDArray[np.intp]:
-    """Return which descriptors belong to a view: context, history, and the blocks of its cards, physics with the pump card."""
+    """Return which descriptors belong to a view: context, history, the blocks of its cards, physics with the pump card, the network's answers."""
+    return np.concatenate([_places((*_CONTEXT_NAMES, *history_names())), _seen(view), answer_columns(view)])
+
+
+def answer_columns(view: str) -> NDArray[np.intp]:
+    """Return which columns are the network's answers for a view (`severities`)."""
+    return _places(answer_names(view))
+
+
+def _seen(view: str) -> NDArray[np.intp]:
+    """Return the descriptors that tell of a view's cards and of nothing else."""
     names = [name for card in _cards_of(view) for name in block_names(card)]
-    physics = physics_names() if "pump" in _cards_of(view) else []
-    return _places((*_CONTEXT_NAMES, *names, *physics, *history_names()))
+    return _places((*names, *(physics_names() if "pump" in _cards_of(view) else [])))
 
 
 def curve_columns(view: str) -> NDArray[np.intp]:
@@ -352,7 +366,45 @@ def card_features(
     columns.update(_by_name(history_names(), _changes(context.history, rows)))
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
         columns.update(_by_name(curve_names(card), _curves(shapes, rows)))
+    for view in VIEWS:
+        columns.update(_by_name(answer_names(view), _answers(columns, view, rows)))
     return columns
+
+
+@lru_cache(maxsize=len(VIEWS))
+def network_inputs(view: str) -> NDArray[np.bool_]:
+    """Tell which of all columns a network may look at for a view, shape (features,): those of its cards that do not change with a well's size."""
+    places = np.concatenate([_seen(view), curve_columns(view)])
+    names = feature_names()
+    curves = {name for card in CARDS for name in curve_names(card) if "_size_" not in name}
+    may = scale_free() | np.array([name in curves for name in names])
+    bounds = np.array([name.startswith(tuple(f"{card}_to_bounds_" for card in CARDS)) for name in names])
+    chosen = np.zeros(len(names), bool)
+    chosen[places] = True
+    return np.asarray(chosen & may & ~bounds)
+
+
+def _answers(columns: Columns, view: str, rows: int) -> Float32:
+    """Ask the network about the rows that have all cards of a view; NaN for the others."""
+    network = package_network()
+    result = np.full((rows, len(answer_names(view))), np.nan, np.float32)
+    needed = np.stack([columns[block_names(card)[0]] for card in _cards_of(view)])
+    here = np.flatnonzero(np.isfinite(needed).all(axis=0))
+    if here.size:
+        nothing = np.full(here.size, np.nan, np.float32)
+        may = {name for name, allowed in zip(feature_names(), network_inputs(view), strict=True) if allowed}
+        table = [columns[name][here] if name in may else nothing for name in network.inputs]
+        result[here] = network(np.ascontiguousarray(np.array(table).T))
+    return result
+
+
+def answered_again(features: Float32) -> Float32:
+    """Return a feature matrix with the network's answers made anew from its other columns: for one in which something was hidden."""
+    columns = dict(zip(feature_names(), features.T, strict=True))
+    result = features.copy()
+    for view in VIEWS:
+        result[:, answer_columns(view)] = _answers(columns, view, len(features))
+    return result
 
 
 def _by_name(names: Sequence[str], block: Float32) -> Columns:

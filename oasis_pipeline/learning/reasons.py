@@ -4,7 +4,7 @@ Belongs here: what the classifier would say if it did not know something, and th
 stored features (``assets``), pictures (``plotting``).
 
 Features that tell of one thing are taken away together: each is replaced by what stands in for it where it is missing (the median of the
-training cards), in the trees and in the comparison of whole cards. By how much the label's probability falls is what the thing spoke for
+training cards), in the trees and in the comparison of whole cards, and the network of simulated cards is asked again without it. By how much the label's probability falls is what the thing spoke for
 it; negative means that it spoke against. Taken away one by one, related features would stand in for each other and none would seem to count.
 """
 
@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.classifier import ClassifierModel, View
-from oasis_pipeline.learning.features import VIEWS, feature_names, rows_with
+from oasis_pipeline.learning.features import (
+    VIEWS,
+    answer_columns,
+    answered_again,
+    feature_names,
+    rows_with,
+)
 
 _WORDS = (
     (r"(fillage_pct|physics_fillage.*|physics_net_stroke.*)", "fillage of the pump"),
@@ -65,9 +71,12 @@ class Reason:
 
 @lru_cache(maxsize=1)
 def feature_groups() -> dict[str, NDArray[np.intp]]:
-    """Return which features tell of the same thing, by what that is; every feature is in one group."""
+    """Return which features tell of the same thing, by what that is; every feature but those made of others is in one group."""
     found: dict[str, list[int]] = {}
+    made_of_others = {column for view in VIEWS for column in answer_columns(view).tolist()}
     for column, name in enumerate(feature_names()):
+        if column in made_of_others:
+            continue
         for pattern, words in _WORDS:
             fit = re.fullmatch(pattern, name)
             if fit:
@@ -136,4 +145,4 @@ def _without(view: View, features: NDArray[np.float32], columns: NDArray[np.intp
     """Return a view's probabilities as if some features were not known."""
     hidden = features.copy()
     hidden[:, columns] = np.nan
-    return view.predict_proba(hidden)
+    return view.predict_proba(answered_again(hidden))

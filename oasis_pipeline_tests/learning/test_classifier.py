@@ -6,6 +6,8 @@ from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_f
 from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
 from oasis_pipeline.learning.features import (
     CARDS,
+    VIEWS,
+    answer_columns,
     block_names,
     card_features,
     curve_columns,
@@ -262,6 +264,8 @@ def test_every_column_has_one_place():
     names = feature_names()
     assert len(set(names)) == len(names)
     blocks = [name for card in CARDS for name in (*block_names(card), *curve_names(card))]
-    assert len(names) == 2 + len(blocks) + len(physics_names()) + len(history_names())
-    asked = np.concatenate([view_columns("both"), curve_columns("both")])
+    answers = [answer_columns(view) for view in VIEWS]
+    own = len(physics_names()) + len(history_names()) + sum(map(len, answers))
+    assert len(names) == 2 + len(blocks) + own
+    asked = np.concatenate([view_columns("both"), curve_columns("both"), *answers[1:]])
     assert sorted(asked.tolist()) == list(range(len(names)))

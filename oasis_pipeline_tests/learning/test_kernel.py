@@ -7,7 +7,7 @@ import pytest
 
 from oasis_pipeline.learning import kernel as k
 from oasis_pipeline.learning.classifier import fit
-from oasis_pipeline.learning.features import curve_columns, feature_names
+from oasis_pipeline.learning.features import VIEWS, answer_columns, curve_columns, feature_names
 from oasis_pipeline.learning.kernel import fit_kernel
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.reasons import feature_groups, reasons
@@ -95,4 +95,6 @@ def test_the_kernel_joins_where_it_helps_and_its_curves_are_the_reason(cards):
 
 def test_every_feature_belongs_to_one_reason():
     columns = np.concatenate(list(feature_groups().values()))
-    assert sorted(columns.tolist()) == list(range(len(feature_names())))
+    made_of_others = [answer_columns(view) for view in VIEWS]
+    every = np.concatenate([columns, *made_of_others])
+    assert sorted(every.tolist()) == list(range(len(feature_names())))

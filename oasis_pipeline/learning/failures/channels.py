@@ -3,8 +3,8 @@
 Belongs here: names, and the ratios that make wells of different sizes alike. Does not belong here: windows over time.
 
 ``clean.dynapred`` is not among them: its rows may come from a classifier that was taught with labels of later dates, so that an
-earlier row would change when later labels come. What a card shows enters through the physical diagnosis and through
-the descriptors below, which know nothing but the card.
+earlier row would change when later labels come. What a card shows enters through the physical diagnosis, through
+the descriptors below, which know nothing but the card, and through the severities by a network that has seen simulated cards only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from oasis_pipeline.learning.features import VIEWS
+from oasis_pipeline.learning.severities import CONDITIONS, answer_names
 
 Float64 = NDArray[np.float64]
 
@@ -84,6 +87,11 @@ SHAPE_COLUMNS = (
 )
 """Descriptors of ``clean/card_features``."""
 
+SEVERITIES = tuple(f"severity_{name}" for name in CONDITIONS)
+"""From ``clean/card_features`` too: of the richest view that a card has."""
+
+SEVERITY_COLUMNS = tuple(name for view in VIEWS for name in answer_names(view)[: len(CONDITIONS)])
+
 SHARES: dict[str, tuple[str, str]] = {
     "tv_leak_share": ("tv_leak_bpd", "gross_displacement_bpd"),
     "sv_leak_share": ("sv_leak_bpd", "gross_displacement_bpd"),
@@ -128,8 +136,9 @@ ABSOLUTE = (
 )
 """Columns taken as they are."""
 
-SOURCE_COLUMNS = (*CARD_COLUMNS, *VENDOR_COLUMNS, *DIAGNOSIS_COLUMNS, *SHAPE_COLUMNS)
-CHANNELS = (*ABSOLUTE, *SHARES, *SHAPE_COLUMNS)
+FEATURE_COLUMNS = (*SHAPE_COLUMNS, *SEVERITY_COLUMNS)
+SOURCE_COLUMNS = (*CARD_COLUMNS, *VENDOR_COLUMNS, *DIAGNOSIS_COLUMNS, *FEATURE_COLUMNS)
+CHANNELS = (*ABSOLUTE, *SHARES, *SHAPE_COLUMNS, *SEVERITIES)
 
 
 def channel_columns(columns: Mapping[str, ArrayLike]) -> dict[str, Float64]:
@@ -156,4 +165,9 @@ def channel_columns(columns: Mapping[str, ArrayLike]) -> dict[str, Float64]:
         top, bottom = column(above), column(below)
         usable = bottom > 0.0
         made[name] = np.where(usable, top / np.where(usable, bottom, 1.0), np.nan)
+    for place, name in enumerate(SEVERITIES):
+        made[name] = np.full(count, np.nan)
+        for poorer in reversed(VIEWS):
+            stated = column(answer_names(poorer)[place])
+            made[name] = np.where(np.isfinite(stated), stated, made[name])
     return {name: made[name] for name in CHANNELS}
