@@ -18,19 +18,16 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.base_failure_model import CLASSES, laid
+from benchmarks.base_failure_model import CLASSES, Prepared, laid, severity_field
 from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS
-from benchmarks.failure_futures import chance_of_failing, course_of
-from oasis_pipeline.intake.failures import package_rules, reduce_text
+from benchmarks.failure_futures import chance_of_failing
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
 from oasis_pipeline.learning.failures.evaluation import Forecast, best_within, curve
-from oasis_pipeline.learning.failures.forecaster import Learnable, learnable
 from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted, window_probabilities
-from oasis_pipeline.learning.failures.log import DAY_MS, NEVER, FailureLog
+from oasis_pipeline.learning.failures.log import DAY_MS
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes, outcomes_at
-from oasis_pipeline.learning.failures.windows import daily_rows
 from oasis_pipeline.simulation import conditions as c
-from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times
+from oasis_pipeline.simulation.episodes import FieldKind
 
 FIRST_DAY = 75
 """As the first day that ``benchmarks.failure_forecast`` judges."""
@@ -39,35 +36,6 @@ JUDGED_FROM, LEARNED_FROM = 3_000, 2_000
 SMALL_FROM, SMALL_WELLS, SMALL_DAYS, SMALL_FIRST_DAY, SMALL_FOLDS = 5_000, 40, 60, 15, 3
 BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.4)
 OPTIONS = BoostingOptions(rounds=300, leaves=12, min_leaf=300, share_of_features=0.4)
-
-
-def severity_field(
-    kind: FieldKind, seed: int, wells: int
-) -> tuple[Learnable, NDArray[np.bool_], NDArray[np.float64]]:
-    """Windows of the true severities of a field without cards, which failures are sudden, and what the knower says."""
-    course = course_of(kind, seed, wells)
-    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(6)[2])
-    times = episode_card_times(wells, DAYS, 2, course.episodes, course.failures, rng)
-    columns = {name: times.severity[:, place] for name, place in c.COLUMN.items()}
-    rows = daily_rows(times.well, np.round(times.day * DAY_MS).astype(np.int64), columns)
-    failures = course.failures
-    start = np.array([round(failure.start_day * DAY_MS) for failure in failures], np.int64)
-    open_ = np.array([failure.end_day + 1.0 >= DAYS for failure in failures], bool)
-    end = np.array([round(failure.end_day * DAY_MS) for failure in failures], np.int64)
-    known = np.array([(int(failure.end_day) + 2) * DAY_MS for failure in failures], np.int64)
-    of = np.array([failure.well for failure in failures], np.int64)
-    rules = package_rules()
-    log = FailureLog.of(
-        of,
-        start,
-        np.where(open_, NEVER, end),
-        np.where(open_, DAYS * DAY_MS, known),
-        [reduce_text(failure.text, rules) for failure in failures],
-        CLASSES,
-    )
-    data, _ = learnable(rows, log, course.nodes, np.zeros(wells, np.int64))
-    sudden = np.array([not failure.warned for failure in failures], bool)[np.lexsort((start, of))]
-    return data, sudden, chance_of_failing(course, data.well, data.time_ms / DAY_MS, kind)
 
 
 def small_field(seed: int) -> dict[str, Forecast]:
@@ -84,7 +52,8 @@ def small_field(seed: int) -> dict[str, Forecast]:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    data, sudden, _ = severity_field(FieldKind.DECOYS, seed, SMALL_WELLS)
+    field, _ = severity_field(FieldKind.DECOYS, seed, SMALL_WELLS)
+    data = field.data
     day = data.time_ms / DAY_MS
     past, judged = day <= SMALL_DAYS, (day > SMALL_FIRST_DAY) & (day <= SMALL_DAYS)
     outcomes = outcomes_at(data.well[past], data.time_ms[past], data.log, SMALL_DAYS * DAY_MS)
@@ -107,18 +76,13 @@ def small_field(seed: int) -> dict[str, Forecast]:
     levels = [data.names.index(f"{name} level") for name in c.LABELS if name != c.LABELS[c.FULL]]
     worst = np.nan_to_num(data.features[:, levels]).max(axis=1)
     said["fixed rule"] = np.repeat(worst[:, np.newaxis], len(HORIZONS_DAYS), axis=1)
-    return {
-        name: _forecast(data, sudden, values, SMALL_FIRST_DAY, SMALL_DAYS) for name, values in said.items()
-    }
+    return {name: _forecast(field, values, SMALL_FIRST_DAY, SMALL_DAYS) for name, values in said.items()}
 
 
 def _forecast(
-    data: Learnable,
-    sudden: NDArray[np.bool_],
-    said: NDArray[np.float64],
-    first: int = FIRST_DAY,
-    last: int = JUDGED_DAYS,
+    field: Prepared, said: NDArray[np.float64], first: int = FIRST_DAY, last: int = JUDGED_DAYS
 ) -> Forecast:
+    data, sudden = field.data, field.sudden
     judged = (data.time_ms > first * DAY_MS) & (data.time_ms <= last * DAY_MS)
     return Forecast(
         data.well[judged],
@@ -165,17 +129,21 @@ def main() -> None:
         print(f"\n### {kind}, {asked.fields} x {asked.wells} wells\n")
         print("| | window | 0.02 | 0.05 | 0.1 | 0.2 | 0.4 | precision at 0.1 | median lead at 0.1, d |")
         print("|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
-        _print("knower", [_forecast(*one) for one in judged])
+        knower = [
+            _forecast(field, chance_of_failing(course, field.data.well, field.data.time_ms / DAY_MS, kind))
+            for field, course in judged
+        ]
+        _print("knower", knower)
         if asked.learned == 0:
             continue
-        learned = [severity_field(kind, LEARNED_FROM + n, asked.wells)[0] for n in range(asked.learned)]
+        learned = [severity_field(kind, LEARNED_FROM + n, asked.wells)[0].data for n in range(asked.learned)]
         outcomes = laid([outcomes_at(d.well, d.time_ms, d.log, (DAYS + 1) * DAY_MS) for d in learned])
         trees = fit_boosted(np.concatenate([d.features for d in learned]), outcomes, len(CLASSES), 0, OPTIONS)
         _print(
             "trees on true severities",
             [
-                _forecast(data, sudden, 1.0 - window_probabilities(trees.hazards(data.features))[:, :, 0])
-                for data, sudden, _ in judged
+                _forecast(field, 1.0 - window_probabilities(trees.hazards(field.data.features))[:, :, 0])
+                for field, _ in judged
             ],
         )
 

@@ -172,7 +172,7 @@ def test_rows_are_as_the_contract_has_them(made: tuple[Warehouse, LocalStore]) -
     assert set(early["ModelVersion"]) == {BASE_VERSION}
     late = rows[(rows["Date"] > "2025-02-16") & (rows["Date"] < "2025-03-01")]
     assert len(set(late["ModelVersion"])) == 1
-    assert next(iter(set(late["ModelVersion"]))).startswith("hazard-2-20250216-")
+    assert next(iter(set(late["ModelVersion"]))).startswith("hazard-3-20250216-")
     life = warehouse.query("select * from clean.runlife").to_pandas()
     assert (life["lower_days"] <= life["median_days"]).all()
     assert (life["median_days"] <= life["upper_days"]).all()

@@ -23,7 +23,7 @@ from oasis_pipeline.learning.failures.forecaster import (
 from oasis_pipeline.learning.failures.packing import read_false_alarms, unpack_forecaster
 
 BASE_FILE = Path(__file__).with_name("base_failures.model")
-BASE_VERSION = f"base-{FORECAST_VERSION}-sim2"
+BASE_VERSION = f"base-{FORECAST_VERSION}-sim3"
 """ModelVersion of its rows."""
 EXPERTS_BEFOREHAND = MappingProxyType({"failing": 0.25, "lasting": 0.75})
 """Weights before a field's days are looked at: in real fields most faults end without a failure."""

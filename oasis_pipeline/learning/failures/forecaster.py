@@ -43,7 +43,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-FORECAST_VERSION = "hazard-2"
+FORECAST_VERSION = "hazard-3"
 """Changes whenever features, outcomes or models are computed differently."""
 
 FOLDS = 3
