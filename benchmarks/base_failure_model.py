@@ -132,8 +132,43 @@ OPTIONS = BoostingOptions(rounds=200, leaves=16, min_leaf=400, share_of_features
 FIRST_SEED, FIELDS, WELLS_A_FIELD = 7_000, 8, 400
 LEARNED_EVERY = 2
 """Of the days of a well every so many teach; neighbours say nearly the same."""
-WELL_ERROR, DAY_ERROR, SURE_FROM = 0.025, 0.036, 0.25
-"""Standard deviations by which the network is off for a well as a whole, and for a card, on the tuning fields; less below `SURE_FROM`."""
+ERROR_AT = (0.0, 0.075, 0.2, 0.3, 0.4, 0.6, 0.9)
+ERROR_MEAN = (0.02, -0.015, -0.045, -0.035, 0.005, 0.005, -0.045)
+WELL_ERROR, DAY_ERROR, FULL_FROM, LEAST_SHARE, KEPT_A_DAY = 0.075, 0.065, 0.3, 0.25, 0.8
+"""How the network is off on the tuning fields: in the mean at a severity, and by standard deviations from severity `FULL_FROM` on, for
+a well as a whole and for a day (correlated from day to day); less below, down to a share for what is hardly there."""
+
+
+def seen_by_network(
+    severity: NDArray[np.float64], well: NDArray[np.int64], day: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Put errors like the network's on true severities.
+
+    Parameters
+    ----------
+    severity : ndarray, shape (n, conditions)
+    well : ndarray of int64, shape (n,)
+    day : ndarray, shape (n,)
+        Within `DAYS`.
+    seed : int
+
+    Returns
+    -------
+    ndarray, shape (n, conditions)
+    """
+    rng = np.random.default_rng([seed, 9])
+    shape = (int(well.max()) + 1, severity.shape[1])
+    of_well = WELL_ERROR * rng.standard_normal(shape)
+    of_day = np.empty((DAYS + 1, *shape))
+    of_day[0] = DAY_ERROR * rng.standard_normal(shape)
+    fresh = DAY_ERROR * np.sqrt(1.0 - KEPT_A_DAY**2)
+    for number in range(1, DAYS + 1):
+        of_day[number] = KEPT_A_DAY * of_day[number - 1] + fresh * rng.standard_normal(shape)
+    share = np.clip(severity / FULL_FROM, LEAST_SHARE, 1.0)
+    error = np.interp(severity, ERROR_AT, ERROR_MEAN) + share * (
+        of_well[well] + of_day[np.clip(day.astype(np.int64), 0, DAYS), well]
+    )
+    return np.clip(severity + error, 0.0, 1.0)
 
 
 def severity_field(kind: FieldKind, seed: int, wells: int, seen: bool = False) -> tuple[Prepared, Course]:
@@ -159,12 +194,7 @@ def severity_field(kind: FieldKind, seed: int, wells: int, seen: bool = False) -
     severity, names = times.severity, tuple(c.LABELS)
     if seen:
         names = SEVERITIES
-        errors = np.random.default_rng([seed, 9])
-        of_well = WELL_ERROR * errors.standard_normal((wells, len(names)))[times.well]
-        of_card = DAY_ERROR * errors.standard_normal(severity.shape)
-        # what is hardly there is hardly seen wrong
-        severity = severity + (of_well + of_card) * np.clip(severity / SURE_FROM, 0.3, 1.0)
-        severity = np.clip(severity, 0.0, 1.0)
+        severity = seen_by_network(severity, times.well, times.day, seed)
     columns = {name: severity[:, place] for place, name in enumerate(names)}
     rows = daily_rows(times.well, np.round(times.day * DAY_MS).astype(np.int64), columns)
     failures = course.failures

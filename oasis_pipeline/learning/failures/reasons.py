@@ -12,6 +12,7 @@ from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
 from oasis_pipeline.learning.failures.forecaster import Forecaster
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS
 from oasis_pipeline.learning.failures.windows import STATISTICS
+from oasis_pipeline.learning.severities import CONDITIONS
 
 Float32 = NDArray[np.float32]
 
@@ -55,6 +56,10 @@ WORDS = {
     "max_rod_load_pct": ("rod load", "%"),
     "damping": ("damping", ""),
     "parted_depth_ft": ("depth of a parting", "ft"),
+    **{
+        f"severity_{name}": (f"{name.replace('_', ' ')} as cards show it", "of the worst")
+        for name in CONDITIONS
+    },
 }
 """Quantity: name in words, unit. What is not here is a descriptor of the card's shape and is called by its own name."""
 
