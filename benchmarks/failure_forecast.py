@@ -50,6 +50,7 @@ from oasis_pipeline.learning.failures.outcomes import (
     outcomes_at,
 )
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.simulation.conditions import FULL, LABELS
 from oasis_pipeline.simulation.episodes import FieldKind
 
 CUTOFFS = (30, 60)
@@ -57,7 +58,21 @@ CUTOFFS = (30, 60)
 a day that was learned from."""
 FOLDS = 3
 PLACE = HORIZONS_DAYS.index(ALARM_HORIZON_DAYS)
-MODELS = ("forecaster", "base", "trees", "linear", "rocket", "seed 1", "seed 2", "age", "rates", "oracle")
+MODELS = (
+    "forecaster",
+    "base",
+    "trees",
+    "linear",
+    "rocket",
+    "seed 1",
+    "seed 2",
+    "age",
+    "rates",
+    "oracle",
+    "rule",
+)
+ON_TRUTH = ("oracle", "rule")
+"""They see the true severities: boosting, and a fixed rule on the highest of them."""
 
 Probability = NDArray[np.float64]
 
@@ -119,10 +134,17 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
     )
 
 
+_FAULT_LEVELS = {f"true {name} level" for place, name in enumerate(LABELS) if place != FULL}
+
+
 def _fitted(
     model: str, field: Prepared, past: NDArray[np.intp], outcomes: Outcomes
 ) -> Callable[[NDArray[np.intp]], Probability]:
     data = field.data
+    if model == "rule":
+        levels = [n for n, name in enumerate(data.names) if name in _FAULT_LEVELS]
+        worst = np.nan_to_num(data.features[:, levels]).max(axis=1)
+        return lambda rows: np.repeat(worst[rows, np.newaxis], len(HORIZONS_DAYS), axis=1)
     if model in ("trees", "oracle"):
         hazards = fit_boosted(data.features[past], outcomes, len(data.log.classes), 0)
         return lambda rows: 1.0 - window_probabilities(hazards.hazards(data.features[rows]))[:, :, 0]
@@ -179,7 +201,7 @@ def print_fields(folder: Path, kinds: list[FieldKind], seeds: list[int], models:
         for model in models:
             begin = time.process_time()
             forecasts = [
-                forecast_by(model, prepared(kept_field(kind, seed, folder), truth=model == "oracle"))
+                forecast_by(model, prepared(kept_field(kind, seed, folder), truth=model in ON_TRUTH))
                 for seed in seeds
             ]
             kept[model] = forecasts
