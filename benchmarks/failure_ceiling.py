@@ -1,11 +1,14 @@
 """What could be had at most on the simulated fields: by one who knows each fault exactly, and by trees on the true severities.
 
     python -m benchmarks.failure_ceiling [--kinds decoys] [--wells 400] [--fields 4] [--learned 8]
+    python -m benchmarks.failure_ceiling --test [--kinds decoys]
     python -m benchmarks.failure_ceiling --small 24
 
 Belongs here: fields without cards, of which there can be many, judged as ``benchmarks.failure_forecast`` judges. The knower is told
 when each fault began, how it has grown up to the day, free of weather, and the laws that the simulator draws by; nobody who looks
 at cards can do better. The trees see what the platform would see if its diagnosis were perfect, weather included.
+
+``--test`` asks the knower alone about the very fields of ``benchmarks.failure_forecast``.
 
 ``--small`` asks what a small field teaches by itself: 40 wells x 60 days with decoys, gradient boosting on the true severities, whole wells held
 out but the same days learned and judged, and a fixed rule on the highest severity.
@@ -19,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.base_failure_model import CLASSES, Prepared, laid, severity_field
-from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS
+from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, WELLS
 from benchmarks.failure_futures import chance_of_failing
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
 from oasis_pipeline.learning.failures.evaluation import Forecast, best_within, curve
@@ -115,6 +118,7 @@ def main() -> None:
     parser.add_argument(
         "--learned", type=int, default=8, help="fields that the trees are learned on; 0 leaves them out"
     )
+    parser.add_argument("--test", action="store_true", help="the test seeds with their own number of wells")
     parser.add_argument("--small", type=int, help="small fields that teach themselves; nothing else is done")
     asked = parser.parse_args()
     if asked.small is not None:
@@ -125,8 +129,10 @@ def main() -> None:
             _print(name, [forecasts[name] for forecasts in small])
         return
     for kind in asked.kinds:
-        judged = [severity_field(kind, JUDGED_FROM + n, asked.wells) for n in range(asked.fields)]
-        print(f"\n### {kind}, {asked.fields} x {asked.wells} wells\n")
+        seeds = TEST_SEEDS if asked.test else range(JUDGED_FROM, JUDGED_FROM + asked.fields)
+        wells = WELLS if asked.test else asked.wells
+        judged = [severity_field(kind, seed, wells) for seed in seeds]
+        print(f"\n### {kind}, {len(seeds)} x {wells} wells\n")
         print("| | window | 0.02 | 0.05 | 0.1 | 0.2 | 0.4 | precision at 0.1 | median lead at 0.1, d |")
         print("|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
         knower = [
@@ -134,7 +140,7 @@ def main() -> None:
             for field, course in judged
         ]
         _print("knower", knower)
-        if asked.learned == 0:
+        if asked.learned == 0 or asked.test:
             continue
         learned = [severity_field(kind, LEARNED_FROM + n, asked.wells)[0].data for n in range(asked.learned)]
         outcomes = laid([outcomes_at(d.well, d.time_ms, d.log, (DAYS + 1) * DAY_MS) for d in learned])
