@@ -80,11 +80,17 @@ class SeverityNetwork:
         table : ndarray of float32, shape (n, inputs)
             NaN where something is not known.
         """
-        missing = np.isnan(table)
-        steps = (table - self.centre) / self.scale
-        steps[missing] = 0.0
-        bent = np.float32(_LIMIT) * np.tanh(steps / np.float32(_LIMIT))
-        return np.concatenate([bent, missing[:, self.watched]], axis=1, dtype=np.float32)
+        width = len(self.inputs)
+        result = np.empty((len(table), width + len(self.watched)), np.float32)
+        steps = result[:, :width]
+        # in place: this is most of the network's work but for the products
+        np.subtract(table, self.centre, out=steps)
+        np.divide(steps, self.scale * np.float32(_LIMIT), out=steps)
+        np.tanh(steps, out=steps)
+        np.multiply(steps, np.float32(_LIMIT), out=steps)
+        np.copyto(steps, np.float32(0.0), where=np.isnan(table))
+        result[:, width:] = np.isnan(table[:, self.watched])
+        return result
 
     def __call__(self, table: Float32) -> Float32:
         """Answer for many cards.
