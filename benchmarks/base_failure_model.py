@@ -1,24 +1,28 @@
 """Learn the base model of failures on simulated fields and put it into the package.
 
     python -m benchmarks.base_failure_model
+    python -m benchmarks.base_failure_model --errors FOLDER
 
 Belongs here: fields of severities, and from them to the artifact; a kept field (``benchmarks.failure_fields``) ready to be judged. The
 fields that figures are told of are not among those that are learned on.
 
 The model looks at the severities of ``learning.severities`` alone. What that network says of a card differs little from the truth, so wells need no
 cards to learn from: the simulator's severities with such errors put on them will do, and of these wells there can be thousands.
+``--errors`` prints the errors on the tuning fields, kept in a folder by ``benchmarks.failure_fields``; the constants below follow them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.failure_fields import CARDS_PER_DAY, DAYS, KINDS, FieldTables
+from benchmarks.failure_fields import CARDS_PER_DAY, DAYS, KINDS, TUNING_SEEDS, FieldTables, kept_field
 from benchmarks.failure_futures import Course, course_of, drawn_futures
 from oasis_pipeline.intake.failures import package_rules, reduce_text
 from oasis_pipeline.learning.failures.alarms import (
@@ -217,6 +221,37 @@ def severity_field(kind: FieldKind, seed: int, wells: int, seen: bool = False) -
     return Prepared(data, rows, life, course.nodes, sudden, 0), course
 
 
+def print_errors(folder: Path) -> None:
+    """Print by how much the network is off on the tuning fields, by true severity, in means of a day."""
+    parts = []
+    for number, (kind, seed) in enumerate((kind, seed) for kind in KINDS for seed in TUNING_SEEDS):
+        field = kept_field(kind, seed, folder)
+        told, true = prepared(field).rows, prepared(field, truth=True).rows
+        for place, name in enumerate(c.LABELS):
+            if place in (c.FULL, c.PARTED):
+                continue
+            truth = true.values[:, true.channels.index(f"true {name}")]
+            error = told.values[:, told.channels.index(SEVERITIES[place])] - truth
+            same = np.append(False, told.well[1:] == told.well[:-1])
+            before = np.where(same, np.roll(error, 1), np.nan)
+            own = (number * len(c.LABELS) + place) * len(field.cards) + told.well
+            parts.append(np.stack([own.astype(np.float64), truth, error, before], axis=1))
+    everything = np.concatenate(parts)
+    everything = everything[np.isfinite(everything[:, 2])]
+    print("| severity | well-days | mean | of a well | of a day | correlation with the day before |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for low, high in itertools.pairwise((0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)):
+        rows = everything[(everything[:, 1] >= low) & (everything[:, 1] < high)]
+        _, well, days = np.unique(rows[:, 0], return_inverse=True, return_counts=True)
+        mean = np.bincount(well, rows[:, 2]) / days
+        known = days >= 5  # fewer say nothing of a well
+        follows = np.isfinite(rows[:, 3])
+        print(
+            f"| {low:g} to {high:g} | {len(rows)} | {rows[:, 2].mean():.3f} | {mean[known].std():.3f} "
+            f"| {(rows[:, 2] - mean[well])[known[well]].std():.3f} | {np.corrcoef(rows[follows, 2], rows[follows, 3])[0, 1]:.2f} |"
+        )
+
+
 def laid(parts: list[Outcomes]) -> Outcomes:
     """Lay outcomes end to end."""
     return Outcomes(
@@ -357,8 +392,13 @@ def learned(fields: list[tuple[FieldKind, Prepared, Course]]) -> tuple[Forecaste
 
 
 def main() -> None:
-    """Learn and write."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    """Learn and write, or print the network's errors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--errors", type=Path, help="folder of the tuning fields; nothing is learned")
+    folder: Path | None = parser.parse_args().errors
+    if folder is not None:
+        print_errors(folder)
+        return
     seeds = range(FIRST_SEED, FIRST_SEED + FIELDS)
     kinds = [KINDS[number % len(KINDS)] for number in range(FIELDS)]
     fields = [

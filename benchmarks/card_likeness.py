@@ -12,11 +12,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compare_classifiers import read_drop
+from oasis_pipeline.compiled import compiled
 from oasis_pipeline.learning.evaluation import Candidate, compare
 from oasis_pipeline.learning.features import curve_columns, curve_groups
 from oasis_pipeline.learning.kernel import RIDGE, SHARPNESS
@@ -88,8 +88,8 @@ def _late(position: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     return np.roll(fine, step, axis=1)[:, ::2]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def time_warping(curves, width, penalty):  # type: ignore[no-untyped-def]
+@compiled
+def time_warping(curves: Distances, width: int, penalty: float) -> Distances:
     """Return the least mean difference when steps of time may pair with others up to a width away, each such step with a penalty."""
     cards, points, channels = curves.shape
     result = np.zeros((cards, cards))
@@ -109,8 +109,8 @@ def time_warping(curves, width, penalty):  # type: ignore[no-untyped-def]
     return result
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def move_split_merge(curves, cost, width):  # type: ignore[no-untyped-def]
+@compiled
+def move_split_merge(curves: Distances, cost: float, width: int) -> Distances:
     """Return what moves of values and splits and merges of steps cost at least (Stefan et al. 2013), over the number of steps."""
     cards, points = curves.shape
     result = np.zeros((cards, cards))
@@ -133,15 +133,15 @@ def move_split_merge(curves, cost, width):  # type: ignore[no-untyped-def]
     return result
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _split(new, last, other, cost):  # type: ignore[no-untyped-def]
+@compiled
+def _split(new: float, last: float, other: float, cost: float) -> float:
     if last <= new <= other or last >= new >= other:
         return cost
     return cost + min(abs(new - last), abs(new - other))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def outlines(curves):  # type: ignore[no-untyped-def]
+@compiled
+def outlines(curves: Distances) -> Distances:
     """Return the mean distance from the points of one card to the nearest of the other's, averaged over both directions."""
     cards, points, channels = curves.shape
     result = np.zeros((cards, cards))

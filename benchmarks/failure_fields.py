@@ -116,15 +116,15 @@ def _card_table(field: Field, rng: np.random.Generator) -> pa.Table:
         if values.dtype.kind == "f":
             columns[name] = pa.array(values, from_pandas=True)
     every = np.ones(count, bool)
-    forms = [
+    surface, pump = (
         time_form_column(laid_out(position, load, every))
         for position, load in (
             (batch.surface_position_in, batch.surface_load_lbf),
             (batch.pump_position_in, batch.pump_load_lbf),
         )
-    ]
+    )
     spm = np.round(batch.wells.spm, 1)
-    described = CardInputs.of(*forms, spm, batch.fillage_pct, findings=findings).features()
+    described = CardInputs.of(surface, pump, spm, batch.fillage_pct, findings=findings).features()
     for name in FEATURE_COLUMNS:
         columns[name] = pa.array(described[name], from_pandas=True)
     for name, place in c.COLUMN.items():

@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from oasis_pipeline.compiled import compiled
 
 _BLOCK_CARDS = 256  # cards that walk one tree together: their features and the tree stay in the core's cache
 _LEAF_SCALE = 255.0
@@ -218,21 +219,45 @@ def _round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return single
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _child(block, card, node, feature, threshold, right):  # type: ignore[no-untyped-def]
+@compiled
+def _child(
+    block: NDArray[np.float32],
+    card: np.uint64,
+    node: np.uint64,
+    feature: NDArray[np.int16],
+    threshold: NDArray[np.float32],
+    right: NDArray[np.int32],
+) -> np.uint64:
     below = block[card, np.uint64(feature[node])] <= threshold[node]
     return node + np.uint64(1) if below else np.uint64(right[node])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _leaf(block, card, node, feature, threshold, right):  # type: ignore[no-untyped-def]
+@compiled
+def _leaf(
+    block: NDArray[np.float32],
+    card: np.uint64,
+    node: np.uint64,
+    feature: NDArray[np.int16],
+    threshold: NDArray[np.float32],
+    right: NDArray[np.int32],
+) -> np.uint64:
     while feature[node] >= 0:
         node = _child(block, card, node, feature, threshold, right)
     return node
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _walk(table, fill, columns, feature, threshold, right, leaf_value, roots, total):  # type: ignore[no-untyped-def]
+@compiled
+def _walk(
+    table: NDArray[np.float32],
+    fill: NDArray[np.float32],
+    columns: NDArray[np.intp],
+    feature: NDArray[np.int16],
+    threshold: NDArray[np.float32],
+    right: NDArray[np.int32],
+    leaf_value: NDArray[np.uint8],
+    roots: NDArray[np.int32],
+    total: NDArray[np.float32],
+) -> None:
     """Let cards walk the trees, four at a time: while one waits for memory, the steps of the others go on.
 
     A block of cards is copied first, with the columns that the forest asks for and no other, so that it stays in the core's cache.

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from oasis_pipeline.compiled import compiled
 from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
 
 Float64 = NDArray[np.float64]
@@ -140,8 +140,16 @@ def raise_alarms(
     return Alarms(raised, closed, by_event)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _run(well, probability, life, limits, confirming_rows, calm_rows, lower_share):  # type: ignore[no-untyped-def]
+@compiled
+def _run(
+    well: Int64,
+    probability: Float64,
+    life: Int64,
+    limits: Float64,
+    confirming_rows: int,
+    calm_rows: int,
+    lower_share: float,
+) -> tuple[Int64, Int64, NDArray[np.bool_]]:
     rows = len(well)
     raised = np.empty(rows, np.int64)
     closed = np.empty(rows, np.int64)

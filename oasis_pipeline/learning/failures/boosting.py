@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from oasis_pipeline.compiled import compiled
 
 _BLOCK_ROWS = 256
 
@@ -213,8 +214,17 @@ def _leaf_of_nothing() -> tuple[NDArray[Any], ...]:
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _walk(table, feature, threshold, missing_left, left, right, roots, total):  # type: ignore[no-untyped-def]
+@compiled
+def _walk(
+    table: NDArray[np.float32],
+    feature: NDArray[np.int32],
+    threshold: NDArray[np.float64],
+    missing_left: NDArray[np.bool_],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    roots: NDArray[np.int32],
+    total: NDArray[np.float64],
+) -> None:
     rows, outputs = total.shape
     for first in range(0, rows, _BLOCK_ROWS):
         last = min(first + _BLOCK_ROWS, rows)

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oasis_pipeline.compiled import compiled
 from oasis_pipeline.learning.failures.log import DAY_MS, LONG_AGO, FailureLog, Life, life_of
 
 Int64 = NDArray[np.int64]
@@ -167,8 +167,8 @@ def window_features(
     return out, life
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _fill(well, day, count, begin_day, values, out):  # type: ignore[no-untyped-def]
+@compiled
+def _fill(well: Int64, day: Int64, count: Int64, begin_day: Int64, values: Float32, out: Float32) -> None:
     channels = values.shape[1]
     for row in range(len(well)):
         first = row
