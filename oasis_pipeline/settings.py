@@ -7,15 +7,19 @@ opens a socket or makes a folder when it is imported.
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EARLIEST_DAY = date(2000, 1, 1)
 """Rows before this day are a controller's bad clock, unless OASIS_START says otherwise."""
+
+UNFINISHED_FACTOR = 3
+"""A drop file whose end is missing has to lie still for so many times as long as one that looks whole."""
 
 
 class SettingsError(ValueError):
@@ -37,6 +41,10 @@ class Settings(BaseSettings):
         Object store; without a bucket a folder under home. Credentials come from the standard AWS chain only.
     start : date or None
         First daily partition.
+    timezone : str
+        The field's time zone, in which every ``Date`` and every stamp is written.
+    settle_seconds : float
+        How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
     secret_key : SecretStr or None
         Signing key of the data service.
     """
@@ -56,12 +64,37 @@ class Settings(BaseSettings):
     s3_prefix: str = ""
     s3_endpoint: str | None = None
     start: date | None = None
+    timezone: str = "UTC"
+    settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     secret_key: SecretStr | None = None
 
     @field_validator("home", "data_path")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, KeyError):
+            raise ValueError("is no time zone: give a name such as America/Chicago or UTC") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The field's time zone."""
+        return ZoneInfo(self.timezone)
+
+    def field_now(self) -> datetime:
+        """Now, in the field's local time, without a zone, as every ``Date`` is written."""
+        return datetime.now(self.zone).replace(tzinfo=None)
+
+    @property
+    def unfinished_settle_seconds(self) -> float:
+        """How long a drop file without its end (no final end of line, no footer) has to lie unchanged."""
+        return UNFINISHED_FACTOR * self.settle_seconds
 
     @property
     def embedded(self) -> bool:
@@ -95,8 +128,13 @@ class Settings(BaseSettings):
 
     @property
     def first_day_file(self) -> Path:
-        """Where intake notes the first day it has seen, so that the graph can be built without a connection."""
+        """Note of the first day of cards and vendor results, so that the graph can be built without a connection."""
         return self.home / "first_day"
+
+    @property
+    def first_reading_day_file(self) -> Path:
+        """Note of the first day of readings."""
+        return self.home / "first_reading_day"
 
     @property
     def earliest_day(self) -> date:

@@ -20,6 +20,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "DATA_PATH",
         "S3_BUCKET",
         "START",
+        "TIMEZONE",
+        "SETTLE_SECONDS",
         "SECRET_KEY",
     ):
         monkeypatch.delenv(f"OASIS_{name}", raising=False)
@@ -62,3 +64,13 @@ def test_a_wrong_value_names_its_variable_and_not_the_value(monkeypatch: pytest.
         load_settings()
     assert "yesterday-ish" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_time_zone_of_the_field_is_a_name_that_exists() -> None:
+    chicago = load_settings(timezone="America/Chicago")
+    behind = (load_settings().field_now() - chicago.field_now()).total_seconds()
+    assert 5 * 3600 - 60 < behind < 6 * 3600 + 60
+    assert chicago.field_now().tzinfo is None
+    for name in ("Texas", "../etc/passwd", "America/"):
+        with pytest.raises(SettingsError, match="OASIS_TIMEZONE.*is no time zone"):
+            load_settings(timezone=name)
