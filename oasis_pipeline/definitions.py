@@ -68,7 +68,7 @@ def build_definitions(
         assets=assets,
         asset_checks=build_checks(),
         jobs=jobs.all(),
-        schedules=build_schedules(jobs),
+        schedules=build_schedules(jobs, settings.timezone),
         sensors=build_sensors(jobs),
         resources={**build_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,

@@ -72,5 +72,5 @@ def test_the_time_zone_of_the_field_is_a_name_that_exists() -> None:
     assert 5 * 3600 - 60 < behind < 6 * 3600 + 60
     assert chicago.field_now().tzinfo is None
     for name in ("Texas", "../etc/passwd", "America/"):
-        with pytest.raises(SettingsError, match="OASIS_TIMEZONE.*is no time zone"):
+        with pytest.raises(SettingsError, match=r"OASIS_TIMEZONE.*is no time zone"):
             load_settings(timezone=name)

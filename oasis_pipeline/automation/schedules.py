@@ -3,7 +3,8 @@
 Not here: what runs because something arrived (``sensors``).
 """
 
-from datetime import UTC, timedelta
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -13,13 +14,20 @@ from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import WarehouseResource
 
 
-def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
+def _day_before(context: dg.ScheduleEvaluationContext, timezone: str) -> str:
+    local = context.scheduled_execution_time.astimezone(ZoneInfo(timezone))
+    return (local.date() - timedelta(days=1)).isoformat()
+
+
+def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefinition]:
     """Make the schedules.
 
     Parameters
     ----------
     jobs : Jobs
         What they start.
+    timezone : str
+        The field's, by whose clock they run. Days of sensor readings are days of UTC, and so is their schedule.
 
     Returns
     -------
@@ -30,13 +38,14 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
         name="daily_partition",
         job=jobs.days,
         cron_schedule="15 3 * * *",
+        execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Makes yesterday once more when it is over, so that a day whose last making failed is not forgotten.",
     )
     def daily_partition(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        day = (context.scheduled_execution_time.date() - timedelta(days=1)).isoformat()
+        day = _day_before(context, timezone)
         if day not in days_with_rows(ledger.states(warehouse.open())):
             return dg.SkipReason(f"no rows of {day} have arrived")
         return dg.RunRequest(run_key=f"day:{day}", partition_key=day)
@@ -45,6 +54,7 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
         name="weekly_training",
         job=jobs.train,
         cron_schedule="45 4 * * 0",
+        execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Learns the classifier anew once a week, also from labels too few to be worth a training by themselves, and from "
         "what the vendor says of new cards. A model that is worse than the one in use is not taken.",
@@ -54,7 +64,7 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
     ) -> dg.RunRequest | dg.SkipReason:
         if not days_with_rows(ledger.states(warehouse.open())):
             return dg.SkipReason("no cards have arrived")
-        return dg.RunRequest(run_key=f"week:{context.scheduled_execution_time.date().isoformat()}")
+        return dg.RunRequest(run_key=f"week:{_day_before(context, timezone)}")
 
     @dg.schedule(
         name="daily_readings",
@@ -67,7 +77,7 @@ def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
     def daily_readings(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        day = (context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+        day = _day_before(context, "UTC")
         if day not in days_with_rows(ledger.states(warehouse.open()), READING_SOURCES):
             return dg.SkipReason(f"no readings of {day} have arrived")
         return dg.RunRequest(run_key=f"readings:{day}", partition_key=day)

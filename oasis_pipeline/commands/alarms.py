@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    settings_of,
+)
 
 STATES = ("open", "acknowledged", "dismissed", "closed")
 
@@ -30,9 +37,8 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
     if context.invoked_subcommand is not None:
         return
     from oasis_pipeline.assets.alarms import list_alarms
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         rows = list_alarms(warehouse, states)
     if as_json:
         print_json({"alarms": rows})
@@ -49,9 +55,8 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
 
 def _decide(home: Path | None, alarm_id: str, decision: str, note: str | None, as_json: bool) -> None:
     from oasis_pipeline.assets.alarms import AlarmError, decide
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         try:
             row = decide(warehouse, alarm_id, decision, getpass.getuser(), note)
         except AlarmError as error:

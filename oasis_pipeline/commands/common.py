@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import getpass
 import json
 import os
+import shutil
 import socket
 import ssl
 import sys
@@ -13,11 +16,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from oasis_pipeline.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from oasis_pipeline.storage.postgres import Warehouse
 
 home_option = click.option(
     "--home",
@@ -33,6 +39,69 @@ def settings_of(home: Path | None, **overrides: Any) -> Settings:
     settings = load_settings(home, **overrides)
     os.environ["OASIS_HOME"] = str(settings.home)
     return settings
+
+
+class NoInstallationError(RuntimeError):
+    """There is nothing to read; the message says where was looked, and what makes an installation."""
+
+
+@contextmanager
+def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """Open the warehouse of an installation that is there, for commands that only read: they never make one.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Yields
+    ------
+    Warehouse
+        As `storage.postgres.using_warehouse`.
+
+    Raises
+    ------
+    NoInstallationError
+        If there is none.
+    """
+    require_installation(settings)
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    with using_warehouse(settings) as warehouse:
+        yield warehouse
+
+
+def require_installation(settings: Settings) -> None:
+    """Refuse where nobody has made an installation; see `existing_warehouse`."""
+    if settings.embedded:
+        there, where = (settings.postgres_data / "PG_VERSION").exists(), str(settings.home)
+        other = "say --home with the folder of yours (or set OASIS_HOME)"
+    else:
+        from oasis_pipeline.storage.migrate import is_prepared
+        from oasis_pipeline.storage.postgres import address_of
+
+        address = address_of(settings)
+        there, where = is_prepared(address), address.public()
+        other = "correct OASIS_HOST, OASIS_PORT and OASIS_DB"
+    if not there:
+        raise NoInstallationError(
+            f"there is no installation in {where}: {other}, or make one there by `oasis run`, `oasis up` or `oasis demo`"
+        )
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and try to write into it, so that work of minutes is not lost at its end.
+
+    Raises
+    ------
+    OSError
+        As the system says it; `explain` puts it into words.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".oasis-{os.getpid()}"
+    try:
+        probe.write_bytes(b"\0" * 4096)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def print_json(value: Any) -> None:
@@ -57,17 +126,98 @@ def explain(error: Exception) -> str:
     if os.environ.get("OASIS_TRACE"):
         traceback.print_exception(error)
     text = " ".join(str(error).split()) or type(error).__name__
-    expected = isinstance(error, (SettingsError, OSError)) or type(error).__module__.startswith(
-        "oasis_pipeline."
-    )
-    if expected:
-        return text
+    if type(error).__module__.startswith("oasis_pipeline.") or isinstance(error, SettingsError):
+        full = "No space left on device" in text and "free some space" not in text
+        return (
+            f"{text}. A disk is full: free some space and say the same again, {_OTHER_FOLDER}"
+            if full
+            else text
+        )
+    if isinstance(error, OSError):
+        return _of_system(error)
+    for kind in type(error).__mro__:
+        beginning = _FROM_OUTSIDE.get(f"{kind.__module__}.{kind.__name__}")
+        if beginning is not None:
+            from oasis_pipeline.storage.errors import one_line
+
+            return f"{beginning}: {one_line(text)}"
     frames = traceback.extract_tb(error.__traceback__)
     place = next(
         (f for f in reversed(frames) if "oasis_pipeline" in f.filename), frames[-1] if frames else None
     )
     where = f" at {Path(place.filename).name}:{place.lineno}" if place else ""
     return f"unexpected {type(error).__name__}{where}: {text} (a fault of the program; OASIS_TRACE=1 shows where it arose)"
+
+
+_FROM_OUTSIDE = {
+    **dict.fromkeys(
+        ("psycopg2.OperationalError", "psycopg2.InterfaceError", "sqlalchemy.exc.OperationalError", "sqlalchemy.exc.InterfaceError"),
+        "PostgreSQL does not answer; check that it runs, then say the same again",
+    ),
+    **dict.fromkeys(
+        ("botocore.exceptions.BotoCoreError", "botocore.exceptions.ClientError"),
+        "the object store refuses or does not answer; check OASIS_S3_BUCKET, OASIS_S3_ENDPOINT and the AWS credentials",
+    ),
+    "builtins.MemoryError": "this machine has not enough memory; end other programs, or say it for fewer days at a time",
+    "concurrent.futures.process.BrokenProcessPool": "a process was killed from outside, as a rule for want of memory; end other programs",
+}  # fmt: skip
+"""What is no fault of the program, by the names of the errors' classes so that nothing has to be imported to know them."""
+
+_OTHER_FOLDER = "or say --home with a folder elsewhere"
+
+
+def _of_system(error: OSError) -> str:
+    """Say what the operating system refused, of what, and what to do."""
+    number, path = error.errno, error.filename if error.filename is not None else error.filename2
+    if number is None or isinstance(path, int):
+        return " ".join(str(error).split()) or type(error).__name__
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of {path or _fullest()} is full: free some space and say the same again, {_OTHER_FOLDER}"
+    if number == errno.EMFILE:
+        return "too many files are open: raise the limit (ulimit -n 4096) and say the same again"
+    if path is None:
+        return f"{error.strerror or error}"
+    where = os.fsdecode(path)
+    if number == errno.EROFS:
+        return f"can't write {where}: its disk is mounted read-only. Mount it for writing, {_OTHER_FOLDER}"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"may not use {where}{_owner(where)}: run as the user that it belongs to, have it given to you (chown -R), {_OTHER_FOLDER}"
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return f"can't make a folder {where}: a file stands in its way. Move it away, {_OTHER_FOLDER}"
+    if number == errno.ENAMETOOLONG:
+        return f"the path {where[:60]}... is too long: choose a shorter one"
+    return f"{where}: {error.strerror}"
+
+
+def _fullest() -> str:
+    """Of the folders that are written to the one with the least space: a full disk does not say which one it is."""
+    import tempfile
+
+    folders = [Path(os.environ.get("OASIS_HOME") or ".oasis"), Path(tempfile.gettempdir()), Path.cwd()]
+    return str(
+        min(
+            (folder for folder in folders if folder.is_dir()),
+            key=lambda folder: shutil.disk_usage(folder).free,
+        )
+    )
+
+
+def _owner(where: str) -> str:
+    """Whose it is, for those who look at it as somebody else."""
+    path = Path(where)
+    for part in (path, *path.parents):
+        try:
+            owner = part.owner()
+        except KeyError:
+            owner = f"user {part.stat().st_uid}"
+        except OSError:
+            continue
+        try:
+            me = getpass.getuser()
+        except (KeyError, OSError):
+            me = f"user {os.geteuid()}"
+        return f" as {me} ({part} belongs to {owner})"
+    return ""
 
 
 class PortError(RuntimeError):

@@ -5,6 +5,8 @@ Here: Django's own command on the platform's database. Not here: further users, 
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -28,18 +30,34 @@ class SuperuserError(RuntimeError):
 )
 def createsuperuser(home: Path | None, username: str | None, email: str | None, noinput: bool) -> None:
     """Make an administrator of the data service."""
+    if noinput and not os.environ.get("DJANGO_SUPERUSER_PASSWORD"):
+        raise SuperuserError(
+            "--noinput needs DJANGO_SUPERUSER_PASSWORD: an administrator without a password can't log in"
+        )
+    if not noinput and not sys.stdin.isatty():
+        raise SuperuserError(
+            "there is no terminal to ask on, and nobody was made: say --noinput, and DJANGO_SUPERUSER_USERNAME,"
+            " DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD in the environment"
+        )
     from oasis_pipeline.service.server import prepare
     from oasis_pipeline.storage.postgres import using_warehouse
 
     settings = settings_of(home)
     with using_warehouse(settings) as warehouse:
         prepare(settings, warehouse, "127.0.0.1")
+        from django.contrib.auth.models import User
         from django.core.management import CommandError, call_command
 
         try:
+            before = User.objects.filter(is_superuser=True).count()
             call_command(
                 "createsuperuser", interactive=not noinput, username=username, email=email, verbosity=0
             )
+            if User.objects.filter(is_superuser=True).count() <= before:
+                raise SuperuserError("nobody was made")
+        except SystemExit:
+            # Django's way to end when somebody presses Ctrl-C; it has said so
+            raise click.Abort from None
         except CommandError as error:
             raise SuperuserError(" ".join(str(error).split())) from None
         finally:

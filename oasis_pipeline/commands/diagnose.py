@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.commands.card_file import InputError, read_card_file, read_well
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.commands.common import (
+    NoInstallationError,
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    require_installation,
+    settings_of,
+)
 from oasis_pipeline.physics import wave_difference, wave_frequency
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, Quality, Well, diagnose_all
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
@@ -151,13 +160,16 @@ def diagnose(
         raise click.ClickException("--well and --well-file name the well twice: leave one of them out")
     if spm is not None and not 0.0 < spm <= 60.0:
         raise click.ClickException("--spm has to be above 0 and at most 60")
-    card = read_card_file(file)
-    form = card.form
+    # what may be misspelled first: a well that is named wrong needs no card to be told
     known = Well()
     if well_file is not None:
         known = read_well(well_file)
     elif well is not None:
         well, known = well_of_warehouse(home, well)
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"can't write the picture {out}: there is no folder {out.absolute().parent}")
+    card = read_card_file(file)
+    form = card.form
     speed = spm if spm is not None else card.spm
     if not math.isnan(speed):
         known = replace(known, spm=speed)
@@ -319,14 +331,13 @@ def well_of_warehouse(home: Path | None, name: str) -> tuple[str, Well]:
     """
     from oasis_pipeline.assets.wells import EquipmentStates
     from oasis_pipeline.intake.values import clean_node, node_key
-    from oasis_pipeline.storage.postgres import using_warehouse
 
     settings = settings_of(home)
-    if settings.embedded and not settings.postgres_data.exists():
-        raise InputError(
-            f"there is no warehouse in {settings.home}: name its home folder by --home, take files in by `oasis run`, or describe the well by --well-file"
-        )
-    with using_warehouse(settings) as warehouse:
+    try:
+        require_installation(settings)
+    except NoInstallationError as error:
+        raise InputError(f"{error}; or describe the well by --well-file") from None
+    with existing_warehouse(settings) as warehouse:
         nodes = {
             row["node_key"]: row["NodeID"]
             for row in warehouse.query('select node_key, "NodeID" from xspoc.node').to_pylist()

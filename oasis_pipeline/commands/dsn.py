@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, settings_of
+from oasis_pipeline.commands.common import (
+    home_option,
+    json_option,
+    print_json,
+    require_installation,
+    settings_of,
+)
 
 
 @click.command()
@@ -17,9 +23,10 @@ def dsn(home: Path | None, as_json: bool) -> None:
 
     Starts the embedded server if it is not running; psql "$(oasis dsn)" connects.
     """
+    settings = settings_of(home)
+    require_installation(settings)
     from oasis_pipeline.storage.postgres import open_warehouse
 
-    settings = settings_of(home)
     address = open_warehouse(settings).address
     if as_json:
         print_json({"dsn": address.public(), "embedded": settings.embedded})

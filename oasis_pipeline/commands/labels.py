@@ -13,7 +13,14 @@ from typing import Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    settings_of,
+)
 
 LABEL_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2")
 """What a file of labels must have; further columns tell the person who fills it in something."""
@@ -46,9 +53,8 @@ def queue(limit: int, out: Path | None, sheet: Path | None, home: Path | None, a
     Fill in TrueLabel1 (and TrueLabel2) of the csv and give it to `oasis labels import`.
     """
     from oasis_pipeline.assets.labelling import queue as read_queue
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         rows = read_queue(warehouse, limit)
         if sheet is not None and rows:
             from oasis_pipeline.commands.label_sheet import write_sheet
@@ -183,9 +189,8 @@ def export(out: Path | None, history: bool, home: Path | None, as_json: bool) ->
     The csv can be imported again.
     """
     from oasis_pipeline.assets.labelling import labels_in_force
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         rows = labels_in_force(warehouse, history=history)
     if as_json:
         print_json(rows.to_pylist())
@@ -203,9 +208,8 @@ def export(out: Path | None, history: bool, home: Path | None, as_json: bool) ->
 def disagreements(limit: int, home: Path | None, as_json: bool) -> None:
     """Show the cards that people have labelled differently, with what each of them said last."""
     from oasis_pipeline.assets.labelling import disagreements as find
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         cards = find(warehouse)
     if as_json:
         print_json(cards[:limit])
@@ -236,9 +240,8 @@ def disagreements(limit: int, home: Path | None, as_json: bool) -> None:
 def suspects(limit: int, home: Path | None, as_json: bool) -> None:
     """Show the labels that are probably wrong: models that had not seen the well say something else, and are sure of it."""
     from oasis_pipeline.assets.labelling import suspects as find
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         rows = find(warehouse)
     if as_json:
         print_json(rows[:limit])
@@ -290,6 +293,8 @@ def _copy_labels(file: Path, target: Path) -> int:
     if not target.name.endswith(".csv"):
         shutil.copyfile(file, target)
         return 0
+    from oasis_pipeline.service.output import fused
+
     try:
         text = file.read_text("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
@@ -297,25 +302,36 @@ def _copy_labels(file: Path, target: Path) -> int:
         rows = []
     head = [name.strip() for name in rows[0]] if rows else []
     places = [head.index(name) for name in ("TrueLabel1", "TrueLabel2") if name in head]
-    if "rank" not in head or not places or any(len(row) not in (0, len(head)) for row in rows):
+    if not places or any(len(row) not in (0, len(head)) for row in rows):
         shutil.copyfile(file, target)  # intake says what is wrong with it
         return 0
-    kept = [row for row in rows[1:] if row and any(row[place].strip() for place in places)]
-    left_out = sum(1 for row in rows[1:] if row) - len(kept)
-    if left_out == 0:
+    given = [row for row in rows[1:] if row]
+    # an apostrophe that kept a spreadsheet from running a text goes again
+    kept = [[fused(cell) for cell in row] for row in given]
+    if "rank" in head:
+        kept = [row for row in kept if any(row[place].strip() for place in places)]
+    if kept == given:
         shutil.copyfile(file, target)
     else:
-        _write_csv(target, rows[0], kept)
-    return left_out
+        _write_csv(target, rows[0], kept, for_people=False)
+    return len(given) - len(kept)
 
 
-def _write_csv(out: Path | None, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_csv(
+    out: Path | None, head: Sequence[str], rows: Iterable[Sequence[Any]], *, for_people: bool = True
+) -> None:
+    """Write a csv; one for people holds no text that a spreadsheet would run."""
+    from oasis_pipeline.service.output import defused
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return _time(value)
+        return defused(value) if for_people and isinstance(value, str) else value
+
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows(
-        [_time(value) if isinstance(value, datetime) else value for value in row] for row in rows
-    )
+    writer.writerows([cell(value) for value in row] for row in rows)
     if out is None:
         click.echo(text.getvalue(), nl=False)
     else:

@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from oasis_pipeline.commands.common import (
+    existing_warehouse,
     home_option,
     json_option,
     print_json,
     print_table,
     progress,
+    require_installation,
     settings_of,
 )
 
@@ -33,9 +35,8 @@ def models() -> None:
 def list_models(name: str | None, home: Path | None, as_json: bool) -> None:
     """List the models of the registry, the newest first."""
     from oasis_pipeline.assets.registry import models_of
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse:
+    with existing_warehouse(settings_of(home)) as warehouse:
         rows = [_entry(row) for row in models_of(warehouse, name)]
     if as_json:
         print_json(rows)
@@ -76,9 +77,8 @@ def use(version: str, name: str | None, home: Path | None, as_json: bool) -> Non
     from oasis_pipeline.assets.drift import CLASSIFIER
     from oasis_pipeline.assets.predictions import check_fits
     from oasis_pipeline.assets.registry import find_model, use_model
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings_of(home)) as warehouse, _one_line():
+    with existing_warehouse(settings_of(home)) as warehouse, _one_line():
         row = find_model(warehouse, version, name)
         if row["name"] == CLASSIFIER:
             check_fits(row)
@@ -111,6 +111,7 @@ def repredict(
     if first is not None and last is not None and first > last:
         raise click.BadParameter("--from lies after --to")
     settings = settings_of(home)
+    require_installation(settings)
     with progress(not as_json) as advance, _one_line():
         summary = predict_again(
             settings, version, first and first.date(), last and last.date(), advance=advance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import json_option, print_json, progress
+from oasis_pipeline.commands.common import json_option, print_json, progress, require_writable
 
 SENSOR_MODULES = 3
 """Of a simulated field: one of each type."""
@@ -67,6 +67,7 @@ KINDS = ("demonstration", "growing", "decoys")
 @json_option
 def simulate(out: Path, wells: int, days: int, seed: int, start: datetime, kind: str, as_json: bool) -> None:
     """Write a simulated field: DIR/drop/ as a field's SCADA system would, and the truth in DIR/truth.csv."""
+    require_writable(out)
     from oasis_pipeline.simulation.episodes import FieldKind
     from oasis_pipeline.simulation.field import simulate_field
 

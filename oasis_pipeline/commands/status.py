@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    require_installation,
+    settings_of,
+)
 
 
 @click.command()
@@ -19,12 +27,12 @@ def status(home: Path | None, as_json: bool) -> None:
 
     Days without rows are not counted.
     """
+    settings = settings_of(home)
+    require_installation(settings)
     from oasis_pipeline.automation.staleness import current_plan
     from oasis_pipeline.storage import ledger
-    from oasis_pipeline.storage.postgres import using_warehouse
 
-    settings = settings_of(home)
-    with using_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         rows = asset_rows(ledger.states(warehouse), current_plan(warehouse))
         rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
     if as_json:
@@ -74,6 +82,8 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
     list of dict
         ``asset``, ``done``, ``missing`` (never made, or stale), ``failed``, ``rows``, ``newest`` partition, ``made_at``, ``error``.
     """
+    from oasis_pipeline.automation.staleness import WHOLE_ASSETS
+
     by_asset: dict[str, list[Any]] = {}
     for state in states.values():
         if state.asset.endswith("_history"):
@@ -87,6 +97,10 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
         failed = {entry.partition for entry in entries if entry.error}
         kept = [entry for entry in entries if entry.partition not in stale and entry.partition not in failed]
         kept = [entry for entry in kept if entry.rows != 0 or not entry.partition]
+        if asset in WHOLE_ASSETS or any(not entry.partition for entry in entries):
+            # one thing: the days of its entries only tell from when on something changed
+            kept, failed = kept[: not (stale or failed)], set(list(failed)[:1])
+            entries = [entry for entry in entries if not entry.partition] or entries
         counts = [entry.rows for entry in entries if entry.rows is not None]
         times = [t for entry in entries for t in (entry.made_at, entry.changed_at) if t is not None]
         rows.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,9 +23,12 @@ from pathlib import Path
 import click
 
 from oasis_pipeline.commands.common import answers, home_option, reachable, require_free_port, settings_of
+from oasis_pipeline.service.dagster_pages import PAGES_TOKEN_VARIABLE
 from oasis_pipeline.settings import Settings
 
 _STOP_SECONDS = 20
+# the only form without colours; and code servers, which are started anew each minute, warn each time that nobody asks them any more
+_LOGS = ("--log-format", "json", "--code-server-log-level", "error")
 
 
 @click.command()
@@ -73,6 +77,7 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.storage.postgres import using_warehouse
 
+    os.environ[PAGES_TOKEN_VARIABLE] = secrets.token_urlsafe(32)
     with using_warehouse(settings, even_if_used=True) as warehouse:
         settings.drop.mkdir(parents=True, exist_ok=True)
         open_instance(settings, warehouse.address).dispose()
@@ -144,8 +149,11 @@ def running_parts(settings: Settings, host: str, port: int, service_port: int) -
     """
     module = ["-w", str(settings.dagster_home / "workspace.yaml")]
     commands = {
-        "web server": ["dagster-webserver", "-h", host, "-p", str(port), *module],
-        "daemon": ["dagster-daemon", "run", *module],
+        "web server": [
+            *(sys.executable, "-m", "oasis_pipeline.service.dagster_pages"),
+            *("-h", host, "-p", str(port), *_LOGS, *module),
+        ],
+        "daemon": ["dagster-daemon", "run", *_LOGS, *module],
         "data service": [
             *(sys.executable, "-m", "oasis_pipeline.commands.main", "serve", "--home", str(settings.home)),
             *("--host", host, "--port", str(service_port)),
@@ -203,7 +211,8 @@ def watch(parts: list[Part], first_day_file: Path, graphql: str) -> None:
             seen = now
             with suppress(OSError):
                 query = json.dumps({"query": "mutation { reloadWorkspace { __typename } }"}).encode()
-                request = urllib.request.Request(graphql, query, {"Content-Type": "application/json"})  # noqa: S310
+                own = {"Authorization": f"Bearer {os.environ.get(PAGES_TOKEN_VARIABLE, '')}"}
+                request = urllib.request.Request(graphql, query, {"Content-Type": "application/json", **own})  # noqa: S310
                 urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
 
 

@@ -5,13 +5,15 @@ here: what a role may do (``roles``) and the log-in pages (``login``, ``pages``)
 
 Tokens are looked up by the part that is no secret; the secret is compared as hash, in constant time. A password is
 checked by Django's slow hash once in five minutes: the check of the same password against the same stored hash is remembered, under
-a key that only this process has. What the database says of a token or user is believed for a second.
+a key that only this process has. What the database says of a token or user is believed for a second. Wrong ones are counted (``login``);
+a right token is never refused for others' wrong ones, since 256 bits can't be guessed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 import threading
 import time
@@ -22,17 +24,20 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
+from weakref import WeakValueDictionary
 
 from django.contrib.auth.hashers import check_password, make_password
+from django.core import signing
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from ninja.security import APIKeyCookie, HttpBasicAuth, HttpBearer
 from ninja.utils import check_csrf
 
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
-from oasis_pipeline.service.login import client_address, failed_login, require_patience
+from oasis_pipeline.service.login import client_address, judged, patience, too_often
 from oasis_pipeline.service.models import TOKEN_PREFIX, digest_of
 from oasis_pipeline.service.roles import ADMIN, DEVICE, ROLES, allowed
+from oasis_pipeline.service.throttle import network_of
 from oasis_pipeline.service.warehouse import throttle, warehouse
 
 LOG_IN = "log in: a session, HTTP Basic, or a bearer token that is valid"
@@ -122,6 +127,8 @@ _tokens: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
 _passwords: Remembered[bool | None] = Remembered(_PASSWORD_SECONDS)
 _password_key = secrets.token_bytes(32)
 _never = make_password(None)
+_turns: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
+_turns_guard = threading.Lock()
 
 
 def forget() -> None:
@@ -174,23 +181,44 @@ def _of_user(row: dict[str, Any], allowance: str | None = None, per_minute: int 
     )
 
 
-def principal_of_token(text: str) -> Principal | None:
+def principal_of_token(text: str, address: str) -> Principal | None:
     """Find whose token this is.
 
     Parameters
     ----------
     text : str
         As it came.
+    address : str
+        Where it comes from (`login.client_address`).
 
     Returns
     -------
     Principal or None
         None if it is no token, or revoked, expired, or of a user who may not log in.
+
+    Raises
+    ------
+    ApiError
+        429 after too many wrong ones: of this token from this address whatever this one is, else if it is wrong too.
     """
     prefix, _, rest = text.partition("-")
     key, _, secret = rest.partition("-")
     if prefix != TOKEN_PREFIX or len(key) != 16 or not key.isalnum() or not key.isascii():
-        return None
+        key, found = "", None
+    else:
+        found = _owner_of_token(key, secret)
+    if found is not None:
+        wait = patience().wait("token", address, key)
+        if not wait:
+            patience().succeed("token", address, key)
+    else:
+        wait = patience().fail("token", address, key, time.time())
+    if wait:
+        raise too_often(wait)
+    return found
+
+
+def _owner_of_token(key: str, secret: str) -> Principal | None:
     row = _find_token(key)
     given = digest_of(secret)
     if row is None or not hmac.compare_digest(row["digest"], given):
@@ -226,20 +254,47 @@ def principal_of_password(request: HttpRequest, username: str, password: str) ->
     """
     row = _find_user(username)
     stored = row["password"] if row is not None else _never
-    mark = hmac.new(_password_key, f"{username}\0{stored}\0{password}".encode(), hashlib.sha256).digest()
+    address = client_address(request)
+    # of this address only: who may not guess here must not learn from elsewhere that a password is right
+    text = f"{network_of(address)}\0{username}\0{stored}\0{password}"
+    mark = hmac.new(_password_key, text.encode(), hashlib.sha256).digest()
 
-    def check() -> bool | None:
-        address = client_address(request)
-        require_patience(address, username)
+    def right() -> bool | None:
         # an unknown name costs the same time as a known one
-        if check_password(password, stored) and row is not None:
-            return True
-        failed_login(address, username)
-        return None
+        return True if check_password(password, stored) and row is not None else None
 
-    if not _passwords.get(mark, check) or row is None or not row["is_active"]:
+    # a program's first requests come side by side, all with the same password: the slow hash is asked once, and none counts as a guess
+    with _turns_guard:
+        turn = _turns.setdefault(mark, threading.Lock())
+    with turn:
+        known = _passwords.get(mark, lambda: judged(request, username, right))
+    if known and (wait := patience().wait("password", address, username)):
+        raise too_often(wait)
+    if not known or row is None or not row["is_active"]:
         return None
     return _of_user(row)
+
+
+def pass_of(username: str) -> str:
+    """Make a signed text by which a user is known for some hours, until the password is changed (`principal_of_pass`)."""
+    row = _find_user(username)
+    return "" if row is None else str(signing.dumps(username, salt=_salt(row)))
+
+
+def principal_of_pass(text: str) -> Principal | None:
+    """Find the user that a text of `pass_of` was made for; None if it is none, too old, or the user may not log in any more."""
+    try:
+        row = _find_user(json.loads(signing.b64_decode(text.partition(":")[0].encode())))
+        if row is None or not row["is_active"]:
+            return None
+        signing.loads(text, salt=_salt(row), max_age=limits.PASS_SECONDS)
+    except (ValueError, TypeError, signing.BadSignature):
+        return None
+    return _of_user(row)
+
+
+def _salt(row: dict[str, Any]) -> str:
+    return f"oasis pass {row['password']}"
 
 
 def principal_of_session(request: HttpRequest) -> Principal | None:
@@ -278,7 +333,7 @@ class Bearer(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
         """Find whose token it is."""
-        return _admitted(request, principal_of_token(token.strip()))
+        return _admitted(request, principal_of_token(token.strip(), client_address(request)))
 
 
 class Basic(HttpBasicAuth):

@@ -15,12 +15,14 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from oasis_pipeline.service.login import AdminLoginForm
 from oasis_pipeline.service.models import Module, Profile, Token
 
 admin.site.site_header = "OASIS data service"
 admin.site.site_title = "OASIS"
 admin.site.index_title = "Administration"
 admin.site.site_url = "/"
+admin.site.login_form = AdminLoginForm
 
 
 class ProfileInline(admin.StackedInline):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import threading
 import time
@@ -117,8 +118,7 @@ def bounded(application: Application) -> Application:
         scope = {**scope, "path": spelled(scope["path"])}
         pieces: list[bytes] = []
         try:
-            if not await _receive(scope, receive, pieces):
-                return
+            await _receive(scope, receive, pieces)
             held = [b"".join(pieces)]
 
             async def replay() -> Message:
@@ -128,6 +128,7 @@ def bounded(application: Application) -> Application:
 
             await application(scope, replay, send)
         except _RefusedError as refused:
+            _log_refusal(scope, refused)
             await _refuse(send, refused.status, refused.reason)
         finally:
             _Bodies.bytes -= sum(map(len, pieces))
@@ -144,8 +145,8 @@ def spelled(path: str) -> str:
     return bare if bare in _PLAIN_PATHS else bare + "/"
 
 
-async def _receive(scope: Scope, receive: Receive, pieces: list[bytes]) -> bool:
-    """Receive a body whole; False if the client went away."""
+async def _receive(scope: Scope, receive: Receive, pieces: list[bytes]) -> None:
+    """Receive a body whole."""
     headers = dict(scope["headers"])
     known = b"authorization" in headers or b"cookie" in headers
     most = limits.MAX_BODY_BYTES if known else limits.MAX_ANONYMOUS_BYTES
@@ -164,14 +165,17 @@ async def _receive(scope: Scope, receive: Receive, pieces: list[bytes]) -> bool:
                 408, f"the body did not arrive within {limits.BODY_SECONDS:.0f} s: send smaller requests"
             ) from None
         if message["type"] == "http.disconnect":
-            return False
+            # gone, or the server can't read on; who is still there is told
+            raise _RefusedError(
+                400, "the body ends before it is whole, or its chunks can't be read: nothing is stored"
+            )
         piece = message.get("body", b"")
         pieces.append(piece)
         arrived += len(piece)
         _Bodies.bytes += len(piece)
         _require_size(arrived, most, known)
         if not message.get("more_body", False):
-            return True
+            return
 
 
 def _require_size(size: int, most: int, known: bool) -> None:
@@ -179,6 +183,18 @@ def _require_size(size: int, most: int, known: bool) -> None:
         raise _RefusedError(401, "log in first")
     if size > most:
         raise _RefusedError(413, f"a body may have {most >> 20} MB: send several requests")
+
+
+def _log_refusal(scope: Scope, refused: _RefusedError) -> None:
+    client = scope.get("client")
+    fields = {
+        "method": scope["method"],
+        "path": scope["path"][:300],
+        "status": refused.status,
+        "reason": refused.reason,
+        "from": client[0] if client else "",
+    }
+    logging.getLogger("oasis.access").info("", extra={"fields": fields})
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,31 +42,38 @@ class Exposure:
         Whether X-Forwarded-Proto and X-Forwarded-For are believed, because only a proxy can reach the service.
     allowed_hosts : tuple of str
         Names by which it may be called; empty = by the address it listens on.
+    origins : tuple of str
+        Origins of web pages elsewhere whose scripts may read answers of the API; ``*`` = any. They need a token or a password of their
+        own: a session's cookie is not sent along.
     """
 
     host: str = "127.0.0.1"
     debug: bool = False
     behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, host: str) -> Exposure:
-        """Read ``OASIS_DEBUG``, ``OASIS_TRUST_PROXY`` and ``OASIS_ALLOWED_HOSTS``.
+        """Read ``OASIS_DEBUG``, ``OASIS_TRUST_PROXY``, ``OASIS_ALLOWED_HOSTS`` and ``OASIS_CORS_ORIGINS``.
 
         Raises
         ------
         ConfigurationError
-            If debugging is asked for on an address that others can reach.
+            If debugging is asked for on an address that others can reach, or an origin is none.
         """
         debug = _flag("OASIS_DEBUG")
         if debug and not is_loopback(host):
             raise ConfigurationError(
                 f"OASIS_DEBUG shows source code and settings to whoever causes an error: not on {host}, only on 127.0.0.1"
             )
-        names = tuple(
-            name.strip() for name in os.environ.get("OASIS_ALLOWED_HOSTS", "").split(",") if name.strip()
-        )
-        return cls(host, debug, _flag("OASIS_TRUST_PROXY"), names)
+        origins = _names("OASIS_CORS_ORIGINS")
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s*]+", origin):
+                raise ConfigurationError(
+                    f"OASIS_CORS_ORIGINS: {origin} is no origin like https://dashboard.example:8443, without a path"
+                )
+        return cls(host, debug, _flag("OASIS_TRUST_PROXY"), _names("OASIS_ALLOWED_HOSTS"), origins)
 
     @property
     def hosts(self) -> list[str]:
@@ -75,7 +83,8 @@ class Exposure:
         another name. Whoever opens the service to others calls it by names that it can't know; every page asks for a log-in.
         """
         if self.allowed_hosts:
-            return [*self.allowed_hosts, *LOOPBACK_NAMES]
+            own = [] if self.host in ("", "0.0.0.0", "::") else [self.host]  # noqa: S104
+            return [*self.allowed_hosts, *own, *LOOPBACK_NAMES]
         return list(LOOPBACK_NAMES) if is_loopback(self.host) else ["*"]
 
 
@@ -87,6 +96,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _names(variable: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in os.environ.get(variable, "").split(",") if name.strip())
 
 
 def _flag(name: str) -> bool:
@@ -117,6 +130,7 @@ def configure(settings: Settings, address: Address, exposure: Exposure) -> None:
 def django_configuration(settings: Settings, address: Address, exposure: Exposure) -> dict[str, Any]:
     """Django's settings as a dictionary; see `configure`."""
     contrib = "django.contrib"
+    elsewhere = bool(exposure.origins)
     return {
         "DEBUG": exposure.debug,
         "SECRET_KEY": secret_key(settings),
@@ -128,11 +142,13 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
             f"{contrib}.sessions",
             f"{contrib}.messages",
             f"{contrib}.staticfiles",
+            *(["corsheaders"] if elsewhere else []),
             "ninja",  # its pages of documentation come with their own scripts, from nowhere else
             "oasis_pipeline.service.apps.ServiceConfig",
         ],
         "MIDDLEWARE": [
             "oasis_pipeline.service.middleware.access_log",
+            *(["corsheaders.middleware.CorsMiddleware"] if elsewhere else []),
             "django.middleware.security.SecurityMiddleware",
             "whitenoise.middleware.WhiteNoiseMiddleware",
             f"{contrib}.sessions.middleware.SessionMiddleware",
@@ -158,7 +174,7 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
         ],
         "DATABASES": {"default": _database(address)},
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
-        "AUTHENTICATION_BACKENDS": ["oasis_pipeline.service.login.ThrottledBackend"],
+        "AUTHENTICATION_BACKENDS": ["oasis_pipeline.service.login.PatientBackend"],
         "AUTH_PASSWORD_VALIDATORS": [
             {"NAME": f"{contrib}.auth.password_validation.{name}"}
             for name in (
@@ -174,7 +190,7 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
         "SESSION_COOKIE_SECURE": True,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "SESSION_COOKIE_AGE": 12 * 3600,
+        "SESSION_COOKIE_AGE": limits.PASS_SECONDS,
         "CSRF_COOKIE_SECURE": True,
         "CSRF_COOKIE_SAMESITE": "Lax",
         "CSRF_FAILURE_VIEW": "oasis_pipeline.service.pages.csrf_failure",
@@ -185,6 +201,12 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
         "SECURE_HSTS_SECONDS": 31_536_000,
         "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https") if exposure.behind_proxy else None,
         "X_FRAME_OPTIONS": "DENY",
+        "CORS_URLS_REGEX": r"^/api/",
+        "CORS_ALLOW_ALL_ORIGINS": "*" in exposure.origins,
+        "CORS_ALLOWED_ORIGINS": [origin for origin in exposure.origins if origin != "*"],
+        "CORS_ALLOW_CREDENTIALS": False,
+        "CORS_ALLOW_HEADERS": ["accept", "authorization", "content-encoding", "content-type", "prefer"],
+        "CORS_EXPOSE_HEADERS": ["link", "preference-applied", "retry-after", "x-next-cursor"],
         "DATA_UPLOAD_MAX_MEMORY_SIZE": limits.MAX_BODY_BYTES,
         "DATA_UPLOAD_MAX_NUMBER_FIELDS": 2000,
         "STATIC_URL": "/static/",

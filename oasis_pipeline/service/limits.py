@@ -54,7 +54,19 @@ REQUESTS_PER_MINUTE = 1200
 """Of a token, if it has no number of its own, and of a user."""
 
 FAILED_LOGINS_PER_MINUTE = 10
-"""From one address under one name."""
+"""From one address under one name, in any minute."""
+
+FAILED_LOGINS_OF_NAME = 30
+"""Under one name, from all addresses where nobody has logged in under it: more than one address may use up."""
+
+FAILED_LOGINS_OF_ADDRESS = 60
+"""From one address, under all names under which nobody has logged in there: a site behind one router may have many."""
+
+KNOWN_SECONDS = 30 * 86_400
+"""How long an address is known after a log-in."""
 
 CACHE_SECONDS = 1.0
 """How long what is known of a token or user is believed: a revoked token works no longer than this."""
+
+PASS_SECONDS = 12 * 3600
+"""How long a log-in lasts, in a browser."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from oasis_pipeline.service.config import is_loopback
 from oasis_pipeline.service.login import client_address
@@ -31,15 +31,31 @@ _COOKIES = ("sessionid", "csrftoken")
 def access_log(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Log each request, and complete its answer."""
+    """Log each request, and complete its answer. A HEAD is a GET whose body is left out, wherever there is a GET."""
 
     def handle(request: HttpRequest) -> HttpResponseBase:
         began = time.perf_counter()
+        method = request.method
+        if method == "HEAD":
+            request.method = "GET"
         response = _completed(request, get_response(request))
+        if method == "HEAD":
+            request.method = method
+            response = _without_body(response)
         _log(request, response, time.perf_counter() - began)
         return response
 
     return handle
+
+
+def _without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The same answer to a HEAD; a stream is ended before it is read."""
+    bare = HttpResponse(status=response.status_code, headers=dict(response.headers))
+    bare.cookies = response.cookies
+    if not response.streaming:
+        bare.headers["Content-Length"] = str(len(response.content))
+    response.close()
+    return bare
 
 
 def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
@@ -71,6 +87,12 @@ def note(request: HttpRequest, **fields: Any) -> None:
 
 def _completed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     response = _as_json(request, response)
+    refused = getattr(request, "oasis_refused", None)
+    if refused is not None and response.status_code == 200:
+        # a log-in page, shown again
+        response.status_code = refused.status
+        for name, value in refused.headers.items():
+            response.headers[name] = value
     response.headers.setdefault("Content-Security-Policy", _POLICY)
     if not request.path.startswith("/static/"):
         response.headers.setdefault("Cache-Control", "no-store")

@@ -15,6 +15,7 @@ arrow     application/vnd.apache.arrow.stream   map of name to number
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
@@ -207,8 +209,35 @@ def _for_csv(batch: pa.RecordBatch, fields: Mapping[str, Field]) -> pa.RecordBat
         elif pa.types.is_list(column.type):
             texts = [None if value is None else _encode(value).decode() for value in column.to_pylist()]
             column = pa.array(texts, pa.string())
+        elif pa.types.is_string(column.type):
+            column = pc.replace_substring_regex(column, *_FORMULA)
         columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    return pa.RecordBatch.from_arrays(columns, names=[defused(name) for name in batch.schema.names])
+
+
+_STARTS = r"'*[\t\r\n=+\-@＝＋－＠]"
+_FORMULA = (f"^({_STARTS})", r"'\1")
+
+
+def defused(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula: it shows the text, and runs nothing.
+
+    Parameters
+    ----------
+    text : str
+        Of a cell of csv that holds text; numbers are written as numbers.
+
+    Returns
+    -------
+    str
+        `fused` undoes it, for a csv that comes back.
+    """
+    return re.sub(*_FORMULA, text, count=1)
+
+
+def fused(text: str) -> str:
+    """Undo `defused`."""
+    return text[1:] if re.match(f"'{_STARTS}", text) else text
 
 
 class _Sink:

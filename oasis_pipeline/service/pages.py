@@ -12,6 +12,7 @@ from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
+from oasis_pipeline.service.login import LoginForm
 from oasis_pipeline.service.warehouse import warehouse
 from oasis_pipeline.storage.errors import StorageError
 
@@ -39,6 +40,7 @@ class Login(LoginView):
     """Log-in page for everybody; the administration's own is for its staff."""
 
     template_name = "service/login.html"
+    authentication_form = LoginForm
     redirect_authenticated_user = True
 
 

@@ -101,7 +101,7 @@ def _checked(item: Any, index: int, faults: Faults) -> dict[str, Any]:
         faults.add(index, None, "is no object")
         return values
     for name in item:
-        if name not in (*_GIVEN, "conflict", *PROFILE.fields):
+        if name not in _GIVEN:
             faults.add(index, name[:100], f"is no field of a user; there are {', '.join(_GIVEN)}")
     for name, longest in _LONGEST.items():
         values[name] = text_field(item, name, index, faults, longest) or ""

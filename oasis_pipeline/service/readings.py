@@ -65,6 +65,9 @@ class Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _one = msgspec.json.Decoder(Reading)
 _many = msgspec.json.Decoder(list[Reading])
+# names only; values are stepped over
+_one_bare = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_many_bare = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _loose = msgspec.json.Decoder()
 
 
@@ -302,12 +305,29 @@ def _require_few(count: int) -> None:
 
 
 def _quickly(body: Body) -> tuple[list[Reading], bool]:
+    single = not body.lines and _is_single(body.data)
     if body.lines:
         found: list[Reading] = _one.decode_lines(body.data)
-        return found, False
-    if _is_single(body.data):
-        return [_one.decode(body.data)], True
-    return _many.decode(body.data), False
+        given = _one_bare.decode_lines(body.data)
+    elif single:
+        found, given = [_one.decode(body.data)], [_one_bare.decode(body.data)]
+    else:
+        found, given = _many.decode(body.data), _many_bare.decode(body.data)
+    nested = sum(len(r.measures) if isinstance(r.measures, dict) else 2 * len(r.measures) for r in found)
+    if _names_in(body.data) != nested + sum(map(len, given)):
+        raise _SlowlyError
+    return found, single
+
+
+def _names_in(data: bytes) -> int:
+    """Count the names of a JSON text, so that one that comes twice in an object is noticed: decoding keeps the last and says nothing.
+
+    -1 if that takes a closer look: a name is what stands before ``":``, unless there is white space between the two, or a text begins with a
+    colon or has an escaped quote before one, which makes the count too high.
+    """
+    if any(data.count(gap) for gap in (b'" :', b'"\t:', b'"\n:', b'"\r:')):
+        return -1
+    return data.count(b'":')
 
 
 def _columns(found: list[Reading], single: bool, received: datetime) -> Readings:
@@ -409,7 +429,7 @@ def decode_items(body: Body) -> tuple[list[Any], bool, Faults]:
     single : bool
         Whether it was one object and no list.
     faults : Faults
-        Of lines that are no JSON; their items are None.
+        Of lines that are no JSON, whose items are None, and of names that an object has twice.
 
     Raises
     ------
@@ -417,39 +437,80 @@ def decode_items(body: Body) -> tuple[list[Any], bool, Faults]:
         400 if the whole is no JSON, 413 if there are too many.
     """
     faults = Faults()
+    items: list[Any]
     if body.lines:
         lines = [line for line in body.data.splitlines() if line.strip()]
         _require_few(len(lines))
-        items: list[Any] = []
+        items = []
         for index, line in enumerate(lines):
             try:
                 items.append(_decode(line))
             except ValueError as error:
                 faults.add(index, None, f"is no JSON: {error}")
                 items.append(None)
+        _note_doubles(items, faults)
         return items, False, faults
     try:
         whole = _decode(body.data)
     except ValueError as error:
         raise ApiError(400, f"the body is no JSON: {error}") from None
-    if isinstance(whole, dict):
-        return [whole], True, faults
-    if not isinstance(whole, list):
+    if not isinstance(whole, (dict, list)):
         raise ApiError(400, "the body is neither an object nor an array of objects")
-    _require_few(len(whole))
-    return whole, False, faults
+    items = [whole] if isinstance(whole, dict) else whole
+    _require_few(len(items))
+    _note_doubles(items, faults)
+    return items, isinstance(whole, dict), faults
+
+
+class _Doubled(dict[str, Any]):
+    """An object that has a name twice; which of the two was meant nobody knows."""
+
+    names: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    doubled = _Doubled(plain)
+    names = [name for name, _ in pairs]
+    doubled.names = tuple(name for name in plain if names.count(name) > 1)
+    return doubled
+
+
+def _note_doubles(items: list[Any], faults: Faults) -> None:
+    for index, item in enumerate(items):
+        left = [item]
+        while left:
+            part = left.pop()
+            for name in part.names if isinstance(part, _Doubled) else ():
+                faults.add(index, name[:MAX_NAME], "is given twice in one object")
+            if isinstance(part, dict):
+                left.extend(part.values())
+            elif isinstance(part, list):
+                left.extend(part)
 
 
 def _decode(data: bytes) -> Any:
     """Decode JSON of any kind; a number beyond all bounds becomes infinite, for its field to be named."""
     try:
-        return _loose.decode(data)
-    except msgspec.ValidationError:
-        whole = json.loads(data)
-        _encode(whole)  # refuses halves of characters, which can be neither stored nor answered
+        try:
+            _loose.decode(data)
+            known = True
+        except msgspec.ValidationError:
+            known = False
+        # the standard library alone tells of names that come twice
+        whole = json.loads(data, object_pairs_hook=_object, parse_int=_whole)
+        if not known:
+            _encode(whole)  # refuses halves of characters, which can be neither stored nor answered
         return whole
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; one of thousands of digits becomes infinite, for its field to be named."""
+    return int(digits) if len(digits) <= 400 else math.inf
 
 
 def _slowly(body: Body, received: datetime, earliest: date) -> tuple[list[Reading], bool]:

@@ -1,30 +1,86 @@
-"""How often somebody may ask: token buckets that all processes of the service share.
+"""How often somebody may ask, and how often guess: counts that all processes of the service share.
 
-Here: the buckets, in a file that is mapped into memory. Not here: who is limited to how much (``access``, ``login``).
+Here: token buckets of requests and counts of failed log-ins, in files that are mapped into memory and stay when the service is started
+again. Not here: who is limited to how much (``access``, ``login``).
 
-A bucket holds a minute's allowance divided by six and fills at the rate of the allowance, so that a burst of ten seconds' worth
-is fine and the rate over a minute is kept. Who asks is hashed to a slot; two who share a slot share its allowance, which
-with 65,536 slots is rare and harms nothing.
+Whoever asks is hashed to a slot; two who share a slot share its allowance, which with that many slots is rare and harms nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import ipaddress
 import mmap
 import os
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_SLOTS = 65_536
-_SLOT = struct.Struct("<dd")
+_BUCKET = struct.Struct("<dd")
 _BURST = 6.0
+_MARK = struct.Struct("<Qd")
+_MINUTE = 60.0
+
+
+def network_of(address: str) -> str:
+    """Whose address it is: of IPv6 the /64, in which one machine may take as many as it likes."""
+    try:
+        found = ipaddress.ip_address(address.strip("[]").partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
+def _number(who: str) -> int:
+    return int.from_bytes(hashlib.blake2b(who.encode(), digest_size=8).digest(), "little")
+
+
+class _Slots:
+    """Slots of one size in a file, made if absent, for the owner alone."""
+
+    def __init__(self, path: Path, size: int, count: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._size, self._count = size, count
+        if os.fstat(self._file.fileno()).st_size < size * count:
+            os.ftruncate(self._file.fileno(), size * count)
+        self.memory = mmap.mmap(self._file.fileno(), size * count)
+        self._guard = threading.Lock()
+
+    def at(self, who: str) -> int:
+        """Where somebody's slot begins."""
+        return _number(who) % self._count * self._size
+
+    @contextmanager
+    def held(self, at: int) -> Iterator[None]:
+        """Keep all others from a slot for the length of a block."""
+        # lockf is the process's, the guard its threads'
+        with self._guard:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, self._size, at)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, self._size, at)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.memory.close()
+        self._file.close()
 
 
 class Throttle:
     """Token buckets in a file.
+
+    A bucket holds a minute's allowance divided by six and fills at the rate of the allowance, so that a burst of ten seconds' worth is
+    fine and the rate over a minute is kept.
 
     Parameters
     ----------
@@ -33,16 +89,10 @@ class Throttle:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        size = _SLOTS * _SLOT.size
-        if os.fstat(self._file.fileno()).st_size < size:
-            os.ftruncate(self._file.fileno(), size)
-        self._memory = mmap.mmap(self._file.fileno(), size)
-        self._guard = threading.Lock()
+        self._slots = _Slots(path, _BUCKET.size, 65_536)
 
-    def take(self, who: str, per_minute: int, now: float | None = None, *, cost: float = 1.0) -> float:
-        """Take from somebody's bucket.
+    def take(self, who: str, per_minute: int, now: float | None = None) -> float:
+        """Take one from somebody's bucket.
 
         Parameters
         ----------
@@ -52,8 +102,6 @@ class Throttle:
             Allowance.
         now : float, optional
             Seconds since 1970; the clock by default.
-        cost : float
-            What to take; 0 only looks.
 
         Returns
         -------
@@ -61,33 +109,124 @@ class Throttle:
             0 if there was enough, else the seconds until there will be; then nothing is taken.
         """
         if per_minute <= 0:
-            return 60.0
-        at = (
-            int.from_bytes(hashlib.blake2b(who.encode(), digest_size=8).digest(), "little")
-            % _SLOTS
-            * _SLOT.size
-        )
-        full, rate = max(per_minute / _BURST, 1.0), per_minute / 60.0
+            return _MINUTE
+        full, rate = max(per_minute / _BURST, 1.0), per_minute / _MINUTE
         moment = time.time() if now is None else now
-        # lockf is the process's, the guard its threads'
-        with self._guard:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT.size, at)
-            try:
-                used: float
-                since: float
-                used, since = _SLOT.unpack_from(self._memory, at)
-                # a clock set back begins anew
-                idle = moment - since if 0 <= moment - since < 3600 else 3600.0
-                used = min(max(used - idle * rate, 0.0), full)
-                need = max(cost, 1.0)
-                if used + need > full + 1e-9:
-                    return max((used + need - full) / rate, 0.001)
-                _SLOT.pack_into(self._memory, at, used + cost, moment)
-                return 0.0
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, _SLOT.size, at)
+        at = self._slots.at(who)
+        with self._slots.held(at):
+            used: float
+            since: float
+            used, since = _BUCKET.unpack_from(self._slots.memory, at)
+            # a clock set back begins anew
+            idle = moment - since if 0 <= moment - since < 3600 else 3600.0
+            used = min(max(used - idle * rate, 0.0), full)
+            if used + 1.0 > full + 1e-9:
+                return max((used + 1.0 - full) / rate, 0.001)
+            _BUCKET.pack_into(self._slots.memory, at, used + 1.0, moment)
+            return 0.0
 
     def close(self) -> None:
         """Let go of the file."""
-        self._memory.close()
-        self._file.close()
+        self._slots.close()
+
+
+class MinuteCount:
+    """At most so many events of somebody in any 60 seconds, counted exactly: the moments of the last ones are kept.
+
+    Parameters
+    ----------
+    path : Path
+        Made if absent, for the owner alone.
+    most : int
+        Events in any minute.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.most = most
+        self._moments = struct.Struct(f"<{most}d")
+        self._slots = _Slots(path, self._moments.size, 16_384)
+
+    def add(self, who: str, now: float) -> float:
+        """Count an event.
+
+        Parameters
+        ----------
+        who : str
+            Whose.
+        now : float
+            Seconds since 1970; `take_back` wants the same number.
+
+        Returns
+        -------
+        float
+            0 if it was counted, else the seconds until one may be; then nothing is counted.
+        """
+        at = self._slots.at(who)
+        with self._slots.held(at):
+            kept = self._recent(at, now)
+            if len(kept) == self.most:
+                return self._wait(kept, now)
+            moments = [*kept, now, *[0.0] * (self.most - 1 - len(kept))]
+            self._moments.pack_into(self._slots.memory, at, *moments)
+            return 0.0
+
+    def wait(self, who: str, now: float) -> float:
+        """Seconds until an event of somebody's may be counted; nothing is counted."""
+        kept = self._recent(self._slots.at(who), now)
+        return self._wait(kept, now) if len(kept) == self.most else 0.0
+
+    def take_back(self, who: str, moment: float) -> None:
+        """Count an event no longer."""
+        at = self._slots.at(who)
+        with self._slots.held(at):
+            kept = list(self._moments.unpack_from(self._slots.memory, at))
+            if moment in kept:
+                kept[kept.index(moment)] = 0.0
+                self._moments.pack_into(self._slots.memory, at, *kept)
+
+    def _recent(self, at: int, now: float) -> list[float]:
+        # who looked at the clock later may come first; what lies far ahead was counted before the clock was set back
+        moments: tuple[float, ...] = self._moments.unpack_from(self._slots.memory, at)
+        return [moment for moment in moments if abs(now - moment) < _MINUTE]
+
+    def _wait(self, kept: list[float], now: float) -> float:
+        return max(_MINUTE - (now - min(kept)), 0.001)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._slots.close()
+
+
+class Known:
+    """Who was seen within some time: the last one of each slot, told apart from others of it by 64 bits.
+
+    Parameters
+    ----------
+    path : Path
+        Made if absent, for the owner alone.
+    seconds : float
+        How long somebody is known.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._seconds = seconds
+        self._slots = _Slots(path, _MARK.size, 65_536)
+
+    def has(self, who: str, now: float) -> bool:
+        """Whether somebody is known."""
+        return 0.0 <= self._age(who, now) < self._seconds
+
+    def note(self, who: str, now: float) -> None:
+        """Know somebody from now on; written once an hour at most."""
+        if not 0.0 <= self._age(who, now) < 3600.0:
+            at = self._slots.at(who)
+            with self._slots.held(at):
+                _MARK.pack_into(self._slots.memory, at, _number(who), now)
+
+    def _age(self, who: str, now: float) -> float:
+        mark, moment = _MARK.unpack_from(self._slots.memory, self._slots.at(who))
+        return now - moment if mark == _number(who) else -1.0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._slots.close()

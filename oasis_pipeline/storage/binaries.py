@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import pwd
+import shlex
 import stat
 import subprocess
 import tempfile
@@ -27,7 +28,13 @@ def server_user(data: Path) -> pwd.struct_passwd | None:
     if os.geteuid() != 0:
         return None
     if data.exists() and (owner := data.stat().st_uid) != 0:
-        return pwd.getpwuid(owner)
+        try:
+            return pwd.getpwuid(owner)
+        except KeyError:
+            raise StorageError(
+                f"{data} belongs to user {owner}, whom this machine does not know: give it to one that it knows"
+                f" (chown -R postgres {shlex.quote(str(data))})"
+            ) from None
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name)
@@ -36,6 +43,37 @@ def server_user(data: Path) -> pwd.struct_passwd | None:
     raise StorageError(
         "running as root needs a system user for PostgreSQL, which refuses root: add a user named postgres"
     )
+
+
+def require_own(data: Path) -> None:
+    """Refuse a data folder that is not the server's own, as after a copy by somebody else: PostgreSQL would, in words that don't help.
+
+    Parameters
+    ----------
+    data : Path
+        May be absent.
+
+    Raises
+    ------
+    StorageError
+    """
+    if not data.exists():
+        return
+    user, owner = server_user(data), data.stat().st_uid
+    needed = os.geteuid() if user is None else user.pw_uid
+    if owner != needed:
+        other = "" if user else f"run as {_name(owner)}, or "
+        raise StorageError(
+            f"{data} belongs to {_name(owner)}, and PostgreSQL would run as {_name(needed)}, which it refuses:"
+            f" {other}give it to that user (chown -R {_name(needed)} {shlex.quote(str(data))}), or choose another OASIS_HOME"
+        )
+
+
+def _name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def open_the_way(folder: Path) -> None:

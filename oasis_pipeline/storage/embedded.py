@@ -27,7 +27,15 @@ from pathlib import Path
 import psutil
 
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.binaries import MAJOR, binaries, open_the_way, reason_in, run, server_user
+from oasis_pipeline.storage.binaries import (
+    MAJOR,
+    binaries,
+    open_the_way,
+    reason_in,
+    require_own,
+    run,
+    server_user,
+)
 from oasis_pipeline.storage.errors import StorageError, one_line
 
 SUPERUSER = "postgres"
@@ -193,6 +201,7 @@ def application_name() -> str:
 
 
 def _start(data: Path) -> Address:
+    require_own(data)
     if (pid := _PidFile.read(data)) is not None and pid.alive():
         # recovering after a crash, or started by a process that was killed before it saw the end of the start
         return _await_ready(data)
@@ -208,8 +217,9 @@ def _start(data: Path) -> Address:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         seen = log.stat().st_size if log.exists() else 0
+        # pg_ctl hands both paths to a shell, which would read a $, a quote or a backquote in them: as seen from the folder they have none
         code, said = run(
-            data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", str(log), "-D", str(data)
+            data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", log.name, "-D", "."
         )
         if code == 0:
             return _await_ready(data)
@@ -383,7 +393,7 @@ def _make(data: Path) -> None:
 
 
 def _configure(data: Path) -> None:
-    folder = str(_socket_folder(data)).replace("'", "''")
+    folder = str(_socket_folder(data)).replace("\\", "\\\\").replace("'", "''")
     lines = ["# written by the platform at each start; own settings: at the end of postgresql.conf"]
     lines += [f"{name} = '{value}'" for name, value in _SETTINGS.items()]
     lines.append(f"unix_socket_directories = '{folder}'")

@@ -85,6 +85,37 @@ def prepare(address: Address, tables: Sequence[Table] = TABLES, steps: Sequence[
         ) from None
 
 
+def is_prepared(address: Address) -> bool:
+    """Whether a database has the platform's tables, of whatever release; nothing is made.
+
+    Parameters
+    ----------
+    address : Address
+
+    Returns
+    -------
+    bool
+        False too if the server has no such database.
+
+    Raises
+    ------
+    StorageError
+        If the server does not answer.
+    """
+    try:
+        with closing(_connect(address)) as connection, connection.cursor() as cursor:
+            return _version(cursor) is not None
+    except psycopg2.OperationalError as error:
+        reason = one_line(error, secret=address.password)
+        if f'database "{address.db}" does not exist' in reason:
+            return False
+        raise StorageError(
+            f"PostgreSQL at {address.public()} does not answer: {reason}. Check that it runs and OASIS_HOST, OASIS_PORT,"
+            " OASIS_USER, OASIS_PASS, OASIS_DB",
+            sqlstate=error.pgcode,
+        ) from None
+
+
 def _prepare(
     connection: Connection, address: Address, tables: Sequence[Table], steps: Sequence[Step]
 ) -> None:
@@ -312,3 +343,18 @@ def _make_database(address: Address) -> bool:
 def _one(cursor: Cursor) -> object:
     row = cursor.fetchone()
     return row[0] if row else None
+
+
+def main() -> None:
+    """Make the tables of the installation of the environment, or bring them to this release: ``python -m oasis_pipeline.storage.migrate``."""
+    from oasis_pipeline.settings import SettingsError, load_settings
+    from oasis_pipeline.storage.postgres import open_warehouse
+
+    try:
+        open_warehouse(load_settings()).close()
+    except (StorageError, SettingsError) as error:
+        raise SystemExit(f"oasis: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
 import pytest
 from click.testing import CliRunner
 
+from oasis_pipeline.automation.staleness import Plan
 from oasis_pipeline.commands.common import explain
 from oasis_pipeline.commands.demo import DemoError, claim_home
 from oasis_pipeline.commands.main import SUBCOMMANDS, cli
+from oasis_pipeline.commands.status import asset_rows
 from oasis_pipeline.settings import SettingsError, load_settings
-from oasis_pipeline.storage import embedded
+from oasis_pipeline.storage import embedded, ledger
+from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.errors import StorageError
 
 FIELD = {"wells": 3, "days": 3, "seed": 5}
 
@@ -88,6 +95,157 @@ def test_a_demo_never_mixes_with_another_field(tmp_path: Path, monkeypatch: pyte
         claim_home(used, FIELD)
     with pytest.raises(DemoError, match="OASIS_HOST"):
         claim_home(load_settings(tmp_path / "other", host="db.example"), FIELD)
+
+
+READING = [
+    ["status"],
+    ["alarms"],
+    ["alarms", "acknowledge", "x"],
+    ["alarms", "dismiss", "x"],
+    ["dsn"],
+    ["labels", "queue"],
+    ["labels", "export"],
+    ["labels", "disagreements"],
+    ["labels", "suspects"],
+    ["models", "list"],
+    ["models", "use", "x"],
+    ["models", "repredict", "x"],
+    ["diagnose", "card.csv", "--well", "W"],
+]
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_what_only_reads_makes_no_installation(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("OASIS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OASIS_HOME", "")  # settings_of sets it; put back afterwards
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "home"
+    answer = CliRunner().invoke(cli, [*command, "--home", str(home)])
+    said = answer.output + (explain(answer.exception) if isinstance(answer.exception, Exception) else "")
+    assert answer.exit_code == 1
+    assert f"there is no installation in {home}" in said
+    assert "--home" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.server
+def test_what_only_reads_makes_no_tables_on_a_server_of_ones_own(embedded_server: Address) -> None:
+    from oasis_pipeline.commands.common import NoInstallationError, require_installation
+    from oasis_pipeline.storage.migrate import is_prepared
+
+    nowhere = replace(embedded_server, db="nowhere")
+    for address in (nowhere, embedded_server):
+        settings = load_settings(host=address.host, port=address.port, user=address.user, db=address.db)
+        with pytest.raises(NoInstallationError, match="OASIS_DB"):
+            require_installation(settings)
+        assert not is_prepared(address)
+    with pytest.raises(StorageError, match="does not answer"):
+        is_prepared(replace(embedded_server, port=1))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.EROFS, "Read-only file system", "/x/y"),
+            "can't write /x/y: its disk is mounted read-only",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "is full: free some space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/x/y"), "the disk of /x/y is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/y"), "may not use /root/y as "),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/y"), "a file stands in its way"),
+        (FileExistsError(errno.EEXIST, "File exists", "/x/y"), "a file stands in its way"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y"), "/x/y: No such file"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/x" * 500), "too long: choose a shorter one"),
+        (
+            psycopg2.OperationalError("server closed the connection\npassword=hunter2"),
+            "PostgreSQL does not answer",
+        ),
+        (MemoryError(), "not enough memory"),
+        (StorageError("can't make it: No space left on device"), "device. A disk is full: free some space"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_fault_of_the_program(error: Exception, words: str) -> None:
+    text = explain(error)
+    assert words in text
+    for bare in ("[Errno", "fault of the program", "hunter2", "\n"):
+        assert bare not in text
+
+
+@pytest.mark.parametrize("name", [*SUBCOMMANDS])
+def test_a_home_that_is_a_file_is_one_clear_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "file"
+    home.write_text("")
+    more = {"diagnose": ["card.csv", "--well", "W"], "labels": ["queue"], "models": ["list"]}
+    arguments = [name, *more.get(name, [])]
+    monkeypatch.setenv("OASIS_HOME", str(home))
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
+    arguments += {"simulate": ["--out", str(home)], "createsuperuser": ["--noinput"]}.get(name, [])
+    answer = CliRunner().invoke(cli, arguments)
+    said = answer.output + (explain(answer.exception) if isinstance(answer.exception, Exception) else "")
+    assert answer.exit_code in (1, 2)
+    assert str(home) in said
+    assert "[Errno" not in said
+    assert "fault of the program" not in said
+
+
+def test_a_simulation_looks_at_its_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oasis_pipeline.simulation import field
+
+    monkeypatch.setattr(field, "simulate_field", lambda *a, **k: pytest.fail("worked before it looked"))
+    (tmp_path / "file").write_text("")
+    answer = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path / "file" / "below")])
+    assert isinstance(answer.exception, OSError)
+    assert "a file stands in its way" in explain(answer.exception)
+
+
+def test_an_administrator_is_made_or_it_is_said_that_none_was(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    silent = oasis("createsuperuser", home=home)
+    assert (silent.returncode, silent.stdout) == (1, "")
+    assert "--noinput" in silent.stderr
+    assert len(silent.stderr.splitlines()) == 1
+    without = oasis("createsuperuser", "--noinput", home=home)
+    assert (without.returncode, without.stdout) == (1, "")
+    assert "DJANGO_SUPERUSER_PASSWORD" in without.stderr
+    assert not home.exists()
+
+
+def test_an_asset_without_partitions_is_one_thing_done() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def state(asset: str, partition: str, rows: int | None, error: str | None = None) -> ledger.State:
+        return ledger.State(asset, partition, 1, 1, moment, moment, rows, error)
+
+    days = [f"2026-01-{day:02d}" for day in range(1, 24)]
+    entries = [
+        state("analysis/failure_info", "", 7),
+        *(state("analysis/failure_info", day, None) for day in days),
+        *(state("models/card_forecaster", day, None) for day in days[:3]),
+        *(state("clean/xpred", day, 4) for day in days[:2]),
+    ]
+    plan = Plan(days={"clean/xpred": {days[1]}})
+    by_asset = {row["asset"]: row for row in asset_rows({(s.asset, s.partition): s for s in entries}, plan)}
+    counts = {
+        name: (row["done"], row["missing"], row["failed"], row["rows"]) for name, row in by_asset.items()
+    }
+    assert counts == {
+        "analysis/failure_info": (1, 0, 0, 7),
+        "models/card_forecaster": (1, 0, 0, None),
+        "clean/xpred": (1, 1, 0, 8),
+    }
+    stale = asset_rows({("clean/alarm", ""): state("clean/alarm", "", 2)}, Plan(whole={"clean/alarm"}))
+    assert [(row["done"], row["missing"]) for row in stale] == [(0, 1)]
+    broken = asset_rows(
+        {("clean/alarm", ""): state("clean/alarm", "", 2, "why")}, Plan(whole={"clean/alarm"})
+    )
+    assert [(row["done"], row["missing"], row["failed"]) for row in broken] == [(0, 0, 1)]
 
 
 @pytest.mark.server

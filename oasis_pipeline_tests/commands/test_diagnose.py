@@ -395,7 +395,12 @@ def test_files_that_cannot_be_read_and_wells_named_twice(
     (tmp_path / "long.csv").write_bytes(b"position_in,load_lbf\n" + b"1,2\n" * 1_500_000)
     assert "MB" in refusal(str(tmp_path / "long.csv"))
     assert "leave one of them out" in refusal(*files(), "--well", "A 1")
-    assert "there is no warehouse" in refusal(card, "--well", "A 1", "--home", str(tmp_path / "home"))
+    assert "there is no installation" in refusal(card, "--well", "A 1", "--home", str(tmp_path / "home"))
+    # the well is looked at before the card, and the picture's folder too
+    nowhere = str(tmp_path / "nothing.csv")
+    assert "there is no installation" in refusal(nowhere, "--well", "A 1", "--home", str(tmp_path / "home"))
+    assert "nothing.json" in refusal(nowhere, "--well-file", str(tmp_path / "nothing.json"))
+    assert "there is no folder" in refusal(nowhere, "--out", str(tmp_path / "none" / "picture.png"))
     assert not (tmp_path / "home" / "postgres").exists()
 
 

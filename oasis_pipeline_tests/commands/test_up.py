@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from oasis_pipeline.storage import embedded
 from oasis_pipeline_tests.fixtures.platform import SECONDS, Up, command, environment, free_port
@@ -93,6 +96,21 @@ def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(
     with urllib.request.urlopen(f"{service}/ready", timeout=60) as page:
         assert json.load(page) == {"status": "ready"}
     assert (up.home / "secret_key").stat().st_mode & 0o777 == 0o600
+
+    # through the door: not under another name, not for another page, and web sockets as they are
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=60)
+    assert refusal.value.code == 400
+    socket = f"ws://127.0.0.1:{port}/graphql"
+    with connect(socket, origin=f"http://127.0.0.1:{port}", subprotocols=["graphql-ws"]) as line:  # type: ignore[list-item, arg-type]
+        line.send('{"type": "connection_init"}')
+        assert json.loads(line.recv(timeout=60)) == {"type": "connection_ack"}
+    with pytest.raises(InvalidStatus):
+        connect(socket, origin="http://evil.example", subprotocols=["graphql-ws"])  # type: ignore[list-item, arg-type]
+    logs = b"".join((up.home / "logs" / f"{name}.log").read_bytes() for name in ("daemon", "web_server"))
+    assert b"SensorDaemon" in logs
+    assert b"\x1b[" not in logs, "no colours in a file"
 
     # the same port, and another port on the same home: two daemons would start every run twice
     assert f"127.0.0.1:{port}" in refused(

@@ -208,6 +208,7 @@ def service(prepared_service: Service) -> Iterator[Service]:
         tx.execute(f"TRUNCATE {tables} CASCADE")
         tx.execute("INSERT INTO iot.module VALUES ('34.B2.9F.A9', 'Sensor', 'Solar Panel', 'P-Solar Panel')")
     access.forget()
+    forget_failed_logins(prepared_service)
     prepared_service.settings.first_day_file.unlink(missing_ok=True)
     prepared_service.tokens = {}
     for role in ROLES:
@@ -225,3 +226,15 @@ def make_token(model: Any, name: str, **owner: Any) -> str:
     text: str = token.renew()
     token.save()
     return text
+
+
+def forget_failed_logins(service: Service) -> None:
+    """Begin with nobody's log-in failed, and nobody known."""
+    from oasis_pipeline.service import login
+
+    if login.patience.cache_info().currsize:
+        login.patience().close()
+        login.patience.cache_clear()
+    for file in (service.settings.home / "service").glob("*"):
+        if file.name.startswith("failed") or file.name == "known":
+            file.unlink()

@@ -165,19 +165,118 @@ def test_basic_log_in_and_a_password_that_was_changed(service: Service) -> None:
     assert service.get("/api/module/", headers=basic("viewer", "another-one-17"), role=None).status == 200
 
 
-def test_guessing_passwords_is_slowed_down_on_every_way_in(service: Service) -> None:
-    guesses = [
-        service.get("/api/module/", headers=basic("viewer", f"guess{i}"), role=None, client="10.9.8.7").status
-        for i in range(limits.FAILED_LOGINS_PER_MINUTE + 3)
+MOST = limits.FAILED_LOGINS_PER_MINUTE
+
+
+def statuses(service: Service, count: int, **options: Any) -> list[int]:
+    return [
+        service.get("/api/module/", role=None, headers=basic("viewer", f"guess{i}"), **options).status
+        for i in range(count)
     ]
-    assert guesses[: limits.FAILED_LOGINS_PER_MINUTE] == [401] * limits.FAILED_LOGINS_PER_MINUTE
-    assert guesses[-1] == 429
+
+
+def test_guessing_passwords_is_slowed_down_on_every_way_in(service: Service) -> None:
+    assert statuses(service, MOST + 3, client="10.9.8.7") == [401] * MOST + [429] * 3
     right = service.get("/api/module/", headers=basic("viewer"), role=None, client="10.9.8.7")
     assert right.status == 429
-    assert int(right.headers["retry-after"]) > 0
+    assert 0 < int(right.headers["retry-after"]) <= 60
+    for path in ("/login/", "/admin/login/"):
+        page = service.get(path, role=None, client="10.9.8.7")
+        token = page.cookies["csrftoken"]
+        form = f"username=VIEWER&password=x&csrfmiddlewaretoken={token}".encode()
+        headers = {"cookie": f"csrftoken={token}", "content-type": "application/x-www-form-urlencoded"}
+        answer = service.post(path, form, role=None, headers=headers, client="10.9.8.7")
+        assert answer.status == 429, path
+        assert int(answer.headers["retry-after"]) > 0
+        assert b"too many failed log-ins: wait" in answer.body
     with pytest.raises(AssertionError):
         service.log_in("viewer", client="10.9.8.7")
-    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.9.8.8").status == 200
+
+
+def test_the_pages_count_as_the_rest(service: Service) -> None:
+    for path in ("/login/", "/admin/login/"):
+        for i in range(MOST // 2):
+            token = service.get(path, role=None).cookies["csrftoken"]
+            form = f"username=admin&password=guess{i}&csrfmiddlewaretoken={token}".encode()
+            headers = {"cookie": f"csrftoken={token}", "content-type": "application/x-www-form-urlencoded"}
+            answer = service.post(path, form, role=None, headers=headers)
+            assert answer.status == 200
+            assert b"correct" in answer.body
+    assert service.get("/api/module/", headers=basic("admin"), role=None).status == 429
+
+
+def test_a_stranger_does_not_keep_the_owner_out(service: Service) -> None:
+    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.1.1.1").status == 200
+    # one attacker: whoever comes from elsewhere is not touched
+    assert 429 in statuses(service, MOST + 1, client="10.9.9.1")
+    attacker = service.get("/api/module/", headers=basic("viewer"), role=None, client="10.9.9.1")
+    assert attacker.status == 429, "not even the right password, although the service remembers it"
+    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.2.2.2").status == 200
+    # many: no more guesses than for one name, and who logged in from there before still can
+    guesses = [status for i in range(2, 9) for status in statuses(service, MOST, client=f"10.9.9.{i}")]
+    assert guesses.count(401) == limits.FAILED_LOGINS_OF_NAME - MOST
+    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.1.1.1").status == 200
+    assert service.get("/api/module/", headers=basic("viewer"), role=None, client="10.3.3.3").status == 429
+
+
+def test_one_address_guesses_no_more_under_many_names(service: Service) -> None:
+    assert service.get("/api/module/", headers=basic("viewer"), role=None).status == 200
+    found = [
+        service.get("/api/module/", headers=basic(f"name{i}", "x"), role=None).status
+        for i in range(limits.FAILED_LOGINS_OF_ADDRESS + 5)
+    ]
+    assert found == [401] * limits.FAILED_LOGINS_OF_ADDRESS + [429] * 5
+    assert service.get("/api/module/", headers=basic("viewer"), role=None).status == 200, "known here"
+    assert service.get("/api/module/", headers=basic("engineer"), role=None).status == 429
+
+
+def test_guesses_at_the_same_time_are_no_way_around(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.test import RequestFactory
+
+    from oasis_pipeline.service import access
+    from oasis_pipeline.service.errors import ApiError
+
+    def slowly(given: str, stored: str) -> bool:
+        time.sleep(0.1)
+        return given == "right"
+
+    monkeypatch.setattr(access, "check_password", slowly)
+    request = RequestFactory().get("/")
+
+    def guess(password: str) -> str:
+        try:
+            return "right" if access.principal_of_password(request, "viewer", password) else "wrong"
+        except ApiError as error:
+            return str(error.status)
+
+    with ThreadPoolExecutor(20) as threads:
+        found = list(threads.map(guess, [f"guess{i}" for i in range(20)]))
+        assert sorted(found) == ["429"] * 10 + ["wrong"] * 10
+        # a program's first requests, side by side
+        monkeypatch.setattr(access, "client_address", lambda request: "10.5.5.5")
+        request.META["REMOTE_ADDR"] = "10.5.5.5"
+        assert list(threads.map(guess, ["right"] * 20)) == ["right"] * 20
+
+
+def test_guessing_tokens_is_slowed_down_and_harms_no_other(service: Service) -> None:
+    key = service.tokens["viewer"].split("-")[1]
+    found = [
+        service.get("/api/module/", headers={"authorization": f"Bearer oasis-{key}-{i}"}, role=None).status
+        for i in range(MOST + 2)
+    ]
+    assert found == [401] * MOST + [429, 429]
+    assert service.get("/api/module/", role="viewer").status == 429, "the same token from the same address"
+    assert service.get("/api/module/", role="viewer", client="10.0.0.9").status == 200
+    headers = [{"authorization": f"Bearer oasis-{i:016x}-x"} for i in range(limits.FAILED_LOGINS_OF_ADDRESS)]
+    found = [service.get("/api/module/", headers=one, role=None).status for one in headers]
+    assert found.count(401) == limits.FAILED_LOGINS_OF_ADDRESS - MOST
+    assert service.get("/api/module/", role="engineer").status == 200, (
+        "a right token is never refused for others"
+    )
 
 
 def test_a_session_needs_the_csrf_token_to_change_something(service: Service) -> None:
@@ -332,3 +431,27 @@ def test_errors_are_json_everywhere(service: Service) -> None:
         assert answer.status == status, path
         assert answer.json()["reason"], path
     assert "GET" in service.ask("PUT", "/api/module/").headers["allow"]
+
+
+def test_head_is_get_without_its_body(service: Service) -> None:
+    service.post("/api/rawdata/", EXAMPLES["readings"])
+    paths = [path for path, method, _, _ in WHO if method == "GET"]
+    for path in (
+        *paths,
+        "/health",
+        "/ready",
+        "/login/",
+        "/",
+        "/favicon.ico",
+        "/api/nothing/",
+        "/static/admin/css/base.css",
+    ):
+        get, head = service.get(path), service.ask("HEAD", path)
+        assert head.status == get.status, path
+        assert head.body == b"", path
+        assert head.headers.get("content-type") == get.headers.get("content-type"), path
+        assert head.headers.get("x-next-cursor") == get.headers.get("x-next-cursor"), path
+        if "content-length" in get.headers:
+            assert head.headers["content-length"] == get.headers["content-length"], path
+    assert service.ask("HEAD", "/api/module/", role="module").status == 403
+    assert service.ask("HEAD", "/api/module/", role=None).status == 401

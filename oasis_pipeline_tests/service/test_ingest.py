@@ -342,3 +342,65 @@ def test_readings_before_the_first_day_of_the_installation_are_refused(
     answer = service.post("/api/rawdata/", EXAMPLES["readings"])
     assert answer.status == 400
     assert "before 2020-01-01" in answer.json()["errors"][0]["reason"]
+
+
+DOUBLES = [
+    ("/api/rawdata/", '{"module": "34.B2.9F.A9", "temperature": 1, "temperature": 2}', 0, "temperature"),
+    (
+        "/api/rawdata/",
+        '[{"module": "34.B2.9F.A9"}, {"module": "34.B2.9F.A9", "module": "other"}]',
+        1,
+        "module",
+    ),
+    ("/api/rawdata/", '{"module":"34.B2.9F.A9","measures":{"V":1,"V":2}}', 0, "V"),
+    ("/api/rawdata/", '{"module":"34.B2.9F.A9","measures":[{"name":"V","value":1,"value":2}]}', 0, "value"),
+    ("/api/rawdata/", '{"module" :"34.B2.9F.A9", "voltage":1, "voltage" : 1}', 0, "voltage"),
+    (
+        "/api/rawdata/",
+        '{"module":"34.B2.9F.A9", "description":"a", "descripti\\u006fn":"b"}',
+        0,
+        "description",
+    ),
+    ("/api/module/", '{"module_num": "new", "asset": "a", "asset": "b"}', 0, "asset"),
+    ("/api/userprofile/", '[{"username": "new", "roles": ["viewer"], "roles": ["admin"]}]', 0, "roles"),
+    (
+        "/api/dynalabel/",
+        '{"NodeID": "W", "Date": "2024-01-01", "TrueLabel1": "a", "TrueLabel1": "b"}',
+        0,
+        "TrueLabel1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "index", "name"), DOUBLES)
+def test_a_name_that_comes_twice_is_a_fault(
+    service: Service, path: str, body: str, index: int, name: str
+) -> None:
+    lines = {"content-type": "application/x-ndjson"}
+    before = service.count(), service.count("iot.module"), service.count("django.auth_user")
+    whole = service.post(path, body.encode())
+    rows = [json.dumps(row) for row in json.loads(body)] if body[0] == "[" else []
+    asked = [whole] if rows else [whole, service.post(path, body.encode(), headers=lines)]
+    for answer in asked:
+        assert answer.status == 400, answer
+        assert answer.json()["errors"] == [
+            {"index": index, "field": name, "reason": "is given twice in one object"}
+        ]
+    assert (service.count(), service.count("iot.module"), service.count("django.auth_user")) == before
+
+
+def test_what_only_looks_like_a_name_twice_is_none(service: Service) -> None:
+    odd = [
+        {
+            "module": "34.B2.9F.A9",
+            "description": text,
+            "measures": {'a":"a': 1.0, ":": 2.0},
+            "timestamp": stamp,
+        }
+        for text, stamp in ((':": "x', "2024-01-01"), ('\\":', "2024-01-02"), (":", "2024-01-03"))
+    ]
+    for k, body in enumerate((json.dumps(odd), json.dumps(odd, indent=1, separators=(" ,", " : ")))):
+        answer = service.post("/api/rawdata/", body.encode())
+        assert answer.status == 200, answer
+        assert [row["description"] for row in answer.json()] == [row["description"] for row in odd], k
+    assert service.count() == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -143,6 +144,25 @@ def test_frames_go_in_and_come_out_as_they_were(served: tuple[Served, Warehouse]
         pytest.raises(ClientError, match="not answer"),
     ):
         nobody.modules()
+
+
+@pytest.mark.parametrize(
+    "body", [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n0\r\n\r\n", b"2\r\n{}abc\r\n0\r\n\r\n"]
+)
+def test_chunks_that_cannot_be_read_are_a_400(served: tuple[Served, Warehouse], body: bytes) -> None:
+    server, _ = served
+    auth = base64.b64encode(f"boss:{PASSWORD}".encode()).decode()
+    head = (
+        f"POST /api/module/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {auth}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    logged = server.log.read_text().count('"status": 400')
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as line:
+        line.sendall(head.encode() + body)
+        got = b"".join(iter(lambda: line.recv(4096), b"")).decode()
+    assert got.startswith("HTTP/1.1 400 ")
+    assert "chunks" in json.loads(got.split("\r\n\r\n", 1)[1])["reason"]
+    assert server.log.read_text().count('"status": 400') == logged + 1
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.output import form_of
 from oasis_pipeline.service.query import parse, resource_of, split_list
 from oasis_pipeline.service.secret import SecretKeyError, secret_key
-from oasis_pipeline.service.throttle import Throttle
+from oasis_pipeline.service.throttle import Known, MinuteCount, Throttle, network_of
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.postgres import Warehouse
@@ -94,7 +94,6 @@ def test_buckets_fill_at_their_rate_and_are_shared(tmp_path: Path) -> None:
     assert one.take("b", 60, now) == 0.0
     assert one.take("a", 60, now + 1.001) == 0.0
     assert one.take("a", 60, now + 1.002) > 0.9
-    assert one.take("a", 60, now + 1.002, cost=0.0) > 0.9
     assert one.take("a", 60, now - 3) == 0.0, "a clock that was set back begins anew"
     assert one.take("a", 0, now) > 0
     # over a minute no more than the burst and the rate
@@ -116,6 +115,76 @@ def test_threads_take_no_more_than_there_is(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sum(wait == 0.0 for wait in got) == 100
+
+
+def test_failures_of_a_minute_are_counted_exactly_and_by_all_together(tmp_path: Path) -> None:
+    one, two = MinuteCount(tmp_path / "file", 3), MinuteCount(tmp_path / "file", 3)
+    now = 1_000_000.0
+    assert [one.add("a", now), two.add("a", now + 20), one.add("a", now + 40)] == [0.0, 0.0, 0.0]
+    assert two.add("a", now + 50) == pytest.approx(10.0)
+    assert one.wait("a", now + 50) == pytest.approx(10.0)
+    assert one.wait("b", now + 50) == 0.0
+    assert two.add("a", now + 39.9) > 0, "who looked at the clock earlier, but came later"
+    assert two.add("a", now + 60.5) == 0.0
+    assert one.add("a", now + 70) == pytest.approx(10.0), "the minute slides: no burst at its end"
+    two.take_back("a", now + 60.5)
+    assert one.add("a", now + 70) == 0.0
+    one.close()
+    again = MinuteCount(tmp_path / "file", 3)
+    assert again.wait("a", now + 71) > 0, "stays when the service is started again"
+    assert again.add("a", now - 1e6) == 0.0, "a clock that was set back begins anew"
+    got: list[float] = []
+    threads = [
+        threading.Thread(target=lambda: got.extend(again.add("c", now) for _ in range(20))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(wait == 0.0 for wait in got) == 3
+
+
+def test_somebody_is_known_for_a_time(tmp_path: Path) -> None:
+    known = Known(tmp_path / "file", 1000.0)
+    assert not known.has("a", 1e9)
+    known.note("a", 1e9)
+    assert known.has("a", 1e9 + 999)
+    assert not known.has("b", 1e9)
+    assert not known.has("a", 1e9 + 1001)
+    assert not known.has("a", 1e9 - 1)
+
+
+def test_addresses_of_one_network() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") == "10.0.0.1"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("") == ""
+
+
+def test_a_text_that_a_spreadsheet_would_run_shows_itself() -> None:
+    from oasis_pipeline.service.output import defused, fused
+
+    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "＝1"):
+        assert defused(text) == "'" + text
+        assert fused(defused(text)) == text
+    for text in ("", "Well 7", "a=b", "'tis", "5 - 3", "[1]"):
+        assert defused(text) == fused(text) == text
+
+
+def test_origins_of_web_pages_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(tmp_path / "home")
+    monkeypatch.delenv("OASIS_CORS_ORIGINS", raising=False)
+    plain = django_configuration(settings, HERE, Exposure.from_environment("127.0.0.1"))
+    assert "corsheaders" not in plain["INSTALLED_APPS"], "off unless somebody asks for it"
+    monkeypatch.setenv("OASIS_CORS_ORIGINS", "https://board.example, http://localhost:5173")
+    made = django_configuration(settings, HERE, Exposure.from_environment("127.0.0.1"))
+    assert made["CORS_ALLOWED_ORIGINS"] == ["https://board.example", "http://localhost:5173"]
+    assert made["CORS_ALLOW_CREDENTIALS"] is made["CORS_ALLOW_ALL_ORIGINS"] is False
+    for wrong in ("board.example", "https://board.example/x", "https://*.example", "null"):
+        monkeypatch.setenv("OASIS_CORS_ORIGINS", wrong)
+        with pytest.raises(ConfigurationError, match="OASIS_CORS_ORIGINS"):
+            Exposure.from_environment("127.0.0.1")
 
 
 def test_paths_are_spelled_one_way() -> None:

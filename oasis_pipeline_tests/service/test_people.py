@@ -51,7 +51,7 @@ def test_faults_of_users_are_listed_and_none_is_made(service: Service) -> None:
         ({"username": "x", "roles": 5}, "roles"),
         ({"username": "x", "roles": ["device"]}, "module_num"),
         ({"username": "x", "module_num": "nobody"}, "module_num"),
-        ({"username": "x", "is_superuser": True, "size": 1}, "size"),
+        ({"username": "x", "size": 1}, "size"),
         ("x", None),
     ]
     answer = service.post("/api/userprofile/", [{"username": "fine"}, *(item for item, _ in bad)])
@@ -63,9 +63,11 @@ def test_faults_of_users_are_listed_and_none_is_made(service: Service) -> None:
 
 
 def test_nobody_becomes_a_superuser_by_the_api(service: Service) -> None:
-    row = service.post(
-        "/api/userprofile/", {"username": "sly", "is_superuser": True, "is_staff": True}
-    ).json()
+    for name in ("is_superuser", "is_staff", "is_active", "id", "groups", "conflict"):
+        answer = service.post("/api/userprofile/", {"username": "sly", name: True})
+        assert answer.status == 400, name
+        assert [error["field"] for error in answer.json()["errors"]] == [name]
+    row = service.post("/api/userprofile/", {"username": "sly"}).json()
     assert (row["is_superuser"], row["is_staff"], row["roles"]) == (False, False, "viewer")
 
 

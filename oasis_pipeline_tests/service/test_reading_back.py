@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -266,3 +267,18 @@ def test_cards_come_as_lists_of_points(service: Service) -> None:
     assert '"[0.0,1.5,null]"' in line
     found = pq.read_table(io.BytesIO(service.get("/api/card/", format="parquet").body))
     assert found["surfcard_load"].to_pylist() == [[1.0, 2.0, 3.0]]
+
+
+def test_csv_holds_nothing_that_a_spreadsheet_runs(service: Service) -> None:
+    text = "=HYPERLINK(0)"
+    reading = {"module": "34.B2.9F.A9", "timestamp": "2024-01-01", "temperature": -4.5, "description": text}
+    assert service.post("/api/rawdata/", reading).status == 200
+    assert service.post("/api/module/", {"module_num": "+1", "asset": "@SUM(1)"}).status == 200
+    (row,) = pcsv.read_csv(io.BytesIO(service.get("/api/rawdata/?format=csv").body)).to_pylist()
+    assert (row["description"], row["temperature"]) == ("'" + text, -4.5)
+    (row,) = pcsv.read_csv(
+        io.BytesIO(service.get("/api/module/?format=csv&module_num=%2B1").body)
+    ).to_pylist()
+    assert (row["module_num"], row["asset"]) == ("'+1", "'@SUM(1)")
+    (row,) = service.get("/api/rawdata/").json()
+    assert row["description"] == text, "as it came everywhere else"

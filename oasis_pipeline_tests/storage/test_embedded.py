@@ -246,3 +246,35 @@ class TestLease:
             person = psycopg2.connect(address.uri(), application_name="psql")
         person.close()
         assert embedded.running(data) is None
+
+
+@pytest.mark.parametrize("name", ['a$HOME "b" `id`', "c\\d'e %20 #é"])
+def test_a_path_with_what_a_shell_would_read(server_folder: Path, name: str) -> None:
+    data = server_folder / name / "postgres"
+    try:
+        address = embedded.start(data)
+        assert embedded.running(data) == address
+        with closing(psycopg2.connect(address.uri())) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW data_directory")
+            assert cursor.fetchone() == (str(data),)
+        assert (data / "server.log").stat().st_size > 0
+    finally:
+        embedded.stop(data)
+    assert [path.name for path in server_folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("owner", [12345, -1], ids=["unknown", "another"])
+def test_a_folder_of_somebody_else_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int
+) -> None:
+    data = tmp_path / "postgres"
+    data.mkdir()
+    if os.geteuid() == 0:
+        # root's own folder, as a copy by root is, for the server that runs as somebody else; and one of nobody here
+        os.chown(data, max(owner, 0), 0)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(StorageError, match=r"belongs to .*chown -R") as refused:
+        embedded.start(data)
+    assert str(data) in str(refused.value)
+    assert list(data.iterdir()) == []
