@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint bench format constraints clean
+.PHONY: help demo test slow faults lint bench format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -34,6 +34,10 @@ test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; tests without s
 
 slow: $(VENV)/.dev  ## the platform left alone with a drop folder, and looked at in a browser
 	$(BIN)/python -m pytest -m slow $(TEST)
+
+faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against an undisturbed run (FAULTS_MINUTES=25)
+	$(PIP) --editable '.[faults]'
+	$(BIN)/python -m oasis_pipeline_tests.faults $(FAULTS)
 
 lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML
 	$(BIN)/ruff format --check .

@@ -1,0 +1,147 @@
+"""A real S3 server for all benches of a run, and the faulty proxy before it for one.
+
+Here: starting it, and an empty store for each trial. Not here: the faults (``s3_proxy``).
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from oasis_pipeline.storage.objects import LocalStore, S3Store
+from oasis_pipeline_tests.faults.bench import Bench
+from oasis_pipeline_tests.faults.s3_proxy import FaultyProxy
+
+CREDENTIALS = {
+    "aws_access_key_id": "testing",
+    "aws_secret_access_key": "testing-secret",
+    "region_name": "us-east-1",
+}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+    "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+    "AWS_DEFAULT_REGION": CREDENTIALS["region_name"],
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+BUCKET = "oasis-faults"
+
+
+class Server:
+    """SeaweedFS on ports of this machine."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="weed-", ignore_cleanup_errors=True)
+        ports = _free_ports(4)
+        self.port = ports[3]
+        roles = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
+        command = [
+            str(Path(sys.executable).parent / "weed"),
+            "server",
+            f"-dir={self.folder.name}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-volume.max=100",
+            "-master.volumeSizeLimitMB=64",
+            *(f"{role}={port}" for role, port in zip(roles, ports, strict=True)),
+        ]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder.name,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 120
+        while True:
+            try:
+                self.client.create_bucket(Bucket=BUCKET)
+                return
+            except Exception:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.close()
+                    raise
+                time.sleep(0.5)
+
+    @property
+    def client(self) -> Any:
+        """A client of the server itself, around the proxy."""
+        import boto3
+
+        return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", **CREDENTIALS)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+class BenchS3:
+    """What a bench sees of the server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.proxy = FaultyProxy(server.port)
+        self.client = server.client
+
+    def fresh_store(self, local: Path) -> S3Store:
+        """A store under a prefix of its own, with the objects of a folder."""
+        store = S3Store(BUCKET, f"field/{random.SystemRandom().randrange(1 << 60):x}", client=self.client)
+        source = LocalStore(local)
+        for path in source.list():
+            store.put_bytes(path, source.get_bytes(path))
+        return store
+
+
+_guard = threading.Lock()
+_servers: list[Server] = []
+
+
+def s3_of(bench: Bench) -> BenchS3:
+    """The proxy of a bench; the server is started at the first question."""
+    with _guard:
+        if not _servers:
+            _servers.append(Server())
+    if not hasattr(bench, "s3"):
+        bench.s3 = BenchS3(_servers[0])  # type: ignore[attr-defined]
+        bench.closing.append(bench.s3.proxy.close)  # type: ignore[attr-defined]
+    found: BenchS3 = bench.s3  # type: ignore[attr-defined]
+    return found
+
+
+def close_server() -> None:
+    """End the server, if there is one."""
+    with _guard:
+        while _servers:
+            _servers.pop().close()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free together with those 10,000 higher, where the server speaks another protocol."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(20_000, 45_000)
+        try:
+            for number in (port, port + 10_000):
+                with closing(socket.socket()) as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        found.append(port)
+    return found
