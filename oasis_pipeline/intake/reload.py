@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from shutil import copyfileobj
 
 import numpy as np
 import pyarrow as pa
@@ -112,12 +111,10 @@ def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -
     spellings = Spellings(tx)
     with tempfile.NamedTemporaryFile(suffix=drop.suffix) as local:
         try:
-            if store.sha256(path) != file.sha256:
+            if store.copy_to(path, local) != file.sha256:
                 raise ArchiveError(
                     f"{store.where(path)} is not the file that was loaded; all is left as it is"
                 )
-            with store.open_read(path) as stream:
-                copyfileobj(stream, local)
         except StorageError as error:
             raise ArchiveError(f"{error}; all is left as it is") from error
         local.flush()

@@ -90,10 +90,27 @@ class ObjectStore(ABC):
 
     def sha256(self, path: str) -> str:
         """Hash of an object as it can be read back, in hex."""
+        with Path(os.devnull).open("wb") as nowhere:
+            return self.copy_to(path, nowhere)
+
+    def copy_to(self, path: str, target: BinaryIO) -> str:
+        """Copy an object into an open file.
+
+        Returns
+        -------
+        str
+            Hash of what was copied, in hex.
+
+        Raises
+        ------
+        StorageError
+            If there is none, or it breaks off.
+        """
         digest = hashlib.sha256()
         with self._doing("read", path), self.open_read(path) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
+                target.write(chunk)
         return digest.hexdigest()
 
     def write_table(self, path: str, table: pa.Table) -> int:
@@ -378,6 +395,7 @@ class S3Store(ObjectStore):
     def _doing(self, what: str, path: str) -> Iterator[None]:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+        from urllib3.exceptions import HTTPError
 
         try:
             yield
@@ -394,7 +412,8 @@ class S3Store(ObjectStore):
                     f"there is no bucket {self.bucket}: make it, or correct OASIS_S3_BUCKET"
                 ) from None
             raise StorageError(f"can't {what} {self.where(path)}: {one_line(error)}") from None
-        except (Boto3Error, BotoCoreError, HTTPClientError) as error:
+        except (Boto3Error, BotoCoreError, HTTPClientError, HTTPError) as error:
+            # the last one is of a body that breaks off: boto3 hands its stream on as urllib3 has it
             raise StorageError(
                 f"can't {what} {self.where(path)}: {one_line(error)}; check the network and OASIS_S3_ENDPOINT"
             ) from None

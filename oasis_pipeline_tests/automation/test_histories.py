@@ -30,7 +30,7 @@ HISTORIES = int(os.environ.get("FAULTS_HISTORIES") or 0)
 
 @pytest.mark.parametrize("block", range(4))
 def test_whatever_happens_on_the_way_the_end_is_what_the_sources_come_to(block: int) -> None:
-    for seed in range(block, HISTORIES or 120, 4):
+    for seed in range(block, HISTORIES or 80, 4):
         world = World(seed)
         world.disturbed(steps=world.rng.randrange(1, 12))
         world.settle()
@@ -61,7 +61,7 @@ def test_the_model_itself_sees_a_plan_that_forgets() -> None:
 
 
 def test_the_sensor_of_readings_forgets_no_day_and_asks_for_none_too_often() -> None:
-    for seed in range(HISTORIES or 60):
+    for seed in range(HISTORIES or 24):
         rng, world, now = random.Random(seed), World(seed), 1_000_000.0
         text: str | None = None
         recorded: Counter[tuple[str, int]] = Counter()
@@ -109,7 +109,7 @@ def test_the_sensor_of_readings_forgets_no_day_and_asks_for_none_too_often() -> 
 @pytest.mark.server
 def test_the_ledger_in_its_database_says_what_a_plain_one_says(warehouse: Warehouse) -> None:
     """Transactions that end, that are rolled back, makings that overlap: against a dictionary."""
-    for seed in range(max(1, HISTORIES // 20) if HISTORIES else 4):
+    for seed in range(max(1, HISTORIES // 20) if HISTORIES else 2):
         rng = random.Random(seed)
         with warehouse.transaction() as tx:
             tx.execute("TRUNCATE oasis.asset_state")

@@ -24,9 +24,8 @@ from oasis_pipeline_tests.faults import (  # noqa: F401 - they register their ki
     kinds_passes,
     kinds_platform,
     kinds_service,
-    s3,
 )
-from oasis_pipeline_tests.faults.bench import Bench, Outcome, prepare_base
+from oasis_pipeline_tests.faults.bench import Bench, Outcome, Workshop, prepare_base
 from oasis_pipeline_tests.faults.kinds import KINDS, Kind
 from oasis_pipeline_tests.faults.report import Line, table
 
@@ -40,12 +39,17 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     folder.chmod(0o755)
+    workshop = Workshop(folder, arguments.base or folder / "base", _say)
     try:
-        base = arguments.base or folder / "base"
-        prepare_base(base, _say)
-        lines = Run(arguments, chosen, folder, base).run()
+        prepare_base(workshop.base, _say)
+        lines = Run(arguments, chosen, workshop).run()
+    except KeyboardInterrupt:
+        # threads in the middle of a trial would go on for minutes
+        workshop.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(130)
     finally:
-        s3.close_server()
+        workshop.close()
         shutil.rmtree(folder, ignore_errors=True)
     text = table(lines, skipped, arguments.seed)
     print(text)
@@ -57,11 +61,10 @@ def main() -> int:
 class Run:
     """All trials of one call."""
 
-    def __init__(self, arguments: argparse.Namespace, chosen: list[Kind], folder: Path, base: Path) -> None:
+    def __init__(self, arguments: argparse.Namespace, chosen: list[Kind], workshop: Workshop) -> None:
         self.arguments = arguments
         self.chosen = chosen
-        self.folder = folder
-        self.base = base
+        self.workshop = workshop
         self.guard = threading.Lock()
         self.number = 0
         self.lines: list[Line] = []
@@ -127,7 +130,7 @@ class Run:
             bench.close()
 
     def _bench(self, worker: int, renewed: int) -> Bench:
-        return Bench(self.folder / f"{worker}-{renewed}", self.base, _say)
+        return Bench(self.workshop, f"{worker}-{renewed}")
 
 
 _printing = threading.Lock()

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,18 +109,13 @@ class Undisturbed:
     warnings: frozenset[str]
 
 
-_UNDISTURBED: dict[tuple[str, str], Undisturbed] = {}
-_UNDISTURBED_GUARD = threading.Lock()
-"""All benches of a run compare with the same."""
-
-
-class Bench:
-    """Server, fork servers and folders of one thread.
+class Workshop:
+    """What all benches of a run share: the base, fork servers, and what undisturbed runs came to.
 
     Parameters
     ----------
     folder : Path
-        Short: a unix socket lies below it.
+        Short: unix sockets lie below it.
     base : Path
         As `prepare_base` has made it.
     say : callable
@@ -131,20 +126,58 @@ class Bench:
         self.folder = folder
         self.base = base
         self.say = say
-        folder.mkdir(parents=True)
-        copy_tree(base / "pg", folder / "pg")
-        self.data = folder / "pg" / "postgres"
-        self.server = embedded.start(self.data, keep=True)
-        self.warm = Warm(folder / "warm")
-        self._others: dict[str, Warm] = {}
-        self._number = 0
+        self.undisturbed: dict[tuple[str, str], Undisturbed] = {}
+        self.guard = threading.RLock()
+        self.alone = threading.Lock()
+        """For trials of which only one may be at work."""
+        self.shared: dict[str, Any] = {}
+        self.benches: list[Bench] = []
+        self._warms: dict[str, Warm] = {}
         self.closing: list[Callable[[], None]] = []
 
-    def other_warm(self, name: str, environment: dict[str, str]) -> Warm:
-        """A fork server with a library loaded first."""
-        if name not in self._others:
-            self._others[name] = Warm(self.folder / f"warm-{name}", environment)
-        return self._others[name]
+    def warm(self, name: str = "plain", environment: Mapping[str, str] | None = None) -> Warm:
+        """A fork server, made at the first question; with a library loaded first, say."""
+        with self.guard:
+            if name not in self._warms:
+                self._warms[name] = Warm(self.folder / f"warm-{name}", environment)
+            return self._warms[name]
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        for bench in self.benches[:]:
+            bench.close()
+        for close in reversed(self.closing):
+            with suppress(Exception):
+                close()
+        for warm in self._warms.values():
+            warm.stop()
+
+
+class Bench:
+    """Server and folders of one thread.
+
+    Parameters
+    ----------
+    workshop : Workshop
+    name : str
+        Of its folder.
+    """
+
+    def __init__(self, workshop: Workshop, name: str) -> None:
+        self.workshop = workshop
+        self.folder = workshop.folder / name
+        self.base = workshop.base
+        self.say = workshop.say
+        self.folder.mkdir(parents=True)
+        copy_tree(self.base / "pg", self.folder / "pg")
+        self.data = self.folder / "pg" / "postgres"
+        self.server = embedded.start(self.data, keep=True)
+        self.warm = workshop.warm()
+        self.own: dict[str, Any] = {}
+        """What a kind of trials keeps for the next one of its kind on this bench."""
+        self._number = 0
+        self.closing: list[Callable[[], None]] = []
+        workshop.benches.append(self)
 
     def new_database(self, template: str, *, tablespace: str = "") -> Address:
         """Make the database anew, as a copy."""
@@ -196,10 +229,11 @@ class Bench:
 
     def undisturbed(self, work: str, load: str) -> Undisturbed:
         """What a load comes to; found out at the first question, and twice, so that what is compared is known to be steady."""
-        with _UNDISTURBED_GUARD:
-            if (work, load) not in _UNDISTURBED:
-                _UNDISTURBED[work, load] = self._run_undisturbed(work, load)
-            return _UNDISTURBED[work, load]
+        with self.workshop.guard:
+            known = self.workshop.undisturbed
+            if (work, load) not in known:
+                known[work, load] = self._run_undisturbed(work, load)
+            return known[work, load]
 
     def _run_undisturbed(self, work: str, load: str) -> Undisturbed:
         states, seconds, done = [], 0.0, None
@@ -228,7 +262,7 @@ class Bench:
             return "killed"
         if "error" in answer:
             return str(answer["error"])[:150]
-        usual = _UNDISTURBED[place.work, place.load].warnings
+        usual = self.workshop.undisturbed[place.work, place.load].warnings
         return next(
             (str(warning)[:150] for warning in answer["done"]["warnings"] if warning not in usual), ""
         )
@@ -306,7 +340,7 @@ class Bench:
 
     def undisturbed_of(self, place: Place) -> State:
         """State that a trial's installation has to come to."""
-        return _UNDISTURBED[place.work, place.load].state
+        return self.workshop.undisturbed[place.work, place.load].state
 
     def backends(self, pid: int) -> list[int]:
         """Server processes that work for a process."""
@@ -337,11 +371,11 @@ class Bench:
 
     def close(self) -> None:
         """End everything that this bench started."""
+        with suppress(ValueError):
+            self.workshop.benches.remove(self)
         for close in reversed(self.closing):
             with suppress(Exception):
                 close()
-        for warm in (self.warm, *self._others.values()):
-            warm.stop()
         with suppress(Exception):
             embedded.stop(self.data)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -404,8 +438,6 @@ def prepare_base(base: Path, say: Callable[[str], None]) -> None:
             str(drop),
         ]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        from oasis_pipeline.service.config import Exposure  # noqa: F401 - the room is there
-
         with closing(psycopg2.connect(replace(server, db="template1").uri())) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:

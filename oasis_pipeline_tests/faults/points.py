@@ -8,7 +8,6 @@ at once, and lands there again with the same seed.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -28,15 +27,13 @@ def passed() -> int:
     return _count
 
 
-def arm(kill_at: int = -1, fiu: list[dict[str, Any]] | None = None, file_limit: int = 0) -> None:
+def arm(kill_at: int = -1, file_limit: int = 0) -> None:
     """Count points from now on.
 
     Parameters
     ----------
     kill_at : int
         Kill this process at the point of this number; -1 never.
-    fiu : list of dict
-        Faults of the C library, for ``fiu_enable_random``: name, probability, errno.
     file_limit : int
         No file may grow beyond this many bytes; 0 for no limit.
     """
@@ -51,17 +48,6 @@ def arm(kill_at: int = -1, fiu: list[dict[str, Any]] | None = None, file_limit: 
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    if fiu:
-        library = ctypes.CDLL("libfiu.so.0")
-        library.fiu_init(0)
-        for fault in fiu:
-            library.fiu_enable_random(
-                fault["name"].encode(),
-                1,
-                ctypes.c_void_p(fault["errno"]),
-                0,
-                ctypes.c_float(fault["probability"]),
-            )
 
 
 def _point() -> None:

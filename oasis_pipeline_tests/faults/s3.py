@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -109,27 +108,19 @@ class BenchS3:
         return store
 
 
-_guard = threading.Lock()
-_servers: list[Server] = []
-
-
 def s3_of(bench: Bench) -> BenchS3:
     """The proxy of a bench; the server is started at the first question."""
-    with _guard:
-        if not _servers:
-            _servers.append(Server())
-    if not hasattr(bench, "s3"):
-        bench.s3 = BenchS3(_servers[0])  # type: ignore[attr-defined]
-        bench.closing.append(bench.s3.proxy.close)  # type: ignore[attr-defined]
-    found: BenchS3 = bench.s3  # type: ignore[attr-defined]
+    workshop = bench.workshop
+    with workshop.guard:
+        if "s3" not in workshop.shared:
+            server = Server()
+            workshop.shared["s3"] = server
+            workshop.closing.append(server.close)
+    if "s3" not in bench.own:
+        bench.own["s3"] = BenchS3(workshop.shared["s3"])
+        bench.closing.append(bench.own["s3"].proxy.close)
+    found: BenchS3 = bench.own["s3"]
     return found
-
-
-def close_server() -> None:
-    """End the server, if there is one."""
-    with _guard:
-        while _servers:
-            _servers.pop().close()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A small file system in memory that forgets what was not synced: what a power cut does, and SIGKILL can't show.
+"""A small file system in memory that forgets what was not synced, and fails when it is told to: a power cut and a dying disk.
 
 Here: the file system, as a process of its own, and its handle. Not here: what is put on it.
 
@@ -6,6 +6,8 @@ The promise that is kept is that of POSIX and no more. ``fsync`` of a file makes
 entries durable: names that came, went, or were renamed. At `Unsynced.cut` everything else is gone, or, by a seed, some of it is
 there all the same, as on a real disk: a file may be empty, short, old or whole, and a rename may have happened or not.
 The idea is that of LazyFS; the code is our own.
+
+Calls can be made to fail: a share of the writes, syncs, renames and so on gets an error, drawn from a seed.
 """
 
 from __future__ import annotations
@@ -97,7 +99,29 @@ def cut(node: Node, rng: random.Random | None, seen: set[int]) -> int:
     return forgotten
 
 
-def _file_system(root: Node) -> Any:
+class Errors:
+    """Which calls fail."""
+
+    def __init__(self) -> None:
+        self.calls: frozenset[str] = frozenset()
+        self.probability = 0.0
+        self.number = errno.EIO
+        self.rng = random.Random(0)
+        self.struck = 0
+
+    def tell(self, calls: str, probability: str, number: str, seed: str) -> None:
+        """Let calls (joined by commas) fail from now on."""
+        self.calls, self.probability = frozenset(calls.split(",")), float(probability)
+        self.number, self.rng, self.struck = int(number), random.Random(int(seed)), 0
+
+    def strike(self, call: str) -> None:
+        """Fail, or not."""
+        if call in self.calls and self.rng.random() < self.probability:
+            self.struck += 1
+            raise fuse.FuseOSError(self.number)
+
+
+def _file_system(root: Node, errors: Errors) -> Any:
     class Unsynced(fuse.Operations):
         use_ns = False
 
@@ -153,9 +177,11 @@ def _file_system(root: Node) -> Any:
             return node
 
         def create(self, path: str, mode: int, fi: Any = None) -> int:
+            errors.strike("create")
             return self._opened(self._new(path, stat.S_IFREG | mode))
 
         def mkdir(self, path: str, mode: int) -> int:
+            errors.strike("mkdir")
             self._new(path, stat.S_IFDIR | mode)
             return 0
 
@@ -166,9 +192,11 @@ def _file_system(root: Node) -> Any:
             return self._opened(node)
 
         def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+            errors.strike("read")
             return bytes(self.open_files[fh].data[offset : offset + size])
 
         def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+            errors.strike("write")
             node = self.open_files[fh]
             if len(node.data) < offset:
                 node.data.extend(bytes(offset - len(node.data)))
@@ -183,6 +211,7 @@ def _file_system(root: Node) -> Any:
             return 0
 
         def unlink(self, path: str) -> int:
+            errors.strike("unlink")
             folder, name = self._parent(path)
             del folder.entries[name]
             return 0
@@ -195,6 +224,7 @@ def _file_system(root: Node) -> Any:
             return 0
 
         def rename(self, old: str, new: str) -> int:
+            errors.strike("rename")
             folder, name = self._parent(old)
             target, new_name = self._parent(new)
             there = target.entries.get(new_name)
@@ -219,10 +249,12 @@ def _file_system(root: Node) -> Any:
             return 0
 
         def fsync(self, path: str, datasync: int, fh: int) -> int:
+            errors.strike("fsync")
             self.open_files[fh].sync()
             return 0
 
         def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+            errors.strike("fsync")
             self._find(path).sync()
             return 0
 
@@ -277,6 +309,14 @@ class Unsynced:
         """Forget what was not synced; how many changes that was. With a seed some of them are kept."""
         return self._tell("cut" if seed is None else f"cut {seed}")
 
+    def fail(self, calls: tuple[str, ...], probability: float, number: int, seed: int) -> None:
+        """Let a share of calls fail from now on: write, fsync, rename, create, mkdir, unlink, read."""
+        self._tell(f"fail {','.join(calls)} {probability} {number} {seed}")
+
+    def heal(self) -> int:
+        """Let no call fail any more; how many did."""
+        return self._tell("heal")
+
     def _tell(self, word: str) -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -303,21 +343,28 @@ def _main(mount: str) -> None:
     import threading
 
     root = Node(stat.S_IFDIR | 0o755, os.getuid(), os.getgid(), times=(time.time(), time.time()))
+    errors = Errors()
 
     def listen() -> None:
         for line in sys.stdin:
-            word, *seed = line.split()
+            word, *given = line.split()
             if word == "sync":
                 _sync_all(root)
                 print(0, flush=True)
+            elif word == "fail":
+                errors.tell(*given)
+                print(0, flush=True)
+            elif word == "heal":
+                errors.calls = frozenset()
+                print(errors.struck, flush=True)
             else:
-                print(cut(root, random.Random(int(seed[0])) if seed else None, set()), flush=True)
+                print(cut(root, random.Random(int(given[0])) if given else None, set()), flush=True)
         os.kill(os.getpid(), signal.SIGTERM)  # whoever mounted it is gone
 
     threading.Thread(target=listen, daemon=True).start()
     # nothing is remembered by the kernel: after a cut it would show what is no more
     options = {"attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0, "direct_io": True}
-    fuse.FUSE(_file_system(root), mount, foreground=True, nothreads=True, **options)
+    fuse.FUSE(_file_system(root, errors), mount, foreground=True, nothreads=True, **options)
 
 
 if __name__ == "__main__":
