@@ -111,7 +111,7 @@ def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -
     spellings = Spellings(tx)
     with tempfile.NamedTemporaryFile(suffix=drop.suffix) as local:
         try:
-            if store.copy_to(path, local) != file.sha256:
+            if store.copy_to(path, local.write) != file.sha256:
                 raise ArchiveError(
                     f"{store.where(path)} is not the file that was loaded; all is left as it is"
                 )

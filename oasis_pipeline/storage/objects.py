@@ -11,7 +11,7 @@ import io
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -90,11 +90,17 @@ class ObjectStore(ABC):
 
     def sha256(self, path: str) -> str:
         """Hash of an object as it can be read back, in hex."""
-        with Path(os.devnull).open("wb") as nowhere:
-            return self.copy_to(path, nowhere)
+        return self.copy_to(path, lambda _chunk: None)
 
-    def copy_to(self, path: str, target: BinaryIO) -> str:
-        """Copy an object into an open file.
+    def copy_to(self, path: str, write: Callable[[bytes], object]) -> str:
+        """Copy an object piece by piece.
+
+        Parameters
+        ----------
+        path : str
+            Which.
+        write : callable
+            Takes a piece; of an open file, for example.
 
         Returns
         -------
@@ -110,7 +116,7 @@ class ObjectStore(ABC):
         with self._doing("read", path), self.open_read(path) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
-                target.write(chunk)
+                write(chunk)
         return digest.hexdigest()
 
     def write_table(self, path: str, table: pa.Table) -> int:
