@@ -353,7 +353,10 @@ def _reject(
 ) -> None:
     """Move a file that can't be read beside the drop folder, the reason first."""
     folder = settings.rejected_files
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        # a power cut would take the folder with all that was moved into it
+        _sync(folder.parent)
     name = seen.drop.name
     target = folder / name
     if target.exists() and _digest(target) != sha256:

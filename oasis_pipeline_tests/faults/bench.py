@@ -128,6 +128,7 @@ class Workshop:
         self.say = say
         self.undisturbed: dict[tuple[str, str], Undisturbed] = {}
         self.guard = threading.RLock()
+        self.one_at_a_time: dict[tuple[str, str], threading.Lock] = {}
         self.alone = threading.Lock()
         """For trials of which only one may be at work."""
         self.shared: dict[str, Any] = {}
@@ -230,6 +231,8 @@ class Bench:
     def undisturbed(self, work: str, load: str) -> Undisturbed:
         """What a load comes to; found out at the first question, and twice, so that what is compared is known to be steady."""
         with self.workshop.guard:
+            one = self.workshop.one_at_a_time.setdefault((work, load), threading.Lock())
+        with one:
             known = self.workshop.undisturbed
             if (work, load) not in known:
                 known[work, load] = self._run_undisturbed(work, load)

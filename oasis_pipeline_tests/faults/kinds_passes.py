@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 
 from oasis_pipeline_tests.faults.bench import Bench, Outcome, Place, StuckError
-from oasis_pipeline_tests.faults.kinds import kind
+from oasis_pipeline_tests.faults.kinds import for_hours, kind
 from oasis_pipeline_tests.faults.loads import INTAKE_LOADS
 from oasis_pipeline_tests.faults.warm import Job
 
@@ -25,7 +25,10 @@ def choose(rng: random.Random, work: str) -> tuple[str, str]:
     """Draw what a pass has to do: (work, load)."""
     if work == "intake":
         return work, rng.choice(list(INTAKE_LOADS))
-    return work, "day" if rng.random() < 0.15 else "readings"
+    drawn = rng.random()
+    if drawn < 0.05 and for_hours():
+        return work, "day with labels"
+    return work, "day" if drawn < 0.12 else "readings"
 
 
 def killed_at_a_point(bench: Bench, rng: random.Random, work: str) -> Outcome:

@@ -20,8 +20,9 @@ INTAKE_LOADS = {
 }
 """Parts of a small field by the kinds of their files, for passes that begin with an empty warehouse."""
 
-MAKING_LOADS = ("readings", "day")
-"""The next day of the field of the base: its sensor readings alone (a pass of a few steps), or all of it."""
+MAKING_LOADS = ("readings", "day", "day with labels")
+"""The next day of the field of the base: its sensor readings alone (a pass of a few steps), all of it but labels, or with labels
+too, from which a model is learned."""
 
 
 NOTHING = "nothing"
@@ -49,9 +50,13 @@ def write_loads(base: Path) -> None:
     for name in ("history", *MAKING_LOADS):
         (loads / name).mkdir()
     for path in (made / "drop").iterdir():
-        last = ".20250104." in path.name
-        shutil.copy(path, loads / ("day" if last else "history") / path.name)
-        if last and path.name.startswith("Readings."):
+        if ".20250104." not in path.name:
+            shutil.copy(path, loads / "history" / path.name)
+            continue
+        shutil.copy(path, loads / "day with labels" / path.name)
+        if not path.name.startswith("Labels."):
+            shutil.copy(path, loads / "day" / path.name)
+        if path.name.startswith("Readings."):
             shutil.copy(path, loads / "readings" / path.name)
     shutil.rmtree(made)
 
