@@ -82,7 +82,7 @@ def _errors(bench: Bench, rng: random.Random, work: str) -> Outcome:
         place, outcome = bench.place(work, load, root=disk.mount), Outcome()
         disk.sync()
         calls = CALLS if rng.random() < 0.3 else (rng.choice(CALLS),)
-        probability = rng.choice((0.02, 0.1, 0.3, 1.0))
+        probability = rng.choice((0.1, 0.3, 1.0))
         number = rng.choice((errno.EIO, errno.EIO, errno.ENOSPC))
         disk.fail(calls, probability, number, rng.randrange(1 << 30))
         answer = bench.finish(bench.warm.start(work, environment=place.environment))
