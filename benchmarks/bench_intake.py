@@ -18,7 +18,7 @@ import numpy as np
 from oasis_pipeline.cards.codec import CardColumn, encode_hex
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.intake.files import parse_name, read_chunks
-from oasis_pipeline.intake.rules import check
+from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import using_warehouse
@@ -66,8 +66,9 @@ def rows(n_cards: int = N_CARDS) -> list[dict[str, Any]]:
         read_s = float("inf")
         for _ in range(REPEATS):
             began = time.perf_counter()
+            rules = Rules(drop, settings.earliest_day)
             for chunk in read_chunks(source, drop.suffix, drop.kind):
-                check(chunk, drop, settings.earliest_day)
+                rules.check(chunk)
             read_s = min(read_s, time.perf_counter() - began)
         with using_warehouse(settings) as warehouse:
             store = open_store(settings)

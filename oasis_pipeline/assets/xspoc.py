@@ -52,7 +52,7 @@ def _series_asset(kind: DropKind, days: dg.PartitionsDefinition) -> dg.AssetsDef
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.MaterializeResult[None]:
         span, house = days_of(context), warehouse.open()
-        done = reload_days(house, store.open(), table, span.first, span.last)
+        done = reload_days(house, store.open(), table, span.first, span.last, warehouse.settings().zone)
         metadata: dict[str, Any] = {
             "dagster/partition_row_count": done.stored,
             "rows_that_changed": done.changed,
@@ -78,7 +78,7 @@ def _state_asset(kind: DropKind) -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
     )
     def state(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        done = reload_days(warehouse.open(), store.open(), table, None, None)
+        done = reload_days(warehouse.open(), store.open(), table, None, None, warehouse.settings().zone)
         return dg.MaterializeResult(
             metadata={"dagster/row_count": done.stored, "rows_that_changed": done.changed, "by": "archive"}
         )

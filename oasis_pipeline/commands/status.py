@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,12 @@ from oasis_pipeline.commands.common import (
     settings_of,
 )
 
+if TYPE_CHECKING:
+    from oasis_pipeline.intake.labels import WaitingLabel
+
+_FEW_LABELS = 5
+_MOST_LABELS = 1000
+
 
 @click.command()
 @home_option
@@ -30,13 +36,26 @@ def status(home: Path | None, as_json: bool) -> None:
     settings = settings_of(home)
     require_installation(settings)
     from oasis_pipeline.automation.staleness import current_plan
+    from oasis_pipeline.intake.labels import waiting_labels
     from oasis_pipeline.storage import ledger
 
     with existing_warehouse(settings) as warehouse:
         rows = asset_rows(ledger.states(warehouse), current_plan(warehouse))
         rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
+        waiting = waiting_labels(warehouse)
     if as_json:
-        print_json({"home": settings.home, "assets": rows, "rejected_rows": rejected})
+        labels = [
+            {"NodeID": each.node, "Date": each.time, "cards": each.cards} for each in waiting[:_MOST_LABELS]
+        ]
+        print_json(
+            {
+                "home": settings.home,
+                "assets": rows,
+                "rejected_rows": rejected,
+                "waiting_labels": len(waiting),
+                "first_waiting_labels": labels,
+            }
+        )
         return
     cells = [
         [
@@ -65,6 +84,21 @@ def status(home: Path | None, as_json: bool) -> None:
         )
     if rejected:
         click.echo(f"{rejected:,} rejected rows stand in xspoc.rejected with their reasons")
+    if waiting:
+        click.echo(_say_waiting(waiting))
+
+
+def _say_waiting(waiting: list[WaitingLabel]) -> str:
+    """Name the labels that wait for their card, the first ones one by one."""
+    shown = [
+        f"{each.node} {each.time:%Y-%m-%d %H:%M:%S} ({f'{each.cards} cards at that time' if each.cards else 'no card'})"
+        for each in waiting[:_FEW_LABELS]
+    ]
+    more = (
+        f", and {len(waiting) - _FEW_LABELS} more (--json lists them)" if len(waiting) > _FEW_LABELS else ""
+    )
+    count = "1 label waits" if len(waiting) == 1 else f"{len(waiting):,} labels wait"
+    return f"{count} for the card: {', '.join(shown)}{more}"
 
 
 def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:

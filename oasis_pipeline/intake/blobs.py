@@ -25,6 +25,8 @@ UNUSABLE_TEXT: dict[int, str] = {
 }
 """What stands in ``<card>_fault``."""
 
+_PREFIXES = pa.array(["0x", "0X", "\\x", "\\X"])
+
 
 def parse_cards(array: pa.Array, column: str, faults: Faults) -> CardColumn:
     """Decode a column of blobs.
@@ -52,13 +54,22 @@ def parse_cards(array: pa.Array, column: str, faults: Faults) -> CardColumn:
     else:
         cards, codes = decode_hex(*_buffers(array))
         if codes.any():
-            # Perhaps only blanks around it, or a NULL: all null texts hold an n, so none of them passes for hex.
-            array = tidy(array)
+            # Perhaps only blanks around it, a prefix, or a NULL: all null texts hold an n, so none of them passes for hex.
+            array = _without_prefix(tidy(array))
             cards, codes = decode_hex(*_buffers(array))
     for fault in BlobFault:
         if fault is not BlobFault.OK:
             faults.add(codes == fault, column, fault.text)
     return cards
+
+
+def _without_prefix(text: pa.StringArray) -> pa.StringArray:
+    """Cut off the prefix of SQL Server (``0x``) or PostgreSQL (a backslash and x); no hex begins so."""
+    start = pc.utf8_slice_codeunits(text, 0, 2)
+    prefixed = pc.is_in(start, value_set=_PREFIXES)
+    if not pc.any(prefixed).as_py():
+        return text
+    return pc.if_else(prefixed, pc.utf8_slice_codeunits(text, 2), text)
 
 
 def _buffers(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -3,7 +3,8 @@
 Here: how a file of WellDetails, Rods, Deviations or PumpingUnits enters the current table and its history. Not here:
 which state a computation uses.
 
-A state is all rows of one well in one file. The history keeps each file's state, also one that only repeats the state before it,
+A state is all rows of one well in one file. A rod string or a survey of which a row can't be used is no state: the well keeps the one
+before. The history keeps each file's state, also one that only repeats the state before it,
 so that what it says does not depend on the order in which files arrive: were A (of day 1), A (day 3, left out as a repeat)
 and then, late, B (day 2) to come, the history would say B from day 2 on. Repeats are no change: the ledger is marked only if
 the state in force at the file's stamp became another one, and only from the day of that stamp on. A well's first state holds for
@@ -12,18 +13,82 @@ all time before it too: then from the day of the well's first card on, so that a
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from oasis_pipeline.intake.files import Chunk
 from oasis_pipeline.intake.marks import Marks
+from oasis_pipeline.intake.rules import Rejected, reject_whole
 from oasis_pipeline.schema import DropKind, Table, history_of, quote
 from oasis_pipeline.schema import table as table_of
 from oasis_pipeline.storage.postgres import Transaction
 from oasis_pipeline.storage.upsert import Upserted
 
 CARD = table_of("xspoc", "card")
+NOT_WHOLE = "another row of this well can't be used, and a string or survey is replaced whole or not at all"
+"""Why a sound row of a rod string or a survey is refused."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Usable rows of one chunk, until all of the file is known.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table
+        With NodeID in the shown spelling.
+    row_numbers : ndarray of int64, shape (n,)
+    chunk : Chunk
+        Where they come from.
+    """
+
+    rows: pa.Table
+    row_numbers: NDArray[np.int64]
+    chunk: Chunk
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values and of the texts."""
+        return int(self.rows.nbytes) + sum(int(column.nbytes) for column in self.chunk.columns)
+
+
+def refuse_broken(held: list[Held], broken: set[str]) -> tuple[Rejected, list[str]]:
+    """Take the rows of wells out whose string or survey did not come whole: half a string would be a wrong one.
+
+    Parameters
+    ----------
+    held : list of Held
+        Of one file; changed in place.
+    broken : set of str
+        Wells, in the shown spelling, of which a row can't be used.
+
+    Returns
+    -------
+    rejected : Rejected
+        The rows taken out.
+    wells : list of str
+        Theirs, sorted; also those of which nothing usable came.
+    """
+    rejected = Rejected()
+    if not broken:
+        return rejected, []
+    names = pa.array(sorted(broken), pa.string())
+    for place, each in enumerate(held):
+        out = np.asarray(
+            pc.is_in(each.rows["NodeID"], value_set=names).to_numpy(zero_copy_only=False), np.bool_
+        )
+        if out.any():
+            nodes = each.rows["NodeID"].filter(pa.array(out)).to_pylist()
+            reject_whole(rejected, each.chunk, each.row_numbers[out], nodes, NOT_WHOLE)
+            held[place] = replace(
+                each, rows=each.rows.filter(pa.array(~out)), row_numbers=each.row_numbers[~out]
+            )
+    return rejected, sorted(broken)
 
 
 def load_equipment(

@@ -26,6 +26,8 @@ UNKNOWN = "Unknown"
 _START, _END = "Failure Start Date", "Failure End Date"
 _DAY_SOURCES = ["xspoc/card", "xspoc/xdiagresults"]
 _ONE_DAY = timedelta(days=1)
+_AT_ONCE = 50_000
+"""Rows that stand in memory one by one at the same time."""
 Key = tuple[str, datetime]
 _COLUMNS = (
     'f."NodeID", f."Failure Start Date", f."Failure End Date", f."Failures", f.failure_class, f.known_from'
@@ -118,8 +120,15 @@ def load_failures(
     -------
     Upserted
     """
-    if rows.num_rows == 0:
-        return Upserted()
+    done = Upserted()
+    for start in range(0, rows.num_rows, _AT_ONCE):
+        done = done + _load_some(tx, rows.slice(start, _AT_ONCE), rules, stamp, marks)
+    return done
+
+
+def _load_some(
+    tx: Transaction, rows: pa.Table, rules: list[tuple[str, str]], stamp: datetime, marks: Marks
+) -> Upserted:
     new = rows.to_pylist()
     before = _stored(tx, rows)
     shown = {

@@ -27,9 +27,10 @@ from pathlib import Path
 
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
 from oasis_pipeline.intake.failures import RuleFileError, read_rules, reduce_again
-from oasis_pipeline.intake.files import DropName, UnreadableFileError, archive_path, parse_name, read_chunks
+from oasis_pipeline.intake.files import DropName, archive_path, parse_name, read_chunks
 from oasis_pipeline.intake.load import Context, FileReport, load_file
 from oasis_pipeline.intake.marks import Marks
+from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema.system_tables import FILE
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import StorageError
@@ -143,7 +144,7 @@ def take_in(
     drops = _list_drops(settings.drop, report)
     _tell_lost(warehouse, settings, report)
     try:
-        context = Context(settings.earliest_day, read_rules(settings.home))
+        context = Context(settings.earliest_day, read_rules(settings.home), settings.zone)
         with warehouse.transaction() as tx:
             marks = Marks()
             if reduce_again(tx, context.failure_rules, marks):
@@ -152,7 +153,7 @@ def take_in(
     except RuleFileError as error:
         report.warnings.append(f"{error}; files of failures wait")
         drops = [seen for seen in drops if seen.drop.kind.name != "Failures"]
-        context = Context(settings.earliest_day, [])
+        context = Context(settings.earliest_day, [], settings.zone)
     for done, seen in enumerate(drops):
         tell(done, len(drops), seen.drop.name)
         try:

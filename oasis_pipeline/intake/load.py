@@ -7,27 +7,36 @@ transaction (``intake``).
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from oasis_pipeline.intake.equipment import load_equipment
+from oasis_pipeline.intake.equipment import NOT_WHOLE, Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures
 from oasis_pipeline.intake.files import Chunk, DropName
-from oasis_pipeline.intake.labels import load_labels
+from oasis_pipeline.intake.labels import give_waiting_labels, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
 from oasis_pipeline.intake.readings import ReadingsOfFile
-from oasis_pipeline.intake.rules import Checked, Rejected, check, last_of_each, time_column
-from oasis_pipeline.schema import DropKind, Kind, table
+from oasis_pipeline.intake.rules import Checked, Rejected, Rules, last_of_each, time_column
+from oasis_pipeline.intake.unpacking import UnreadableFileError
+from oasis_pipeline.schema import DropKind, Kind, quote, table
 from oasis_pipeline.schema.system_tables import FILE
 from oasis_pipeline.storage.postgres import Transaction
 from oasis_pipeline.storage.upsert import Upserted
 
 REJECTED = table("xspoc", "rejected")
+MAX_WELLS = 200_000
+"""Wells that one file may name."""
+HELD_BYTES = 192 << 20
+"""Bytes of rows that a file may have whose rows only count together."""
 
 
 @dataclass
@@ -48,6 +57,8 @@ class FileReport:
     seconds : float
     already_loaded : bool
         True if the same bytes had been loaded before; the counts are those of that time.
+    rejects_kept : int
+        Rejected rows that stand in ``xspoc.rejected``; of many with one reason only the first ones do.
     """
 
     source_file: str
@@ -61,6 +72,7 @@ class FileReport:
     changed_days: dict[str, dict[date, int]] = field(default_factory=dict)
     seconds: float = 0.0
     already_loaded: bool = False
+    rejects_kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,10 +85,13 @@ class Context:
         Rows before it are refused.
     failure_rules : list of (str, str)
         As `failures.read_rules` gives them.
+    zone : tzinfo
+        The field's time zone.
     """
 
     earliest_day: date
     failure_rules: list[tuple[str, str]]
+    zone: tzinfo = UTC
 
 
 @dataclass
@@ -85,6 +100,7 @@ class _Counts:
     stored: int = 0
     superseded: int = 0
     rejected: int = 0
+    kept: int = 0
     first: date | None = None
     last: date | None = None
 
@@ -113,36 +129,66 @@ def load_file(
     changed : dict
         Asset -> partition -> rows that changed, as marked in the ledger.
     warnings : list of str
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file can't be read, or names more wells than a field can have, or holds more rows than a file that is taken whole may.
     """
     report = FileReport(source_file, drop.kind.name)
     counts, marks, spellings = _Counts(), Marks(), Spellings(tx)
-    streamed = drop.kind.table.kind is Kind.SERIES
+    rules = Rules(drop, context.earliest_day, context.zone)
+    series = _Series(tx, drop, counts, marks) if drop.kind.table.kind is Kind.SERIES else None
     readings = ReadingsOfFile(tx, drop.stamp, source_file, marks) if drop.kind.open_columns else None
-    seen: pa.Table | None = None
-    held: list[pa.Table] = []
+    held: list[Held] = []
     broken: set[str] = set()
     for chunk in chunks:
         report.ignored_columns = list(dict.fromkeys([*report.ignored_columns, *chunk.header.ignored]))
         report.missing_columns = list(chunk.header.missing)
-        checked = check(chunk, drop, context.earliest_day)
+        checked = rules.check(chunk)
         _note(checked, drop.kind, counts)
-        if drop.kind.whole_state:
-            broken |= {node for node in checked.rejected.node if node}
+        broken |= checked.broken
+        if drop.kind.whole_state and chunk.malformed_rows > len(chunk.malformed):
+            raise UnreadableFileError(
+                f"{chunk.malformed_rows:,} rows can't be read, so it can't be told whose {drop.kind.name.lower()} are whole"
+            )
         _write_rejected(tx, checked.rejected, drop.kind, source_file, spellings)
         if readings is not None:
             readings.add(checked.rows)
             continue
         rows = _spelled(checked.rows, spellings)
-        if streamed:
-            seen = _load_series(tx, drop, rows, seen, counts, marks)
+        if len(spellings) > MAX_WELLS:
+            raise UnreadableFileError(
+                f"it names more than {MAX_WELLS:,} wells. Does the column NodeID hold wells?"
+            )
+        if series is not None:
+            series.add(rows)
         else:
-            held.append(rows)
+            held.append(Held(rows, checked.row_numbers, chunk))
+            _require_room(held, drop.kind)
     warnings: list[str] = []
     if readings is not None:
         counts.stored, counts.superseded = readings.stored, readings.superseded
+        report.ignored_columns += rules.text_columns
         warnings += readings.warnings()
+        if rules.text_columns:
+            warnings.append(
+                f"{source_file}: {', '.join(rules.text_columns)} {'holds' if len(rules.text_columns) == 1 else 'hold'} texts and no"
+                " numbers; a measure is a number, so the readings are stored without"
+            )
     if held:
-        whole = pa.concat_tables(held)
+        rejected, refused = refuse_broken(held, set(_shown(spellings, broken)))
+        if len(rejected):
+            _write_rejected(tx, rejected, drop.kind, source_file, spellings)
+            counts.rejected += len(rejected)
+            counts.kept += len(rejected)
+            rules.reasons[NOT_WHOLE] += len(rejected)
+        if refused:
+            warnings.append(
+                f"{source_file}: not all rows of {_some(refused)} can be used, so none is: what was known of"
+                f" {'it' if len(refused) == 1 else 'them'} before stays. Correct the rows (xspoc.rejected says what is wrong) and send them again"
+            )
+        whole = pa.concat_tables([each.rows for each in held])
         if drop.kind.name == "WellDetails":
             spellings.take_from_details(whole["NodeID cleaned"].to_pylist(), drop.stamp, marks)
             whole = _spelled(
@@ -150,19 +196,26 @@ def load_file(
             )
         whole = whole.drop_columns("NodeID cleaned")
         unique = last_of_each(whole, drop.kind.table.key)
+        if drop.kind.name == "Labels":
+            unique, moved = to_cards(tx, unique)
+            if moved:
+                warnings.append(
+                    f"{source_file}: {moved} label{'s' if moved > 1 else ''} without seconds or milliseconds went to the only card"
+                    " of that minute or second"
+                )
         done = _load_whole(tx, drop, unique, source_file, context, marks)
         counts.stored += done.stored
         counts.superseded += done.superseded + whole.num_rows - unique.num_rows
-        partial = sorted(broken & set(spellings_of(whole)))
-        if partial:
-            warnings.append(
-                f"{source_file}: rows of {', '.join(partial)} were rejected, what is stored of them is incomplete"
-            )
+    if drop.kind.name == "CardData" and counts.first is not None and counts.last is not None:
+        give_waiting_labels(tx, counts.first, counts.last, marks)
+    if counts.kept < counts.rejected:
+        warnings.append(_say_unkept(source_file, counts, rules.reasons))
     report.rows, report.stored, report.superseded, report.rejected = (
         counts.rows, counts.stored, counts.superseded, counts.rejected,
     )  # fmt: skip
+    report.rejects_kept = counts.kept
     marks.write(tx)
-    _write_file(tx, drop, report, counts, sha256)
+    _write_file(tx, drop, report, counts, sha256, rules.reasons, context)
     report.changed_days = {
         asset: {date.fromisoformat(day): rows for day, rows in sorted(partitions.items()) if day}
         for asset, partitions in marks.changed.items()
@@ -170,15 +223,36 @@ def load_file(
     return report, marks.changed, warnings
 
 
-def spellings_of(rows: pa.Table) -> list[str]:
-    """Wells that rows name."""
-    names: list[str] = pc.unique(rows["NodeID"]).to_pylist()
-    return names
+def _shown(spellings: Spellings, names: set[str]) -> list[str]:
+    shown: list[str] = spellings.show(pa.array(sorted(names), pa.string())).to_pylist()
+    return shown
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _say_unkept(source_file: str, counts: _Counts, reasons: Counter[str]) -> str:
+    shown = "; ".join(f"{reason} ({rows:,})" for reason, rows in reasons.most_common(3))
+    return (
+        f"{source_file}: of {counts.rejected:,} rejected rows {counts.kept:,} stand in xspoc.rejected, the others are only counted"
+        f" (oasis.file, rejected_reasons): {shown}; all of them are in the archived file"
+    )
+
+
+def _require_room(held: list[Held], kind: DropKind) -> None:
+    size = sum(each.nbytes for each in held)
+    if size > HELD_BYTES:
+        raise UnreadableFileError(
+            f"a {kind.name} file is taken in as a whole, and this one is too long for that"
+            f" (over {sum(len(each.row_numbers) for each in held):,} rows): split it"
+        )
 
 
 def _note(checked: Checked, kind: DropKind, counts: _Counts) -> None:
-    counts.rows += checked.rows.num_rows + len(checked.rejected)
-    counts.rejected += len(checked.rejected)
+    counts.rows += checked.rows.num_rows + checked.refused
+    counts.rejected += checked.refused
+    counts.kept += len(checked.rejected)
     when = time_column(kind)
     if when is not None and checked.rows.num_rows:
         span = pc.min_max(checked.rows[when]).as_py()
@@ -193,38 +267,85 @@ def _spelled(rows: pa.Table, spellings: Spellings) -> pa.Table:
     return rows.set_column(at, "NodeID", spellings.show(cleaned)).append_column("NodeID cleaned", cleaned)
 
 
-def _load_series(
-    tx: Transaction, drop: DropName, rows: pa.Table, seen: pa.Table | None, counts: _Counts, marks: Marks
-) -> pa.Table:
-    """Upsert one chunk; keys that an earlier chunk of the file brought are apart, so that each is counted once."""
-    key = list(drop.kind.table.key)
-    rows = rows.drop_columns("NodeID cleaned")
-    if rows.num_rows == 0:
-        return rows.select(key) if seen is None else seen
-    unique = last_of_each(rows, drop.kind.table.key)
-    counts.superseded += rows.num_rows - unique.num_rows
-    stamped = unique.append_column(
-        "file_stamp", pa.repeat(pa.scalar(drop.stamp, pa.timestamp("ms")), unique.num_rows)
-    )
-    keys = unique.select(key)
-    if seen is None:
-        fresh, again = stamped, None
-    else:
-        numbered = keys.append_column("#row", pa.array(range(keys.num_rows)))
-        places = numbered.join(seen, keys=key, join_type="left semi")["#row"].combine_chunks()
-        repeated = pc.is_in(numbered["#row"], value_set=places)
-        fresh, again = stamped.filter(pc.invert(repeated)), stamped.filter(repeated)
-    done = tx.upsert(drop.kind.table, fresh, newest_by="file_stamp")
-    counts.stored += done.stored
-    counts.superseded += done.superseded
-    if again is not None and again.num_rows:
-        repeat = tx.upsert(drop.kind.table, again, newest_by="file_stamp")
-        # Stored or not: of the two rows of the key one is superseded, and the other one counted already.
-        counts.superseded += again.num_rows
-        done = done + repeat
-        keys = fresh.select(key)
-    marks.days(drop.kind.table, {day.isoformat(): count for day, count in done.changed_days.items()})
-    return keys if seen is None else pa.concat_tables([seen, keys])
+class _Series:
+    """Rows of one file into a table that is kept by day, chunk by chunk.
+
+    Keys that an earlier chunk of the file brought are apart, so that each is counted once. They are kept in a temporary table, for there
+    may be any number of them.
+
+    Parameters
+    ----------
+    tx : Transaction
+    drop : DropName
+    counts : _Counts
+    marks : Marks
+    """
+
+    def __init__(self, tx: Transaction, drop: DropName, counts: _Counts, marks: Marks) -> None:
+        self._tx = tx
+        self._drop = drop
+        self._counts = counts
+        self._marks = marks
+        self._first: pa.Table | None = None
+        self._seen: str | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        """Store the usable rows of one chunk."""
+        table = self._drop.kind.table
+        rows = rows.drop_columns("NodeID cleaned")
+        if rows.num_rows == 0:
+            return
+        unique = last_of_each(rows, table.key)
+        self._counts.superseded += rows.num_rows - unique.num_rows
+        stamp = pa.scalar(self._drop.stamp, pa.timestamp("ms"))
+        stamped = unique.append_column("file_stamp", pa.repeat(stamp, unique.num_rows))
+        repeated = self._seen_before(unique.select(list(table.key)))
+        again = stamped.filter(pa.array(repeated)) if repeated.any() else None
+        fresh = stamped if again is None else stamped.filter(pa.array(~repeated))
+        done = self._tx.upsert(table, fresh, newest_by="file_stamp")
+        self._counts.stored += done.stored
+        self._counts.superseded += done.superseded
+        if again is not None:
+            repeat = self._tx.upsert(table, again, newest_by="file_stamp")
+            # Stored or not: of the two rows of the key one is superseded, and the other one counted already.
+            self._counts.superseded += again.num_rows
+            done = done + repeat
+        self._marks.days(table, {day.isoformat(): count for day, count in done.changed_days.items()})
+
+    def _seen_before(self, keys: pa.Table) -> NDArray[np.bool_]:
+        """Tell which keys earlier chunks brought, and note these."""
+        repeated = np.zeros(keys.num_rows, np.bool_)
+        if self._first is None:
+            self._first = keys  # most files have one chunk and need no table
+            return repeated
+        if self._seen is None:
+            self._seen = self._make(self._first, "PRIMARY KEY")
+            self._first = keys.slice(0, 0)
+        stage = self._make(keys.append_column("row", pa.array(np.arange(keys.num_rows))))
+        names = ", ".join(map(quote, self._drop.kind.table.key))
+        found = self._tx.query(
+            f"SELECT s.row FROM pg_temp.{stage} AS s JOIN pg_temp.{self._seen} AS o USING ({names})"
+        )
+        repeated[found["row"].to_numpy()] = True
+        self._tx.execute(
+            f"INSERT INTO pg_temp.{self._seen} ({names}) SELECT {names} FROM pg_temp.{stage} ON CONFLICT DO NOTHING"
+        )
+        self._tx.execute(f"DROP TABLE pg_temp.{stage}")
+        return repeated
+
+    def _make(self, rows: pa.Table, constraint: str = "") -> str:
+        table = self._drop.kind.table
+        name = self._tx.stage_name()
+        columns = [
+            f"{quote(each)} {table.by_name[each].type.sql if each in table.by_name else 'bigint'}"
+            for each in rows.column_names
+        ]
+        if constraint:
+            columns.append(f"{constraint} ({', '.join(map(quote, table.key))})")
+        self._tx.execute(f"CREATE TEMPORARY TABLE {name} ({', '.join(columns)}) ON COMMIT DROP")
+        if rows.num_rows:
+            self._tx.ingest(name, rows)
+        return name
 
 
 def _load_whole(
@@ -260,7 +381,15 @@ def _write_rejected(
     )
 
 
-def _write_file(tx: Transaction, drop: DropName, report: FileReport, counts: _Counts, sha256: str) -> None:
+def _write_file(
+    tx: Transaction,
+    drop: DropName,
+    report: FileReport,
+    counts: _Counts,
+    sha256: str,
+    reasons: Counter[str],
+    context: Context,
+) -> None:
     arrival = tx.query(f"SELECT coalesce(max(arrival), 0) + 1 AS n FROM {FILE.full_name}")["n"][0].as_py()
     row = {
         "source_file": report.source_file,
@@ -272,6 +401,11 @@ def _write_file(tx: Transaction, drop: DropName, report: FileReport, counts: _Co
         "stored": counts.stored,
         "superseded": counts.superseded,
         "rejected": counts.rejected,
+        "rejects_kept": counts.kept,
+        "rejected_reasons": json.dumps(dict(reasons.most_common(100)), ensure_ascii=False).replace(
+            "\\u0000", "\ufffd"
+        ),
+        "earliest_day": context.earliest_day,
         "first_day": counts.first,
         "last_day": counts.last,
         "ignored_columns": ", ".join(report.ignored_columns) or None,

@@ -35,6 +35,10 @@ class Spellings:
         self._shown: dict[str, str] = {}
         self._from_details: dict[str, bool] = {}
 
+    def __len__(self) -> int:
+        """Return the number of wells looked up so far."""
+        return len(self._shown)
+
     def show(self, nodes: pa.Array | pa.ChunkedArray) -> pa.Array:
         """Replace cleaned NodeIDs by their shown spelling; wells never seen are registered as they stand.
 

@@ -13,8 +13,12 @@ import pyarrow.compute as pc
 
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.rules import last_of_each
+from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.storage.postgres import Transaction
 from oasis_pipeline.storage.readings import CONFLICT, MODULE, RAWDATA, register_modules, store_readings
+
+MAX_MODULES = 200_000
+"""Modules that one file may register."""
 
 
 class ReadingsOfFile:
@@ -63,6 +67,10 @@ class ReadingsOfFile:
         added = register_modules(self._tx, pc.unique(unique["module_num"]).to_pylist())
         if added:
             self._new_modules += added
+            if len(self._new_modules) > MAX_MODULES:
+                raise UnreadableFileError(
+                    f"it names more than {MAX_MODULES:,} modules never seen. Does the column module_num hold modules?"
+                )
             self._marks.whole(MODULE, len(added))
         done = store_readings(
             self._tx,

@@ -3,7 +3,8 @@
 Here: `reload_days`, which reads archived drop files as they were taken in and makes the table what they say. Not here:
 how files come into the archive (``archive``).
 
-A row that was rejected when its file was loaded stays rejected, whatever the settings are now; spellings of wells are today's.
+A row that was rejected when its file was loaded stays rejected, whatever the first day is now; spellings of wells are today's, and so is the
+time zone into which times with an offset are converted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.intake.archive import ArchiveError, archived_name
-from oasis_pipeline.intake.equipment import load_equipment
+from oasis_pipeline.intake.equipment import Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures, mark_spans, package_rules, stored_failures
 from oasis_pipeline.intake.files import archive_path, read_chunks
-from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, load_labels
+from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
-from oasis_pipeline.intake.rules import check, last_of_each
+from oasis_pipeline.intake.rules import Rules, last_of_each
 from oasis_pipeline.schema import DROP_KINDS, DropKind, Kind, Table, history_of, quote
 from oasis_pipeline.schema.system_tables import FILE
 from oasis_pipeline.storage.errors import StorageError
@@ -35,7 +36,12 @@ from oasis_pipeline.storage.upsert import Upserted
 
 
 def reload_days(
-    warehouse: Warehouse, store: ObjectStore, table: Table, first_day: date | None, last_day: date | None
+    warehouse: Warehouse,
+    store: ObjectStore,
+    table: Table,
+    first_day: date | None,
+    last_day: date | None,
+    zone: tzinfo = UTC,
 ) -> Upserted:
     """Make days of a table, or all of it, again from the archive.
 
@@ -47,6 +53,8 @@ def reload_days(
         One that is fed by drop files.
     first_day, last_day : date or None
         Range, both included; None is open. Both None for a table that is not kept by day.
+    zone : tzinfo
+        The field's time zone.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def reload_days(
         raise ValueError(f"{table.asset} is not kept by day")
     with warehouse.transaction() as tx:
         tx.lock("intake")
-        files = _files(tx, kind, first_day, last_day)
+        files = _files(tx, kind, first_day, last_day, zone)
         marks = Marks()
         if kind.table.kind is Kind.SERIES:
             done = _reload_series(tx, store, kind, files, first_day, last_day)
@@ -85,19 +93,27 @@ class _File:
     source_file: str
     stamp: datetime
     sha256: str
+    earliest_day: date
+    """First day that was accepted when it was loaded."""
+    zone: tzinfo
 
 
-def _files(tx: Transaction, kind: DropKind, first_day: date | None, last_day: date | None) -> list[_File]:
+def _files(
+    tx: Transaction, kind: DropKind, first_day: date | None, last_day: date | None, zone: tzinfo
+) -> list[_File]:
     """Find the files that count, by stamp, then arrival."""
     rows = tx.query(
-        f"SELECT source_file, stamp, sha256, archived FROM {FILE.full_name} WHERE kind = $1 "
+        f"SELECT source_file, stamp, sha256, archived, earliest_day FROM {FILE.full_name} WHERE kind = $1 "
         "AND ($2::date IS NULL OR last_day >= $2::date) AND ($3::date IS NULL OR first_day <= $3::date) ORDER BY stamp, arrival",
         (kind.name, first_day, last_day),
     ).to_pylist()
     waiting = [row["source_file"] for row in rows if not row["archived"]]
     if waiting:
         raise ArchiveError(f"not archived yet: {', '.join(waiting)}; run the intake first")
-    return [_File(row["source_file"], row["stamp"], row["sha256"]) for row in rows]
+    return [
+        _File(row["source_file"], row["stamp"], row["sha256"], row["earliest_day"] or date.min, zone)
+        for row in rows
+    ]
 
 
 def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -> Iterator[pa.Table]:
@@ -118,11 +134,24 @@ def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -
         except StorageError as error:
             raise ArchiveError(f"{error}; all is left as it is") from error
         local.flush()
+        rules = Rules(drop, file.earliest_day, file.zone)
+        held: list[Held] = []
+        broken: set[str] = set()
         for chunk in read_chunks(Path(local.name), drop.suffix, kind):
-            checked = check(chunk, drop, date.min)
-            rows = checked.rows.filter(pa.array(~np.isin(checked.row_numbers, refused)))
+            checked = rules.check(chunk)
+            kept = ~np.isin(checked.row_numbers, refused)
+            rows = checked.rows.filter(pa.array(kept))
             at = rows.schema.get_field_index("NodeID")
-            yield rows.set_column(at, "NodeID", spellings.show(rows["NodeID"]))
+            rows = rows.set_column(at, "NodeID", spellings.show(rows["NodeID"]))
+            if kind.whole_state:
+                held.append(Held(rows, checked.row_numbers[kept], chunk))
+                broken |= checked.broken
+            else:
+                yield rows
+        if held:
+            # of refused strings only the first rows may stand among the rejected ones
+            refuse_broken(held, set(spellings.show(pa.array(sorted(broken), pa.string())).to_pylist()))
+            yield from (each.rows for each in held)
 
 
 def _reload_series(
@@ -176,6 +205,7 @@ def _reload_state(
         chunks = list(_rows_of(tx, store, kind, file))
         rows = last_of_each(pa.concat_tables(chunks), table.key)
         if kind.name == "Labels":
+            rows, _ = to_cards(tx, rows)
             load_labels(tx, rows, file.source_file, file.stamp, Marks())
         elif kind.name == "Failures":
             load_failures(tx, rows, package_rules(), file.stamp, Marks())

@@ -8,28 +8,49 @@ with it where it means nothing. Not here: files (``files``), cards (``blobs``), 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-NULLS = ("", "null", "na", "nan")
-"""Texts that mean: no value (after trimming, in any case)."""
+NULLS = ("", "null", "na", "nan", "none", "(null)", r"\n", "#n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind")
+"""Texts that mean: no value (after trimming, in any case); among them what psql, Excel and programs of Windows write for it."""
 _NULL_SET = pa.array(NULLS)
 _LONGEST_NULL = max(len(text) for text in NULLS)
 MAX_NODE_LENGTH = 200
+NO_NUMBER = "is not a number"
+HAS_COMMA = "has a comma; numbers have a decimal point and no separators of thousands"
 _EXACT_INTEGER = float(2**53)
 
 _TRUE = pa.array(["true", "t", "yes", "y", "1", "-1", "1.0"])
 _FALSE = pa.array(["false", "f", "no", "n", "0", "0.0"])
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_INFINITY = r"^[+-]?(?i:inf|infinity)$"
-_NAN = r"^[+-]?(?i:nan)$"
-_ZONE = r"\d[T ]?\d.*:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
+_INFINITY = r"^[+-]?(?i:inf|infinity|1\.#inf0*)$"
+_NAN = r"^[+-]?(?i:nan|1\.#(?:qnan|snan|ind)0*)$"
+_COMMA = r"^[+-]?\d+(?:[.,]\d+)*,\d+$"
 _CLOCK = r"(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?"
 _ISO = r"^(?P<y>\d{4})-(?P<mo>\d{2})-(?P<d>\d{2})(?:(?:[Tt]| +)" + _CLOCK + r")?$"
 _US = r"^(?P<mo>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})(?: +" + _CLOCK + r"(?: *(?P<ap>[AaPp])[Mm])?)?$"
+_YEAR_FIRST = r"^(?P<y>\d{4})/(?P<mo>\d{1,2})/(?P<d>\d{1,2})(?:(?:T| +)" + _CLOCK + r")?$"
+_NAMED_MONTH = (
+    r"^(?P<month>[A-Za-z]{3}) +(?P<d>\d{1,2}) +(?P<y>\d{4})(?: +"
+    + _CLOCK.replace("[.,]", "[.,:]")
+    + r"(?: *(?P<ap>[AaPp])[Mm])?)?$"
+)
+"""As SQL Server turns a time into text by itself."""
+_MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_SPACES = "[\u00a0\u2007\u2009\u202f]"
+"""Blanks that are no plain ones: Excel and newer Windows write them before AM, web pages anywhere."""
+_EPOCH = r"^\d{9,10}(?:\.\d{1,9})?$|^\d{12,13}(?:\.\d{1,6})?$"
+_FIRST_EPOCH_S = 946_684_800  # 2000: what is smaller as milliseconds is larger as seconds
+_LAST_EPOCH_S = 10_000_000_000
+_QUARTER_MS = 900_000
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_FIRST_MOMENT_S, _LAST_MOMENT_S = -62_135_424_000, 253_402_128_000
+"""Two days inside of what a datetime can be, so that a time can be told in any zone."""
 _OFFSET = r"^(?P<t>.*\d:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?) ?(?P<z>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
@@ -37,15 +58,22 @@ _DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 class Faults:
     """What is wrong with the rows of a chunk, reason by reason.
 
+    Nothing is made for a single row before its reason is asked for: a file may have millions of rows with a fault.
+
     Parameters
     ----------
     rows : int
         Number of rows.
+
+    Attributes
+    ----------
+    bad : ndarray of bool, shape (rows,)
+        Rows with any fault.
     """
 
     def __init__(self, rows: int) -> None:
         self.bad: NDArray[np.bool_] = np.zeros(rows, np.bool_)
-        self._reasons: dict[int, list[str]] = {}
+        self._found: list[tuple[str, str, NDArray[np.bool_], pa.Array | None]] = []
 
     def add(self, where: NDArray[np.bool_], column: str, what: str, texts: pa.Array | None = None) -> None:
         """Note a fault.
@@ -64,13 +92,25 @@ class Faults:
         if not where.any():
             return
         self.bad |= where
-        for row in np.flatnonzero(where).tolist():
-            shown = f" {_shown(texts[row].as_py())}" if texts is not None else ""
-            self._reasons.setdefault(row, []).append(f"{column}:{shown} {what}")
+        self._found.append((column, what, where, texts))
 
-    def reason(self, row: int) -> str:
-        """Return everything that is wrong with a row."""
-        return "; ".join(self._reasons[row])
+    def take(self, others: Faults) -> None:
+        """Note all faults of another collection over the same rows."""
+        self.bad |= others.bad
+        self._found += others._found
+
+    def kinds(self) -> list[tuple[str, NDArray[np.bool_]]]:
+        """List each fault without the texts, and the rows that have it."""
+        return [(f"{column}: {what}", where) for column, what, where, _ in self._found]
+
+    def reason(self, row: int, most: int = 20) -> str:
+        """Return what is wrong with a row, at most so many clauses."""
+        own = [each for each in self._found if each[2][row]]
+        clauses = [
+            f"{column}:{f' {_shown(texts[row].as_py())}' if texts is not None else ''} {what}"
+            for column, what, _, texts in own[:most]
+        ]
+        return "; ".join([*clauses, *([f"and {len(own) - most} more"] if len(own) > most else [])])
 
 
 def _shown(text: object, longest: int = 60) -> str:
@@ -109,6 +149,13 @@ def null_texts(text: pa.Array) -> NDArray[np.bool_]:
 def tidy(text: pa.Array) -> pa.Array:
     """Trim texts and turn those that mean no value into null."""
     return pc.if_else(pa.array(null_texts(text)), pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(text))
+
+
+def plain_spaces(text: pa.Array) -> pa.Array:
+    """Turn no-break and narrow spaces into plain ones."""
+    if pc.all(pc.string_is_ascii(text), min_count=0).as_py():
+        return text
+    return pc.replace_substring_regex(text, _SPACES, " ")
 
 
 def parse_text(text: pa.Array, column: str, faults: Faults) -> pa.Array:
@@ -153,7 +200,10 @@ def parse_numbers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
         endless = as_mask(pc.match_substring_regex(tidied, _INFINITY))
         faults.add(endless, column, "is infinite", text)
         empty = as_mask(pc.match_substring_regex(tidied, _NAN))
-        faults.add(~good & ~endless & ~empty & as_mask(pc.is_valid(tidied)), column, "is not a number", text)
+        comma = as_mask(pc.match_substring_regex(tidied, _COMMA))
+        faults.add(comma, column, HAS_COMMA, text)
+        wrong = ~good & ~endless & ~empty & ~comma & as_mask(pc.is_valid(tidied))
+        faults.add(wrong, column, NO_NUMBER, text)
         plain = pc.utf8_ltrim(pc.if_else(pa.array(good), tidied, pa.scalar(None, pa.string())), "+")
         values = pc.cast(plain, pa.float64())
     faults.add(as_mask(pc.is_inf(values)), column, "is infinite", text)
@@ -187,49 +237,104 @@ def parse_flags(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     return pc.if_else(pa.array(true | false), pa.array(true), pa.scalar(None, pa.bool_()))
 
 
-def parse_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
-    """Read a column of local times: ISO, or ``m/d/yyyy h:mm[:ss] [AM|PM]``; the clock may be absent.
+def parse_times(text: pa.Array, column: str, faults: Faults, zone: tzinfo = UTC) -> pa.Array:
+    """Read a column of local times; the clock may be absent.
 
-    Digits beyond the millisecond are cut, so that no time moves into the next minute.
+    ISO, also with slashes; ``m/d/yyyy h:mm[:ss] [AM|PM]``; ``Jan  5 2025  7:00AM``. A time with a zone offset or Z is converted to
+    the local time of `zone`. Digits beyond the millisecond are cut, so that no time moves into the next minute.
 
     Parameters and result as in :func:`parse_numbers`, but pyarrow timestamps in ms.
     """
-    tidied = tidy(text)
+    tidied = plain_spaces(tidy(text))
     result, good = _read_clock(tidied, digits=3)
-    if tidied.null_count < len(tidied):
-        wrong = ~good & as_mask(pc.is_valid(tidied))
-        if wrong.any():
-            zoned = wrong & as_mask(pc.match_substring_regex(tidied, _ZONE))
-            faults.add(zoned, column, "has a zone offset; times have to be the field's local time", text)
-            faults.add(wrong & ~zoned, column, "is not a date (ISO or m/d/yyyy h:mm[:ss] [AM|PM])", text)
+    wrong = ~good & as_mask(pc.is_valid(tidied))
+    if wrong.any():
+        at = np.flatnonzero(wrong)
+        moments, zoned = _read_zoned(tidied.take(pa.array(at)), digits=3)
+        result[at[zoned]] = _to_local(moments[zoned], zone)
+        good[at[zoned]] = True
+        faults.add(wrong & ~good, column, "is not a date (ISO or m/d/yyyy h:mm[:ss] [AM|PM])", text)
     return pa.array(result, mask=~good).cast(pa.timestamp("ms"))
 
 
 def parse_utc_times(text: pa.Array, column: str, faults: Faults) -> pa.Array:
-    """Read a column of UTC times: as `parse_times`, with or without a zone offset at the end; without one they are UTC already.
+    """Read a column of UTC times: as `parse_times`, without a zone offset they are UTC already; also seconds or milliseconds since 1970.
 
     Parameters and result as in :func:`parse_numbers`, but pyarrow timestamps in us, UTC; further digits are cut.
     """
-    tidied = tidy(text)
-    parts = pc.extract_regex(tidied, _OFFSET)
-    clock = pc.coalesce(pc.struct_field(parts, "t"), tidied)
-    result, good = _read_clock(clock, digits=6)
-    zoned = np.flatnonzero(good & as_mask(pc.is_valid(parts)))
-    if zoned.size:
-        offset = pc.struct_field(parts, "z").take(pa.array(zoned))
-        digits = pc.replace_substring_regex(pc.replace_substring_regex(offset, "[Zz]", "+0000"), "[:+-]", "")
-        number = pc.cast(pc.utf8_rpad(digits, 4, "0"), pa.int64()).to_numpy()
-        minutes = number // 100 * 60 + number % 100
-        good[zoned] &= (minutes <= 18 * 60) & (number % 100 < 60)
-        sign = np.where(as_mask(pc.starts_with(offset, "-")), -1, 1)
-        result[zoned] -= sign * minutes * 60_000_000
+    tidied = plain_spaces(tidy(text))
+    result, good = _read_clock(tidied, digits=6)
+    for read in (_read_zoned, _read_epoch):
+        at = np.flatnonzero(~good & as_mask(pc.is_valid(tidied)))
+        if at.size:
+            moments, real = read(tidied.take(pa.array(at)), 6)
+            result[at[real]], good[at[real]] = moments[real], True
     faults.add(
         ~good & as_mask(pc.is_valid(tidied)),
         column,
-        "is not a time (ISO, with or without a zone offset, or m/d/yyyy h:mm[:ss] [AM|PM])",
+        "is not a time (ISO, with or without a zone offset, m/d/yyyy h:mm[:ss] [AM|PM], or seconds or milliseconds since 1970)",
         text,
     )
     return pa.array(result, mask=~good).cast(pa.timestamp("us", tz="UTC"))
+
+
+def epoch_microseconds(number: float) -> int | None:
+    """Read seconds or milliseconds since 1970; which of the two it is its size tells.
+
+    Parameters
+    ----------
+    number : float or int
+
+    Returns
+    -------
+    int or None
+        Microseconds since 1970; None for what would lie before 2000, or beyond 2286.
+    """
+    if _FIRST_EPOCH_S <= number < _LAST_EPOCH_S:
+        return round(number * 1_000_000)
+    if _FIRST_EPOCH_S * 1000 <= number < _LAST_EPOCH_S * 1000:
+        return round(number * 1000)
+    return None
+
+
+def _read_epoch(texts: pa.Array, digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Times of texts that are seconds or milliseconds since 1970, as `_read_clock` gives them, and which texts are that."""
+    digit = pc.match_substring_regex(texts, _EPOCH)
+    numbers = pc.cast(pc.if_else(digit, texts, pa.scalar(None, pa.string())), pa.float64())
+    plain = np.nan_to_num(np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64))
+    seconds = (plain >= _FIRST_EPOCH_S) & (plain < _LAST_EPOCH_S)
+    good = seconds | ((plain >= _FIRST_EPOCH_S * 1000) & (plain < _LAST_EPOCH_S * 1000))
+    microseconds = np.rint(np.where(good, plain * np.where(seconds, 1_000_000, 1000), 0)).astype(np.int64)
+    return microseconds // 10 ** (6 - digits), good
+
+
+def _read_zoned(texts: pa.Array, digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """UTC times of texts with a zone offset, as `_read_clock` gives them, and which texts are that."""
+    parts = pc.extract_regex(texts, _OFFSET)
+    result, good = _read_clock(pc.struct_field(parts, "t"), digits)
+    zoned = np.flatnonzero(good)
+    if zoned.size:
+        offset = pc.struct_field(parts, "z").take(pa.array(zoned))
+        plain = pc.replace_substring_regex(pc.replace_substring_regex(offset, "[Zz]", "+0000"), "[:+-]", "")
+        number = pc.cast(pc.utf8_rpad(plain, 4, "0"), pa.int64()).to_numpy()
+        minutes = number // 100 * 60 + number % 100
+        good[zoned] &= (minutes <= 18 * 60) & (number % 100 < 60)
+        sign = np.where(as_mask(pc.starts_with(offset, "-")), -1, 1)
+        result[zoned] -= sign * minutes * 60 * 10**digits
+    good &= (result >= _FIRST_MOMENT_S * 10**digits) & (result < _LAST_MOMENT_S * 10**digits)
+    return result, good
+
+
+def _to_local(moments_ms: NDArray[np.int64], zone: tzinfo) -> NDArray[np.int64]:
+    """Local times of UTC times; zones change at whole quarters of an hour only."""
+    if zone is UTC or not moments_ms.size:
+        return moments_ms
+    quarters, which = np.unique(moments_ms // _QUARTER_MS, return_inverse=True)
+    moments = [_EPOCH_START + timedelta(seconds=quarter * 900) for quarter in quarters.tolist()]
+    shift = np.array(
+        [(each.astimezone(zone).utcoffset() or timedelta()) // _MILLISECOND for each in moments], np.int64
+    )
+    return np.asarray(moments_ms + shift[which], np.int64)
 
 
 def _read_clock(tidied: pa.Array, digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -237,7 +342,7 @@ def _read_clock(tidied: pa.Array, digits: int) -> tuple[NDArray[np.int64], NDArr
     result = np.zeros(len(tidied), np.int64)
     good = np.zeros(len(tidied), np.bool_)
     if tidied.null_count < len(tidied):
-        for pattern in (_ISO, _US):
+        for pattern in (_ISO, _US, _YEAR_FIRST, _NAMED_MONTH):
             rest = np.flatnonzero(~good & as_mask(pc.is_valid(tidied)))
             if rest.size:
                 parts = pc.extract_regex(tidied.take(pa.array(rest)), pattern)
@@ -256,7 +361,12 @@ def _since_1970(parts: pa.StructArray, digits: int) -> tuple[NDArray[np.int64], 
         column = pc.if_else(pc.equal(pc.binary_length(column), 0), missing, column)
         return np.asarray(pc.cast(pc.fill_null(column, missing), pa.int64()).to_numpy(), np.int64)
 
-    year, month, day = number("y", "1970"), number("mo", "1"), number("d", "1")
+    year, day = number("y", "1970"), number("d", "1")
+    if "month" in names:
+        found = pc.index_in(pc.utf8_lower(pc.struct_field(parts, "month")), value_set=_MONTHS)
+        month = np.asarray(pc.fill_null(pc.cast(found, pa.int64()), -1).to_numpy(), np.int64) + 1
+    else:
+        month = number("mo", "1")
     hour, minute, second = number("h", "0"), number("mi", "0"), number("s", "0")
     fraction = pc.utf8_slice_codeunits(
         pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, "f"), ""), digits, "0"), 0, digits
@@ -288,6 +398,8 @@ def clean_node(text: str) -> str:
     str
         Empty if there is no well in it.
     """
+    if text.strip().lower() in NULLS:
+        return ""
     cleaned = " ".join(text.replace("#", "").split())
     return "" if cleaned.lower() in NULLS else cleaned
 

@@ -40,6 +40,17 @@ FILE = Table(
             "superseded", Type.INT, description="Rows that lost to another row of the same key", required=True
         ),
         Column("rejected", Type.INT, description="Rows refused", required=True),
+        Column(
+            "rejects_kept",
+            Type.INT,
+            description="Of these, rows that stand in xspoc.rejected; of each reason a thousand are kept and the rest is counted",
+        ),
+        Column(
+            "rejected_reasons",
+            Type.JSON,
+            description="Rows refused for each reason, without the texts that were wrong; a row may have several",
+        ),
+        Column("earliest_day", Type.DAY, description="First day that was accepted when it was loaded"),
         Column("first_day", Type.DAY, description="Earliest day of its stored or superseded rows"),
         Column("last_day", Type.DAY, description="Latest day of its stored or superseded rows"),
         Column(

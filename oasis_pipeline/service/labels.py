@@ -16,7 +16,7 @@ from oasis_pipeline.intake.files import Chunk, DropName, match_header
 from oasis_pipeline.intake.labels import DYNALABEL, load_labels
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
-from oasis_pipeline.intake.rules import check, last_of_each
+from oasis_pipeline.intake.rules import Rules, last_of_each
 from oasis_pipeline.schema import DROP_KINDS
 from oasis_pipeline.service.readings import Body, Faults, decode_items
 from oasis_pipeline.service.store import changing
@@ -57,7 +57,7 @@ def store_labels(body: Body, labelled_by: str, now: datetime) -> tuple[list[dict
     drop = DropName("", KIND, stamp, ".csv")
     columns = [pa.array([row[name] for row in texts], pa.string()) for name in KIND.columns]
     chunk = Chunk(match_header(KIND, KIND.columns), columns, np.arange(1, len(texts) + 1))
-    checked = check(chunk, drop, installation().earliest_day)
+    checked = Rules(drop, installation().earliest_day, installation().zone).check(chunk)
     for number, reason in zip(checked.rejected.row_number, checked.rejected.reason, strict=True):
         faults.add(number - 1, reason.split(":", 1)[0], reason)
     faults.raise_any()

@@ -311,7 +311,11 @@ def post_readings() -> dict[str, Any]:
             "measures": {"type": "array", "items": measure, "maxItems": 1000},
             "temperature": _NUMBER,
             "voltage": _NUMBER,
-            "timestamp": {"type": ["string", "null"], "format": "date-time"},
+            "timestamp": {
+                "type": ["string", "number", "null"],
+                "format": "date-time",
+                "description": "A number is seconds or milliseconds since 1970",
+            },
             "description": _text(1000),
         },
         "additionalProperties": False,

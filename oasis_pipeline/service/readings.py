@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from oasis_pipeline.intake.values import epoch_microseconds
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
 
@@ -39,6 +40,7 @@ _JSON = (
     "",
 )
 _US = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,7 +59,8 @@ class Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     measures: list[Measure] | dict[str, float] = []
     temperature: float | None = None
     voltage: float | None = None
-    timestamp: datetime | None = None
+    timestamp: datetime | int | float | None = None
+    """A number is seconds or milliseconds since 1970."""
     description: str | None = None
     conflict: bool | None = None
     """Of an answer that is sent back; without meaning."""
@@ -366,9 +369,15 @@ def _columns(found: list[Reading], single: bool, received: datetime) -> Readings
 
 
 def _moments(
-    given: Sequence[datetime | None], names: Sequence[str | None], received: datetime
+    given: Sequence[datetime | float | None], names: Sequence[str | None], received: datetime
 ) -> list[datetime]:
-    """Times in UTC; those without an offset are UTC already."""
+    """Times in UTC; those without an offset are UTC already.
+
+    Raises
+    ------
+    ValueError
+        If a number is neither seconds nor milliseconds since 1970.
+    """
     count: dict[str | None, int] = {}
     moments = []
     for moment, name in zip(given, names, strict=True):
@@ -376,8 +385,24 @@ def _moments(
             # two readings of one module at the same moment would be one
             count[name] = count.get(name, -1) + 1
             moment = received + timedelta(microseconds=count[name])
+        elif not isinstance(moment, datetime):
+            moment = _since_1970(moment)
         moments.append(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
     return moments
+
+
+def _since_1970(number: float) -> datetime:
+    """Read seconds or milliseconds since 1970.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    microseconds = epoch_microseconds(number)
+    if microseconds is None:
+        raise ValueError(f"{number} is neither seconds nor milliseconds since 1970")
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _bounds(received: datetime, earliest: date) -> tuple[datetime, datetime]:
@@ -623,14 +648,22 @@ def _measures(value: Any, index: int, faults: Faults) -> list[Measure] | dict[st
 def _moment(value: Any, index: int, span: tuple[datetime, datetime], faults: Faults) -> datetime | None:
     if value is None:
         return None
-    if not isinstance(value, str):
-        faults.add(index, "timestamp", "is no text like 2018-01-01T00:07:37Z")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        faults.add(
+            index,
+            "timestamp",
+            "is no text like 2018-01-01T00:07:37Z and no seconds or milliseconds since 1970",
+        )
         return None
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else _since_1970(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        faults.add(index, "timestamp", "is no time like 2018-01-01T00:07:37Z")
+        faults.add(
+            index,
+            "timestamp",
+            "is no time like 2018-01-01T00:07:37Z and no seconds or milliseconds since 1970",
+        )
         return None
     first, last = span
     if moment < first:

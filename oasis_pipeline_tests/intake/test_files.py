@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oasis_pipeline.intake import files
-from oasis_pipeline.intake.files import UnreadableFileError, parse_name, read_chunks
+from oasis_pipeline.intake import files, unpacking
+from oasis_pipeline.intake.files import parse_name, read_chunks
+from oasis_pipeline.intake.unpacking import TextStream, UnreadableFileError
 from oasis_pipeline.schema import DROP_KINDS
 
 TESTS = DROP_KINDS["WellTests"]
@@ -122,6 +123,41 @@ def test_a_quotation_mark_never_closed_is_a_faulty_row() -> None:
     ]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_separators_encodings_and_brackets(separator: str, encoding: str, suffix: str) -> None:
+    rows = [
+        ["[NodeID]", "[ TestDate ]", '"[OilRate]"'],
+        ["Brunnen Ä 💧 1", "2026-01-01", "1.5"],
+        ["B", '"a,;\t"', "2"],
+    ]
+    text = "\r\n".join(separator.join(row) for row in rows)
+    data = (b"\xfe\xff" if encoding == "utf-16-be" else b"") + text.encode(encoding)
+    data = gzip.compress(data) if suffix == ".csv.gz" else data
+    chunk = next(read_chunks(data, suffix, TESTS))
+    assert chunk.header.index == {"NodeID": 0, "TestDate": 1, "OilRate": 2}
+    assert read(data, suffix) == [(1, ("Brunnen Ä 💧 1", "2026-01-01", "1.5")), (2, ("B", "a,;\t", "2"))]
+
+
+@given(
+    st.text(alphabet='aÄ💧\n\r,"x', max_size=60), st.integers(2, 40), st.sampled_from(["utf-8", "utf-16-le"])
+)
+def test_text_is_the_same_in_any_encoding_whatever_the_blocks(text: str, block: int, encoding: str) -> None:
+    data = {"utf-8": b"", "utf-16-le": b"\xff\xfe"}[encoding] + text.encode(encoding)
+    before = unpacking.HEAD_BYTES
+    try:
+        unpacking.HEAD_BYTES = block
+        stream = TextStream(pa.BufferReader(data))
+        parts = list(iter(lambda: stream.read(block), b""))
+    finally:
+        unpacking.HEAD_BYTES = before
+    assert all(len(part) <= block for part in parts)
+    ended = text if not text or text[-1] in "\r\n" else text + "\n"
+    assert b"".join(parts).decode() == ended
+    assert stream.quotes == text.count('"')
+
+
 def test_names_of_columns_match_exactly_then_without_regard_to_case() -> None:
     header = files.match_header(TESTS, ["nodeid", "TestDate", " OILRATE ", "Colour", "testdate"])
     assert header.index == {"NodeID": 0, "TestDate": 1, "OilRate": 2}
@@ -144,8 +180,10 @@ def test_unknown_columns_may_repeat() -> None:
         (b"NodeID,TestDate,NodeID\nA,2026-01-01,B\n", "column NodeID stands in the header 2 times"),
         (b"nodeid,TestDate,NODEID\nA,2026-01-01,B\n", "column NodeID stands in the header 2 times"),
         (b"NodeID,TestDate\nA\xff,2026-01-01\n", "not UTF-8"),
-        ("NodeID,TestDate\nA,2026-01-01\n".encode("utf-16"), "not UTF-8"),
-        (b"NodeID;TestDate\nA;2026-01-01\n", "no column NodeID"),
+        ("NodeID,TestDate\nA,2026-01-01\n".encode("utf-16-le"), "no column NodeID.*UTF-16 without a mark"),
+        ("NodeID,TestDate\nA,2026-01-01\n".encode("utf-16")[:-1], "not UTF-16"),
+        ("NodeID,TestDate\nA,2026-01-01\n".encode("utf-32"), "UTF-32"),
+        (b"NodeID|TestDate\nA|2026-01-01\n", "no column NodeID"),
     ],
 )
 def test_a_csv_that_can_not_be_read_says_why(data: bytes, reason: str) -> None:
@@ -188,13 +226,13 @@ def test_parquet_of_any_type_reads_like_csv(tmp_path: Path) -> None:
             "WaterRate": pa.array([0.1, None], pa.float32()),
             "GasRate": pa.array([3, 4], pa.int16()),
             "Duration": pa.array([date(2026, 1, 1), None]),
-            "list": [[1], None],
+            "no values": [[1], None],
             "bytes": [b"\x01\xff", None],
         }
     )
     path = tmp_path / "x.parquet"
     pq.write_table(table, path)
-    row = ("A", "2026-01-01 01:02:03.456789", "true", "0.1", "0.1", "3", "2026-01-01", "[1]", "01ff")
+    row = ("A", "2026-01-01 01:02:03.456789", "true", "0.1", "0.1", "3", "2026-01-01", None, "01ff")
     assert read(path.read_bytes(), ".parquet") == [
         (1, row),
         (2, ("B", None, None, "nan", None, "4", None, None, None)),

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oasis_pipeline.intake.files import UnreadableFileError, parse_name, read_chunks
+from oasis_pipeline.intake.files import parse_name, read_chunks
 from oasis_pipeline.intake.intake import read_first_day
 from oasis_pipeline.intake.reload import reload_days
-from oasis_pipeline.intake.rules import check
+from oasis_pipeline.intake.rules import Rules
+from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema import DROP_KINDS, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.readings import store_readings
@@ -246,9 +247,10 @@ def test_any_lines_are_read_and_checked_row_by_row_or_refused(lines: list[str]) 
     assert drop is not None
     content = "\n".join(lines).encode("utf-8", "surrogatepass")
     numbers: list[Any] = []
+    rules = Rules(drop, date(2000, 1, 1))
     try:
         for chunk in read_chunks(content, ".ndjson", KIND):
-            checked = check(chunk, drop, date(2000, 1, 1))
+            checked = rules.check(chunk)
             assert checked.rows.num_rows + len(checked.rejected) == len(chunk) + len(chunk.malformed)
             assert all(isinstance(json.loads(text), dict) for text in checked.rows["measures"].to_pylist())
             numbers += [*chunk.row_numbers.tolist(), *(line.row_number for line in chunk.malformed)]

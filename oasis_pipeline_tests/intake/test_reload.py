@@ -84,7 +84,7 @@ def test_what_is_not_made_from_drop_files_or_not_by_day_is_refused(field: Field)
 
 STATES = {
     "WellDetails": ("NodeID,PumpDepth", ["A,4000", "B,1"], ["A,5000"]),
-    "Rods": ("NodeID,RodNum,Length", ["A,1,100", "A,2,200", "A,3,x"], ["A,1,150"]),
+    "Rods": ("NodeID,RodNum,Length", ["A,1,100", "A,2,200", "B,3,x"], ["A,1,150"]),
     "Deviations": ("NodeID,MD,Inclination", ["A,0,0", "A,10,1"], ["A,0,0"]),
     "PumpingUnits": ("NodeID,UnitType", ["A,Conventional"], ["A,Mark II"]),
     "Failures": (

@@ -126,11 +126,13 @@ def test_marks_tell_from_when_on_a_state_is_another_one(field: Field) -> None:
     assert marked("WellDetails.E2E.20260109.0000.csv", "A,4000", "B,3900") == []
 
 
-def test_a_rejected_rod_is_told_since_the_string_is_incomplete(field: Field) -> None:
+def test_a_rejected_rod_refuses_the_string_of_its_well_and_is_told(field: Field) -> None:
     report = field.take("Rods.E2E.20260101.0000.csv", RODS, "A,1,100,1", "A,2,long,1", "B,1,50,1")
-    assert strings(field) == [("A", 1, 100), ("B", 1, 50)]
+    assert strings(field) == [("B", 1, 50)]
+    assert [number for number, _ in field.rejects()] == [1, 2]
     assert report.warnings == [
-        "Rods.E2E.20260101.0000.csv: rows of A were rejected, what is stored of them is incomplete"
+        "Rods.E2E.20260101.0000.csv: not all rows of A can be used, so none is: what was known of it before stays."
+        " Correct the rows (xspoc.rejected says what is wrong) and send them again"
     ]
 
 

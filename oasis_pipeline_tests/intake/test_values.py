@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +53,7 @@ def test_infinity_is_an_error(text: str, beside: str) -> None:
     assert reasons[0] == f"C: '{text}' is infinite"
 
 
-@pytest.mark.parametrize("text", ["abc", "1,5", "1 2", "0x10", "12in", "1e", "--1", "½", "1_000"])
+@pytest.mark.parametrize("text", ["abc", "1 2", "0x10", "12in", "1e", "--1", "½", "1_000"])
 def test_text_where_a_number_belongs_is_named(text: str) -> None:
     result, reasons = parse(values.parse_numbers, text, "7")
     assert result == [None, 7.0]
@@ -138,15 +140,137 @@ def test_what_is_no_date_is_named(text: str) -> None:
     )
 
 
+CHICAGO = ZoneInfo("America/Chicago")
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5)),
+        ("2026-01-02 03:04+05:00", datetime(2026, 1, 1, 22, 4)),
+        ("2026-01-02T03:04:05.123-0700", datetime(2026, 1, 2, 10, 4, 5, 123_000)),
+        ("2026-01-02T03:04z", datetime(2026, 1, 2, 3, 4)),
+        ("2026-07-02 03:04:05.1234567 -06:00", datetime(2026, 7, 2, 9, 4, 5, 123_000)),
+        ("2026/7/2 03:04+00", datetime(2026, 7, 2, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize("zone", [UTC, CHICAGO, ZoneInfo("Asia/Kathmandu")])
+def test_a_time_with_an_offset_becomes_the_fields_local_time(text: str, utc: datetime, zone: Any) -> None:
+    parser = partial(values.parse_times, zone=zone)
+    result, reasons = parse(parser, text, "2026-01-02 03:04")
+    assert reasons == [None, None]
+    assert result == [
+        utc.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None),
+        datetime(2026, 1, 2, 3, 4),
+    ]
+
+
+@given(
+    st.lists(st.datetimes(min_value=datetime(1, 1, 4), max_value=datetime(9999, 12, 28)), max_size=5),
+    st.sampled_from(["UTC", "America/Chicago", "Australia/Lord_Howe", "Asia/Kolkata"]),
+    st.integers(-18 * 60, 18 * 60),
+)
+def test_any_time_with_an_offset_is_converted_as_python_does_it(
+    times: list[datetime], name: str, minutes: int
+) -> None:
+    zone = ZoneInfo(name)
+    offset = timezone(timedelta(minutes=minutes))
+    times = [time.replace(microsecond=time.microsecond // 1000 * 1000) for time in times]
+    times = [time.replace(year=max(time.year, 1970)) for time in times if (time.month, time.day) != (2, 29)]
+    texts = [time.replace(tzinfo=offset).isoformat() for time in times]
+    expected = [time.replace(tzinfo=offset).astimezone(zone).replace(tzinfo=None) for time in times]
+    assert parse(partial(values.parse_times, zone=zone), *texts)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Jan  5 2025  7:00AM", datetime(2025, 1, 5, 7)),
+        ("dec 31 2025 12:00PM", datetime(2025, 12, 31, 12)),
+        ("Jan  5 2025  7:00:01:250PM", datetime(2025, 1, 5, 19, 0, 1, 250_000)),
+        ("1/5/2025 7:00:00\u202fAM", datetime(2025, 1, 5, 7)),
+        ("1/5/2025\u00a07:00", datetime(2025, 1, 5, 7)),
+        ("2025/01/05 07:00:00", datetime(2025, 1, 5, 7)),
+        ("2025/1/5", datetime(2025, 1, 5)),
+    ],
+)
+def test_forms_of_sql_server_excel_and_windows(text: str, expected: datetime) -> None:
+    assert parse(values.parse_times, text) == ([expected], [None])
+
+
 @pytest.mark.parametrize(
     "text",
-    ["2026-01-02T03:04:05Z", "2026-01-02 03:04+05:00", "2026-01-02T03:04:05.123-0700", "2026-01-02T03:04z"],
-)
-def test_a_zone_offset_is_named(text: str) -> None:
-    (value,), (reason,) = parse(values.parse_times, text)
+    ["5.1.2025 07:00", "05-01-2025", "Jam 5 2025", "Jan 32 2025", "2025/13/01", "20250105", "2025-01-05 07:00 +19:00",
+     "2025-01-05 07:00 CST", "1736060400", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00+10:00"],
+)  # fmt: skip
+def test_a_time_that_can_be_mistaken_or_is_none_is_refused(text: str) -> None:
+    (value,), (reason,) = parse(partial(values.parse_times, zone=CHICAGO), text)
     assert value is None
     assert reason is not None
-    assert "zone offset" in reason
+    assert reason.startswith(f"C: '{text}' is not a date")
+
+
+@pytest.mark.parametrize(
+    "text", ["None", "(null)", "(NULL)", r"\N", "#N/A", "1.#QNAN", "-1.#IND", "1.#IND", "-1.#QNAN"]
+)
+def test_what_other_programs_write_for_nothing_is_null(text: str) -> None:
+    for parser in (
+        values.parse_numbers,
+        values.parse_integers,
+        values.parse_flags,
+        values.parse_times,
+        values.parse_text,
+    ):
+        assert parse(parser, text, "\x00")[0][0] is None
+        assert parse(parser, f" {text}")[1] == [None]
+    assert values.clean_node(text) == ""
+
+
+def test_numbers_as_c_of_windows_prints_them() -> None:
+    result, reasons = parse(values.parse_numbers, "1.#QNAN0", "-1.#IND00", "1.#INF", "-1.#INF00", "1.#J", "2")
+    assert result == [None, None, None, None, None, 2]
+    assert reasons[:2] == [None, None]
+    assert [str(reason).split("' ")[1] for reason in reasons[2:5]] == [
+        "is infinite",
+        "is infinite",
+        "is not a number",
+    ]
+
+
+@pytest.mark.parametrize("text", ["8,1", "1.234,5", "-1,234", "1,234,567"])
+def test_a_comma_in_a_number_is_not_guessed_at(text: str) -> None:
+    result, reasons = parse(values.parse_numbers, text, "7")
+    assert result == [None, 7.0]
+    assert (
+        reasons[0] == f"C: '{text}' has a comma; numbers have a decimal point and no separators of thousands"
+    )
+
+
+def test_seconds_and_milliseconds_since_1970() -> None:
+    moment = datetime(2025, 1, 5, 7, tzinfo=UTC)
+    result, reasons = parse(
+        values.parse_utc_times,
+        "1736060400",
+        "1736060400000",
+        "1736060400.25",
+        "1736060400123",
+        "20250105",
+        "946684799",
+    )
+    assert result == [
+        moment, moment, moment.replace(microsecond=250_000), moment.replace(microsecond=123_000), None, None,
+    ]  # fmt: skip
+    assert [reason is None for reason in reasons] == [True] * 4 + [False] * 2
+
+
+@given(st.integers(946_684_800, 9_999_999_999), st.integers(0, 999_999))
+def test_any_moment_is_the_same_alone_and_in_a_column(seconds: int, micros: int) -> None:
+    exact = seconds * 1_000_000 + micros // 1000 * 1000
+    ms = seconds * 1000 + micros // 1000
+    assert values.epoch_microseconds(seconds) == seconds * 1_000_000
+    assert values.epoch_microseconds(ms) == exact
+    (read,), _ = parse(values.parse_utc_times, str(ms))
+    assert read == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=exact)
 
 
 @given(st.lists(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31))))

@@ -95,7 +95,12 @@ def test_every_fault_of_every_item_is_listed_and_nothing_is_stored(service: Serv
         (reading(voltage=True), "voltage", "no number"),
         (reading(description="a\x00b"), "description", "NUL"),
         (reading(timestamp="yesterday"), "timestamp", "no time"),
-        (reading(timestamp=1514765257), "timestamp", "no text"),
+        (reading(timestamp=15147652), "timestamp", "no seconds or milliseconds"),
+        (reading(timestamp=946684799), "timestamp", "no seconds or milliseconds"),
+        (reading(timestamp=9999999999), "timestamp", "a day ahead"),
+        (reading(timestamp=1e30), "timestamp", "no seconds or milliseconds"),
+        (reading(timestamp=True), "timestamp", "no text"),
+        (reading(timestamp="1514765257"), "timestamp", "no time"),
         (reading(timestamp="1999-12-31T23:59:59"), "timestamp", "before 2000-01-01"),
         (reading(timestamp="2000-01-01T00:30:00+01:00"), "timestamp", "before 2000-01-01"),
         (reading(timestamp=ahead), "timestamp", "a day ahead"),
@@ -169,6 +174,25 @@ def test_times_without_offset_are_utc_and_missing_ones_the_time_of_receipt(servi
     received = [datetime.fromisoformat(row["timestamp"]) for row in rows[3:]]
     assert before <= received[0] < received[1] <= datetime.now(UTC)
     assert service.count() == 5, "two readings without a time are two readings"
+
+
+def test_times_may_be_seconds_or_milliseconds_since_1970(service: Service) -> None:
+    times = [1714557600, 1714557600250, 1714557600.5, 1714557601000.5]
+    rows = service.post("/api/rawdata/", [reading(timestamp=time) for time in times]).json()
+    assert [row["timestamp"] for row in rows] == [
+        "2024-05-01T10:00:00Z",
+        "2024-05-01T10:00:00.250000Z",
+        "2024-05-01T10:00:00.500000Z",
+        "2024-05-01T10:00:01.000500Z",
+    ]
+    # beside an item with a fault every item goes the slow way
+    answer = service.post("/api/rawdata/", [reading(timestamp=1714557602), reading(temperature="x")])
+    assert [error["index"] for error in answer.json()["errors"]] == [1]
+    again = service.post(
+        "/api/rawdata/", [reading(timestamp="2024-05-01T10:00:00Z"), reading(timestamp="2024-05-02")]
+    )
+    assert len(again.json()) == 2
+    assert service.count() == 5
 
 
 def test_json_lines_and_gzip(service: Service) -> None:

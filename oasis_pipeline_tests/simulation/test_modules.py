@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from oasis_pipeline.intake.files import parse_name, read_chunks
-from oasis_pipeline.intake.rules import check
+from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.readings.quality import interpolated_values, stale_values
 from oasis_pipeline.simulation.field import MODULE_DAYS, simulate_field
 from oasis_pipeline.simulation.modules import MEASURES, TYPES, module_readings
@@ -41,7 +41,8 @@ def test_readings_are_files_that_intake_takes_whole_and_the_rest_of_the_field_is
     for path in files:
         drop = parse_name(path.name)
         assert drop is not None
+        rules = Rules(drop, date(2000, 1, 1))
         for chunk in read_chunks(path, drop.suffix, drop.kind):
-            assert len(check(chunk, drop, date(2000, 1, 1)).rejected) == 0
+            assert len(rules.check(chunk).rejected) == 0
     with files[0].open() as stream:
         assert {row["timestamp"][:10] for row in csv.DictReader(stream)} == {"2026-03-01"}
