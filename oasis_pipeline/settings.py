@@ -165,6 +165,8 @@ def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:
     where = where.expanduser().absolute()
     try:
         return Settings(_env_file=where / ".env", **{"home": where, **overrides})  # type: ignore[call-arg]
+    except UnicodeDecodeError:
+        raise SettingsError(f"configuration: {where / '.env'} is no text in UTF-8: save it as one") from None
     except ValidationError as error:
         faults = "; ".join(
             f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)

@@ -163,6 +163,7 @@ _FROM_OUTSIDE = {
 }  # fmt: skip
 """What is no fault of the program, by the names of the errors' classes so that nothing has to be imported to know them."""
 
+_LITTLE_BYTES = 16 << 20
 _OTHER_FOLDER = "or say --home with a folder elsewhere"
 
 
@@ -172,7 +173,7 @@ def _of_system(error: OSError) -> str:
     if number is None or isinstance(path, int):
         return " ".join(str(error).split()) or type(error).__name__
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of {path or _fullest()} is full: free some space and say the same again, {_OTHER_FOLDER}"
+        return f"the disk {f'of {path}' if path else _fullest()} is full: free some space and say the same again, {_OTHER_FOLDER}"
     if number == errno.EMFILE:
         return "too many files are open: raise the limit (ulimit -n 4096) and say the same again"
     if path is None:
@@ -190,16 +191,12 @@ def _of_system(error: OSError) -> str:
 
 
 def _fullest() -> str:
-    """Of the folders that are written to the one with the least space: a full disk does not say which one it is."""
+    """Of the folders that are written to one without space: a full disk does not say which one it is."""
     import tempfile
 
     folders = [Path(os.environ.get("OASIS_HOME") or ".oasis"), Path(tempfile.gettempdir()), Path.cwd()]
-    return str(
-        min(
-            (folder for folder in folders if folder.is_dir()),
-            key=lambda folder: shutil.disk_usage(folder).free,
-        )
-    )
+    full = [str(each) for each in folders if each.is_dir() and shutil.disk_usage(each).free < _LITTLE_BYTES]
+    return f"of {full[0]}" if full else "that was written to"
 
 
 def _owner(where: str) -> str:

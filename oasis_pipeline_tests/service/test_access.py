@@ -455,3 +455,41 @@ def test_head_is_get_without_its_body(service: Service) -> None:
             assert head.headers["content-length"] == get.headers["content-length"], path
     assert service.ask("HEAD", "/api/module/", role="module").status == 403
     assert service.ask("HEAD", "/api/module/", role=None).status == 401
+
+
+def test_scripts_of_other_pages_read_only_where_that_was_asked_for(service: Service) -> None:
+    from corsheaders.middleware import CorsMiddleware
+    from django.http import HttpResponse
+    from django.test import RequestFactory, override_settings
+
+    from oasis_pipeline.service.config import Exposure, django_configuration
+
+    board = {"origin": "https://board.example", "access-control-request-method": "POST"}
+    for method in ("GET", "OPTIONS"):
+        answer = service.ask(method, "/api/module/", headers=board)
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    made = django_configuration(
+        service.settings, service.warehouse.address, Exposure(origins=("https://board.example",))
+    )
+    cors = CorsMiddleware(lambda request: HttpResponse())
+    with override_settings(**{name: value for name, value in made.items() if name.startswith("CORS_")}):
+        for path, origin, named in (
+            ("/api/module/", "https://board.example", "https://board.example"),
+            ("/api/module/", "https://evil.example", None),
+            ("/admin/", "https://board.example", None),
+        ):
+            asked = {"HTTP_ORIGIN": origin, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
+            for request in (RequestFactory().get(path, **asked), RequestFactory().options(path, **asked)):
+                headers = cors(request).headers
+                assert headers.get("access-control-allow-origin") == named
+                assert "access-control-allow-credentials" not in headers
+        assert (
+            "authorization"
+            in cors(
+                RequestFactory().options(
+                    "/api/module/",
+                    HTTP_ORIGIN="https://board.example",
+                    HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET",
+                )
+            ).headers["access-control-allow-headers"]
+        )
