@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from oasis_pipeline.home import make_home
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.address import Address
 
@@ -26,6 +27,29 @@ WORKSPACE = {
     ]
 }
 """Where Dagster's processes find the graph; the same as ``workspace.yaml`` of the checkout."""
+
+
+def served_workspace(home: Path, socket: Path) -> Path:
+    """Write a workspace whose graph comes from a code server that is there already.
+
+    Parameters
+    ----------
+    home : Path
+        Instance folder.
+    socket : Path
+        Where the code server listens.
+
+    Returns
+    -------
+    Path
+        The file, for ``-w``.
+    """
+    import yaml
+
+    server = {"grpc_server": {"socket": str(socket), "location_name": "oasis_pipeline"}}
+    file = home / "workspace_served.yaml"
+    file.write_text(yaml.safe_dump({"load_from": [server]}, sort_keys=False))
+    return file
 
 
 def storage_url(address: Address) -> str:
@@ -96,7 +120,8 @@ def prepare_home(settings: Settings, address: Address) -> Path:
     import yaml
 
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
+    home.mkdir(exist_ok=True)
     text = "# Written by oasis at every start.\n" + yaml.safe_dump(configuration(settings), sort_keys=False)
     file = home / "dagster.yaml"
     if not file.exists() or file.read_text() != text:

@@ -20,6 +20,7 @@ from oasis_pipeline.commands.common import (
     settings_of,
 )
 from oasis_pipeline.commands.simulate import SENSOR_MODULES, field_options
+from oasis_pipeline.home import make_home
 from oasis_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def claim_home(settings: Settings, field: dict[str, int]) -> date:
             "the demo uses its own database, drop folder and store: "
             "unset OASIS_HOST, OASIS_DATA_PATH and OASIS_S3_BUCKET for it"
         )
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     start = date.today() - timedelta(days=field["days"])
     mark.write_text(json.dumps({"field": field, "start": start.isoformat()}))
     return start

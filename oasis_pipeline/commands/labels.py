@@ -21,6 +21,7 @@ from oasis_pipeline.commands.common import (
     print_table,
     settings_of,
 )
+from oasis_pipeline.home import make_home
 
 LABEL_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2")
 """What a file of labels must have; further columns tell the person who fills it in something."""
@@ -120,7 +121,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
 
     settings = settings_of(home)
     name = _drop_name(file, stamp)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     with (
         tempfile.TemporaryDirectory(prefix="labels-", dir=settings.home) as folder,
         using_warehouse(settings) as warehouse,

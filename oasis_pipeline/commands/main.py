@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "labels": "What to label next, and what people have labelled.",
     "models": "List the models, choose one, predict old days again.",
     "up": "Run the platform: database, web pages, schedules and sensors, data service.",
+    "down": "End what `oasis up` or `oasis dsn` left running.",
     "serve": "Run the data service alone.",
     "createsuperuser": "Make the data service's first administrator.",
     "status": "Show each asset: what is made, missing or failed, and how old it is.",

@@ -42,6 +42,7 @@ def serve(
 
     The first user comes from `oasis createsuperuser`; further ones, and tokens, from /admin/.
     """
+    from oasis_pipeline.commands.supervision import DatabaseWatch
     from oasis_pipeline.service.server import Listening, default_workers, prepare, serve_until_stopped
     from oasis_pipeline.storage.postgres import using_warehouse
 
@@ -54,7 +55,8 @@ def serve(
         prepare(settings, warehouse, host)
         warehouse.close()
         threading.Thread(target=_tell, args=(listening,), daemon=True).start()
-        serve_until_stopped(settings, listening)
+        with DatabaseWatch(settings, lambda text: click.echo(text, err=True)).looking():
+            serve_until_stopped(settings, listening)
     click.echo("stopped")
 
 

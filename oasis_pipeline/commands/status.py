@@ -36,6 +36,8 @@ def status(home: Path | None, as_json: bool) -> None:
     settings = settings_of(home)
     require_installation(settings)
     from oasis_pipeline.automation.staleness import current_plan
+    from oasis_pipeline.commands.supervision import running_lines
+    from oasis_pipeline.home import read_record
     from oasis_pipeline.intake.labels import waiting_labels
     from oasis_pipeline.storage import ledger
 
@@ -44,6 +46,7 @@ def status(home: Path | None, as_json: bool) -> None:
         rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
         waiting = waiting_labels(warehouse)
     if as_json:
+        processes = [{**vars(one), "alive": one.alive()} for one in read_record(settings.home)]
         labels = [
             {"NodeID": each.node, "Date": each.time, "cards": each.cards} for each in waiting[:_MOST_LABELS]
         ]
@@ -54,6 +57,7 @@ def status(home: Path | None, as_json: bool) -> None:
                 "rejected_rows": rejected,
                 "waiting_labels": len(waiting),
                 "first_waiting_labels": labels,
+                "processes": processes,
             }
         )
         return
@@ -75,6 +79,8 @@ def status(home: Path | None, as_json: bool) -> None:
         cells,
         right=(1, 2, 3, 4),
     )
+    for line in running_lines(settings.home):
+        click.echo(line)
     for row in rows:
         if row["error"]:
             click.echo(f"{row['asset']}: {row['error']}")

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from oasis_pipeline.home import make_home
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
 from oasis_pipeline.intake.failures import RuleFileError, read_rules, reduce_again
 from oasis_pipeline.intake.files import DropName, archive_path, parse_name, read_chunks
@@ -393,7 +394,7 @@ def _note_first_day(warehouse: Warehouse, settings: Settings, report: PassReport
     noted = read_first_day(settings)
     report.first_day = min((day for day in (seen, noted) if day is not None), default=None)
     if report.first_day is not None and report.first_day != noted:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        make_home(settings.home)
         write_first_day(settings, report.first_day)
 
 

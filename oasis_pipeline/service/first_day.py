@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 from datetime import date
 
+from oasis_pipeline.home import make_home
 from oasis_pipeline.intake.intake import read_first_day, write_first_day
 from oasis_pipeline.settings import Settings
 
@@ -27,7 +28,7 @@ def note_first_day(settings: Settings, day: date) -> None:
     # the note only ever moves back, so what was once seen is good enough for days after it
     if where in _noted and _noted[where] <= day:
         return
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     with (settings.home / "first_day.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         noted = read_first_day(settings)

@@ -10,6 +10,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from oasis_pipeline.home import make_home
 from oasis_pipeline.settings import Settings
 
 _SHORTEST = 32
@@ -43,7 +44,7 @@ def secret_key(settings: Settings) -> str:
             )
         return given
     path = settings.home / "secret_key"
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     return _read(path) or _make(path)
 
 

@@ -3,6 +3,10 @@
 Here: the life of one server process over one data folder, for any number of our processes at once. Not here: databases,
 tables and connections.
 
+A server is the process that ``postmaster.pid`` names, as long as it is a PostgreSQL that works in the data folder; number, start and
+folder are checked again before each signal. Stopping goes from fast over immediate to SIGKILL, because a PostgreSQL 18
+that is asked for a fast stop while it recovers from the death of one of its processes never ends.
+
 Three files beside the data folder hold the rules together. ``<data>.lock`` is locked while a process starts or stops the
 server, so that only one does. ``<data>.users`` is locked shared by every process that holds a `lease`; the last one out stops the
 server, but only if a lease started it (``<data>.leased`` exists): a server started by `start` stays until `stop`. Locks
@@ -14,18 +18,23 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import pwd
 import shutil
+import signal
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
+from oasis_pipeline.home import make_home, open_lock, until
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.binaries import (
     MAJOR,
@@ -39,11 +48,22 @@ from oasis_pipeline.storage.binaries import (
 from oasis_pipeline.storage.errors import StorageError, one_line
 
 SUPERUSER = "postgres"
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 """Crash recovery after a large load takes its time."""
+
+_STOP_TIMEOUTS_S = {signal.SIGINT: 30.0, signal.SIGQUIT: 10.0, signal.SIGKILL: 10.0}
+"""A fast stop writes what is in memory; an immediate one leaves that to the recovery at the next start; a kill does, too."""
+
+_RECOVERY_TIMEOUT_S = 60.0
+"""A stop waits so long for a server that recovers."""
+
+_ORPHANS_TIMEOUT_S = 5.0
+"""Children of a killed server notice its death when they next wait for something; a busy one may not for hours."""
 
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 _LOG_LIMIT_BYTES = 10_000_000
+_MAP = "oasis"
+"""Name of the map from users of the system to roles, in ``pg_ident.conf``."""
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -104,15 +124,15 @@ def running(data: Path) -> Address | None:
     Returns
     -------
     Address or None
-        An address that answers right now. Nothing is started.
+        An address that takes connections right now; None also while the server starts, recovers or stops. Nothing is started.
     """
     data = _resolved(data)
     pid = _PidFile.read(data)
-    return pid.address() if pid is not None and pid.ready and pid.answers() else None
+    return pid.address() if pid is not None and pid.status == "ready" and pid.accepts() else None
 
 
-def stop(data: Path) -> bool:
-    """Stop the server over a data folder; open transactions are rolled back, connections closed.
+def alive(data: Path) -> bool:
+    """Whether a server runs over a data folder, or is about to: one that starts or recovers takes no connections, but needs no help.
 
     Parameters
     ----------
@@ -122,18 +142,88 @@ def stop(data: Path) -> bool:
     Returns
     -------
     bool
-        False if it did not run.
+    """
+    data = _resolved(data)
+    return _server(data) is not None and _status(data) != "stopping"
+
+
+def process_number(data: Path) -> int:
+    """Number of the server's process; 0 if it does not run."""
+    server = _server(_resolved(data))
+    return 0 if server is None else server.pid
+
+
+def left_running(data: Path) -> bool:
+    """Whether anything works in a data folder: a server in any state, or what a killed one left.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    bool
+    """
+    data = _resolved(data)
+    return _server(data) is not None or any(_works_in(process, data) for process in psutil.process_iter())
+
+
+def stop(data: Path) -> bool:
+    """Stop the server over a data folder; open transactions are rolled back, connections closed.
+
+    A server that recovers is waited for; one that does not stop is stopped without what takes long, then killed. What a killed
+    server left running is ended too.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    bool
+        False if nothing ran.
 
     Raises
     ------
     StorageError
-        If it does not stop in time.
+        If it can't even be killed.
     """
     data = _resolved(data)
     if not data.parent.is_dir():
         return False
     with _locked(data):
         return _stop(data)
+
+
+def stop_when_unused(data: Path) -> bool:
+    """Stop the server, or have it stopped by the last process that holds a `lease`.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    bool
+        False if a lease keeps it for now.
+
+    Raises
+    ------
+    StorageError
+        As `stop`.
+    """
+    data = _resolved(data)
+    if not data.parent.is_dir():
+        return True
+    with _beside_lock(data, ".users") as users, _locked(data):
+        if not _is_last(users.fileno()):
+            _leased(data).touch()
+            return False
+        _stop(data)
+        return True
 
 
 @contextmanager
@@ -154,13 +244,17 @@ def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
         else is connected.
     """
     data = _resolved(data)
-    data.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(data, ".users").open("a") as users:
+    with _beside_lock(data, ".users") as users:
         with _locked(data):
             fcntl.flock(users, fcntl.LOCK_SH)
-            if running(data) is None:
+            if _server(data) is None:
                 _leased(data).touch()
-            address = _start(data)
+            try:
+                address = _start(data)
+            except (KeyboardInterrupt, SystemExit):
+                # nobody would stop what is coming up
+                _stop_if_last(data, users.fileno(), None)
+                raise
         try:
             yield address
         finally:
@@ -169,12 +263,16 @@ def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
 
 
 def _stop_if_last(data: Path, users: int, address: Address | None) -> None:
+    if _is_last(users) and _leased(data).exists() and (address is None or _strangers(address) == 0):
+        _stop(data)
+
+
+def _is_last(users: int) -> bool:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return
-    if _leased(data).exists() and running(data) is not None and (address is None or _strangers(address) == 0):
-        _stop(data)
+        return False
+    return True
 
 
 def _strangers(address: Address) -> int:
@@ -182,17 +280,17 @@ def _strangers(address: Address) -> int:
     import psycopg2
 
     try:
-        connection = psycopg2.connect(address.uri())
+        with closing(psycopg2.connect(address.uri())) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                " AND pid <> pg_backend_pid() AND application_name NOT IN (%s, 'dbt', '')",
+                (application_name(),),
+            )
+            row = cursor.fetchone()
+            return int(row[0]) if row else 0
     except psycopg2.Error:
+        # it has died, or recovers from the death of one of its processes: then nobody is connected any more
         return 0
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-            " AND pid <> pg_backend_pid() AND application_name NOT IN (%s, 'dbt', '')",
-            (application_name(),),
-        )
-        row = cursor.fetchone()
-        return int(row[0]) if row else 0
 
 
 def application_name() -> str:
@@ -202,11 +300,36 @@ def application_name() -> str:
 
 def _start(data: Path) -> Address:
     require_own(data)
-    if (pid := _PidFile.read(data)) is not None and pid.alive():
-        # recovering after a crash, or started by a process that was killed before it saw the end of the start
-        return _await_ready(data)
+    end = time.monotonic() + START_TIMEOUT_S
+    while True:
+        server = _server(data)
+        if server is None:
+            _launch(data)
+        elif _status(data) == "stopping":
+            # who asked for it was killed, or it hangs
+            _end(data, server)
+        elif _answered(data, server, end - time.monotonic()) and (address := running(data)) is not None:
+            return address
+        elif time.monotonic() > end:
+            raise StorageError(
+                f"the embedded PostgreSQL in {data} (process {server.pid}) takes no connections after {START_TIMEOUT_S} s"
+                f" (it may still recover: then try again later). See {data / 'server.log'}"
+            )
+
+
+def _answered(data: Path, server: psutil.Process, seconds: float) -> bool:
+    """Wait while a server starts or recovers; False if it does not come so far, ends, or stops."""
+    until(
+        lambda: running(data) is not None or _is_over(server) or _status(data) == "stopping",
+        seconds,
+    )
+    return running(data) is not None
+
+
+def _launch(data: Path) -> None:
+    """Start a server where none runs."""
     if server_user(data) is not None:
-        open_the_way(data.parent)
+        open_the_way(data.parent.parent)
         open_the_way(binaries())
     _make(data)
     _configure(data)
@@ -214,20 +337,15 @@ def _start(data: Path) -> Address:
     log = data / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         os.truncate(log, 0)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        seen = log.stat().st_size if log.exists() else 0
-        # pg_ctl hands both paths to a shell, which would read a $, a quote or a backquote in them: as seen from the folder they have none
-        code, said = run(
-            data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", log.name, "-D", "."
-        )
-        if code == 0:
-            return _await_ready(data)
+    seen = log.stat().st_size if log.exists() else 0
+    # pg_ctl hands both paths to a shell, which would read a $, a quote or a backquote in them: as seen from the folder they have none
+    code, said = run(
+        data, "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-s", "-l", log.name, "-D", "."
+    )
+    # another start, whose process was killed, may have been first
+    if code != 0 and _server(data) is None:
         reason = reason_in(log, seen) or one_line(said)
-        # after kill -9 of the server its last children hold the shared memory until they notice
-        if "shared memory block" not in reason or time.monotonic() > deadline:
-            raise StorageError(f"the embedded PostgreSQL in {data} does not start: {reason}. See {log}")
-        time.sleep(0.5)
+        raise StorageError(f"the embedded PostgreSQL in {data} does not start: {reason}. See {log}")
 
 
 def _clear_remains(data: Path) -> None:
@@ -242,15 +360,51 @@ def _clear_remains(data: Path) -> None:
     ]
     if not remains:
         return
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while any(_works_in(process, data) for process in psutil.process_iter()):
-        if time.monotonic() > deadline:
-            raise StorageError(
-                f"processes of a PostgreSQL that was killed still work in {data}: end them first"
-            )
-        time.sleep(0.2)
+    _end_orphans(data)
     for file in remains:
         file.unlink(missing_ok=True)
+
+
+def _end_orphans(data: Path) -> bool:
+    """End what a dead server left running: it holds the shared memory, and what it still does will not count.
+
+    Returns
+    -------
+    bool
+        False if there was nothing.
+    """
+
+    def orphans() -> list[psutil.Process]:
+        return [process for process in psutil.process_iter() if _works_in(process, data)]
+
+    pid = _PidFile.read(data)
+    if pid is not None and pid.pid < 0 and psutil.pid_exists(-pid.pid) and orphans():
+        raise StorageError(
+            f"somebody works in {data} with `postgres --single` (process {-pid.pid}): end that first"
+        )
+    if not orphans():
+        return False
+    for number in (None, signal.SIGQUIT, signal.SIGKILL):
+        for process in orphans():
+            if number is not None:
+                _send(process, number)
+        if until(lambda: not orphans(), _ORPHANS_TIMEOUT_S):
+            return True
+    left = ", ".join(str(process.pid) for process in orphans())
+    raise StorageError(
+        f"processes of a PostgreSQL that was killed still work in {data} and can't be ended: {left}"
+    )
+
+
+def _server(data: Path) -> psutil.Process | None:
+    """The server over a data folder, whatever it does; None if there is none."""
+    pid = _PidFile.read(data)
+    return None if pid is None else pid.process()
+
+
+def _status(data: Path) -> str:
+    pid = _PidFile.read(data)
+    return "" if pid is None else pid.status
 
 
 def _works_in(process: psutil.Process, data: Path) -> bool:
@@ -264,35 +418,60 @@ def _works_in(process: psutil.Process, data: Path) -> bool:
         return False
 
 
-def _await_ready(data: Path) -> Address:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if (address := running(data)) is not None:
-            return address
-        pid = _PidFile.read(data)
-        if pid is None or not pid.alive():
-            break
-        time.sleep(0.05)
-    raise StorageError(
-        f"the embedded PostgreSQL in {data} does not answer: {reason_in(data / 'server.log', 0) or 'no reason in its log'}."
-        f" See {data / 'server.log'}"
-    )
+def _is_over(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal this process, not another one that has got its number."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def _stop(data: Path) -> bool:
     _leased(data).unlink(missing_ok=True)
-    pid = _PidFile.read(data)
-    if pid is None or not pid.alive():
-        return False
-    code, said = run(data, "pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(data))
-    if code != 0 and pid.alive():
-        raise StorageError(
-            f"the embedded PostgreSQL in {data} (process {pid.pid}) does not stop: {one_line(said)}"
-        )
+    server = _server(data)
+    if server is None:
+        return _end_orphans(data)
+    _end(data, server)
     folder = _short_socket_folder(data)
     if folder.is_dir():
         shutil.rmtree(folder, ignore_errors=True)
     return True
+
+
+def _end(data: Path, server: psutil.Process) -> None:
+    """End a server: fast, else immediately, else by a kill, each for a bounded time."""
+    ways = dict(_STOP_TIMEOUTS_S)
+    if (stopping_s := _stopping_s(data)) is not None:
+        # asked already, by somebody who did not see the end of it
+        if until(lambda: _is_over(server), ways.pop(signal.SIGINT) - stopping_s):
+            ways.clear()
+    elif not _answered(data, server, _RECOVERY_TIMEOUT_S):
+        # a fast stop hangs while it recovers; after an immediate one it recovers at the next start
+        del ways[signal.SIGINT]
+    for number, seconds in ways.items():
+        _send(server, number)
+        if until(lambda: _is_over(server), seconds):
+            break
+    if not _is_over(server):
+        raise StorageError(
+            f"the embedded PostgreSQL in {data} (process {server.pid}) does not end, though it was killed"
+        )
+    _end_orphans(data)
+
+
+def _stopping_s(data: Path) -> float | None:
+    """For how long a server has been stopping; None if it is not."""
+    try:
+        if _status(data) != "stopping":
+            return None
+        return max(time.time() - (data / "postmaster.pid").stat().st_mtime, 0.0)
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -303,7 +482,7 @@ class _PidFile:
     pid: int
     port: int
     socket_folder: str
-    ready: bool
+    status: str
 
     @classmethod
     def read(cls, data: Path) -> _PidFile | None:
@@ -314,7 +493,7 @@ class _PidFile:
                 int(lines[0]),
                 int(lines[3]) if len(lines) > 3 else 5432,
                 lines[4].strip() if len(lines) > 4 else "",
-                len(lines) > 7 and lines[7].strip() == "ready",
+                lines[7].strip() if len(lines) > 7 else "",
             )
         except FileNotFoundError:
             return None
@@ -323,29 +502,38 @@ class _PidFile:
                 f"the data folder {data} belongs to another user; run as that user or choose another OASIS_HOME"
             ) from None
         except (ValueError, IndexError):
-            return cls(data, 0, 5432, "", False)
+            return cls(data, 0, 5432, "", "")
 
-    def alive(self) -> bool:
-        """Whether that process is a server of this folder: after a reboot the number may be anybody's."""
+    def process(self) -> psutil.Process | None:
+        """That process, if it is a server of this folder: after a reboot the number may be anybody's."""
         if self.pid <= 0:
-            return False
+            return None
         try:
             process = psutil.Process(self.pid)
             process.cwd()
-            return _works_in(process, self.data)
+            return process if _works_in(process, self.data) else None
         except psutil.NoSuchProcess:
-            return False
+            return None
         except psutil.AccessDenied:
-            return self.answers()
+            return process if self._asked() else None
 
-    def answers(self) -> bool:
+    def accepts(self) -> bool:
+        """Whether it takes connections: not while it starts, recovers or stops."""
+        answer = self._asked()
+        # cannot_connect_now; refused for any other reason (too many, no such role) it does take connections
+        return answer[:1] == b"R" or (answer[:1] == b"E" and b"C57P03" not in answer)
+
+    def _asked(self) -> bytes:
+        """Beginning of what it says to a request for a connection, which is what ``pg_isready`` asks."""
+        request = struct.pack("!i", 3 << 16) + f"user\0{SUPERUSER}\0database\0postgres\0\0".encode()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(5)
             try:
                 client.connect(f"{self.socket_folder}/.s.PGSQL.{self.port}")
+                client.sendall(struct.pack("!i", len(request) + 4) + request)
+                return client.recv(1024)
             except OSError:
-                return False
-            return True
+                return b""
 
     def address(self) -> Address:
         return Address(self.socket_folder, self.port, SUPERUSER, "postgres")
@@ -397,10 +585,46 @@ def _configure(data: Path) -> None:
     lines = ["# written by the platform at each start; own settings: at the end of postgresql.conf"]
     lines += [f"{name} = '{value}'" for name, value in _SETTINGS.items()]
     lines.append(f"unix_socket_directories = '{folder}'")
-    new = data / "oasis.conf.new"
+    _write(data / "oasis.conf", lines)
+    _admit_by_peer(data)
+
+
+def _admit_by_peer(data: Path) -> None:
+    """Let in by name of the system's user, nobody on trust: the owner of the folder, this user and root, as any role.
+
+    Lines that say ``trust`` are those of ``initdb`` and of older releases. Everything else that a person wrote stays.
+    """
+    hba = data / "pg_hba.conf"
+    old = hba.read_text().splitlines() if hba.exists() else ["local all all trust"]
+    new = [_without_trust(line) for line in old]
+    if new != old:
+        _write(hba, new)
+    ident = data / "pg_ident.conf"
+    old = ident.read_text().splitlines() if ident.exists() else []
+    names = {pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid(), data.stat().st_uid)}
+    kept = [line for line in old if line.split()[:1] != [_MAP]]
+    new = kept + [f'{_MAP} "{name}" all' for name in sorted(names)]
+    if new != old:
+        _write(ident, new)
+
+
+def _without_trust(line: str) -> str:
+    words = line.split("#", 1)[0].split()
+    if "trust" not in words[3:]:
+        return line
+    method = f"peer map={_MAP}" if words[0] == "local" else "scram-sha-256"
+    return " ".join([*words[: words.index("trust", 3)], method])
+
+
+def _write(file: Path, lines: list[str]) -> None:
+    """Write a file of the data folder whole or not at all, for the user that the server runs as."""
+    new = file.with_name(f"{file.name}.new")
     new.write_text("\n".join(lines) + "\n")
-    new.chmod(0o644)
-    new.rename(data / "oasis.conf")
+    new.chmod(0o600)
+    if os.geteuid() == 0:
+        owner = file.parent.stat()
+        os.chown(new, owner.st_uid, owner.st_gid)
+    new.replace(file)
 
 
 def _socket_folder(data: Path) -> Path:
@@ -442,13 +666,17 @@ def _leased(data: Path) -> Path:
 
 @contextmanager
 def _locked(data: Path) -> Iterator[None]:
+    with _beside_lock(data, ".lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _beside_lock(data: Path, suffix: str) -> IO[str]:
     try:
-        data.parent.mkdir(parents=True, exist_ok=True)
-        file = _beside(data, ".lock").open("a")
+        user = server_user(data)
+        make_home(data.parent, None if user is None else user.pw_gid)
+        return open_lock(_beside(data, suffix))
     except OSError as error:
         raise StorageError(
             f"can't write in {data.parent}: {error.strerror}; choose another OASIS_HOME"
         ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

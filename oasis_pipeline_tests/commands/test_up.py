@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from websockets.sync.client import connect
 from oasis_pipeline.storage import embedded
 from oasis_pipeline_tests.fixtures.platform import SECONDS, Up, command, environment, free_port
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -63,16 +64,50 @@ def started(server_folder: Path) -> Iterator[Callable[[int], Up]]:
 
 def assert_stopped(up: Up, by: signal.Signals) -> None:
     everything = up.everything()
-    assert len(everything) >= 5, "web server, daemon, data service and database below the command"
+    assert len(everything) >= 5, (
+        "code server, web server, daemon, data service and database below the command"
+    )
     up.process.send_signal(by)
-    assert up.process.wait(60) == 0, up.said()
-    _, left = psutil.wait_procs(everything, timeout=5)
-    assert [process.cmdline() for process in left] == []
-    assert embedded.running(up.home / "postgres") is None
+    assert up.process.wait(90) == 0, up.said()
+    assert_ended(up, everything)
     assert up.said().endswith("stopping ...\nstopped\n")
 
 
-def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(
+def assert_ended(up: Up, everything: list[psutil.Process]) -> None:
+    _, left = psutil.wait_procs(everything, timeout=60)
+    assert [process.cmdline() for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert embedded.running(up.home / "postgres") is None
+
+
+def down(up: Up) -> str:
+    done = subprocess.run(
+        command("down", "--home", str(up.home)),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    return done.stdout
+
+
+def wait(up: Up, what: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not what():
+        assert time.monotonic() < end, up.said()
+        assert up.process.poll() is None, up.said()
+        time.sleep(0.1)
+
+
+def is_ready(up: Up) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{up.service_port}/ready", timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends_all(
     started: Callable[[int], Up], port: int
 ) -> None:
     up = started(port)
@@ -119,29 +154,64 @@ def test_pages_answer_a_second_one_is_refused_and_ctrl_c_stops_all(
     assert "runs already" in refused("up", "--home", str(up.home), "--port", "65000")
     assert up.process.poll() is None
 
-    assert_stopped(up, signal.SIGINT)
+    # what dies is started again, the database too
+    (daemon,) = [process for process in up.everything() if runs(process, "dagster-daemon")]
+    daemon.kill()
+    up.wait_for("the daemon ended with status -9 and is started again")
+    os.kill(int((up.home / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    up.wait_for("the database had died and was started again")
+    wait(up, lambda: is_ready(up))
+    wait(up, lambda: any(runs(process, "dagster-daemon") for process in up.tree()))
+    told = subprocess.run(
+        command("status", "--home", str(up.home)),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    ).stdout
+    assert re.search(r"daemon: process \d+, restarts 1, started again at ", told), told
+    assert re.search(r"database: process \d+, restarts 1", told), told
+
+    everything = up.everything()
+    assert down(up) == f"ended the oasis up (process {up.process.pid})\n"
+    assert up.process.wait(60) == 0, up.said()
+    assert_ended(up, everything)
+    assert down(up) == f"nothing runs for {up.home}\n"
 
 
-def test_sigterm_during_the_start_stops_all_and_a_part_that_dies_ends_the_next_one(
+def test_sigterm_during_the_start_stops_all_and_so_does_ctrl_c_later(
     started: Callable[[int], Up], port: int
 ) -> None:
     up = started(port)
     # while the parts are coming up, when a service manager changes its mind
-    end = time.monotonic() + SECONDS
-    while len(up.tree()) < 4 or not any(runs(process, "dagster-daemon") for process in up.tree()):
-        assert time.monotonic() < end, up.said()
-        assert up.process.poll() is None, up.said()
-        time.sleep(0.1)
+    wait(up, lambda: any(runs(process, "dagster-daemon") for process in up.tree()))
     assert_stopped(up, signal.SIGTERM)
-
     up = started(port)
     up.wait_for("Ctrl-C stops all of it.")
+    assert_stopped(up, signal.SIGINT)
+
+
+def test_nothing_outlives_a_killed_one_and_the_next_one_ends_what_does(
+    started: Callable[[int], Up], port: int
+) -> None:
+    up = started(port)
+    wait(up, lambda: any(runs(process, "dagster-daemon") for process in up.tree()))
     everything = up.everything()
-    (daemon,) = [process for process in everything if runs(process, "dagster-daemon")]
-    daemon.kill()
-    assert up.process.wait(60) == 1
-    last = up.said().splitlines()[-1]
-    assert last.startswith("oasis: the daemon ended with status -9; its log is ")
-    assert Path(last.rsplit(" ", 1)[1]).exists()
-    _, left = psutil.wait_procs(everything, timeout=5)
+    (guard,) = [process for process in everything if "--left-behind" in process.cmdline()]
+    # killed with what would clear away after it: then its parts do live on
+    guard.kill()
+    up.process.kill()
+    up.process.wait()
+    parts = [process for process in everything if process.is_running() and runs(process, "dagster-daemon")]
+    assert parts
+
+    again = started(port)
+    again.wait_for("ended the daemon (process ")
+    _, left = psutil.wait_procs(parts, timeout=30)
     assert left == []
+    wait(again, lambda: any(runs(process, "dagster-daemon") for process in again.tree()))
+    everything = again.everything()
+    again.process.kill()
+    again.process.wait()
+    assert_ended(again, everything)

@@ -109,10 +109,15 @@ class Site:
         local.pop("NUMBA_CACHE_DIR")
         return {**kept, **local, "OASIS_CODE_HOST": "127.0.0.1", "HOME": str(self.folder)}
 
+    def command(self, name: str) -> list[str]:
+        command = [self.localised(part) for part in self.service(name)["command"]]
+        # of the image's coreutils; a Mac has none
+        return command[3:] if command[0] == "timeout" and shutil.which("timeout") is None else command
+
     def start(self, name: str, log: str | None = None) -> subprocess.Popen[bytes]:
         with (self.folder / f"{log or name}.log").open("ab") as out:
             self.processes[log or name] = subprocess.Popen(
-                [self.localised(part) for part in self.service(name)["command"]],
+                self.command(name),
                 cwd=self.folder / "instance",
                 env=self.environment(name),
                 stdin=subprocess.DEVNULL,
@@ -334,6 +339,81 @@ def test_everything_stops_when_asked(site: Site) -> None:
         site.processes[name].wait(60)
     _, left = psutil.wait_procs(everything, timeout=20)
     assert [process.cmdline() for process in left] == []
+
+
+SLOW_SENSOR = """
+import time
+import dagster as dg
+
+@dg.op
+def nothing(): ...
+
+@dg.job
+def job(): nothing()
+
+@dg.sensor(job=job)
+def slow(context):
+    print("evaluating", flush=True)
+    time.sleep(150)
+    return dg.SkipReason("so slow")
+
+defs = dg.Definitions(jobs=[job], sensors=[slow])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="no coreutils")
+def test_a_code_server_ends_though_a_sensor_is_under_way(tmp_path: Path, server_folder: Path) -> None:
+    socket_path, log = server_folder / "code", tmp_path / "code.log"
+    (tmp_path / "slow_sensor.py").write_text(SLOW_SENSOR)
+    (tmp_path / "workspace.yaml").write_text(
+        yaml.safe_dump(
+            {"load_from": [{"grpc_server": {"socket": str(socket_path), "location_name": "slow"}}]}
+        )
+    )
+    command: list[str] = COMPOSE["services"]["code"]["command"]
+    prefix = command[: command.index("dagster")]
+    programs = str(Path(sys.executable).parent)
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+        "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
+    }
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [*prefix, "dagster", "code-server", "start", "--socket", str(socket_path), "-m", "slow_sensor"],
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+        preview = None
+        try:
+            end = time.monotonic() + SECONDS
+            while "evaluating" not in log.read_text():
+                assert time.monotonic() < end, log.read_text()
+                assert server.poll() is None, log.read_text()
+                if preview is None or preview.poll() is not None:
+                    # refused until the server listens
+                    preview = subprocess.Popen(
+                        ["dagster", "sensor", "preview", "slow", "-w", str(tmp_path / "workspace.yaml")],
+                        env=environment,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                    )
+                time.sleep(0.5)
+            everything = tree(server)
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
+            _, left = psutil.wait_procs(everything, timeout=20)
+            assert [process.cmdline() for process in left] == []
+        finally:
+            for process in (server, preview):
+                if process is not None:
+                    for left_over in tree(process):
+                        left_over.kill()
+                    process.wait()
 
 
 def test_the_instance_has_the_rules_of_oasis_up(tmp_path: Path) -> None:
