@@ -64,10 +64,10 @@ def body(module: str, first: int, count: int, rng: random.Random) -> bytes:
 
 
 def cpu_seconds(home: Path) -> dict[str, float]:
-    """CPU time so far of service and database."""
+    """CPU time so far of service, database and clients."""
     postmaster = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
     tops = {"service": _served[-1], "database": postmaster}
-    used = {}
+    used = {"clients": time.process_time()}
     for name, pid in tops.items():
         top = psutil.Process(pid)
         times = [process.cpu_times() for process in (top, *top.children(recursive=True))]
@@ -204,6 +204,7 @@ def run(
     requests: int = 40,
     clients: int = 8,
     readings: int = 1000,
+    singles: int = 500,
     command: list[str] | None = None,
     port: int = 8742,
 ) -> list[dict[str, object]]:
@@ -232,8 +233,15 @@ def run(
                     for name, value in cpu_seconds(home).items()
                 }
                 again = post_all(port, [mine[: max(requests // 4, 1)] for mine in bodies], tokens, readings)
-                ones = [[body(module, 20_000_000 + k, 1, rng) for k in range(60)] for module, _ in tokens]
-                singles = post_all(port, ones, tokens, 1)
+                ones = [
+                    [body(module, 20_000_000 + k, 1, rng) for k in range(singles)] for module, _ in tokens
+                ]
+                before = cpu_seconds(home)
+                alone = post_all(port, ones, tokens, 1)
+                used_alone = {
+                    name: (value - before[name]) / alone.acknowledged
+                    for name, value in cpu_seconds(home).items()
+                }
             address = embedded.start(home / "postgres")
             address = replace(address, db="oasis")
             with closing(Warehouse(address)) as warehouse:
@@ -242,7 +250,7 @@ def run(
                     ((START + timedelta(seconds=10_000_000)).isoformat(),),
                 )
             if (
-                set(load.statuses + again.statuses + singles.statuses) != {200}
+                set(load.statuses + again.statuses + alone.statuses) != {200}
                 or stored.num_rows != load.acknowledged
             ):
                 raise AssertionError(
@@ -264,7 +272,7 @@ def run(
                 "name": f"CPU of the {name}",
                 "figure": seconds * 1e6,
                 "unit": "us/reading",
-                "note": "the clients' comes on top",
+                "note": "arrays",
             }
             for name, seconds in used.items()
         ),
@@ -276,10 +284,28 @@ def run(
         },
         {
             "name": "one reading a request",
-            "figure": singles.acknowledged / singles.seconds,
+            "figure": alone.acknowledged / alone.seconds,
             "unit": "readings/s",
-            "note": f"{clients} clients",
+            "note": f"{clients} clients, each durable when it is answered",
         },
+        *(
+            {
+                "name": f"one reading a request, {which} of 100",
+                "figure": float(np.quantile(alone.latencies_s, which / 100) * 1000),
+                "unit": "ms",
+                "note": f"{clients} clients",
+            }
+            for which in (50, 99)
+        ),
+        *(
+            {
+                "name": f"CPU of the {name}, one a request",
+                "figure": seconds * 1e6,
+                "unit": "us/reading",
+                "note": "",
+            }
+            for name, seconds in used_alone.items()
+        ),
         {
             "name": "plain COPY of the same rows",
             "figure": copy,
@@ -305,8 +331,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40, help="of each client")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--readings", type=int, default=1000, help="in a request")
+    parser.add_argument("--singles", type=int, default=500, help="requests of each client with one reading")
     chosen = parser.parse_args()
-    for row in run(requests=chosen.requests, clients=chosen.clients, readings=chosen.readings):
+    for row in run(**vars(chosen)):
         print(f"{row['name']:32} {row['figure']:>12,.1f} {row['unit']:12} {row['note']}")
 
 

@@ -57,6 +57,10 @@ class ClientError(RuntimeError):
         self.errors: list[Mapping[str, Any]] = list(errors)
 
 
+class _BrokenOffError(ClientError):
+    """An answer ended before it was whole."""
+
+
 @dataclass(frozen=True)
 class Posted:
     """What became of readings.
@@ -185,9 +189,17 @@ class Client:
         return frame
 
     def table(self, resource: str, **filters: Any) -> pa.Table:
-        """Read rows as an Arrow table; see `rows`."""
-        batches = list(self.batches(resource, **filters))
-        return pa.Table.from_batches(batches) if batches else pa.table({})
+        """Read rows as an Arrow table; see `rows`. An answer that breaks off is asked for again, whole."""
+        for attempt in range(self._retries + 1):
+            try:
+                batches = list(self.batches(resource, **filters))
+            except _BrokenOffError:
+                if attempt == self._retries:
+                    raise
+                self._wait(attempt, None)
+            else:
+                return pa.Table.from_batches(batches) if batches else pa.table({})
+        raise AssertionError("unreachable")
 
     def batches(self, resource: str, **filters: Any) -> Iterator[pa.RecordBatch]:
         """Read rows batch by batch, for more than memory holds; see `rows`. A stream that breaks off is an error.
@@ -204,7 +216,7 @@ class Client:
                 yield pa.RecordBatch.from_pylist([], schema=reader.schema)
                 yield from reader
         except (urllib3.exceptions.HTTPError, pa.ArrowException, OSError) as error:
-            raise ClientError(f"the answer broke off: {error}") from None
+            raise _BrokenOffError(f"the answer broke off: {error}") from None
         finally:
             response.close()
 

@@ -85,6 +85,11 @@ class Principal:
         """Whether it is a device and nothing more."""
         return self.roles == frozenset({DEVICE})
 
+    def may_not(self, method: str, path: str) -> str:
+        """Reason of a refusal."""
+        have = ", ".join(sorted(self.roles)) or "no role: an administrator has to put it into a group"
+        return f"{self.name} ({have}) may not {method} {path}"
+
 
 class Remembered(Generic[_T]):
     """A few thousand answers, each for a short time."""
@@ -110,6 +115,11 @@ class Remembered(Generic[_T]):
                 while len(self._kept) > _REMEMBERED:
                     self._kept.popitem(last=False)
         return found
+
+    def knows(self, key: Any) -> bool:
+        """Whether `get` would have to find nothing."""
+        kept = self._kept.get(key)
+        return kept is not None and time.monotonic() - kept[0] < self._seconds
 
     def clear(self) -> None:
         """Forget everything."""
@@ -179,6 +189,11 @@ def _of_user(row: dict[str, Any], allowance: str | None = None, per_minute: int 
         allowance or f"user {row['id']}",
         limits.REQUESTS_PER_MINUTE if per_minute is None else per_minute,
     )
+
+
+def is_remembered(text: str) -> bool:
+    """Whether `principal_of_token` would ask nothing of the database."""
+    return _tokens.knows(text[len(TOKEN_PREFIX) + 1 :].partition("-")[0])
 
 
 def principal_of_token(text: str, address: str) -> Principal | None:
@@ -318,6 +333,18 @@ def _admitted(request: HttpRequest, principal: Principal | None) -> Principal | 
     if principal is None:
         return None
     request.oasis_principal = principal
+    admit(principal)
+    return principal
+
+
+def admit(principal: Principal) -> None:
+    """Count a request of somebody.
+
+    Raises
+    ------
+    ApiError
+        429.
+    """
     wait = throttle().take(principal.allowance, principal.per_minute)
     if wait:
         raise ApiError(
@@ -325,7 +352,6 @@ def _admitted(request: HttpRequest, principal: Principal | None) -> Principal | 
             f"more than {principal.per_minute} requests a minute: send more readings in each",
             headers={"Retry-After": str(int(wait) + 1)},
         )
-    return principal
 
 
 class Bearer(HttpBearer):
@@ -410,6 +436,5 @@ def require(request: HttpRequest, resource: str) -> Principal:
     """
     principal = asking(request)
     if not allowed(principal.roles, resource, request.method or "GET"):
-        have = ", ".join(sorted(principal.roles)) or "no role: an administrator has to put it into a group"
-        raise ApiError(403, f"{principal.name} ({have}) may not {request.method} {request.path}")
+        raise ApiError(403, principal.may_not(request.method or "GET", request.path))
     return principal

@@ -25,14 +25,13 @@ from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.first_day import note_first_day
 from oasis_pipeline.service.labels import store_labels
 from oasis_pipeline.service.middleware import note
+from oasis_pipeline.service.posting import answered, decoded
 from oasis_pipeline.service.profiles import PROFILE, delete_profiles, store_profiles
 from oasis_pipeline.service.query import parse
 from oasis_pipeline.service.readings import (
     Body,
-    answers,
     body_of,
     decode_items,
-    decode_readings,
     module_number,
     text_field,
 )
@@ -162,26 +161,17 @@ def get_readings(request: HttpRequest) -> HttpResponseBase:
 def post_readings(request: HttpRequest) -> HttpResponse:
     """Store one reading or many, all or none."""
     principal = require(request, "rawdata")
-    if principal.own_module_only and principal.module_num is None:
-        raise ApiError(403, f"{principal.name} is a device without a module: an administrator has to name it")
-    settings = installation()
-    only = principal.module_num if principal.own_module_only else None
     received = datetime.now(UTC)
-    readings = decode_readings(_body(request), received, settings.earliest_day, only)
-    stored = store(readings.table, received)
+    told = (request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", ""))
+    readings = decoded(principal, request.body, *told, received)
+    stored = store(readings, received)
     if stored.first_day is not None:
-        note_first_day(settings, stored.first_day)
-    note(request, readings=readings.table.num_rows, stored=stored.new, conflicts=len(stored.conflicts))
-    if "return=minimal" in request.headers.get("Prefer", "").replace(" ", "").lower():
-        return _json(
-            {
-                "received": readings.table.num_rows,
-                "stored": stored.new,
-                "conflicts": list(stored.conflicts),
-            },
-            headers={"Preference-Applied": "return=minimal"},
-        )
-    return _as_came(answers(readings, stored.conflicts), readings.single)
+        note_first_day(installation(), stored.first_day)
+    answer = answered(readings, stored, request.headers.get("Prefer", ""))
+    note(request, **answer.notes)
+    return HttpResponse(
+        answer.body, status=answer.status, content_type="application/json", headers=answer.headers
+    )
 
 
 @api.delete("/rawdata/", **openapi.delete("rawdata"))

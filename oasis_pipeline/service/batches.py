@@ -21,7 +21,7 @@ from oasis_pipeline.service import limits, output
 from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.query import Field, Query, parse
 from oasis_pipeline.service.resources import reading_resource
-from oasis_pipeline.service.rows import parameters_of, streamed
+from oasis_pipeline.service.rows import begun, parameters_of, streamed
 from oasis_pipeline.service.warehouse import reading
 
 OWN = ("module_num", "module", "window_size", "window", "frequency")
@@ -125,9 +125,10 @@ def _parts(found: Iterator[pa.RecordBatch]) -> Iterator[Readings]:
 
 
 def _as_json(windows: Iterator[Windows], module: str, window_size: str | None) -> Iterator[bytes]:
+    found = begun(windows)
     yield b"["
     between = b""
-    for some in windows:
+    for some in found:
         records = list(some.records(module, window_size))
         if records:
             yield between + _encode(records)[1:-1]
@@ -136,6 +137,7 @@ def _as_json(windows: Iterator[Windows], module: str, window_size: str | None) -
 
 
 def _as_batches(windows: Iterator[Windows], module: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    found = begun(windows)
     yield pa.RecordBatch.from_pylist([], schema=schema)
-    for some in windows:
+    for some in found:
         yield from some.to_arrow(module).combine_chunks().to_batches()

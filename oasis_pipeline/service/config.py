@@ -257,6 +257,7 @@ def _logging() -> dict[str, Any]:
             "django": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             # each is a line of the access log already
             "django.request": {"handlers": ["out"], "level": "ERROR", "propagate": False},
+            "uvicorn": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             "django.security": {"handlers": ["out"], "level": "WARNING", "propagate": False},
         },
     }

@@ -15,6 +15,12 @@ from oasis_pipeline.settings import Settings
 _noted: dict[str, date] = {}
 
 
+def is_noted(settings: Settings, day: date) -> bool:
+    """Whether there is nothing to note, as far as this process has seen."""
+    noted = _noted.get(str(settings.first_day_file))
+    return noted is not None and noted <= day
+
+
 def note_first_day(settings: Settings, day: date) -> None:
     """Move the first day back to `day`, if it lies after that or is not known yet.
 
@@ -24,9 +30,8 @@ def note_first_day(settings: Settings, day: date) -> None:
     day : date
         Of a reading that is stored.
     """
-    where = str(settings.first_day_file)
     # the note only ever moves back, so what was once seen is good enough for days after it
-    if where in _noted and _noted[where] <= day:
+    if is_noted(settings, day):
         return
     make_home(settings.home)
     with (settings.home / "first_day.lock").open("a") as lock:
@@ -35,4 +40,4 @@ def note_first_day(settings: Settings, day: date) -> None:
         if noted is None or day < noted:
             write_first_day(settings, day)
             noted = day
-    _noted[where] = noted
+    _noted[str(settings.first_day_file)] = noted

@@ -20,11 +20,50 @@ MAX_READINGS = 100_000
 MAX_ERRORS = 1000
 """Faults listed in one answer; how many more there are is told."""
 
+CONNECTIONS = 4096
+"""Of one process, if the limit of open files lets it."""
+
+CONNECTIONS_PER_ADDRESS = 256
+"""Of them from one address; a proxy that is trusted may have all."""
+
+MAX_HEAD_BYTES = 64 << 10
+"""Of a request's line and headers."""
+
+MAX_HEADERS = 200
+"""Of a request."""
+
+HEAD_SECONDS = 5.0
+"""For a request's head to arrive, from when it is connected or from its first byte; and for TLS to be agreed upon."""
+
+KEEP_ALIVE_SECONDS = 60
+"""Between two requests of a connection."""
+
+BODY_PAUSE_SECONDS = 5.0
+"""Between two pieces of a body; after as long it has to have kept `BYTES_PER_SECOND` on average."""
+
+BYTES_PER_SECOND = 1000
+"""Slowest body that is waited for, and slowest reader of an answer."""
+
 BODY_SECONDS = 60.0
 """For a request's body to arrive whole."""
 
-BODY_PAUSE_SECONDS = 15.0
-"""Between two pieces of a body."""
+ANSWER_SECONDS = 30.0
+"""For a reader who is slower than that."""
+
+POSTS = 256
+"""Posts of readings that one process deals with at the same time; others wait."""
+
+GROUPED_READINGS = 300
+"""Greatest post that is stored together with others; greater ones go by COPY."""
+
+GROUP_READINGS = 2000
+"""Of one group."""
+
+LOG_INS = 4
+"""Log-in pages of one process at the same time; others wait."""
+
+PAGES = 32
+"""Other requests of one process at the same time, as many that read and as many that write; others wait."""
 
 QUERY_SECONDS = 60
 """For a statement whose answer is one page."""

@@ -12,7 +12,11 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from oasis_pipeline.storage.errors import one_line
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonLines(logging.Formatter):
@@ -32,4 +36,7 @@ class JsonLines(logging.Formatter):
             line |= fields
         if record.exc_info:
             line["trace"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+        try:
+            return _encode(line).decode()
+        except UnicodeEncodeError:  # half a character in somebody's name
+            return json.dumps(line, default=str)

@@ -20,7 +20,7 @@ from oasis_pipeline.service.login import client_address
 
 _access = logging.getLogger("oasis.access")
 # pages of Django's administration and of the documentation bring scripts and styles of their own, and nothing from elsewhere
-_POLICY = (
+POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
@@ -93,7 +93,7 @@ def _completed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
         response.status_code = refused.status
         for name, value in refused.headers.items():
             response.headers[name] = value
-    response.headers.setdefault("Content-Security-Policy", _POLICY)
+    response.headers.setdefault("Content-Security-Policy", POLICY)
     if not request.path.startswith("/static/"):
         response.headers.setdefault("Cache-Control", "no-store")
     if _on_this_machine(request):

@@ -1,25 +1,23 @@
-"""Pages that are no part of the API: health, readiness, log-in, the first page, and errors.
+"""Pages that are no part of the API: readiness, log-in, the first page, and errors.
 
-Here: small views. Not here: the administration site (``admin``) and the API's documentation, which ninja renders.
+Here: small views. Not here: whether the process lives (``posting``), the administration site (``admin``) and the API's documentation, which ninja renders.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from oasis_pipeline.service.login import LoginForm
+from oasis_pipeline.service.rows import LATER, NO_DATABASE
 from oasis_pipeline.service.warehouse import warehouse
-from oasis_pipeline.storage.errors import StorageError
-
-
-def health(request: HttpRequest) -> HttpResponse:
-    """Answer that the process is alive; asks nothing of the database."""
-    return JsonResponse({"status": "alive"})
+from oasis_pipeline.storage.errors import StorageError, is_passing
 
 
 def ready(request: HttpRequest) -> HttpResponse:
@@ -32,7 +30,7 @@ def ready(request: HttpRequest) -> HttpResponse:
             if error.sqlstate in ("42P01", "3F000")
             else "the database does not answer"
         )
-        return JsonResponse({"status": "not ready", "reason": state}, status=503)
+        return JsonResponse({"status": "not ready", "reason": state}, status=503, headers=LATER)
     return JsonResponse({"status": "ready"})
 
 
@@ -68,4 +66,14 @@ def _failure(status: int, reason: str) -> Any:
 bad_request = _failure(400, "the request can't be understood; check the Host header and the parameters")
 forbidden = _failure(403, "not allowed")
 not_found = _failure(404, "there is nothing here; /api/docs lists what there is")
-failed = _failure(500, "the service has failed; its log says why")
+_failed = _failure(500, "the service has failed; its log says why")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Answer that something went wrong: for a while, where it was the database that went."""
+    error = sys.exc_info()[1]
+    lost = isinstance(error, (OperationalError, InterfaceError))
+    if lost or (isinstance(error, StorageError) and is_passing(error)):
+        return JsonResponse({"reason": NO_DATABASE}, status=503, headers=LATER)
+    answer: HttpResponse = _failed(request)
+    return answer

@@ -12,18 +12,18 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from oasis_pipeline.intake.values import epoch_microseconds
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
+from oasis_pipeline.storage.posts import Post
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 1000
@@ -76,26 +76,65 @@ _loose = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Readings:
-    """Readings as columns.
+    """Readings, checked.
 
     Attributes
     ----------
-    table : pyarrow.Table
-        module_num, timestamp (UTC, microseconds), measures (JSON objects as text), temperature, voltage, description.
     items : list of Reading
-        The same as they came.
+        As they came.
     modules : list of str
     moments : list of datetime
         UTC.
+    measures : list of bytes
+        JSON objects.
     single : bool
         Whether the body was one object and no list.
     """
 
-    table: pa.Table
     items: list[Reading]
     modules: list[str]
     moments: list[datetime]
+    measures: list[bytes]
     single: bool
+
+    def __len__(self) -> int:
+        """Number of readings."""
+        return len(self.items)
+
+    def table(self) -> pa.Table:
+        """Make columns of many: module_num, timestamp (UTC, microseconds), measures (JSON objects as text), temperature, voltage, description."""
+        return pa.table(
+            {
+                "module_num": pa.array(self.modules, pa.string()),
+                "timestamp": pa.array(self.moments, pa.timestamp("us", tz="UTC")),
+                "measures": pa.array(self.measures, pa.binary()).cast(pa.string()),
+                "temperature": pa.array([r.temperature for r in self.items], pa.float64()),
+                "voltage": pa.array([r.voltage for r in self.items], pa.float64()),
+                "description": pa.array([r.description for r in self.items], pa.string()),
+            }
+        )
+
+    def post(self, received: datetime) -> Post:
+        """Make a post of a few.
+
+        Parameters
+        ----------
+        received : datetime
+            When they came, UTC.
+
+        Returns
+        -------
+        Post
+        """
+        return Post(
+            received,
+            self.modules,
+            self.moments,
+            [text.decode() for text in self.measures],
+            [r.temperature for r in self.items],
+            [r.voltage for r in self.items],
+            [r.description for r in self.items],
+        )
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -242,7 +281,7 @@ def decode_readings(body: Body, received: datetime, earliest: date, only_module:
         readings = _columns(found, single, received)
         if not _sound(readings, received, earliest):
             raise _SlowlyError
-    except (msgspec.MsgspecError, pa.ArrowException, _SlowlyError, OverflowError, ValueError):
+    except (msgspec.MsgspecError, _SlowlyError, OverflowError, ValueError):
         found, single = _slowly(body, received, earliest)
         readings = _columns(found, single, received)
     if only_module is not None:
@@ -341,7 +380,7 @@ def _columns(found: list[Reading], single: bool, received: datetime) -> Readings
     ValueError
         If a reading names a measure twice.
     """
-    # of a reading without a module the column will have a null, which is a fault
+    # a reading without a module has None, which is a fault
     names: list[Any] = [r.module_num if r.module_num is not None else r.module for r in found]
     moments = _moments([r.timestamp for r in found], names, received)
     measures = [
@@ -349,23 +388,12 @@ def _columns(found: list[Reading], single: bool, received: datetime) -> Readings
     ]
     if any(len(plain) != len(r.measures) for plain, r in zip(measures, found, strict=True)):
         raise ValueError("a measure is named twice")
-    texts = pa.array([_encode(plain) for plain in measures], pa.binary())
-    table = pa.table(
-        {
-            "module_num": pa.array(names, pa.string()),
-            "timestamp": pa.array(moments, pa.timestamp("us", tz="UTC")),
-            "measures": texts.cast(pa.string()),
-            "temperature": pa.array([r.temperature for r in found], pa.float64()),
-            "voltage": pa.array([r.voltage for r in found], pa.float64()),
-            "description": pa.array([r.description for r in found], pa.string()),
-        }
-    )
     measured = set().union(*measures)
     if not all(0 < len(name) <= MAX_NAME and "\x00" not in name for name in measured) or any(
         len(plain) > MAX_MEASURES for plain in measures
     ):
         raise ValueError("a measure has no name that can be used, or there are too many")
-    return Readings(table, found, names, moments, single)
+    return Readings(found, names, moments, [_encode(plain) for plain in measures], single)
 
 
 def _moments(
@@ -416,26 +444,15 @@ def _sound(readings: Readings, received: datetime, earliest: date) -> bool:
     first, last = _bounds(received, earliest)
     if min(readings.moments) < first or max(readings.moments) > last:
         return False
-    table = readings.table
-    if table["module_num"].null_count:
-        return False
     if any(r.module is not None and r.module_num is not None for r in readings.items):
         return False
-    return all(
-        _plain_texts(pc.drop_null(table[name]), longest, shortest)
-        for name, longest, shortest in (("module_num", MAX_NAME, 1), ("description", MAX_DESCRIPTION, 0))
-    )
+    descriptions = {r.description for r in readings.items} - {None}
+    # a reading without a module has None for it
+    return _plain_texts(set(readings.modules), MAX_NAME, 1) and _plain_texts(descriptions, MAX_DESCRIPTION, 0)
 
 
-def _plain_texts(column: pa.ChunkedArray, longest: int, shortest: int) -> bool:
-    if not len(column):
-        return True
-    lengths = pc.min_max(pc.utf8_length(column)).as_py()
-    return bool(
-        lengths["max"] <= longest
-        and lengths["min"] >= shortest
-        and not pc.any(pc.match_substring(column, "\x00")).as_py()
-    )
+def _plain_texts(texts: Collection[str | None], longest: int, shortest: int) -> bool:
+    return all(text is not None and shortest <= len(text) <= longest and "\x00" not in text for text in texts)
 
 
 # ---- the slow way

@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import pyarrow as pa
@@ -23,7 +24,11 @@ from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.middleware import note
 from oasis_pipeline.service.query import Query, Resource, parse
 from oasis_pipeline.service.warehouse import reading
-from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.errors import StorageError, is_passing
+
+_T = TypeVar("_T")
+NO_DATABASE = "the database does not answer: try again"
+LATER = {"Retry-After": "5"}
 
 
 def parameters_of(request: HttpRequest) -> list[tuple[str, str]]:
@@ -77,7 +82,13 @@ def _page(request: HttpRequest, query: Query, form: str, more: tuple[str, ...]) 
 
 def _everything(query: Query, form: str, more: tuple[str, ...]) -> Iterator[bytes]:
     with reading(limits.STREAM_SECONDS) as tx:
-        yield from output.encoded(form, tx.stream(query.sql(more=more)), query.resource.fields)
+        yield from output.encoded(form, begun(tx.stream(query.sql(more=more))), query.resource.fields)
+
+
+def begun(items: Iterator[_T]) -> Iterator[_T]:
+    """Take the first item now, so that nothing is answered before it is there."""
+    first = list(islice(items, 1))
+    return chain(first, items)
 
 
 def _name_file(response: HttpResponseBase, resource: Resource, form: str) -> None:
@@ -141,8 +152,8 @@ def storage_error(error: StorageError) -> ApiError:
         )
     if state == "55P03":
         return ApiError(503, "something else is being written: try again", headers={"Retry-After": "5"})
-    if state.startswith(("08", "57P", "53")) or "does not answer" in str(error):
-        return ApiError(503, "the database does not answer: try again", headers={"Retry-After": "5"})
     if state in ("40001", "40P01"):
         return ApiError(503, "two writers got into each other's way: try again", headers={"Retry-After": "1"})
+    if is_passing(error):
+        return ApiError(503, NO_DATABASE, headers=LATER)
     raise error

@@ -1,13 +1,14 @@
 """Modules and readings of a request into the database, and out of it again for good.
 
-Here: one transaction for each request, and what is told of conflicts. Not here: what a request may say (``readings``), and how readings
-are written and days marked (``storage.readings``).
+Here: one transaction for each request or for a few small ones, and what is told of conflicts. Not here: what a request may say
+(``readings``), and how readings are written and days marked (``storage.readings``, ``storage.posts``).
 
 An answer goes out after the commit, which waits for the disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from oasis_pipeline.schema import quote, table
 from oasis_pipeline.schema.iot_tables import UNKNOWN_MODULE_TYPE
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
+from oasis_pipeline.service.group_commit import group_commit
 from oasis_pipeline.service.query import Query
-from oasis_pipeline.service.readings import Faults
+from oasis_pipeline.service.readings import Faults, Readings
 from oasis_pipeline.service.warehouse import warehouse, writing
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Transaction
+from oasis_pipeline.storage.posts import PostResult
 from oasis_pipeline.storage.readings import (
     CONFLICT,
     NEW,
@@ -81,13 +84,12 @@ def changing(seconds: int = limits.QUERY_SECONDS) -> Iterator[Transaction]:
         yield tx
 
 
-def store(readings: pa.Table, received: datetime) -> Stored:
-    """Store the readings of one request, all or none.
+def store(readings: Readings, received: datetime) -> Stored:
+    """Store the readings of one request, all or none: a few together with those of other requests that wait, many by COPY.
 
     Parameters
     ----------
-    readings : pyarrow.Table
-        As `readings.Readings` has them.
+    readings : Readings
     received : datetime
         When they came, UTC.
 
@@ -101,21 +103,48 @@ def store(readings: pa.Table, received: datetime) -> Stored:
     ApiError
         400 with every reading of a module that is not known.
     """
-    if readings.num_rows == 0:
+    if not readings.items:
         return Stored(0, None, {})
+    if is_small(readings):
+        result = group_commit().submit(readings.post(received)).result()
+        if not result.busy:
+            return _stored(readings, result)
+    return store_alone(readings, received)
+
+
+async def store_with_others(readings: Readings, received: datetime) -> Stored | None:
+    """Store a few readings as `store` does, without holding a thread; None if they have to be stored alone."""
+    result = await asyncio.wrap_future(group_commit().submit(readings.post(received)))
+    return None if result.busy else _stored(readings, result)
+
+
+def is_small(readings: Readings) -> bool:
+    """Whether readings are few enough to be stored together with those of others."""
+    return 0 < len(readings) <= limits.GROUPED_READINGS
+
+
+def _stored(readings: Readings, result: PostResult) -> Stored:
+    if result.unknown:
+        raise _unknown(readings, result.unknown)
+    return Stored(result.new, result.first_day, result.conflicts)
+
+
+def store_alone(given: Readings, received: datetime) -> Stored:
+    """Store readings in a transaction of their own; see `store`."""
+    readings = given.table()
     try:
         with changing() as tx:
             done = store_readings(tx, readings, received_at=received)
             differ = np.flatnonzero(done.status == CONFLICT)
             conflicts = _standing(tx, readings, differ.tolist()) if differ.size else {}
     except UnknownModulesError as error:
-        raise _unknown(readings, error.modules) from None
+        raise _unknown(given, error.modules) from None
     return Stored(done.count(NEW), min(done.days, default=None), conflicts)
 
 
-def _unknown(readings: pa.Table, modules: list[str]) -> ApiError:
+def _unknown(readings: Readings, modules: list[str]) -> ApiError:
     unknown, faults = set(modules), Faults()
-    for index, name in enumerate(readings["module_num"].to_pylist()):
+    for index, name in enumerate(readings.modules):
         if name in unknown:
             faults.add(index, "module_num", f"there is no module {name}: POST it to /api/module/ first")
     return faults.error(400)

@@ -15,8 +15,6 @@ from oasis_pipeline.service.api import api
 
 urlpatterns = [
     path("", pages.home),
-    path("health", pages.health),
-    path("health/", pages.health),
     path("ready", pages.ready),
     path("ready/", pages.ready),
     path("favicon.ico", RedirectView.as_view(url="/static/ninja/favicon.png")),

@@ -20,6 +20,7 @@ _writers = threading.BoundedSemaphore(limits.WRITERS)
 _readers = threading.BoundedSemaphore(limits.READERS)
 
 
+@lru_cache(maxsize=1)
 def installation() -> Settings:
     """The installation that Django was configured for."""
     from django.conf import settings

@@ -11,6 +11,10 @@ _PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNOR
 _USERINFO = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
 
 
+LOST_CONNECTION = "08006"
+"""PostgreSQL's code of a connection that failed: a driver that has lost one gives no code, for no server was there to send it."""
+
+
 class StorageError(RuntimeError):
     """Storage can't do what was asked; the message is one line that says why and what to do, never with a password.
 
@@ -23,6 +27,14 @@ class StorageError(RuntimeError):
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+_PASSING = ("08", "57P", "53", "58030", "40001", "40P01", "55P03", "57014", "25006")
+
+
+def is_passing(error: StorageError) -> bool:
+    """Whether the same may succeed a little later: no connection, a restart, too little room, somebody else in the way."""
+    return (error.sqlstate or "").startswith(_PASSING)
 
 
 def one_line(error: BaseException | str, *, secret: str | None = None, limit: int = 300) -> str:

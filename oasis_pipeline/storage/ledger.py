@@ -130,15 +130,37 @@ def mark_changed_by(tx: Transaction, asset: str, partitions: Mapping[str, int]) 
     tick = _change_tick(tx)
     if partitions:
         tx.execute(
-            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
-            " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), more"
-            # in order, so that two writers of several days wait for each other in the same order
-            " FROM unnest($3::text[], $4::bigint[]) AS given(p, more) ORDER BY p"
-            " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = greatest(t.changed_tick, excluded.changed_tick),"
-            " changed_at = excluded.changed_at, rows = greatest(coalesce(t.rows, 0) + excluded.rows, 0)",
+            changed_by_sql("$1::text", "$2::bigint", "unnest($3::text[], $4::bigint[]) AS given(p, more)"),
             (asset, tick, list(partitions), list(partitions.values())),
         )
     return tick
+
+
+MARKING_SQL = f"pg_advisory_xact_lock_shared({_MARKING})::text"
+"""Locks out makings that begin; comes before ``nextval('oasis.tick')``."""
+
+
+def changed_by_sql(asset: str, tick: str, given: str) -> str:
+    """Statement of `mark_changed_by`, for a writer that marks in the statement that writes.
+
+    Parameters
+    ----------
+    asset, tick : str
+        SQL of the asset's name, and of a tick drawn under `MARKING_SQL`.
+    given : str
+        What to select from, with columns ``p`` (partition) and ``more`` (rows more).
+
+    Returns
+    -------
+    str
+    """
+    return (
+        "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
+        # in order, so that two writers of several days wait for each other in the same order
+        f" SELECT {asset}, p, {tick}, 0, clock_timestamp(), more FROM {given} ORDER BY p"
+        " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = greatest(t.changed_tick, excluded.changed_tick),"
+        " changed_at = excluded.changed_at, rows = greatest(coalesce(t.rows, 0) + excluded.rows, 0)"
+    )
 
 
 def mark_made(

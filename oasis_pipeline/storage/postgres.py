@@ -21,7 +21,7 @@ from oasis_pipeline.schema import Column, Table, Type, quote
 from oasis_pipeline.schema.model import column_sql
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.errors import StorageError, one_line
+from oasis_pipeline.storage.errors import LOST_CONNECTION, StorageError, one_line
 from oasis_pipeline.storage.upsert import Upserted, replace_rows, upsert_rows
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Warehouse:
         connection = self._begin()
         try:
             yield Transaction(connection, self.address)
-            with _translated(self.address):
+            with _translated(self.address, connection):
                 connection.commit()
                 connection.adbc_connection.set_autocommit(True)
         except BaseException:
@@ -147,7 +147,7 @@ class Warehouse:
                 continue
             return connection
         connection = _connect(self.address)
-        with _translated(self.address):
+        with _translated(self.address, connection):
             connection.adbc_connection.set_autocommit(False)
         return connection
 
@@ -191,7 +191,7 @@ class Transaction:
         int
             Number of rows it touched; -1 where that makes no sense.
         """
-        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+        with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             if params:
                 cursor.executemany(sql, [tuple(params)])
             else:
@@ -213,7 +213,7 @@ class Transaction:
         pyarrow.Table
             ``timestamp`` columns to the millisecond (house rule), ``numeric`` as double, ``jsonb`` as text.
         """
-        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+        with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             cursor.execute(sql, tuple(params) or None)
             return _plain(cursor.fetch_arrow_table())
 
@@ -232,7 +232,7 @@ class Transaction:
         pyarrow.RecordBatch
             Columns as of `query`; one without rows comes first, for the columns.
         """
-        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+        with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
@@ -352,7 +352,7 @@ class Transaction:
 
     def ingest(self, name: str, rows: pa.Table) -> None:
         """COPY rows into an existing temporary table whose columns have the same names."""
-        with _translated(self._address), closing(self._connection.cursor()) as cursor:
+        with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             cursor.adbc_ingest(name, rows, mode="append", temporary=True)
 
     def stage_name(self) -> str:
@@ -426,7 +426,7 @@ def _connect(address: Address) -> Any:
 
     uri = address.uri()
     timeout = "&" if "?" in uri else "?"
-    with _translated(address, connecting=True):
+    with _translated(address, None):
         connection = driver.connect(f"{uri}{timeout}connect_timeout=15", autocommit=True)
         _run(connection, _SESSION, (embedded.application_name(),))
         return connection
@@ -453,8 +453,8 @@ def _discard(connection: Any) -> None:
 
 
 @contextmanager
-def _translated(address: Address, *, connecting: bool = False) -> Iterator[None]:
-    """Turn the driver's errors into one line."""
+def _translated(address: Address, connection: Any | None) -> Iterator[None]:
+    """Turn the driver's errors into one line; without a connection they are those of connecting."""
     from adbc_driver_manager import Error
 
     try:
@@ -462,10 +462,23 @@ def _translated(address: Address, *, connecting: bool = False) -> Iterator[None]
     except Error as error:
         state = error.sqlstate or None
         reason = server_reason(str(error), address.password)
-        if connecting or (state is not None and state.startswith(_LOST)):
+        if state is None and (connection is None or not _is_alive(connection)):
+            state = LOST_CONNECTION
+        if connection is None or (state is not None and state.startswith(_LOST)):
             message = f"PostgreSQL at {address.public()} does not answer: {reason}. Check that it runs and OASIS_HOST, OASIS_USER, OASIS_PASS"
             raise StorageError(message, sqlstate=state) from None
         raise StorageError(f"PostgreSQL refused: {reason}", sqlstate=state) from None
+
+
+def _is_alive(connection: Any) -> bool:
+    """Whether a server answers on a connection, be it with an error."""
+    from adbc_driver_manager import Error
+
+    try:
+        _run(connection, "SELECT 1")
+    except Error as error:
+        return bool(error.sqlstate)
+    return True
 
 
 def server_reason(text: str, secret: str | None = None) -> str:

@@ -170,7 +170,7 @@ def basic(username: str, password: str = PASSWORD) -> dict[str, str]:
 def prepared_service(
     new_warehouse: Callable[[], Warehouse], tmp_path_factory: pytest.TempPathFactory
 ) -> Service:
-    from oasis_pipeline.service.asgi import bounded, django_application
+    from oasis_pipeline.service.asgi import service_application
     from oasis_pipeline.service.config import Exposure, configure
     from oasis_pipeline.service.database import prepare_database
 
@@ -184,7 +184,7 @@ def prepared_service(
     # the tests' passwords need not withstand anybody
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     prepare_database(address)
-    return Service(bounded(django_application()), warehouse, settings)
+    return Service(service_application(), warehouse, settings)
 
 
 @pytest.fixture

@@ -359,10 +359,10 @@ def test_deleting_needs_a_filter_and_tells_what_is_left(service: Service) -> Non
 def test_readings_before_the_first_day_of_the_installation_are_refused(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from oasis_pipeline.service import api
+    from oasis_pipeline.service import posting
 
     later = service.settings.model_copy(update={"start": date(2020, 1, 1)})
-    monkeypatch.setattr(api, "installation", lambda: later)
+    monkeypatch.setattr(posting, "installation", lambda: later)
     answer = service.post("/api/rawdata/", EXAMPLES["readings"])
     assert answer.status == 400
     assert "before 2020-01-01" in answer.json()["errors"][0]["reason"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
+import random
 import re
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -278,5 +281,128 @@ def test_nothing_is_lost_and_nothing_doubled_when_the_server_is_killed(
         ]
         rows = house.query("SELECT sum(rows)::bigint AS n FROM oasis.asset_state WHERE asset = 'iot/rawdata'")
         assert rows["n"][0].as_py() == chunks * size * clients, "the marks went with their rows"
+    finally:
+        server.kill()
+
+
+class Sender:
+    """A gateway that sends each request once and notes what it was told: acknowledged, refused, or nothing."""
+
+    def __init__(self, port: int, module: str, token: str, seed: int) -> None:
+        self.port, self.module, self.rng = port, module, random.Random(seed)
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.told: dict[str, list[list[int]]] = {"acknowledged": [], "refused": [], "unknown": []}
+        self.conflicts = 0
+        self.next = 0
+
+    def send(self) -> None:
+        count = self.rng.choice((1, 1, 1, 1, 5, 400))
+        numbers = list(range(self.next, self.next + count))
+        self.next += count
+        bad = self.rng.random() < 0.1
+        items = [
+            {
+                "module": "nobody" if bad and number == numbers[-1] else self.module,
+                "timestamp": f"2024-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+                "measures": {"V": number},
+            }
+            for number in numbers
+        ]
+        outcome = "unknown"
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            try:
+                connection.request("POST", "/api/rawdata/", json.dumps(items), self.headers)
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException):
+                self.told[outcome].append(numbers)
+                return
+        if answer.status == 200:
+            outcome = "acknowledged"
+            self.conflicts += body.count(b"conflict")
+        elif answer.status in (400, 403):
+            outcome = "refused"
+        else:
+            assert answer.status == 503, (answer.status, body)
+        self.told[outcome].append(numbers)
+
+
+@pytest.mark.timeout(300)
+def test_every_acknowledged_reading_is_there_once_and_no_refused_one_whatever_is_killed(
+    new_warehouse: Callable[[], Warehouse], tmp_path: Path
+) -> None:
+    seed = random.randrange(10_000)
+    print(f"seed {seed}")
+    house = new_warehouse()
+    server = Served(tmp_path / "home", house.address)
+    rng = random.Random(seed)
+    try:
+        server.wait()
+        senders = []
+        for i in range(6):
+            with house.transaction() as tx:
+                tx.execute("INSERT INTO iot.module VALUES ($1)", (f"H.{i}",))
+            senders.append(Sender(server.port, f"H.{i}", new_token(house, f"H.{i}", 200 + i), seed + i))
+        stop = threading.Event()
+        faults: list[BaseException] = []
+
+        def run(sender: Sender) -> None:
+            try:
+                while not stop.is_set():
+                    sender.send()
+                    time.sleep(0.005)
+            except BaseException as fault:
+                faults.append(fault)
+
+        threads = [threading.Thread(target=run, args=(sender,)) for sender in senders]
+        for thread in threads:
+            thread.start()
+        workers = psutil.Process(server.process.pid)
+
+        def acknowledged() -> int:
+            return sum(len(sender.told["acknowledged"]) for sender in senders)
+
+        for kill in range(4):
+            wanted, end = acknowledged() + 20, time.monotonic() + 120
+            while acknowledged() < wanted and not faults:
+                assert time.monotonic() < end, "nothing goes on"
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.1))
+            if kill == 3:
+                break
+            if kill % 2:
+                house.query(
+                    "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity"
+                    " WHERE application_name LIKE 'oasis-%' AND pid <> pg_backend_pid() AND datname = current_database()"
+                )
+                continue
+            # the process that watches over what processes share does no work
+            working = [p for p in workers.children() if "resource_tracker" not in " ".join(p.cmdline())]
+            if working:
+                rng.choice(working).kill()
+        stop.set()
+        for thread in threads:
+            thread.join(120)
+        assert not faults
+        for sender in senders:
+            rows = house.query(
+                "SELECT (measures ->> 'V')::float8::bigint AS n FROM iot.rawdata WHERE module_num = $1",
+                (sender.module,),
+            )["n"].to_pylist()
+            stored = set(rows)
+            assert len(rows) == len(stored)
+            for numbers in sender.told["acknowledged"]:
+                assert stored.issuperset(numbers)
+            for numbers in sender.told["refused"]:
+                assert stored.isdisjoint(numbers)
+            for numbers in sender.told["unknown"]:
+                assert stored.isdisjoint(numbers) or stored.issuperset(numbers), "all or nothing"
+            assert stored <= {n for what in sender.told.values() for numbers in what for n in numbers}
+            assert sender.conflicts == 0
+        marks = house.query(
+            "SELECT sum(rows)::bigint AS n FROM oasis.asset_state WHERE asset = 'iot/rawdata'"
+        )
+        total = house.query("SELECT count(*) AS n FROM iot.rawdata")
+        assert marks["n"][0].as_py() == total["n"][0].as_py(), "the marks went with their rows"
     finally:
         server.kill()
