@@ -73,14 +73,18 @@ class GroupCommit:
                 while not self._queue:
                     self._arrived.wait()
                 group = self._take()
-            self._store(group)
+            if group:
+                self._store(group)
 
     def _take(self) -> list[tuple[Post, Future[PostResult]]]:
         group: list[tuple[Post, Future[PostResult]]] = []
         readings = 0
         while self._queue and readings < limits.GROUP_READINGS:
-            group.append(self._queue.popleft())
-            readings += len(group[-1][0].modules)
+            post, future = self._queue.popleft()
+            # from now on nobody can cancel it; whoever has done so before has gone
+            if future.set_running_or_notify_cancel():
+                group.append((post, future))
+                readings += len(post.modules)
         return group
 
     def _store(self, group: list[tuple[Post, Future[PostResult]]]) -> None:
