@@ -95,7 +95,7 @@ def django_application() -> Application:
     from django.core.handlers.asgi import ASGIHandler
     from django.urls import get_resolver
 
-    class OneThread(ASGIHandler):  # type: ignore[misc]
+    class OneThread(ASGIHandler):
         """All of a request in one thread; Django itself would change threads twice for each middleware."""
 
         def load_middleware(self, is_async: bool = False) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -242,9 +242,9 @@ async def _store(principal: Principal, headers: Mapping[bytes, bytes], data: byt
         headers.get(name, b"").decode("latin-1") for name in (b"content-type", b"content-encoding", b"prefer")
     ]
     loop = asyncio.get_running_loop()
-    arguments = (principal, data, *told[:2], received)
+    decode = partial(decoded, principal, data, told[0], told[1], received)
     small = len(data) <= (_SMALL_BODY >> 6 if told[1] else _SMALL_BODY)
-    readings = decoded(*arguments) if small else await loop.run_in_executor(_threads(), decoded, *arguments)
+    readings = decode() if small else await loop.run_in_executor(_threads(), decode)
     stored: Stored | None = Stored(0, None, {}) if not readings.items else None
     if is_small(readings):
         stored = await store_with_others(readings, received)
