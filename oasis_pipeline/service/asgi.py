@@ -33,6 +33,9 @@ HOST_VARIABLE = "OASIS_SERVICE_HOST"
 GONE = "oasis.gone"
 """Of a request's scope: a function that tells whether the client has gone, if the server knows."""
 
+TOLD = "oasis.told"
+"""... and one that tells whether the server has refused it already, and logged that."""
+
 PARENT_VARIABLE = "OASIS_SERVICE_PARENT"
 """... and which process they have to end with."""
 
@@ -199,6 +202,8 @@ def bounded(application: Application) -> Application:
                     return
                 await application(scope, replay, send)
         except _RefusedError as refused:
+            if TOLD in scope and scope[TOLD]():
+                return
             _log_refusal(scope, refused)
             await _refuse(receive, send, refused)
         finally:

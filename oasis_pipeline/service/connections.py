@@ -27,7 +27,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from oasis_pipeline.service import limits
-from oasis_pipeline.service.asgi import GONE
+from oasis_pipeline.service.asgi import GONE, TOLD
 
 _access = logging.getLogger("oasis.access")
 _HEAD, _BODY, _IDLE, _ANSWER = range(4)
@@ -188,6 +188,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._heads = 0
         self._left = (0.0, 0)
+        self._told = False
 
     # ---- what uvicorn tells
 
@@ -231,7 +232,9 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None:
             cycle = self.cycle
-            cast(dict[str, Any], cycle.scope)[GONE] = lambda: cycle.disconnected
+            scope = cast(dict[str, Any], cycle.scope)
+            scope[GONE] = lambda: cycle.disconnected
+            scope[TOLD] = lambda: self._told
 
     def on_message_complete(self) -> None:
         """Let the client wait."""
@@ -258,7 +261,14 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no http."""
-        self._refuse(400, "the request is no http that can be understood")
+        # with a request under way it is its body that can't be read
+        body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+        what = (
+            "the body's chunks can't be read: nothing is stored"
+            if body
+            else "the request is no http that can be understood"
+        )
+        self._refuse(400, what)
 
     # ---- what follows from it
 
@@ -292,6 +302,15 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, reason: str) -> None:
         if self.transport.is_closing():
             return
+        self._told = True
+        fields: dict[str, Any] = {
+            "status": status,
+            "from": self.client[0] if self.client else "",
+            "reason": reason,
+        }
+        if self.cycle is not None and not self.cycle.response_complete:
+            fields = {"method": self.cycle.scope["method"], "path": self.cycle.scope["path"][:300], **fields}
+        _access.info("", extra={"fields": fields})
         under_way = (
             self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         )
@@ -303,10 +322,6 @@ class Connection(HttpToolsProtocol):
                 b"content-length: %d\r\n\r\n%b" % (len(body), body)
             )
         self.transport.close()
-        if self.cycle is None or self.cycle.response_complete:
-            # else the request's own line tells
-            where = self.client[0] if self.client else ""
-            _access.info("", extra={"fields": {"status": status, "from": where, "reason": reason}})
 
 
 class HttpServer(uvicorn.Server):

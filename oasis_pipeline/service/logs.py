@@ -12,11 +12,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from oasis_pipeline.storage.errors import one_line
-
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonLines(logging.Formatter):
@@ -36,7 +32,4 @@ class JsonLines(logging.Formatter):
             line |= fields
         if record.exc_info:
             line["trace"] = "".join(traceback.format_exception(*record.exc_info))
-        try:
-            return _encode(line).decode()
-        except UnicodeEncodeError:  # half a character in somebody's name
-            return json.dumps(line, default=str)
+        return json.dumps(line, default=str)
