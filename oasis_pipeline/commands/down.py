@@ -69,6 +69,8 @@ def end_everything(settings: Settings, *, left_behind: bool = False) -> tuple[li
     """
     ended: list[Recorded] = []
     if not settings.home.is_dir():
+        if settings.home.exists():
+            raise UpError(f"{settings.home} is no folder: say --home with the folder of an installation")
         return ended, ""
     if (supervisor := supervisor_of(settings.home)) is not None:
         if left_behind:

@@ -189,7 +189,7 @@ def test_a_home_that_is_a_file_is_one_clear_line(
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
     arguments += {"simulate": ["--out", str(home)], "createsuperuser": ["--noinput"]}.get(name, [])
     # `up` takes signals for itself
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     answer = CliRunner().invoke(cli, arguments)
     for number, handler in handlers.items():
         signal.signal(number, handler)
