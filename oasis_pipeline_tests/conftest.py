@@ -12,6 +12,9 @@ import pytest
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
+# files that tests write are whole when they are written
+os.environ["OASIS_SETTLE_SECONDS"] = "0.2"
+
 pytest_plugins = ("oasis_pipeline_tests.fixtures.servers",)
 
 

@@ -133,6 +133,7 @@ def intake_metadata(report: PassReport) -> dict[str, Any]:
         "rejected": sum(file.rejected for file in report.files),
         "rejected_files": [f"{name}: {reason}" for name, reason in report.rejected_files],
         "warnings": report.warnings,
+        "notes": report.notes,
         **({"by_file": dg.MetadataValue.table(rows)} if rows else {}),
     }
 

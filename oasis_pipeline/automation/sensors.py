@@ -8,8 +8,8 @@ the same failing run for weeks.
 import hashlib
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
 
@@ -28,7 +28,8 @@ from oasis_pipeline.automation.staleness import (
     stale,
     wait_for_labels,
 )
-from oasis_pipeline.intake.files import parse_name
+from oasis_pipeline.intake import left_files
+from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
@@ -37,6 +38,9 @@ RUNS_A_TICK = 4
 
 DAYS_A_TICK = 30
 """Days of readings that one tick starts; a backfill over years goes on with the next ticks."""
+
+RETRY_S = 900
+"""Between two passes for files that the one before left: what kept them out (a store that did not answer) may be over."""
 
 QUIET_S = 600
 """Between two makings of a day of readings that goes on changing."""
@@ -65,21 +69,35 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         job=jobs.intake,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts intake when the drop folder holds files that it did not hold at the last look.",
+        description="Starts intake when a file has been dropped and nobody writes to it any more; what a pass has left is tried again every "
+        f"{RETRY_S // 60} minutes.",
     )
     def new_drop_files(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SensorResult | dg.SkipReason:
-        listing = drop_listing(warehouse.settings().drop)
-        if not listing:
-            return dg.SkipReason("the drop folder holds no file of a known kind")
-        digest = hashlib.sha256("\n".join(listing).encode()).hexdigest()[:20]
-        if digest == context.cursor:
-            return dg.SkipReason("no file is new since the last look")
+        settings = warehouse.settings()
+        cursor = DropCursor.parse(context.cursor)
+        try:
+            found = judge(list_drop_folder(settings.drop, settings.field_now()).files, settings)
+        except OSError as error:
+            return dg.SkipReason(f"can't read the drop folder {settings.drop}: {error.strerror}")
+        if not found.settled:
+            cursor.digest = cursor.plain = ""
+            names = ", ".join(file.drop.name for file, _, _ in found.waiting[:3])
+            why = (
+                f"still being written: {names}" if names else "the drop folder holds no file of a known kind"
+            )
+            return dg.SensorResult(skip_reason=why, cursor=str(cursor))
         if _active(context, "new_drop_files"):
             return dg.SkipReason("intake is at work")
-        request = dg.RunRequest(run_key=f"drop:{digest}", tags={_TAG: "new_drop_files"})
-        return dg.SensorResult(run_requests=[request], cursor=digest)
+        left = {row["fingerprint"] for row in left_files(warehouse.open(), settings.drop)}
+        ready = [file.fingerprint for file in found.settled]
+        if not cursor.ask(ready, left, time.time(), failed=_failed(context, "new_drop_files")):
+            return dg.SkipReason(
+                f"no file is new since the last pass; what it left is tried again every {RETRY_S // 60} minutes, and `oasis status` says why"
+            )
+        request = dg.RunRequest(run_key=f"drop:{cursor.asked}:{cursor.digest}", tags={_TAG: "new_drop_files"})
+        return dg.SensorResult(run_requests=[request], cursor=str(cursor))
 
     @dg.sensor(
         name="stale_days",
@@ -155,6 +173,66 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         )
 
     return [new_drop_files, stale_days, stale_readings]
+
+
+@dataclass
+class DropCursor:
+    """For which files the sensor of the drop folder has asked for a pass.
+
+    Attributes
+    ----------
+    asked : int
+        Passes asked for so far: each has a key of its own, for Dagster starts none for a key that it knows, and the very same file may be
+        dropped again.
+    digest, plain : str
+        Of the files that the last one was asked for: with, and without what changes when a file is claimed and put back.
+    at_s : float
+        When, in seconds since 1970.
+    """
+
+    asked: int = 0
+    digest: str = ""
+    plain: str = ""
+    at_s: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> "DropCursor":
+        """Read it from what `str` has written, or an earlier release."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        """As JSON."""
+        return json.dumps(vars(self))
+
+    def ask(self, ready: list[str], left: Collection[str], now_s: float, *, failed: bool = False) -> bool:
+        """Decide whether a pass is due, and note it if so.
+
+        Parameters
+        ----------
+        ready : list of str
+            Fingerprints of the files that are settled.
+        left : collection of str
+            Fingerprints of those that the last pass left.
+        now_s : float
+            Seconds since 1970.
+        failed : bool
+            Whether the last pass ended in a failure: then the same files wait like those that were left.
+
+        Returns
+        -------
+        bool
+        """
+        new = [file for file in ready if file not in left]
+        digest = _digest(new or ready)
+        plain = _digest([" ".join(file.split(" ")[:3]) for file in new or ready])
+        known = not new or digest == self.digest or (failed and plain == self.plain)
+        if known and 0 <= now_s - self.at_s < RETRY_S:
+            return False
+        self.asked, self.digest, self.plain, self.at_s = self.asked + 1, digest, plain, now_s
+        return True
 
 
 @dataclass
@@ -253,21 +331,8 @@ def due_readings(states: States, cursor: ReadingsCursor, now_s: float) -> list[s
     return sorted(due)
 
 
-def drop_listing(folder: Path) -> list[str]:
-    """Files of a known kind in the drop folder, with size and time, so that a file that grew is new again."""
-    found = []
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return []
-    for path in entries:
-        if parse_name(path.name) is not None:
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            found.append(f"{path.name} {stat.st_size} {stat.st_mtime_ns}")
-    return found
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:20]
 
 
 def run_name(assets: tuple[str, ...], days: DayRange | None) -> str:
@@ -292,3 +357,9 @@ def _request(
 def _active(context: dg.SensorEvaluationContext, sensor: str) -> bool:
     filters = dg.RunsFilter(tags={_TAG: sensor}, statuses=_ACTIVE)
     return bool(context.instance.get_runs(filters=filters, limit=1))
+
+
+def _failed(context: dg.SensorEvaluationContext, sensor: str) -> bool:
+    """Whether the newest run of a sensor failed."""
+    runs = context.instance.get_runs(filters=dg.RunsFilter(tags={_TAG: sensor}), limit=1)
+    return bool(runs) and runs[0].status == dg.DagsterRunStatus.FAILURE

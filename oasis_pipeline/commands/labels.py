@@ -120,7 +120,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
     from oasis_pipeline.storage.postgres import using_warehouse
 
     settings = settings_of(home)
-    name = _drop_name(file, stamp)
+    name = _drop_name(file, stamp, settings.field_now())
     make_home(settings.home)
     with (
         tempfile.TemporaryDirectory(prefix="labels-", dir=settings.home) as folder,
@@ -129,7 +129,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
         drop = Path(folder) / "drop"
         drop.mkdir()
         left_out = _copy_labels(file, drop / name)
-        report = take_in(warehouse, open_store(settings), settings_of(home, data_path=drop))
+        report = take_in(warehouse, open_store(settings), settings_of(home, data_path=drop, settle_seconds=0))
         if report.rejected_files:
             raise click.ClickException(f"{file}: {report.rejected_files[0][1]}")
         if not report.files:
@@ -266,7 +266,7 @@ def suspects(limit: int, home: Path | None, as_json: bool) -> None:
     print_table(f"{len(rows):,} labels that are probably wrong", headers, cells, right=(5,))
 
 
-def _drop_name(file: Path, stamp: datetime | None) -> str:
+def _drop_name(file: Path, stamp: datetime | None, now: datetime) -> str:
     """Name of a drop file: the file's own where it is one and no stamp was given."""
     from oasis_pipeline.intake.files import parse_name
     from oasis_pipeline.schema import drop_kind
@@ -283,7 +283,7 @@ def _drop_name(file: Path, stamp: datetime | None) -> str:
     )
     if suffix is None:
         raise click.ClickException(f"{file.name} is no file of labels: {', '.join(suffixes)} can be read")
-    return f"Labels.E2E.{stamp or datetime.now():%Y%m%d.%H%M}{suffix}"
+    return f"Labels.E2E.{stamp or now:%Y%m%d.%H%M}{suffix}"
 
 
 def _copy_labels(file: Path, target: Path) -> int:

@@ -117,6 +117,7 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
             store,
             settings,
             progress=lambda done, total, _: advance("taking in files", done, total),
+            on_wait=lambda names, seconds: advance(_waiting(names, seconds), 0, 1),
         )
         summary = PassSummary(report)
         warm.join()
@@ -206,6 +207,11 @@ def _warm_up(settings: Settings) -> threading.Thread:
     thread = threading.Thread(target=load if waiting else lambda: None, name="warm-up", daemon=True)
     thread.start()
     return thread
+
+
+def _waiting(names: list[str], seconds: float) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"waiting up to {seconds:.0f} s for {names[0]}{more} to settle"
 
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:

@@ -69,10 +69,11 @@ def summary_json(summary: PassSummary) -> dict[str, Any]:
         ],
         "rejected_files": [{"file": name, "reason": reason} for name, reason in report.rejected_files],
         "unknown_files": report.unknown_files,
+        "left": report.left,
         "warnings": report.warnings,
         "runs": summary.runs,
         "seconds": {name: round(value, 2) for name, value in summary.seconds.items()},
-        "notes": summary.notes,
+        "notes": [*report.notes, *summary.notes],
     }
 
 
@@ -98,7 +99,7 @@ def print_summary(summary: PassSummary) -> None:
         click.echo("rejected rows stand in xspoc.rejected with their reasons")
     for name, reason in report.rejected_files:
         click.echo(f"rejected file {name}: {reason}")
-    for line in (*report.warnings, *summary.notes):
+    for line in (*report.warnings, *report.notes, *summary.notes):
         click.echo(f"note: {line}")
     if summary.runs:
         spans = [

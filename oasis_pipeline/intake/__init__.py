@@ -4,13 +4,21 @@ Here: everything between the drop folder and the tables it feeds. Not here: what
 
 ``files`` knows names and reads bytes into columns of text, ``values`` turns columns of text into values, ``blobs`` into
 cards, ``rules`` tells rows that can be used from those that can't, ``nodes`` spells wells, ``load`` (with ``equipment``,
-``labels`` and ``failures``) is the one transaction of a file, ``archive`` and ``intake`` are its life around it, ``reload`` is
-the way back from the archive.
+``labels`` and ``failures``) is the one transaction of a file, ``drop_folder``, ``archive`` and ``intake`` are its life around it,
+``reload`` is the way back from the archive.
 """
 
 from oasis_pipeline.intake.archive import ArchiveError
-from oasis_pipeline.intake.intake import PassReport, read_first_day, take_in
+from oasis_pipeline.intake.intake import PassReport, left_files, read_first_day, take_in
 from oasis_pipeline.intake.load import FileReport
 from oasis_pipeline.intake.reload import reload_days
 
-__all__ = ["ArchiveError", "FileReport", "PassReport", "read_first_day", "reload_days", "take_in"]
+__all__ = [
+    "ArchiveError",
+    "FileReport",
+    "PassReport",
+    "left_files",
+    "read_first_day",
+    "reload_days",
+    "take_in",
+]

@@ -1,38 +1,61 @@
 """The life of a drop file, and one pass over the drop folder.
 
-Here: which files there are, in which order they go, and the steps of a file's life with what happens if one fails. Not
-here: what is in a file (``files``, ``rules``), the transaction that loads it (``load``), the archive (``archive``).
+Here: in which order files go, the wait for those that have only just been written, and the steps of a file's life with what happens if
+one fails. Not here: what lies in the folder and when a file is settled (``drop_folder``), what is in a file (``files``, ``rules``), the
+transaction that loads it (``load``), the archive (``archive``).
 
-Steps of a file's life, each only after the one before is durable: ``loaded`` (one transaction), ``first_day`` (noted
-in the home folder), ``archived`` (read back and compared), ``marked`` (the warehouse knows of it), ``deleted``. A file is
-known by kind, stamp and the hash of its bytes: after a crash at any point the next pass finds what was done, and goes on
-from there. A file that can't be read goes to ``rejected/``: ``reason`` (the text beside it), then ``moved``.
+Steps of a file's life, each only after the one before is durable: ``claimed`` (renamed, so that nobody else writes to it by name),
+``loaded`` (one transaction), ``first_day`` (noted in the home folder), ``archived`` (read back and compared), ``marked`` (the warehouse
+knows of it), ``deleted``. A file is known by kind, stamp and the hash of its bytes: after a crash at any point the next pass finds what was
+done, and goes on from there. A file that can't be read goes to ``rejected/``: ``reason`` (the text beside it), then ``moved``.
 
-A file may still be written while it is seen. One that changes while it is read is left for the next pass, and a fresh
-one (under two seconds old) that looks unfinished or can't be read is looked at again when it has settled. What slips
-through (a writer that pauses for longer) is loaded again under its full content, as a later arrival of the same stamp.
+Of files with one stamp the one that arrives later wins, also when its content was seen before: A, B, A ends with A. Only the newest one
+that is dropped again changes nothing. A file whose pass crashed is no new arrival: its claim tells.
+
+What comes into a file after it was read is found before it is deleted: the file goes back under its own name, and is taken in whole as a later
+arrival of the same stamp.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from oasis_pipeline.home import make_home
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
+from oasis_pipeline.intake.drop_folder import (
+    Claim,
+    DropFile,
+    Listing,
+    UnsettledError,
+    claim,
+    fingerprint_of,
+    judge,
+    list_drop_folder,
+    open_for_writing,
+    open_regular,
+    rename_new,
+    sync_folder,
+)
 from oasis_pipeline.intake.failures import RuleFileError, read_rules, reduce_again
-from oasis_pipeline.intake.files import DropName, archive_path, parse_name, read_chunks
+from oasis_pipeline.intake.files import archive_path, read_chunks
 from oasis_pipeline.intake.load import Context, FileReport, load_file
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.unpacking import UnreadableFileError
-from oasis_pipeline.schema.system_tables import FILE
+from oasis_pipeline.schema.system_tables import FILE, LEFT_FILE
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
@@ -40,11 +63,23 @@ from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
 _log = logging.getLogger(__name__)
 
-SETTLED_SECONDS = 2.0
-"""A file this old that can't be read is not one that is still being written."""
+CLAIMS = 64
+"""Files claimed at once; of a pass that is killed at most so many are left claimed, for the next one."""
+
+NAMED = 20
+"""Files named one by one in warnings of one kind; the rest is counted."""
+
+ROUNDS = 3
+"""So often a pass takes up files that settled while it was at work."""
+
+WATCH_SECONDS = 0.5
+"""Between two looks at files that are waited for."""
+
+_SLACK_SECONDS = 0.05
 
 OnStep = Callable[[str, str], None]
 Progress = Callable[[int, int, str], None]
+OnWait = Callable[[list[str], float], None]
 
 
 @dataclass
@@ -59,8 +94,12 @@ class PassReport:
         Name and reason.
     unknown_files : list of str
         Names that fit no kind; they stay where they are.
+    left : dict of str to str
+        Name -> why it stays in the drop folder, for files of a known kind.
     warnings : list of str
         One clear line each.
+    notes : list of str
+        What was done that a person may want to know: waits, files dropped again.
     changed : dict of str to dict of str to int
         Asset -> partition (empty for an asset without) -> rows that changed.
     first_day : date or None
@@ -70,41 +109,11 @@ class PassReport:
     files: list[FileReport] = field(default_factory=list)
     rejected_files: list[tuple[str, str]] = field(default_factory=list)
     unknown_files: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
     first_day: date | None = None
-
-
-class _UnsettledError(Exception):
-    """The file is being written; it waits for the next pass."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A file as it was when it was looked at."""
-
-    path: Path
-    drop: DropName
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def look(cls, path: Path, drop: DropName) -> _Seen:
-        found = path.stat()
-        return cls(path, drop, found.st_size, found.st_mtime_ns, found.st_ino)
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since it was written; a clock that runs ahead makes it old, not for ever new."""
-        age = time.time() - self.mtime_ns / 1e9
-        return age if age >= 0 else SETTLED_SECONDS
-
-    def unchanged(self) -> bool:
-        try:
-            return _Seen.look(self.path, self.drop) == self
-        except FileNotFoundError:
-            return False
 
 
 def take_in(
@@ -113,18 +122,24 @@ def take_in(
     settings: Settings,
     *,
     progress: Progress | None = None,
+    on_wait: OnWait | None = None,
     on_step: OnStep | None = None,
 ) -> PassReport:
     """Take in every file of the drop folder; one pass.
+
+    Files that have only just been written are waited for, as long as it takes them to settle if nobody writes on
+    (`Settings.settle_seconds`, `Settings.unfinished_settle_seconds`); what is not settled by then is left, and named.
 
     Parameters
     ----------
     warehouse : Warehouse
     store : ObjectStore
     settings : Settings
-        Drop folder, home, first day accepted.
+        Drop folder, home, first day accepted, time zone, how long a file has to be still.
     progress : callable, optional
         Called with (files done, files in all, name) before each file, and at the end.
+    on_wait : callable, optional
+        Called with (names, seconds) when the pass begins to wait for files to settle.
     on_step : callable, optional
         Called with (step, name) after each durable step of a file's life, and as ``loading`` just before the
         transaction is committed.
@@ -139,11 +154,13 @@ def take_in(
         If the warehouse does not answer. Anything that is wrong with a file is in the report instead.
     """
     report = PassReport()
+    waits_for_rules: dict[str, str] = {}
     step: OnStep = on_step or (lambda _step, _name: None)
     tell: Progress = progress or (lambda _done, _all, _name: None)
     _note_first_day(warehouse, settings, report)
-    drops = _list_drops(settings.drop, report)
-    _tell_lost(warehouse, settings, report)
+    listing = _list(settings, report)
+    _tell_lost(warehouse, listing, report)
+    files = listing.files
     try:
         context = Context(settings.earliest_day, read_rules(settings.home), settings.zone)
         with warehouse.transaction() as tx:
@@ -153,171 +170,339 @@ def take_in(
                 _gather(marks.changed, report)
     except RuleFileError as error:
         report.warnings.append(f"{error}; files of failures wait")
-        drops = [seen for seen in drops if seen.drop.kind.name != "Failures"]
+        waits_for_rules = {file.drop.name: str(error) for file in files if file.drop.kind.name == "Failures"}
+        files = [file for file in files if file.drop.kind.name != "Failures"]
         context = Context(settings.earliest_day, [], settings.zone)
-    for done, seen in enumerate(drops):
-        tell(done, len(drops), seen.drop.name)
-        try:
-            _live(seen, warehouse, store, settings, context, report, step)
-        except FileNotFoundError:
-            continue  # another pass was quicker
-        except _UnsettledError:
-            report.warnings.append(f"{seen.drop.name} is still being written; it waits for the next pass")
-        except ArchiveError as error:
-            report.warnings.append(str(error))
-        except OSError as error:
-            report.warnings.append(
-                f"{seen.drop.name}: {error.strerror or error}; it is left where it is. Check its owner and permissions"
-            )
-        except StorageError as error:
-            warehouse.query("SELECT 1")  # raises if it is the warehouse that is gone
-            report.warnings.append(
-                f"{seen.drop.name}: {error}; it is left where it is and tried again in the next pass"
-            )
-        except Exception as error:
-            # One file must not keep the others out; nothing of it is stored, and the log has the whole story.
-            _log.exception("%s could not be taken in", seen.drop.name)
-            report.warnings.append(f"{seen.drop.name}: unexpected {error!r}; it is left where it is")
-    tell(len(drops), len(drops), "")
+    files, waiting = _wait(files, settings, report, on_wait or (lambda _names, _seconds: None))
+    life = _Life(warehouse, store, settings, context, report, step)
+    done, known = 0, len(files)
+    for _ in range(ROUNDS):
+        again: list[DropFile] = []
+        with closing(_claimed(files, report, again)) as claims:
+            for mine in claims:
+                tell(done, known, mine.file.drop.name)
+                done += 1
+                again += _live_or_leave(mine, life)
+        # what has settled while the others were taken in, what came in the meantime into a file that was read included
+        later = judge([*waiting, *again], settings)
+        for file, why, _ in later.waiting:
+            report.left[file.drop.name] = f"is still being written ({why}); it waits for the next pass"
+        waiting, files = [file for file, _, _ in later.waiting], sorted(later.settled, key=lambda f: f.order)
+        if not files:
+            break
+        for file in files:
+            report.left.pop(file.drop.name, None)
+    for file in files:
+        report.left[file.drop.name] = "is still being written; it waits for the next pass"
+    tell(done, max(known, done), "")
+    _warn_of_each([f"{name} {why}" for name, why in report.left.items()], report)
+    _note_left(warehouse, settings.drop, {**report.left, **waits_for_rules})
     _note_first_day(warehouse, settings, report)
     return report
 
 
-def _list_drops(folder: Path, report: PassReport) -> list[_Seen]:
-    """Files of the folder in the order in which they go: WellDetails first, then by kind, stamp and time of arrival."""
+def _list(settings: Settings, report: PassReport) -> Listing:
+    """Look at the drop folder, and name what can't be taken in."""
+    folder = settings.drop
     try:
-        entries = sorted(folder.iterdir())
+        listing = list_drop_folder(folder, settings.field_now())
     except FileNotFoundError:
         report.warnings.append(f"there is no drop folder {folder}")
-        return []
+        return Listing()
     except OSError as error:
         report.warnings.append(f"can't read the drop folder {folder}: {error.strerror}")
-        return []
-    found: list[_Seen] = []
-    for path in entries:
-        drop = parse_name(path.name)
-        if drop is None or path.is_dir():
-            report.unknown_files.append(path.name)
-            report.warnings.append(
-                f"{path.name!r} is no name of a drop file (<Kind>.E2E.<YYYYMMDD>.<HHMM>.csv ...); it is left where it is"
-            )
-            continue
-        try:
-            found.append(_Seen.look(path, drop))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            report.warnings.append(f"{path.name}: {error.strerror}; it is left where it is")
-    return sorted(
-        found, key=lambda seen: (seen.drop.kind.order, seen.drop.stamp, seen.mtime_ns, seen.drop.name)
+        return Listing()
+    report.unknown_files = [*listing.unknown, *(name for name, _ in listing.irregular)]
+    _warn_of_each(
+        [
+            f"{name!r} is no name of a drop file (<Kind>.E2E.<YYYYMMDD>.<HHMM>.csv ...); it is left where it is"
+            for name in listing.unknown
+        ],
+        report,
     )
+    for name, what in listing.irregular:
+        report.left[name] = (
+            f"is {what}; only regular files in the folder itself are taken in, it is left where it is"
+        )
+    for file in listing.early:
+        report.left[file.drop.name] = (
+            f"is stamped {file.drop.stamp:%Y-%m-%d %H:%M}, more than a day ahead of the field's clock "
+            f"({settings.field_now():%Y-%m-%d %H:%M}, {settings.timezone}); it is left where it is until its time comes, or it is renamed"
+        )
+    return listing
 
 
-def _tell_lost(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
+def _wait(
+    files: list[DropFile], settings: Settings, report: PassReport, on_wait: OnWait
+) -> tuple[list[DropFile], list[DropFile]]:
+    """Wait for files that have only just been written; answer with those that are settled, and the others."""
+    began = time.monotonic()
+    evidence = judge(files, settings)
+    settled = evidence.settled
+    now = time.monotonic()
+    ends = {file.path: now + rest + _SLACK_SECONDS for file, _, rest in evidence.waiting}
+    names = sorted(file.drop.name for file, _, _ in evidence.waiting)
+    if ends:
+        on_wait(names, max(ends.values()) - now)
+    while (
+        rest := max((ends[file.path] for file, _, _ in evidence.waiting), default=0.0) - time.monotonic()
+    ) > 0:
+        time.sleep(min(WATCH_SECONDS, rest))
+        # those that were seen first: what has changed since then has to be still anew
+        watched = [file for file in files if file.path in {waits.path for waits, _, _ in evidence.waiting}]
+        evidence = judge(watched, settings, time.monotonic() - began)
+        settled = [*settled, *evidence.settled]
+    for file, why, _ in evidence.waiting:
+        report.left[file.drop.name] = f"is still being written ({why}); it waits for the next pass"
+    came = [name for name in names if name not in report.left]
+    if came:
+        shown = ", ".join(came[:3]) + (f" and {len(came) - 3} more" if len(came) > 3 else "")
+        report.notes.append(
+            f"waited {time.monotonic() - began:.1f} s for {shown} to settle: only just written"
+        )
+    return sorted(settled, key=lambda file: file.order), [file for file, _, _ in evidence.waiting]
+
+
+def _claimed(files: list[DropFile], report: PassReport, again: list[DropFile]) -> Generator[Claim]:
+    """Claim files, some at a time, in order; what is open for writing after all is put back."""
+    for start in range(0, len(files), CLAIMS):
+        mine: list[Claim] = []
+        for file in files[start : start + CLAIMS]:
+            try:
+                claimed = claim(file)
+            except UnsettledError:
+                again.append(file)
+            except OSError as error:
+                report.left[file.drop.name] = (
+                    f"can't be opened and renamed ({error.strerror or error}); it is left where it is. Check its owner and "
+                    "permissions, and those of the folder"
+                )
+            else:
+                if claimed is not None:  # otherwise another pass was quicker
+                    mine.append(claimed)
+        # after the renaming nobody opens it by name any more: who has it open now is the last one
+        unsure = {each.path.name for each in mine if not each.sure}
+        writers = open_for_writing(unsure)
+        try:
+            while mine:
+                each = mine.pop(0)
+                if (each.file.device, each.file.inode) in writers:
+                    again += _put_back(each)
+                else:
+                    yield each
+        finally:
+            for each in mine:
+                each.put_back()
+
+
+def _put_back(mine: Claim) -> list[DropFile]:
+    """Put a file back, and answer with it under its own name; with nothing if a new file has that."""
+    own = replace(mine.file, path=mine.path.with_name(mine.file.drop.name), token=None)
+    return [own] if mine.put_back() else []
+
+
+def _tell_lost(warehouse: Warehouse, listing: Listing, report: PassReport) -> None:
     """Warn of files that were loaded but went out of the drop folder before they were archived."""
     waiting = warehouse.query(
         f"SELECT kind, stamp, source_file FROM {FILE.full_name} WHERE NOT archived"
     ).to_pylist()
-    for row in waiting:
-        own_name = f"{row['kind']}.E2E.{row['stamp']:%Y%m%d.%H%M}"
-        if not any(settings.drop.glob(f"{own_name}.*")):
-            report.warnings.append(
-                f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "
-                "can't be made again from the archive. Put the file back"
-            )
+    there = {(file.drop.kind.name, file.drop.stamp) for file in listing.files}
+    _warn_of_each(
+        [
+            f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "
+            "can't be made again from the archive. Put the file back"
+            for row in waiting
+            if (row["kind"], row["stamp"]) not in there
+        ],
+        report,
+    )
 
 
-def _live(
-    seen: _Seen,
-    warehouse: Warehouse,
-    store: ObjectStore,
-    settings: Settings,
-    context: Context,
-    report: PassReport,
-    step: OnStep,
-) -> None:
-    """Go through the life of a file, from wherever an earlier pass left it."""
-    seen = _settle(seen)
-    began = time.monotonic()
-    sha256 = _hash(seen)
+def _note_left(warehouse: Warehouse, folder: Path, left: dict[str, str]) -> None:
+    """Write down what was left and why, for ``oasis status``, and for the sensor, which is not to start a pass for it at every tick."""
+    where = str(folder)
+    before = warehouse.query(
+        f"SELECT name, reason, fingerprint FROM {LEFT_FILE.full_name} WHERE folder = $1", (where,)
+    ).to_pylist()
+    now = [
+        {"name": name, "reason": why, "fingerprint": fingerprint_of(folder / name)}
+        for name, why in sorted(left.items())
+    ]
+    if sorted(before, key=lambda row: str(row["name"])) == now:
+        return
+    with warehouse.transaction() as tx:
+        tx.lock("left files")
+        tx.execute(f"DELETE FROM {LEFT_FILE.full_name} WHERE folder = $1", (where,))
+        rows = [{**row, "folder": where, "left_at": datetime.now(UTC)} for row in now]
+        if rows:
+            schema = pa.schema(pa.field(column.name, column.type.arrow) for column in LEFT_FILE.columns)
+            tx.upsert(LEFT_FILE, pa.Table.from_pylist(rows, schema=schema))
+
+
+def left_files(warehouse: Warehouse, folder: Path) -> list[dict[str, Any]]:
+    """Files that the last pass left in a drop folder.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    folder : Path
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``reason``, ``fingerprint``, ``left_at``; those that are there no more, or are other files by now, left out.
+    """
+    rows = warehouse.query(
+        f"SELECT name, reason, fingerprint, left_at FROM {LEFT_FILE.full_name} WHERE folder = $1 ORDER BY name",
+        (str(folder),),
+    ).to_pylist()
+    return [row for row in rows if fingerprint_of(folder / row["name"]) == row["fingerprint"] is not None]
+
+
+def _warn_of_each(lines: list[str], report: PassReport) -> None:
+    """One warning a file, up to a number that a person reads."""
+    report.warnings += lines[:NAMED]
+    if len(lines) > NAMED:
+        report.warnings.append(f"... and {len(lines) - NAMED} more files of which the like is to be said")
+
+
+@dataclass(frozen=True)
+class _Life:
+    """What the life of each file of a pass needs."""
+
+    warehouse: Warehouse
+    store: ObjectStore
+    settings: Settings
+    context: Context
+    report: PassReport
+    step: OnStep
+
+
+def _live_or_leave(mine: Claim, life: _Life) -> list[DropFile]:
+    """Go through a file's life; whatever stands in the way leaves the file in the folder, under its own name.
+
+    Answers with the file if it may be tried again in this pass.
+    """
+    name, report = mine.file.drop.name, life.report
     try:
-        done, archived = _load(seen, sha256, warehouse, context, report, step)
+        _live(mine, life)
+        return []
+    except UnsettledError:
+        report.left[name] = "is still being written; it waits for the next pass"
+        return _put_back(mine)
+    except FileNotFoundError:
+        report.left[name] = "went out of the folder while it was taken in"
+    except ArchiveError as error:
+        report.left[name] = f"can't be archived: {error}"
+    except OSError as error:
+        report.left[name] = (
+            f"can't be taken in ({error.strerror or error}); it is left where it is. Check its owner and permissions"
+        )
+    except StorageError as error:
+        life.warehouse.query("SELECT 1")  # raises if it is the warehouse that is gone
+        report.left[name] = f"can't be taken in: {error}; it is left where it is and tried again"
+    except Exception as error:
+        # One file must not keep the others out; nothing of it is stored, and the log has the whole story.
+        _log.exception("%s could not be taken in", name)
+        report.left[name] = f"can't be taken in: unexpected {error!r}; it is left where it is"
+    finally:
+        if not mine.stream.closed:
+            mine.put_back()
+    return []
+
+
+def _live(mine: Claim, life: _Life) -> None:
+    """Go through the life of a file, from wherever an earlier pass left it."""
+    began = time.monotonic()
+    report, step = life.report, life.step
+    step("claimed", mine.file.drop.name)
+    sha256 = _digest(mine)
+    try:
+        done, archived = _load(mine, sha256, life)
     except UnreadableFileError as error:
-        fresh = seen.age_s < SETTLED_SECONDS
-        if fresh:
-            time.sleep(SETTLED_SECONDS - seen.age_s)
-        if not seen.unchanged():
-            raise _UnsettledError from error
-        _reject(seen, sha256, str(error), settings, report, step)
+        if not mine.unchanged():
+            raise UnsettledError from error
+        _reject(mine, sha256, str(error), life)
         return
     done.seconds = time.monotonic() - began
     report.files.append(done)
-    name = done.source_file
+    name, kind = done.source_file, mine.file.drop.kind
     if not done.already_loaded:
-        _note_first_day(warehouse, settings, report)
+        _note_first_day(life.warehouse, life.settings, report)
         step("first_day", name)
-    if not (archived and store.size(archive_path(seen.drop.kind, name)) == seen.size):
-        archive_file(store, seen.drop.kind, name, seen.path, sha256)
+    if not (archived and life.store.size(archive_path(kind, name)) == mine.file.size):
+        if not mine.unchanged():
+            raise UnsettledError
+        archive_file(life.store, kind, name, mine.path, sha256)
         step("archived", name)
-        with warehouse.transaction() as tx:
+        with life.warehouse.transaction() as tx:
             tx.execute(f"UPDATE {FILE.full_name} SET archived = true WHERE source_file = $1", (name,))
         step("marked", name)
-    if not seen.unchanged():
-        raise _UnsettledError  # a new file of that name: not the one that was archived
-    seen.path.unlink(missing_ok=True)
-    _sync(seen.path.parent)
+    if not mine.unchanged():
+        report.notes.append(
+            f"{mine.file.drop.name} went on being written after it had been read: what was there is stored, and the whole file is "
+            "taken in as a later arrival when it has settled"
+        )
+        raise UnsettledError
+    mine.delete()
     step("deleted", name)
     done.seconds = time.monotonic() - began
 
 
-def _settle(seen: _Seen) -> _Seen:
-    """Give a fresh text file without an end of line the time to be finished; its last line may be half a one."""
-    if seen.age_s >= SETTLED_SECONDS or seen.drop.suffix not in (".csv", ".ndjson"):
-        return seen
-    with seen.path.open("rb") as file:
-        file.seek(max(0, seen.size - 1))
-        finished = file.read(1) in (b"\n", b"\r")
-    if not finished:
-        time.sleep(max(0.0, SETTLED_SECONDS - seen.age_s))
-    now = _Seen.look(seen.path, seen.drop)
-    if now != seen and now.age_s < SETTLED_SECONDS:
-        raise _UnsettledError
-    return now
-
-
-def _hash(seen: _Seen) -> str:
-    with seen.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if not seen.unchanged():
-        raise _UnsettledError
+def _digest(mine: Claim) -> str:
+    mine.stream.seek(0)
+    sha256 = hashlib.file_digest(mine.stream, "sha256").hexdigest()
+    if not mine.unchanged():
+        raise UnsettledError
     return sha256
 
 
-def _load(
-    seen: _Seen, sha256: str, warehouse: Warehouse, context: Context, report: PassReport, step: OnStep
-) -> tuple[FileReport, bool]:
+def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
     """Load a file, unless it is known; also tells whether it is archived."""
-    known = _known(warehouse, seen.drop, sha256)
-    if known is not None:
-        return known
-    with warehouse.transaction() as tx:
+    drop, report = mine.file.drop, life.report
+    known = _known(life.warehouse, mine, sha256)
+    if known is not None and known.in_force:
+        _note_again(known, mine, report)
+        return known.report, known.archived
+    with life.warehouse.transaction() as tx:
         tx.lock("intake")
         # Another pass may have loaded it while this one waited for the lock.
-        known = _known(tx, seen.drop, sha256)
+        known = _known(tx, mine, sha256)
+        if known is not None and known.in_force:
+            _note_again(known, mine, report)
+            return known.report, known.archived
         if known is not None:
-            return known
-        name = seen.drop.name
-        taken = tx.query(f"SELECT 1 AS n FROM {FILE.full_name} WHERE source_file = $1", (name,)).num_rows
-        source_file = archive_name(name, seen.drop.suffix, sha256) if taken else name
-        chunks = read_chunks(seen.path, seen.drop.suffix, seen.drop.kind)
-        done, changed, warnings = load_file(tx, seen.drop, chunks, source_file, sha256, context)
-        if not seen.unchanged():
-            raise _UnsettledError
-        step("loading", source_file)
-    step("loaded", source_file)
+            source_file = known.report.source_file
+            tx.execute('DELETE FROM xspoc.rejected WHERE "SourceFile" = $1', (source_file,))
+        else:
+            taken = tx.query(
+                f"SELECT 1 AS n FROM {FILE.full_name} WHERE source_file = $1", (drop.name,)
+            ).num_rows
+            source_file = archive_name(drop.name, drop.suffix, sha256) if taken else drop.name
+        chunks = read_chunks(mine.path, drop.suffix, drop.kind)
+        done, changed, warnings = load_file(tx, drop, chunks, source_file, sha256, life.context)
+        tx.execute(
+            f"UPDATE {FILE.full_name} SET claim = $2 WHERE source_file = $1", (source_file, mine.file.token)
+        )
+        if not mine.unchanged():
+            raise UnsettledError
+        life.step("loading", source_file)
+    life.step("loaded", source_file)
     report.warnings += warnings
     _gather(changed, report)
+    if known is not None:
+        report.notes.append(
+            f"{drop.name} has the content of {source_file}, which was taken in before another file of the same stamp: it arrived later "
+            "now, so it is loaded again and is in force"
+        )
     return done, False
+
+
+def _note_again(known: _Known, mine: Claim, report: PassReport) -> None:
+    if not known.same_arrival:
+        report.notes.append(
+            f"{mine.file.drop.name} was taken in before, as {known.report.source_file}, and is in force: dropped again it changes nothing"
+        )
 
 
 def _gather(changed: dict[str, dict[str, int]], report: PassReport) -> None:
@@ -327,10 +512,34 @@ def _gather(changed: dict[str, dict[str, int]], report: PassReport) -> None:
             mine[partition] = mine.get(partition, 0) + rows
 
 
-def _known(source: Warehouse | Transaction, drop: DropName, sha256: str) -> tuple[FileReport, bool] | None:
+@dataclass(frozen=True)
+class _Known:
+    """A file whose bytes were loaded before, under the same kind and stamp.
+
+    Attributes
+    ----------
+    report : FileReport
+        The counts of that time.
+    archived : bool
+    same_arrival : bool
+        It is the very same file, whose pass crashed.
+    in_force : bool
+        There is nothing to load: it is the same arrival, or the newest one of its stamp.
+    """
+
+    report: FileReport
+    archived: bool
+    same_arrival: bool
+    in_force: bool
+
+
+def _known(source: Warehouse | Transaction, mine: Claim, sha256: str) -> _Known | None:
+    drop = mine.file.drop
     found = source.query(
-        f"SELECT source_file, rows, stored, superseded, rejected, ignored_columns, archived FROM {FILE.full_name} "
-        "WHERE kind = $1 AND stamp = $2::timestamp AND sha256 = $3",
+        "SELECT f.source_file, f.rows, f.stored, f.superseded, f.rejected, f.ignored_columns, f.archived, f.claim, "
+        f"NOT EXISTS (SELECT FROM {FILE.full_name} AS later WHERE later.kind = f.kind AND later.stamp = f.stamp "
+        f"AND later.arrival > f.arrival) AS newest FROM {FILE.full_name} AS f "
+        "WHERE f.kind = $1 AND f.stamp = $2::timestamp AND f.sha256 = $3",
         (drop.kind.name, drop.stamp, sha256),
     ).to_pylist()
     if not found:
@@ -347,45 +556,73 @@ def _known(source: Warehouse | Transaction, drop: DropName, sha256: str) -> tupl
         ignored,
     )
     report.already_loaded = True
-    return report, bool(row["archived"])
+    same_arrival = row["claim"] is not None and row["claim"] == mine.file.token
+    return _Known(report, bool(row["archived"]), same_arrival, same_arrival or bool(row["newest"]))
 
 
-def _reject(
-    seen: _Seen, sha256: str, reason: str, settings: Settings, report: PassReport, step: OnStep
-) -> None:
-    """Move a file that can't be read beside the drop folder, the reason first."""
-    folder = settings.rejected_files
+def _reject(mine: Claim, sha256: str, reason: str, life: _Life) -> None:
+    """Move a file that can't be read beside the drop folder, the reason first; nothing that is there is overwritten."""
+    folder = life.settings.rejected_files
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         # a power cut would take the folder with all that was moved into it
-        _sync(folder.parent)
-    name = seen.drop.name
-    target = folder / name
-    if target.exists() and _digest(target) != sha256:
-        target = folder / archive_name(name, seen.drop.suffix, sha256)
+        sync_folder(folder.parent)
+    drop = mine.file.drop
+    names = (drop.name, archive_name(drop.name, drop.suffix, sha256))
+    target = next((folder / name for name in names if _is_free(folder / name, sha256)), None)
+    if target is None:
+        raise FileExistsError(errno.EEXIST, f"{folder / names[-1]} is in the way")
     _write_whole(folder / f"{target.name}.reason.txt", f"{reason}\n")
-    step("reason", name)
-    shutil.move(seen.path, target)
-    _sync(folder)
-    _sync(seen.path.parent)
-    step("moved", name)
-    report.rejected_files.append((name, reason))
+    life.step("reason", drop.name)
+    _move(mine, target)
+    sync_folder(folder)
+    sync_folder(mine.path.parent)
+    life.step("moved", drop.name)
+    life.report.rejected_files.append((drop.name, reason))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_free(target: Path, sha256: str) -> bool:
+    """Whether nothing stands there, or the same file from an earlier pass."""
+    if not os.path.lexists(target):
+        return True
+    try:
+        with open_regular(target) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _move(mine: Claim, target: Path) -> None:
+    """Move a claimed file, also to another file system."""
+    if os.path.lexists(target):
+        mine.path.unlink()  # the same content is there
+    else:
+        try:
+            rename_new(mine.path, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            temporary = target.with_name(f".{target.name}.{mine.file.token}.tmp")
+            temporary.unlink(missing_ok=True)
+            mine.stream.seek(0)
+            with temporary.open("xb") as copy:
+                shutil.copyfileobj(mine.stream, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+            rename_new(temporary, target)
+            mine.path.unlink()
+    mine.stream.close()
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    """Write a small file so that it is there whole or not at all; a link of its name is replaced, not followed."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with temporary.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _note_first_day(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
@@ -424,12 +661,3 @@ def read_first_day(settings: Settings) -> date | None:
         return date.fromisoformat(settings.first_day_file.read_text("utf-8").strip())
     except (OSError, ValueError):
         return None
-
-
-def _sync(folder: Path) -> None:
-    """Make renames and deletions in a folder durable."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -58,10 +58,30 @@ FILE = Table(
         ),
         Column("loaded_at", Type.UTC, description="When it was loaded", required=True),
         Column("archived", Type.BOOL, description="Whether the archive holds it", required=True),
+        Column(
+            "claim",
+            Type.TEXT,
+            description="Which arrival brought it: part of the name that it had while it was taken in",
+        ),
     ),
     Kind.SYSTEM,
     "Every drop file taken in, with its counts.",
-    indexes=(("sha256",), ("kind", "first_day")),
+    indexes=(("sha256",), ("kind", "first_day"), ("kind", "stamp"), ("arrival",)),
+)
+
+LEFT_FILE = Table(
+    "oasis",
+    "left_file",
+    ("folder", "name"),
+    (
+        Column("folder", Type.TEXT, description="The drop folder"),
+        Column("name", Type.TEXT, description="Name of the file"),
+        Column("reason", Type.TEXT, description="Why it was left where it is", required=True),
+        Column("fingerprint", Type.TEXT, description="Tells whether it is still the same file, untouched"),
+        Column("left_at", Type.UTC, description="When", required=True),
+    ),
+    Kind.SYSTEM,
+    "Files of a known kind that the last pass left in the drop folder, with the reason.",
 )
 
 ASSET_STATE = Table(
@@ -132,6 +152,7 @@ LABEL_SOURCE = Table(
 SYSTEM_TABLES: tuple[Table, ...] = (
     SCHEMA_VERSION,
     FILE,
+    LEFT_FILE,
     ASSET_STATE,
     MODEL,
     PREDICTION_REQUEST,

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -263,12 +264,20 @@ class LocalStore(ObjectStore):
     def open_read(self, path: str) -> BinaryIO:
         """Open an object; see `ObjectStore.open_read`."""
         with self._doing("open", path):
-            return self._file(path).open("rb")
+            # an object is a regular file: a pipe that stands there is not waited for, a link not followed
+            number = os.open(self._file(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                os.close(number)
+                raise FileNotFoundError(path)
+            return os.fdopen(number, "rb")
 
     def size(self, path: str) -> int | None:
         """Size in bytes; see `ObjectStore.size`."""
-        file = self._file(path)
-        return file.stat().st_size if file.is_file() else None
+        try:
+            found = self._file(path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def list(self, prefix: str = "") -> list[str]:
         """Paths that begin with a text; see `ObjectStore.list`."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oasis_pipeline.intake import intake, read_first_day
+from oasis_pipeline.intake import drop_folder, intake, read_first_day
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import LocalStore, S3Store
 from oasis_pipeline_tests.intake.conftest import Field, csv, hex_card
@@ -34,12 +33,13 @@ def test_the_steps_of_a_life_in_order_and_what_is_durable_after_each(field: Fiel
         assert name == CARD
         rows = field.values("SELECT count(*) FROM xspoc.card")[0]
         archived = field.values("SELECT count(*) FROM oasis.file WHERE archived")[0]
-        seen.append(
-            (step, rows, archived, bool(field.store.list("backup")), (field.settings.drop / CARD).exists())
-        )
+        there = any(field.settings.drop.iterdir())
+        seen.append((step, rows, archived, bool(field.store.list("backup")), there))
+        assert not (field.settings.drop / CARD).exists(), "a writer that opens it by name makes a new file"
 
     field.run(on_step=look)
     assert seen == [
+        ("claimed", 0, 0, False, True),
         ("loading", 0, 0, False, True),
         ("loaded", 1, 0, False, True),
         ("first_day", 1, 0, False, True),
@@ -67,7 +67,7 @@ FILES = {
     ),
     "WellTests.E2E.20260109.0000.csv": "no header\n",
 }
-STEPS = 6 * 2 + 2
+STEPS = 7 * 2 + 3
 
 STATE = {
     "card": 'SELECT "NodeID", "Date", "SPM", surfcard_load, file_stamp FROM xspoc.card ORDER BY 1, 2',
@@ -149,7 +149,7 @@ def test_a_whole_life_with_an_s3_store(field: Field, s3_store: S3Store) -> None:
 
 
 def test_a_name_that_fits_no_kind_stays_and_is_named(field: Field) -> None:
-    for name in ("notes.txt", "CardData.E2E.20260230.0000.csv", "CardData.E2E.20260110.1200.csv.part"):
+    for name in ("notes.txt", "CardData.E2E.20260230.0000.csv", "CardData.E2E.20260110.1200.csv.bak"):
         field.put(name, "x")
     (field.settings.drop / "CardData.E2E.20260110.1201.csv").mkdir()
     report = field.run()
@@ -199,51 +199,6 @@ def test_a_fault_late_in_a_long_file_takes_back_what_was_loaded_before_it(
     assert field.values("SELECT count(*) FROM xspoc.node") == [0]
 
 
-def test_a_file_that_changes_while_it_is_read_waits_for_the_next_pass(field: Field) -> None:
-    path = field.put(CARD, csv(HEADER, "A,2026-01-10,1,"))
-
-    def write_on(step: str, _name: str) -> None:
-        if step == "loaded":
-            with path.open("a") as file:
-                file.write("B,2026-01-10,2,\n")
-
-    report = field.run(on_step=write_on)
-    assert "loaded again in the next pass" in report.warnings[0]
-    assert path.exists()
-    assert field.store.list("backup") == []
-    report = field.run()
-    assert field.values('SELECT "NodeID" FROM xspoc.card ORDER BY 1') == ["A", "B"]
-    assert not path.exists()
-
-
-def test_a_file_still_being_written_is_left(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = field.put(CARD, csv(HEADER) + "A,2026-01-10,", age_s=0)
-    monkeypatch.setattr(intake, "SETTLED_SECONDS", 0.5)
-
-    def finish() -> None:
-        for number in range(12):
-            time.sleep(0.05)
-            with path.open("a") as file:
-                file.write(f"{number}")
-        with path.open("a") as file:
-            file.write(",\n")
-
-    writer = threading.Thread(target=finish)
-    writer.start()
-    report = field.run()
-    writer.join()
-    assert report.files == []
-    assert "still being written" in report.warnings[0]
-    field.run()
-    assert field.values('SELECT "SPM"::text FROM xspoc.card') == ["1234567891011"]
-
-
-def test_a_fresh_file_is_taken_at_once(field: Field) -> None:
-    field.put(CARD, csv(HEADER, "A,2026-01-10,1,"), age_s=0)
-    field.put("CardData.E2E.20260110.1300.csv", csv(HEADER, "A,2026-01-10,2,").rstrip(), age_s=0)
-    assert len(field.run().files) == 2
-
-
 def test_a_file_from_a_clock_that_runs_ahead_is_taken(field: Field) -> None:
     field.put(CARD, csv(HEADER, "A,2026-01-10,1,").rstrip(), age_s=-3600)
     assert len(field.run().files) == 1
@@ -262,12 +217,11 @@ def test_what_the_system_forbids_is_a_warning_and_the_pass_goes_on(
         field.settings.drop.write_text("a file")
         monkeypatch.setattr(Path, "mkdir", lambda *_a, **_k: None)
     elif place == "file":
-        real = Path.open
-        monkeypatch.setattr(Path, "open", _failing(real, denied))
+        monkeypatch.setattr(drop_folder, "open_regular", _failing(drop_folder.open_regular, denied))
     elif place == "rejected":
         field.settings.rejected_files.write_text("in the way")
     else:
-        monkeypatch.setattr(Path, "unlink", _failing(Path.unlink, denied))
+        monkeypatch.setattr(drop_folder.Claim, "delete", _failing(drop_folder.Claim.delete, denied))
     report = field.run()
     assert len(report.warnings) == 1
     if place == "drop folder":
@@ -281,10 +235,10 @@ def test_what_the_system_forbids_is_a_warning_and_the_pass_goes_on(
 
 
 def _failing(real: Any, error: OSError) -> Any:
-    def call(self: Path, *args: Any, **kwargs: Any) -> Any:
-        if self.name == CARD:
+    def call(of: Path | drop_folder.Claim) -> Any:
+        if CARD in (of.name if isinstance(of, Path) else of.path.name):
             raise error
-        return real(self, *args, **kwargs)
+        return real(of)
 
     return call
 
