@@ -26,6 +26,7 @@ from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.automation.sensors import build_sensors
 from oasis_pipeline.settings import Settings, load_settings
+from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
 from oasis_pipeline.storage.resources import build_resources
 
 
@@ -53,6 +54,7 @@ def build_definitions(
     """
     settings = settings or load_settings()
     days = day_partitions(first_day_of(settings), last_day)
+    reading_days = day_partitions(settings.start or read_first_reading_day(settings), last_day)
     assets = [
         *build_xspoc_assets(days),
         *build_dbt_assets(prepare(settings), settings, days),
@@ -61,7 +63,7 @@ def build_definitions(
         *build_outlook_assets(days),
         *build_labelling_assets(),
         *build_failure_assets(days),
-        *build_iot_assets(days),
+        *build_iot_assets(reading_days),
     ]
     jobs = build_jobs()
     return dg.Definitions(
@@ -76,13 +78,8 @@ def build_definitions(
 
 
 def first_day_of(settings: Settings) -> date | None:
-    """First daily partition: ``OASIS_START``, else the first day that intake has seen, else None."""
-    if settings.start is not None:
-        return settings.start
-    try:
-        return date.fromisoformat(settings.first_day_file.read_text().strip())
-    except (FileNotFoundError, ValueError):
-        return None
+    """First daily partition: ``OASIS_START``, else the first day of cards and vendor results, else None."""
+    return settings.start or read_first_day(settings)
 
 
 @dg.definitions

@@ -161,7 +161,9 @@ def making(warehouse: Warehouse, asset: str, partitions: list[str]) -> Iterator[
             ledger.mark_failed(tx, asset, partitions, f"{type(error).__name__}: {error}"[:500])
         raise
     with warehouse.transaction() as tx:
-        ledger.mark_made(tx, asset, partitions, began, done.rows)
+        # a day that came out empty holds no rows any more, whatever it held before
+        held = {name: done.rows.get(name, 0) for name in partitions if name in done.rows or name}
+        ledger.mark_made(tx, asset, partitions, began, held)
 
 
 def store_days(warehouse: Warehouse, table: Table, rows: pa.Table, days: Days) -> dict[str, int]:

@@ -31,6 +31,7 @@ from oasis_pipeline.automation.staleness import (
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
 from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.first_days import note_first_days
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RUNS_A_TICK = 4
@@ -116,6 +117,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         house = warehouse.open()
+        note_first_days(house, warehouse.settings())
         newest = house.query("select coalesce(max(changed_tick), 0) as tick from oasis.asset_state")["tick"][
             0
         ].as_py()
@@ -151,6 +153,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     def stale_readings(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SensorResult | dg.SkipReason:
+        note_first_days(warehouse.open(), warehouse.settings())
         states = ledger.states(warehouse.open(), [*READING_SOURCES, *READING_ASSETS, MODULES])
         cursor = ReadingsCursor.parse(context.cursor)
         events = changed_readings(states, cursor)

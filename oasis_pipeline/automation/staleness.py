@@ -25,7 +25,7 @@ from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
-from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage import first_days, ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
@@ -36,7 +36,7 @@ WHOLE = ""
 States = Mapping[tuple[str, str], State]
 
 
-SOURCES = ("xspoc/card", "xspoc/xdiagresults")
+SOURCES = first_days.SOURCES[first_days.CARDS]
 """A day exists when one of these has rows on it."""
 
 
@@ -92,7 +92,7 @@ class Rule:
     together: bool = False
 
 
-READING_SOURCES = ("iot/rawdata",)
+READING_SOURCES = first_days.SOURCES[first_days.READINGS]
 """A day of sensor readings exists when this has rows on it: a calendar of its own, by UTC days."""
 
 EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
@@ -224,7 +224,7 @@ def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[s
         {
             partition
             for (asset, partition), state in states.items()
-            if asset in sources and partition and state.rows != 0
+            if asset in sources and partition and state.rows != 0 and not state.stray
         }
     )
 
@@ -246,6 +246,7 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         it is known which rows that step really changed.
     """
     plan = Plan()
+    states = without_strays(states)
     calendars = {sources: days_with_rows(states, sources) for sources in {rule.sources for rule in RULES}}
     for rule in RULES:
         existing = calendars[rule.sources]
@@ -262,6 +263,25 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         elif existing and _whole_is_stale(rule, states):
             plan.whole.add(rule.asset)
     return plan
+
+
+def without_strays(states: States) -> States:
+    """Leave out days that stay out of their calendar, with what was once made of them."""
+    out = {
+        rule.asset: {p for (asset, p), state in states.items() if asset in rule.sources and state.stray}
+        for rule in RULES
+        if rule.partitioned
+    }
+    for sources in {rule.sources for rule in RULES}:
+        strays = {p for (asset, p), state in states.items() if asset in sources and state.stray}
+        out |= dict.fromkeys(sources, strays)
+    if not any(out.values()):
+        return states
+    return {
+        (asset, partition): state
+        for (asset, partition), state in states.items()
+        if partition not in out.get(asset, ())
+    }
 
 
 def _changed(states: States, asset: str, partition: str) -> int:

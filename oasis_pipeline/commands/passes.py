@@ -38,6 +38,7 @@ from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse, using_warehouse
 
@@ -256,6 +257,7 @@ class _Graph:
         self.notes: list[str] = []
         self._instance: dg.DagsterInstance | None = None
         self._job: dg.JobDefinition | None = None
+        self._first: tuple[date | None, ...] = ()
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -265,9 +267,12 @@ class _Graph:
 
     @property
     def job(self) -> dg.JobDefinition:
-        if self._job is None:
+        first = read_first_day(self.settings), read_first_reading_day(self.settings)
+        # readings of an earlier day may come by the data service while the pass is at work
+        if self._job is None or self._first != first:
             from oasis_pipeline.definitions import build_definitions
 
+            self._first = first
             definitions = build_definitions(self.settings, last_day=self.last_day)
             self._job = definitions.resolve_implicit_global_asset_job_def()
         return self._job

@@ -38,11 +38,15 @@ def status(home: Path | None, as_json: bool) -> None:
     from oasis_pipeline.automation.staleness import current_plan
     from oasis_pipeline.commands.supervision import running_lines
     from oasis_pipeline.home import read_record
+    from oasis_pipeline.intake import left_files
     from oasis_pipeline.intake.labels import waiting_labels
     from oasis_pipeline.storage import ledger
+    from oasis_pipeline.storage.first_days import first_days
 
     with existing_warehouse(settings) as warehouse:
         rows = asset_rows(ledger.states(warehouse), current_plan(warehouse))
+        first = first_days(warehouse, settings)
+        left = left_files(warehouse, settings.drop)
         rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
         waiting = waiting_labels(warehouse)
     if as_json:
@@ -58,6 +62,8 @@ def status(home: Path | None, as_json: bool) -> None:
                 "waiting_labels": len(waiting),
                 "first_waiting_labels": labels,
                 "processes": processes,
+                "first_days": [vars(each) for each in first],
+                "left_files": left,
             }
         )
         return
@@ -88,6 +94,11 @@ def status(home: Path | None, as_json: bool) -> None:
         click.echo(
             "nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`"
         )
+    for each in first:
+        if each.day is not None:
+            click.echo(f"the calendar of {each.calendar} begins on {each.day}: {each.why}")
+    for row in left:
+        click.echo(f"left in the drop folder: {row['name']} {row['reason']}")
     if rejected:
         click.echo(f"{rejected:,} rejected rows stand in xspoc.rejected with their reasons")
     if waiting:

@@ -196,11 +196,10 @@ def reloading(first_day_file: Path, graphql: str) -> Callable[[], None]:
     return look
 
 
-def _content(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""
+def _content(first_day_file: Path) -> str:
+    """Both first days, as they are noted."""
+    notes = (first_day_file, first_day_file.with_name("first_reading_day"))
+    return " ".join(note.read_text() for note in notes if note.is_file())
 
 
 def _path() -> str:

@@ -9,7 +9,7 @@ cards, ``rules`` tells rows that can be used from those that can't, ``nodes`` sp
 """
 
 from oasis_pipeline.intake.archive import ArchiveError
-from oasis_pipeline.intake.intake import PassReport, left_files, read_first_day, take_in
+from oasis_pipeline.intake.intake import PassReport, left_files, take_in
 from oasis_pipeline.intake.load import FileReport
 from oasis_pipeline.intake.reload import reload_days
 
@@ -18,7 +18,6 @@ __all__ = [
     "FileReport",
     "PassReport",
     "left_files",
-    "read_first_day",
     "reload_days",
     "take_in",
 ]

@@ -5,14 +5,11 @@ Here: archiving with proof. Not here: the rest of a file's life (``intake``), an
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 
 from oasis_pipeline.intake.files import DropName, archive_path, parse_name
-from oasis_pipeline.schema import DROP_KINDS, DropKind, Kind
-from oasis_pipeline.schema.system_tables import FILE
+from oasis_pipeline.schema import DropKind
 from oasis_pipeline.storage.objects import ObjectStore
-from oasis_pipeline.storage.postgres import Warehouse
 
 
 class ArchiveError(RuntimeError):
@@ -74,15 +71,3 @@ def archived_name(source_file: str, kind: DropKind) -> DropName:
     if drop is None:
         raise ArchiveError(f"{source_file} is no name of a drop file")
     return drop
-
-
-def first_day_seen(warehouse: Warehouse) -> date | None:
-    """First day of any row that is kept by day, by file or by the data service; None before the first."""
-    kinds = [kind.name for kind in DROP_KINDS.values() if kind.table.kind is Kind.SERIES]
-    found = warehouse.query(
-        f"SELECT least((SELECT min(first_day) FROM {FILE.full_name} WHERE kind = ANY($1::text[])),"
-        " (SELECT min(partition)::date FROM oasis.asset_state WHERE asset = 'iot/rawdata' AND partition <> '')) AS day",
-        (kinds,),
-    )
-    day: date | None = found["day"][0].as_py()
-    return day

@@ -34,8 +34,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from oasis_pipeline.home import make_home
-from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name, first_day_seen
+from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name
 from oasis_pipeline.intake.drop_folder import (
     Claim,
     DropFile,
@@ -58,6 +57,13 @@ from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema.system_tables import FILE, LEFT_FILE
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.first_days import (
+    SOURCES,
+    forget_gone_days,
+    note_first_days,
+    read_first_day,
+    read_first_reading_day,
+)
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
@@ -103,7 +109,9 @@ class PassReport:
     changed : dict of str to dict of str to int
         Asset -> partition (empty for an asset without) -> rows that changed.
     first_day : date or None
-        First day of any row kept by day.
+        First day of cards and vendor results.
+    stray_rows : dict of str to str
+        Calendar -> a line on rows that lie far before its first day and do not move it.
     """
 
     files: list[FileReport] = field(default_factory=list)
@@ -114,6 +122,7 @@ class PassReport:
     notes: list[str] = field(default_factory=list)
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
     first_day: date | None = None
+    stray_rows: dict[str, str] = field(default_factory=dict)
 
 
 def take_in(
@@ -155,9 +164,10 @@ def take_in(
     """
     report = PassReport()
     waits_for_rules: dict[str, str] = {}
+    forget_gone_days(warehouse)
     step: OnStep = on_step or (lambda _step, _name: None)
     tell: Progress = progress or (lambda _done, _all, _name: None)
-    _note_first_day(warehouse, settings, report)
+    _note_first_days(warehouse, settings, report)
     listing = _list(settings, report)
     _tell_lost(warehouse, listing, report)
     files = listing.files
@@ -197,7 +207,8 @@ def take_in(
     tell(done, max(known, done), "")
     _warn_of_each([f"{name} {why}" for name, why in report.left.items()], report)
     _note_left(warehouse, settings.drop, {**report.left, **waits_for_rules})
-    _note_first_day(warehouse, settings, report)
+    _note_first_days(warehouse, settings, report)
+    report.warnings += report.stray_rows.values()
     return report
 
 
@@ -428,7 +439,10 @@ def _live(mine: Claim, life: _Life) -> None:
     report.files.append(done)
     name, kind = done.source_file, mine.file.drop.kind
     if not done.already_loaded:
-        _note_first_day(life.warehouse, life.settings, report)
+        days = [day for assets in done.changed_days.values() for day in assets]
+        noted = (read_first_day(life.settings), read_first_reading_day(life.settings))
+        if days and (None in noted or min(days) < max(day for day in noted if day is not None)):
+            _note_first_days(life.warehouse, life.settings, report)
         step("first_day", name)
     if not (archived and life.store.size(archive_path(kind, name)) == mine.file.size):
         if not mine.unchanged():
@@ -625,39 +639,13 @@ def _write_whole(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
-def _note_first_day(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
-    """Keep the first day where the graph finds it without a connection; it only ever moves back."""
-    seen = first_day_seen(warehouse)
-    noted = read_first_day(settings)
-    report.first_day = min((day for day in (seen, noted) if day is not None), default=None)
-    if report.first_day is not None and report.first_day != noted:
-        make_home(settings.home)
-        write_first_day(settings, report.first_day)
-
-
-def write_first_day(settings: Settings, day: date) -> None:
-    """Note the first day; the home folder has to be there.
-
-    Parameters
-    ----------
-    settings : Settings
-    day : date
-    """
-    _write_whole(settings.first_day_file, day.isoformat())
-
-
-def read_first_day(settings: Settings) -> date | None:
-    """First day that intake has noted; None if there is no note, or none that can be read.
-
-    Parameters
-    ----------
-    settings : Settings
-
-    Returns
-    -------
-    date or None
-    """
-    try:
-        return date.fromisoformat(settings.first_day_file.read_text("utf-8").strip())
-    except (OSError, ValueError):
-        return None
+def _note_first_days(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
+    """Keep the first days where the graph finds them without a connection, and name rows that move no calendar."""
+    first, moved = note_first_days(warehouse, settings)
+    report.first_day = first[0].day
+    for each in first:
+        touched = {day for asset in SOURCES[each.calendar] for day in report.changed.get(asset, ())}
+        if each.left_out and (moved or touched & set(each.left_out)):
+            report.stray_rows[each.calendar] = each.warning()
+        elif not each.left_out:
+            report.stray_rows.pop(each.calendar, None)

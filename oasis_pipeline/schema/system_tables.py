@@ -101,6 +101,11 @@ ASSET_STATE = Table(
         Column("made_at", Type.UTC, description="Wall clock at the end of the last making"),
         Column("rows", Type.INT, description="Rows it holds"),
         Column("error", Type.TEXT, description="Why the last making failed; null if it did not"),
+        Column(
+            "stray",
+            Type.BOOL,
+            description="Whether the day stays out of the calendar: few rows, more than a year before all others",
+        ),
     ),
     Kind.SYSTEM,
     "What is up to date: a partition is stale when something it is made from changed after its last making began.",

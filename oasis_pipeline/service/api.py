@@ -22,7 +22,7 @@ from oasis_pipeline.service import openapi, output
 from oasis_pipeline.service.access import HOW_TO_LOG_IN, LOG_IN, SCHEMES, logged_in, require
 from oasis_pipeline.service.batches import batches
 from oasis_pipeline.service.errors import ApiError
-from oasis_pipeline.service.first_day import note_first_day
+from oasis_pipeline.service.first_day import note_again, note_first_day
 from oasis_pipeline.service.labels import store_labels
 from oasis_pipeline.service.middleware import note
 from oasis_pipeline.service.posting import answered, decoded
@@ -138,6 +138,8 @@ def remove_modules(request: HttpRequest) -> HttpResponse:
     query = parse(module_resource(), parameters_of(request), only_filters=True)
     require_filter(query, "module")
     deleted, readings, left = delete_modules(query)
+    if readings:
+        note_again(installation())
     note(request, deleted=deleted, deleted_readings=readings)
     remaining = _rows(left, query)
     return _json({"deleted": deleted, "deleted_readings": readings, "remaining": remaining})
@@ -181,6 +183,8 @@ def remove_readings(request: HttpRequest) -> HttpResponse:
     query = parse(reading_resource(), parameters_of(request), only_filters=True)
     require_filter(query, "rawdata")
     deleted, left = delete_readings(query)
+    if deleted:
+        note_again(installation())
     note(request, deleted=deleted)
     return _json({"deleted": deleted, "remaining": _rows(left, query)})
 

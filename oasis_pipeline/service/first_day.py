@@ -1,28 +1,35 @@
-"""The first day of the data, moved back when readings of an earlier one come.
+"""The first day of readings, kept up to what the data service stores and deletes.
 
-Here: the note that the graph's calendar begins with, for readings. Not here: what intake notes of files.
+Here: when the rule of ``storage.first_days`` is applied anew. Not here: the rule.
 """
 
 from __future__ import annotations
 
-import fcntl
+import time
 from datetime import date
 
-from oasis_pipeline.home import make_home
-from oasis_pipeline.intake.intake import read_first_day, write_first_day
+from oasis_pipeline.service.warehouse import warehouse
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.first_days import note_first_days, read_first_reading_day
 
-_noted: dict[str, date] = {}
+STRAY_SECONDS = 5.0
+"""Readings that move no calendar may come by the thousand: so long after one of a day the rule is not applied for the next one."""
+
+_noted: dict[str, date | None] = {}
+_strays: dict[tuple[str, date], float] = {}
 
 
 def is_noted(settings: Settings, day: date) -> bool:
     """Whether there is nothing to note, as far as this process has seen."""
-    noted = _noted.get(str(settings.first_day_file))
-    return noted is not None and noted <= day
+    where = str(settings.home)
+    noted = _noted.get(where)
+    if noted is not None and noted <= day:
+        return True
+    return time.monotonic() - _strays.get((where, day), -STRAY_SECONDS) < STRAY_SECONDS
 
 
 def note_first_day(settings: Settings, day: date) -> None:
-    """Move the first day back to `day`, if it lies after that or is not known yet.
+    """Move the first day of readings back to `day`, if it lies after that and the rule lets it.
 
     Parameters
     ----------
@@ -30,14 +37,25 @@ def note_first_day(settings: Settings, day: date) -> None:
     day : date
         Of a reading that is stored.
     """
-    # the note only ever moves back, so what was once seen is good enough for days after it
     if is_noted(settings, day):
         return
-    make_home(settings.home)
-    with (settings.home / "first_day.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        noted = read_first_day(settings)
-        if noted is None or day < noted:
-            write_first_day(settings, day)
-            noted = day
-    _noted[str(settings.first_day_file)] = noted
+    where = str(settings.home)
+    # another process may have moved it
+    noted = read_first_reading_day(settings) if settings.first_reading_day_file.exists() else None
+    if noted is None or day < noted:
+        note_again(settings)
+        noted = read_first_reading_day(settings)
+        if noted is not None and day < noted:
+            _strays[where, day] = time.monotonic()
+    _noted[where] = noted
+
+
+def note_again(settings: Settings) -> None:
+    """Apply the rule anew: readings have been deleted, or came of an earlier day.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+    _noted.pop(str(settings.home), None)
+    note_first_days(warehouse(), settings)

@@ -39,6 +39,8 @@ class State:
         Rows it holds, where known.
     error : str or None
         Why the last making failed.
+    stray : bool
+        Whether the day stays out of the calendar; see ``first_days``.
     """
 
     asset: str
@@ -49,6 +51,7 @@ class State:
     made_at: datetime | None
     rows: int | None
     error: str | None
+    stray: bool = False
 
 
 _MARKING = "hashtextextended('oasis:marking', 0)"
@@ -239,7 +242,8 @@ def states(
         In order of asset and partition; what was never marked is absent.
     """
     rows = source.query(
-        "SELECT asset, partition, changed_tick, made_tick, changed_at, made_at, rows, error FROM oasis.asset_state"
+        "SELECT asset, partition, changed_tick, made_tick, changed_at, made_at, rows, error,"
+        " coalesce(stray, false) AS stray FROM oasis.asset_state"
         " WHERE $1::text[] IS NULL OR asset = ANY($1::text[]) ORDER BY asset, partition",
         (list(assets) if assets is not None else None,),
     )

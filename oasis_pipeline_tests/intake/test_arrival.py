@@ -449,7 +449,7 @@ def test_late_rows_mark_their_days_with_the_rows_they_hold_now(field: Field) -> 
     }
 
 
-def test_the_first_day_only_ever_moves_back(field: Field) -> None:
+def test_the_first_day_moves_back_with_earlier_rows(field: Field) -> None:
     assert field.run().first_day is None
     assert not field.settings.first_day_file.exists()
     for day, first in (

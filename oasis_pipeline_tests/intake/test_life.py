@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from oasis_pipeline.intake import drop_folder, intake, read_first_day
+from oasis_pipeline.intake import drop_folder, intake
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.first_days import read_first_day
 from oasis_pipeline.storage.objects import LocalStore, S3Store
 from oasis_pipeline_tests.intake.conftest import Field, csv, hex_card
 from oasis_pipeline_tests.intake.killed_pass import run_until

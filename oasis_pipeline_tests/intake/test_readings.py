@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oasis_pipeline.intake.files import parse_name, read_chunks
-from oasis_pipeline.intake.intake import read_first_day
 from oasis_pipeline.intake.reload import reload_days
 from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema import DROP_KINDS, table
 from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
 from oasis_pipeline.storage.readings import store_readings
 from oasis_pipeline_tests.intake.conftest import Field, csv
 
@@ -144,7 +144,8 @@ def test_a_file_again_changes_nothing_and_the_first_day_is_noted(field: Field) -
     field.put(NAME, lines)
     assert field.run().files[0].already_loaded
     assert field.marks("iot/rawdata") == marks
-    assert read_first_day(field.settings) == date(2026, 2, 27)
+    assert read_first_reading_day(field.settings) == date(2026, 2, 27)
+    assert read_first_day(field.settings) is None
 
 
 def test_the_four_forms_of_a_file_say_the_same(field: Field) -> None:

@@ -210,6 +210,7 @@ def service(prepared_service: Service) -> Iterator[Service]:
     access.forget()
     forget_failed_logins(prepared_service)
     prepared_service.settings.first_day_file.unlink(missing_ok=True)
+    prepared_service.settings.first_reading_day_file.unlink(missing_ok=True)
     prepared_service.tokens = {}
     for role in ROLES:
         user = User.objects.create_user(role, f"{role}@field.example", PASSWORD)

@@ -269,16 +269,24 @@ def test_days_that_changed_are_marked_with_their_rows(service: Service) -> None:
     assert third["2018-01-01"][1] > second["2018-01-04"][1]
 
 
-def test_the_first_day_moves_back_with_readings(service: Service) -> None:
+def test_the_first_day_of_readings_follows_what_is_stored_and_deleted(service: Service) -> None:
     from oasis_pipeline.service import first_day
 
     first_day._noted.clear()
+    first_day._strays.clear()
+    note = service.settings.first_reading_day_file
     service.post("/api/rawdata/", reading(timestamp="2018-01-05"))
-    assert service.settings.first_day_file.read_text() == "2018-01-05"
+    assert note.read_text() == "2018-01-05"
     service.post("/api/rawdata/", reading(timestamp="2018-01-09"))
     service.post("/api/rawdata/", reading(timestamp="2018-01-02"))
-    assert service.settings.first_day_file.read_text() == "2018-01-02"
-    assert first_day.read_first_day(service.settings) == date(2018, 1, 2)
+    assert note.read_text() == "2018-01-02"
+    service.delete("/api/rawdata/", timestamp__lt="2018-01-03")
+    assert note.read_text() == "2018-01-05"
+    many = [reading(timestamp=f"2026-01-05T{i // 60:02d}:{i % 60:02d}") for i in range(300)]
+    service.post("/api/rawdata/", many)
+    service.post("/api/rawdata/", reading(timestamp="2017-01-05"))
+    assert note.read_text() == "2026-01-05", "three readings of earlier years among 303"
+    assert not service.settings.first_day_file.exists(), "cards have a first day of their own"
 
 
 def test_a_short_answer_on_request(service: Service) -> None:
