@@ -57,7 +57,7 @@ def rows(n_cards: int = N_CARDS) -> list[dict[str, Any]]:
     """Measure; one row a figure: name, figure, unit, note."""
     home = Path(tempfile.mkdtemp(prefix="oasis-bench-"))
     try:
-        settings = load_settings(home)
+        settings = load_settings(home, settle_seconds=0)
         settings.drop.mkdir(parents=True)
         source = home / NAME
         write_cards(source, n_cards)

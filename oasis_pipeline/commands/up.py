@@ -198,8 +198,11 @@ def reloading(first_day_file: Path, graphql: str) -> Callable[[], None]:
 
 def _content(first_day_file: Path) -> str:
     """Both first days, as they are noted."""
-    notes = (first_day_file, first_day_file.with_name("first_reading_day"))
-    return " ".join(note.read_text() for note in notes if note.is_file())
+    found = []
+    for note in (first_day_file, first_day_file.with_name("first_reading_day")):
+        with suppress(OSError):
+            found.append(note.read_text())
+    return " ".join(found)
 
 
 def _path() -> str:
