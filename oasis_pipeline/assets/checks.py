@@ -304,10 +304,18 @@ def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.As
     return dg.AssetCheckResult(
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
-        description=None if count == 0 else f"{count:,} rows: not true that {rule.says}",
+        description=None if count == 0 else f"{count:,} rows: not true that {rule.says}{_first_of(shown)}",
         metadata={
             "rows_that_break_it": count,
             "first_of_them": shown,
             "days": f"{span.first} to {span.last}",
         },
     )
+
+
+def _first_of(shown: list[dict[str, str]]) -> str:
+    """Name the first of the rows that break a rule."""
+    when = next((name for name in ("Date", "IssuedAt") if name in shown[0]), None)
+    if "NodeID" not in shown[0] or when is None:
+        return ""
+    return f"; the first is of {shown[0]['NodeID']} at {shown[0][when]}"

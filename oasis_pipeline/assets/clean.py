@@ -199,6 +199,11 @@ def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
                 for day, rows in feature_tables(house, span):
                     faults.extend(feature_faults(day, rows))
                     yield day, rows
+                if faults:
+                    # the days stay unmade, so that the check blocks again as long as the fault lasts
+                    raise dg.Failure(
+                        "; ".join(faults[:5]), metadata={"faults": faults[:20]}, allow_retries=False
+                    )
 
             tables = marked_days(house, store.open(), FEATURES, checked(), done)
             yield dg.Output(tables, metadata={"feature_version": FEATURE_VERSION})
@@ -249,5 +254,11 @@ def feature_faults(day: str, rows: pa.Table) -> list[str]:
         for name in ("NodeID", "Date")
         if rows[name].null_count
     ]
-    infinite = [name for name in rows.column_names[2:] if np.isinf(rows[name].to_numpy()).any()]
-    return [*faults, *(f"{day}: {name} is infinite" for name in infinite)]
+    for name in rows.column_names[2:]:
+        infinite = np.flatnonzero(np.isinf(rows[name].to_numpy()))
+        if infinite.size:
+            card = rows.slice(int(infinite[0]), 1).select(["NodeID", "Date"]).to_pylist()[0]
+            faults.append(
+                f"{day}: {name} is infinite in {infinite.size} rows, the first of {card['NodeID']} on {card['Date']}"
+            )
+    return faults

@@ -124,8 +124,15 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
     columns = inputs.features()
     columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
-    values = [pa.array(values, pa.float32(), from_pandas=True) for values in columns.values()]
+    values = [_finite(values) for values in columns.values()]
     return pa.Table.from_arrays([*keys, *values], schema=features_schema())
+
+
+def _finite(values: np.ndarray) -> pa.Array:
+    """Numbers of float32; what is none there, too large ones among them, is null: one card must not stop its field."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))
 
 
 def card_inputs(warehouse: Warehouse, rows: pa.Table) -> CardInputs:

@@ -5,7 +5,7 @@ here: reading bytes (``codec``), judging points (``quality``), numbers that desc
 
 **Time form.** Points are equally spaced in time, so none may be deleted or moved in time. In this order:
 
-1. a closing point (exact repeat of the first) is removed;
+1. points that only fill the record up, and a closing point (exact repeat of the first), are removed;
 2. unusable points are interpolated in time, around the ring;
 3. the direction is set so that the card runs clockwise (position to the right, load up). The work of one stroke,
    the closed integral of load over position, is what the unit puts into the rods: it is positive in true time order
@@ -35,10 +35,12 @@ from .quality import (
     QUIETLY,
     Unusable,
     closing_points,
+    impossible,
     judge,
     marred_cards,
     periodic_gaps,
     unusable_points,
+    without_padding,
 )
 
 __all__ = ["TimeForm", "group_by_count", "shape_form", "shape_form_column", "time_form", "time_form_column"]
@@ -121,6 +123,7 @@ def time_form_column(column: CardColumn) -> TimeForm:
     TimeForm
     """
     n_cards = len(column)
+    column = without_padding(column)
     closing = closing_points(column)
     counts = column.counts - closing
     offsets = np.zeros(n_cards + 1, np.int64)
@@ -155,11 +158,13 @@ def _fill(
     if marred or points < MIN_POINTS:
         form.unusable[cards], form.points_mended[cards], x, y = _mend(x, y)
     lowest, highest = x.min(axis=1), x.max(axis=1)
+    least, greatest = y.min(axis=1), y.max(axis=1)
     if not marred and points >= MIN_POINTS:
         form.unusable[cards] = np.where(lowest == highest, Unusable.ZERO_STROKE, Unusable.USABLE)
+    form.unusable[cards] = impossible(form.unusable[cards], lowest, highest, least, greatest)
     stroke = highest - lowest
     is_open = has_gap(x, stroke)
-    turned = _runs_backwards(x, y, stroke) & ~is_open
+    turned = _runs_backwards(x, y, stroke, greatest - least) & ~is_open
     start = _bottom(x, y, lowest, turned)
     if is_open.any():
         start[is_open] = _after_gap(x[is_open])
@@ -192,9 +197,11 @@ def _mend(
     return codes, mended, position, load
 
 
-def _runs_backwards(position: FloatArray, load: FloatArray, stroke: FloatArray) -> NDArray[np.bool_]:
+def _runs_backwards(
+    position: FloatArray, load: FloatArray, stroke: FloatArray, load_range: FloatArray
+) -> NDArray[np.bool_]:
     work = stroke_work(position, load)
-    box = stroke * (load.max(axis=1) - load.min(axis=1))
+    box = stroke * load_range
     if position.dtype == np.float32:
         close = np.flatnonzero(np.abs(work) < _RECHECK_SHARE * box)
         if close.size:

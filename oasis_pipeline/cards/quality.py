@@ -9,36 +9,50 @@ The rules, in the order in which they are asked; the first that holds names the 
 2. every value is zero or NaN: ``ALL_ZERO`` (if there is a zero at all, else ``TOO_MANY_NAN``);
 3. more than 20 % of the points have a NaN in position or load: ``TOO_MANY_NAN``;
 4. fewer than 8 usable points: ``TOO_FEW_POINTS``;
-5. all usable points at one position: ``ZERO_STROKE``.
+5. all usable points at one position: ``ZERO_STROKE``;
+6. positions, then loads, beyond what any pumping unit and any rods can have: ``IMPOSSIBLE_POSITION``, ``IMPOSSIBLE_LOAD``.
 
-A closing point (the last point repeats the first exactly) is no point of its own and is not counted, so that an
+The further states are those of a card beside its row or its well (``misfit``). Points that only fill a record up are no
+points (:func:`without_padding`). A closing point (the last point repeats the first exactly) is no point of its own and is not counted, so that an
 open and a closed ring of one card are judged alike.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .column import CardColumn, FloatArray, IntArray, group_by_count
+from .column import CardColumn, FloatArray, IntArray, group_by_count, point_indices
 
 __all__ = [
+    "MAX_LOAD_LBF",
     "MAX_NAN_SHARE",
+    "MAX_POSITION_IN",
+    "MAX_STROKE_IN",
     "MIN_POINTS",
     "QUIETLY",
     "Unusable",
     "closing_points",
+    "count_strokes",
+    "impossible",
     "judge",
     "marred_cards",
     "periodic_gaps",
     "unusable_points",
     "usable",
+    "without_padding",
 ]
 
 MIN_POINTS = 8
 MAX_NAN_SHARE = 0.2
+MAX_STROKE_IN = 500.0
+"""The longest strokes of linear and hydraulic units are near 370 in."""
+MAX_POSITION_IN = 1_000.0
+MAX_LOAD_LBF = 100_000.0
+"""More than twice what the largest unit carries; 1 1/8 in rods of high strength yield there."""
 _CHUNK_POINTS = 1 << 15
 
 QUIETLY = np.errstate(over="ignore", invalid="ignore")
@@ -56,6 +70,11 @@ class Unusable(IntEnum):
     ZERO_STROKE = 3
     TOO_FEW_POINTS = 4
     TOO_MANY_NAN = 5
+    IMPOSSIBLE_POSITION = 6
+    IMPOSSIBLE_LOAD = 7
+    OTHER_STROKE = 8
+    SEVERAL_STROKES = 9
+    NO_AREA = 10
 
 
 @QUIETLY
@@ -71,19 +90,179 @@ def usable(column: CardColumn) -> NDArray[np.int8]:
     codes : ndarray of int8, shape (n,)
         An :class:`Unusable` a card; 0 means usable.
     """
+    column = without_padding(column)
     codes = np.full(len(column), Unusable.NO_CARD, np.int8)
     closing, marred = closing_points(column), marred_cards(column)
     for indices, position, load in group_by_count(column):
         last = position.shape[1] - closing[indices]
         marred_here = marred[indices] | (last < MIN_POINTS)
         # A closing point does not change the extent.
-        still = position.max(axis=1) == position.min(axis=1)
-        codes[indices] = np.where(still, Unusable.ZERO_STROKE, Unusable.USABLE)
+        low, high = position.min(axis=1), position.max(axis=1)
+        found = np.where(high == low, Unusable.ZERO_STROKE, Unusable.USABLE)
+        found = impossible(found, low, high, load.min(axis=1), load.max(axis=1))
+        codes[indices] = found
         for end in np.unique(last[marred_here]).tolist():
             rows = np.flatnonzero(marred_here & (last == end))
             x, y = position[rows, :end], load[rows, :end]
-            codes[indices[rows]] = judge(x, y, unusable_points(x, y))
+            found = judge(x, y, unusable_points(x, y))
+            extent = [f.reduce(v, axis=1) for v in (x, y) for f in (np.fmin, np.fmax)]
+            codes[indices[rows]] = impossible(found, *extent)
     return codes
+
+
+@QUIETLY
+def impossible(
+    codes: NDArray[np.integer[Any]],
+    least_position: FloatArray,
+    greatest_position: FloatArray,
+    least_load: FloatArray,
+    greatest_load: FloatArray,
+) -> NDArray[np.int8]:
+    """Judge the extents of cards that are usable so far by what any well can have.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (k,)
+        An :class:`Unusable` a card; those that are not ``USABLE`` stay.
+    least_position, greatest_position, least_load, greatest_load : ndarray, shape (k,)
+        in, lbf.
+
+    Returns
+    -------
+    ndarray of int8, shape (k,)
+    """
+    position = np.maximum(np.abs(least_position), np.abs(greatest_position))
+    load = np.maximum(np.abs(least_load), np.abs(greatest_load))
+    far = (position > MAX_POSITION_IN) | (greatest_position - least_position > MAX_STROKE_IN)
+    found = np.where(load > MAX_LOAD_LBF, Unusable.IMPOSSIBLE_LOAD, Unusable.USABLE)
+    found = np.where(far, Unusable.IMPOSSIBLE_POSITION, found)
+    return np.where(codes == Unusable.USABLE, found, codes).astype(np.int8)
+
+
+@QUIETLY
+def without_padding(column: CardColumn) -> CardColumn:
+    """Drop the points that only fill a record up to its fixed length.
+
+    Points at exactly (0, 0) at the end of a card are none of the stroke. A blob that was filled up behind one of its
+    halves only is cut in the wrong place: zeros end its loads and begin its positions (filled up between the halves), or end
+    its positions while loads are still there (filled up behind both). Or one half is filled up with zeros and the other with one
+    value. Such cards are put together again where what
+    comes out is one stroke with the zeros gone, and are left as they are otherwise.
+
+    Parameters
+    ----------
+    column : CardColumn
+
+    Returns
+    -------
+    CardColumn
+        The same column where no card ends in zeros. A card of nothing but zeros stays as it is.
+    """
+    filled = np.flatnonzero(column.counts > 0)
+    last = column.offsets[1:][filled] - 1
+    x, y = column.position[last], column.load[last]
+    padded = filled[(x == 0) & (y == 0)]
+    cut = filled[(x == 0) != (y == 0)]
+    replaced = {int(card): found for card in cut if (found := _joined(*column.row(int(card)))) is not None}
+    if not padded.size and not replaced:
+        return column
+    # one card after the other: even where every record is filled up this costs less than reading it
+    counts = column.counts.copy()
+    for card in padded.tolist():
+        position, load = column.row(card)
+        points = np.flatnonzero((position != 0) | (load != 0))
+        counts[card] = points[-1] + 1 if points.size else counts[card]
+        # More zeros behind both halves than they have points themselves: no position is left where positions are looked for.
+        if points.size and not position.any() and (found := _joined(position, load)) is not None:
+            replaced[card] = found
+    for card, (position, _) in replaced.items():
+        counts[card] = position.size
+    offsets = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    points = point_indices(column.offsets[:-1], counts)
+    result = CardColumn(column.position[points], column.load[points], offsets)
+    for card, (position, load) in replaced.items():
+        span = slice(int(offsets[card]), int(offsets[card + 1]))
+        result.position[span], result.load[span] = position, load
+    return result
+
+
+_MIN_PADDING = 4
+"""Fewer zeros in one half only may be a rod that rests at the bottom, or a load cell at its end."""
+
+
+def _joined(position: FloatArray, load: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Card of a blob that was filled up behind one half, or None where it does not look like one."""
+    behind_loads, before_positions = _run_of_zeros(load[::-1]), _run_of_zeros(position)
+    zeros = min(behind_loads, before_positions)
+    if _MIN_PADDING <= zeros < position.size:
+        for many in (zeros, zeros - 1):
+            x, y = position[many:], load[: load.size - many]
+            if many >= _MIN_PADDING and _is_one_stroke(x, y):
+                return x, y
+    for values, others in ((load, position), (position, load)):
+        zeros = _run_of_zeros(values[::-1])
+        if _MIN_PADDING <= zeros < values.size and np.ptp(others[-zeros:]) == 0:
+            leap = abs(float(values[-zeros - 1])) > _ZERO_POINT_SHARE * float(np.ptp(values[:-zeros]))
+            if leap and _is_one_stroke(position[:-zeros], load[:-zeros]):
+                return position[:-zeros], load[:-zeros]
+    words = np.concatenate([load, position])
+    zeros = _run_of_zeros(words[::-1])
+    # The position may end at 0 itself, so one or two of the zeros can be the card's.
+    for many in range(zeros, max(zeros - 3, _MIN_PADDING - 1), -1):
+        half = (words.size - many) // 2
+        if many % 2 == 0 and half >= MIN_POINTS and _is_one_stroke(words[half : 2 * half], words[:half]):
+            return words[half : 2 * half], words[:half]
+    return None
+
+
+def _run_of_zeros(values: FloatArray) -> int:
+    there = np.flatnonzero(values != 0)
+    return int(there[0]) if there.size else values.size
+
+
+def _is_one_stroke(position: FloatArray, load: FloatArray) -> bool:
+    """Whether a cut-out has no leap in it: every step is small beside the stroke and the loads."""
+    if position.size < MIN_POINTS or not (np.isfinite(position).all() and np.isfinite(load).all()):
+        return False
+    stroke, loads = float(np.ptp(position)), float(np.ptp(load))
+    closed = np.append(position, position[0]), np.append(load, load[0])
+    steps = [float(np.abs(np.diff(values)).max()) for values in closed]
+    # half a stroke in time passes in a sixth of the points at the very least
+    return bool(
+        0 < stroke <= MAX_STROKE_IN
+        and 0 < loads <= MAX_LOAD_LBF
+        and steps[0] <= max(0.1, 6.0 / position.size) * stroke
+        and steps[1] <= 0.6 * loads
+        and count_strokes(position[None])[0] == 1
+    )
+
+
+@QUIETLY
+def count_strokes(position: FloatArray) -> IntArray:
+    """Count how many times each card goes up.
+
+    Parameters
+    ----------
+    position : ndarray, shape (k, points)
+        in, around the ring; NaN counts as no point.
+
+    Returns
+    -------
+    ndarray of int64, shape (k,)
+        How many times the position passes from its lowest quarter to its highest: 1 for one stroke, however it shakes.
+    """
+    low, high = np.fmin.reduce(position, axis=1), np.fmax.reduce(position, axis=1)
+    middle = (0.5 * low + 0.5 * high)[:, None]
+    above = position > middle
+    crossings = np.count_nonzero(above[:, 1:] & ~above[:, :-1], axis=1) + (above[:, 0] & ~above[:, -1])
+    result: IntArray = crossings.astype(np.int64)
+    for row in np.flatnonzero(crossings > 1).tolist():
+        share = (position[row] - low[row]) / (high[row] - low[row])
+        side = np.where(share < 0.25, -1, np.where(share > 0.75, 1, 0))
+        side = side[side != 0]
+        result[row] = np.count_nonzero((side == 1) & (np.roll(side, 1) == -1))
+    return result
 
 
 @QUIETLY

@@ -31,8 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.wells import can_turn
-from oasis_pipeline.cards.canonical import TimeForm, time_form
-from oasis_pipeline.cards.quality import MIN_POINTS, Unusable
+from oasis_pipeline.cards.canonical import TimeForm, time_form_column
+from oasis_pipeline.cards.column import CardColumn
+from oasis_pipeline.cards.misfit import judge_cards, misfit_text
+from oasis_pipeline.cards.quality import Unusable
 from oasis_pipeline.intake.values import NULLS
 from oasis_pipeline.physics.diagnosis import Well
 from oasis_pipeline.physics.rods import RodString
@@ -41,15 +43,18 @@ from oasis_pipeline.physics.well_path import Survey
 
 COLUMNS = ("position_in", "load_lbf")
 _MOST_BYTES = 5_000_000
-_LARGEST = {"position_in": 1e4, "load_lbf": 1e7}
+_LARGEST = {"position_in": 1e5, "load_lbf": 1e7}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-_WHY_UNUSABLE = {
-    Unusable.NO_CARD: "it has no points",
+_CURE = {
     Unusable.ALL_ZERO: "every value is zero",
-    Unusable.ZERO_STROKE: "all points are at one position: there is no stroke",
-    Unusable.TOO_FEW_POINTS: f"fewer than {MIN_POINTS} usable points: one stroke needs {MIN_POINTS} or more, best 100 to 200",
     Unusable.TOO_MANY_NAN: "more than a fifth of the values are missing",
+    Unusable.TOO_FEW_POINTS: "one stroke needs 8 or more, best 100 to 200",
+    Unusable.ZERO_STROKE: "all points are at one position: there is no stroke",
+    Unusable.SEVERAL_STROKES: "give the points of one stroke, from any start to where it begins again",
+    Unusable.IMPOSSIBLE_LOAD: "loads have to be in lbf",
+    Unusable.IMPOSSIBLE_POSITION: "positions have to be in in, loads in lbf",
+    Unusable.NO_AREA: "give the measured loads",
 }
 
 
@@ -187,11 +192,13 @@ def read_card(path: Path) -> TimeForm:
 
 def _usable(path: Path, values: NDArray[np.float64]) -> TimeForm:
     """Time form of the points (n, 2) of a file."""
-    form = time_form(values[None, :, 0], values[None, :, 1])
-    code = Unusable(int(form.unusable[0]))
+    column = CardColumn.from_rows([(values[:, 0], values[:, 1])])
+    code = Unusable(int(judge_cards(column)[0]))
     if code is not Unusable.USABLE:
-        raise InputError(f"{path} holds no usable card ({len(values)} points): {_WHY_UNUSABLE[code]}")
-    return form
+        why = misfit_text(values[:, 0], values[:, 1], code)
+        cure = f"; {_CURE[code]}" if code in _CURE else ""
+        raise InputError(f"{path} holds no usable card ({len(values)} points): {why}{cure}")
+    return time_form_column(column)
 
 
 def _cell(path: Path, line: int, row: list[str], name: str, place: int) -> float:
@@ -215,11 +222,23 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Number:
-    """A number inside bounds; `low` itself is allowed only where it is no physical zero."""
+    """A number inside bounds; `low` itself is allowed only where it is no physical zero.
+
+    A number outside of them is told the unit it looks like: of `units` (name, value of one in the wanted unit) the first that
+    brings it between the two figures of `usual`.
+    """
 
     low: float
     high: float
     open_below: bool = True
+    usual: tuple[float, float] = (math.nan, math.nan)
+    units: tuple[tuple[str, float], ...] = ()
+
+    def _hint(self, number: float) -> str:
+        for unit, factor in self.units:
+            if self.usual[0] <= number * factor <= self.usual[1]:
+                return f" (looks like {unit})"
+        return ""
 
     def __call__(self, value: Any, where: str, fail: Callable[[str], NoReturn]) -> float:
         if value is None:
@@ -234,36 +253,55 @@ class _Number:
             fail(f"{where} is {_shown(value)}, a number is needed")
         if not (self.low < number if self.open_below else self.low <= number) or number > self.high:
             sign = "above" if self.open_below else "from"
-            fail(f"{where} is {number:g}; it has to be {sign} {self.low:g} and at most {self.high:g}")
+            fail(
+                f"{where} is {number:g}; it has to be {sign} {self.low:g} and at most {self.high:g}{self._hint(number)}"
+            )
         return number
 
 
 _PRESSURE = _Number(-14.7, 20_000.0, open_below=False)
-_SIZE_IN = _Number(0.0, 1_000.0)
+_LENGTHS_IN = (("mm", 1 / 25.4), ("cm", 1 / 2.54), ("m", 39.37), ("ft", 12.0))
+_SIZE_IN = _Number(1.0, 600.0, usual=(10.0, 400.0), units=_LENGTHS_IN)
+_TUBING = _Number(0.5, 20.0, usual=(1.0, 10.0), units=_LENGTHS_IN)
 _ANGLE = _Number(-360.0, 360.0, open_below=False)
 
 _PLAIN_KEYS: dict[str, _Number] = {
-    "spm": _Number(0.0, 60.0),
+    "spm": _Number(
+        0.1, 60.0, usual=(0.5, 25.0), units=(("strokes a second", 60.0), ("strokes an hour", 1 / 60))
+    ),
     "damping": _Number(0.0, 5.0),
-    "fluid_sg": _Number(0.0, 3.0),
+    "fluid_sg": _Number(
+        0.3,
+        3.0,
+        usual=(0.6, 1.3),
+        units=(("kg/m3", 0.001), ("lb/gal", 1 / 8.345), ("lb/ft3", 1 / 62.43), ("psi/ft", 1 / 0.433)),
+    ),
     "viscosity_cp": _Number(0.0, 1e6),
     "tubing_pressure_psi": _PRESSURE,
     "casing_pressure_psi": _PRESSURE,
-    "tubing_od_in": _Number(0.0, 20.0),
-    "tubing_id_in": _Number(0.0, 20.0),
+    "tubing_od_in": _TUBING,
+    "tubing_id_in": _TUBING,
     "tubing_anchor_depth_ft": _Number(0.0, 40_000.0),
 }
 _ROD_KEYS = {
     "length_ft": _Number(0.0, 40_000.0),
-    "diameter_in": _Number(0.0, 5.0),
-    "weight_lb_per_ft": _Number(0.0, 100.0),
-    "modulus_psi": _Number(1e5, 1e8),
+    "diameter_in": _Number(0.3, 2.5, usual=(0.5, 2.5), units=_LENGTHS_IN),
+    "weight_lb_per_ft": _Number(0.1, 20.0, usual=(0.5, 10.0), units=(("N/m", 0.06852),)),
+    "modulus_psi": _Number(
+        1e6, 1e8, usual=(4e6, 35e6), units=(("GPa", 145_038.0), ("MPa", 145.038), ("Pa", 1.45038e-4))
+    ),
 }
 _PUMP_KEYS = {
-    "diameter_in": ("plunger_diameter_in", _Number(0.0, 12.0)),
+    "diameter_in": (
+        "plunger_diameter_in",
+        _Number(0.5, 6.0, usual=(0.75, 5.75), units=_LENGTHS_IN),
+    ),
     "depth_ft": ("pump_depth_ft", _Number(0.0, 40_000.0)),
-    "clearance_in": ("clearance_in", _Number(0.0, 0.5)),
-    "length_in": ("plunger_length_in", _Number(0.0, 1_000.0)),
+    "clearance_in": (
+        "clearance_in",
+        _Number(0.0, 0.2, usual=(0.001, 0.03), units=(("mm", 1 / 25.4), ("mil", 0.001), ("um", 1 / 25_400))),
+    ),
+    "length_in": ("plunger_length_in", _Number(1.0, 400.0, usual=(12.0, 360.0), units=_LENGTHS_IN)),
 }
 _SURVEY_KEYS = {
     "md_ft": _Number(0.0, 60_000.0, open_below=False),
@@ -328,13 +366,28 @@ def read_well(path: Path) -> Well:
         values[name] = check(pump.get(key), f"pump.{key}", fail)
     if values["tubing_id_in"] >= values["tubing_od_in"]:
         fail("tubing_id_in has to be smaller than tubing_od_in")
+    rods = _rods(given.get("rods"), fail)
+    if rods is not None and (hint := string_in_metres(rods, values["pump_depth_ft"])):
+        fail(hint)
     return Well(
-        rods=_rods(given.get("rods"), fail),
+        rods=rods,
         unit=_unit(given.get("unit"), fail),
         survey=_survey(given.get("survey"), fail),
         tubing_anchored=anchored,
         **values,
     )
+
+
+def string_in_metres(rods: RodString, pump_depth_ft: float) -> str:
+    """Say that rods or pump depth look like metres, empty where they don't."""
+    length = float(rods.total_length_ft)
+    for what, share in (
+        ("rods[].length_ft", length / pump_depth_ft),
+        ("pump.depth_ft", pump_depth_ft / length),
+    ):
+        if abs(share / 0.3048 - 1.0) < 0.03:
+            return f"the rods are {length:,.0f} ft long and the pump is at {pump_depth_ft:,.0f} ft: {what} looks like m"
+    return ""
 
 
 Fail = Callable[[str], NoReturn]

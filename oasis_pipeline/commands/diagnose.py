@@ -13,6 +13,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from oasis_pipeline.cards.misfit import odd_for
 from oasis_pipeline.commands.card_file import InputError, read_card_file, read_well
 from oasis_pipeline.commands.common import (
     NoInstallationError,
@@ -25,7 +26,7 @@ from oasis_pipeline.commands.common import (
     settings_of,
 )
 from oasis_pipeline.physics import wave_difference, wave_frequency
-from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, Quality, Well, diagnose_all
+from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, Quality, Well, diagnose_all, expected_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
 from oasis_pipeline.physics.diagnosis.sensors import advance_position
 from oasis_pipeline.physics.diagnosis.well import columns_of
@@ -44,6 +45,8 @@ _TIME_POINTS = (400, 200, 100)
 _PRESSURES = (
     "pump_intake_pressure_psi",
     "pump_discharge_pressure_psi",
+    "pump_intake_pressure_lower_psi",
+    "pump_intake_pressure_upper_psi",
     "fluid_level_ft",
     "fluid_above_pump_ft",
     "slippage_bpd",
@@ -71,8 +74,9 @@ _ROD_COLUMNS = (
 NEEDED_BY: tuple[tuple[Quality, str, tuple[str, ...]], ...] = (
     (Quality.NO_SPM, "spm", (*_ROD_COLUMNS, "polished_rod_power_hp")),
     (Quality.NO_RODS, "rods", _ROD_COLUMNS),
+    (Quality.RODS_INCOMPLETE, "rods down to the pump", _ROD_COLUMNS),
     (Quality.NO_ROD_GRADE, "rods.grade", ("max_rod_load_pct",)),
-    (Quality.NO_PLUNGER, "pump.diameter_in", ("pump_intake_pressure_psi", "fluid_level_ft", "fluid_above_pump_ft", *_RATES, *_PRESSURES[-2:])),
+    (Quality.NO_PLUNGER, "pump.diameter_in", (*(name for name in _PRESSURES if name != "pump_discharge_pressure_psi"), *_RATES)),
     (Quality.NO_DEPTH, "pump.depth_ft", _PRESSURES),
     (Quality.NO_CLEARANCE, "pump.clearance_in", _PRESSURES[-2:]),
     (Quality.NO_FLUID_SG, "fluid_sg", (*_PRESSURES, "load_offset_lbf")),
@@ -174,6 +178,8 @@ def diagnose(
     if not math.isnan(speed):
         known = replace(known, spm=speed)
     position, load = (np.asarray(values, dtype=np.float64) for values in form.column.row(0))
+    if not form.is_open[0] and (reason := reason_of_another_well(position, load, known)):
+        raise InputError(f"{file}: {reason}; check the units (in, lbf) and the well")
     answer = answer_of(
         (position, load), known, is_open=bool(form.is_open[0]), reversed_=bool(form.direction_reversed[0])
     )
@@ -188,6 +194,22 @@ def diagnose(
         print_json(json_of(answer))
     else:
         _print(answer, file, out)
+
+
+def reason_of_another_well(position: Array, load: Array, well: Well) -> str | None:
+    """Say why a surface card can't be of a well, None where it can.
+
+    Parameters
+    ----------
+    position, load : ndarray, shape (n,)
+    well : Well
+
+    Returns
+    -------
+    str or None
+        One clause, with the unit that the values look like.
+    """
+    return odd_for(position, load, expected_of(columns_of([well]), np.zeros(1, dtype=np.intp)).of(0))
 
 
 def answer_of(surface: Card, well: Well, *, is_open: bool = False, reversed_: bool = False) -> Answer:

@@ -307,7 +307,7 @@ class _Graph:
                 tags=tags,
                 raise_on_error=False,
             )
-        self._judge(result, assets)
+        self._judge(result, assets, days)
         return {
             "run_id": result.run_id,
             "assets": list(assets),
@@ -315,9 +315,17 @@ class _Graph:
             "seconds": round(time.monotonic() - began, 2),
         }
 
-    def _judge(self, result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> None:
+    def _judge(self, result: dg.ExecuteInProcessResult, assets: Sequence[str], days: DayRange | None) -> None:
         for evaluation in result.get_asset_check_evaluations():
             if not evaluation.passed:
+                if evaluation.blocking:
+                    with self.warehouse.transaction() as tx:
+                        ledger.mark_refused(
+                            tx,
+                            "/".join(evaluation.asset_key.path),
+                            days.keys() if days is not None else [WHOLE],
+                            f"check {evaluation.check_name}: {evaluation.description or 'failed'}",
+                        )
                 name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
                 text = f"check {name} {'failed' if evaluation.blocking else 'warns'}: {evaluation.description or 'see the asset in the web UI'}"
                 self.notes.append(text)

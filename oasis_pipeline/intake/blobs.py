@@ -13,17 +13,12 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.cards.codec import BlobFault, decode_blobs, decode_hex
 from oasis_pipeline.cards.column import CardColumn, group_by_count
-from oasis_pipeline.cards.quality import Unusable, marred_cards, unusable_points, usable
+from oasis_pipeline.cards.misfit import judge_cards, misfit_text
+from oasis_pipeline.cards.quality import Unusable, marred_cards, unusable_points, without_padding
 from oasis_pipeline.intake.values import Faults, tidy
 
-UNUSABLE_TEXT: dict[int, str] = {
-    Unusable.NO_CARD: "no card",
-    Unusable.ALL_ZERO: "all zero",
-    Unusable.ZERO_STROKE: "stroke 0",
-    Unusable.TOO_FEW_POINTS: "fewer than 8 usable points",
-    Unusable.TOO_MANY_NAN: "more than 20 % NaN",
-}
-"""What stands in ``<card>_fault``."""
+NO_CARD = "no card"
+"""What stands in ``<card>_fault`` where none came."""
 
 _PREFIXES = pa.array(["0x", "0X", "\\x", "\\X"])
 
@@ -108,19 +103,48 @@ def card_lists(cards: CardColumn) -> tuple[pa.ListArray, pa.ListArray]:
     )
 
 
-def fault_texts(cards: CardColumn) -> pa.StringArray:
-    """Tell why each card can't be used; null for a usable one."""
-    codes = usable(cards)
-    texts = pa.array([UNUSABLE_TEXT.get(code) for code in range(int(max(Unusable)) + 1)], pa.string())
-    return texts.take(pa.array(codes))
+def judge(
+    cards: CardColumn, *, pump: bool, stroke_length_in: NDArray[np.float64]
+) -> tuple[NDArray[np.int8], pa.StringArray]:
+    """Tell whether each card can be used, and why not.
+
+    Parameters
+    ----------
+    cards : CardColumn
+        n cards of one column.
+    pump : bool
+        Whether they are pump cards.
+    stroke_length_in : ndarray, shape (n,)
+        ``StrokeLength`` of their rows, NaN where there is none.
+
+    Returns
+    -------
+    codes : ndarray of int8, shape (n,)
+        :class:`~oasis_pipeline.cards.quality.Unusable`.
+    texts : pyarrow.StringArray, shape (n,)
+        What stands in ``<card>_fault``; null for a usable card.
+    """
+    codes = judge_cards(cards, pump=pump, stroke_length_in=stroke_length_in)
+    texts = np.full(len(cards), None, object)
+    for index in np.flatnonzero(codes != Unusable.USABLE).tolist():
+        if codes[index] == Unusable.NO_CARD:
+            texts[index] = NO_CARD
+            continue
+        stroke = float(stroke_length_in[index])
+        texts[index] = misfit_text(*cards.row(index), int(codes[index]), pump=pump, stroke_length_in=stroke)
+    return codes, pa.array(texts, pa.string())
 
 
-def extremes(cards: CardColumn) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.DoubleArray, pa.DoubleArray]:
+def extremes(
+    cards: CardColumn, codes: NDArray[np.int8]
+) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.DoubleArray, pa.DoubleArray]:
     """Find the extent of the usable points of each card.
 
     Parameters
     ----------
     cards : CardColumn
+    codes : ndarray of int8, shape (n,)
+        As of :func:`judge`.
 
     Returns
     -------
@@ -128,7 +152,8 @@ def extremes(cards: CardColumn) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.Doub
         Null for a card that can't be used.
     """
     found = np.full((4, len(cards)), np.nan)
-    good = usable(cards) == Unusable.USABLE
+    cards = without_padding(cards)
+    good = codes == Unusable.USABLE
     some_lost = marred_cards(cards) & good
     for indices, position, load in group_by_count(cards):
         found[:, indices] = position.min(axis=1), position.max(axis=1), load.min(axis=1), load.max(axis=1)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from oasis_pipeline.intake.blobs import NO_CARD
 from oasis_pipeline.intake.equipment import NOT_WHOLE, Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures
 from oasis_pipeline.intake.files import Chunk, DropName
@@ -29,6 +30,7 @@ from oasis_pipeline.intake.rules import Checked, Rejected, Rules, last_of_each, 
 from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema import DropKind, Kind, quote, table
 from oasis_pipeline.schema.system_tables import FILE
+from oasis_pipeline.schema.xspoc_tables import CARDS_WITH_FAULT
 from oasis_pipeline.storage.postgres import Transaction
 from oasis_pipeline.storage.upsert import Upserted
 
@@ -142,6 +144,7 @@ def load_file(
     readings = ReadingsOfFile(tx, drop.stamp, source_file, marks) if drop.kind.open_columns else None
     held: list[Held] = []
     broken: set[str] = set()
+    unusable: list[pa.Table] = []
     for chunk in chunks:
         report.ignored_columns = list(dict.fromkeys([*report.ignored_columns, *chunk.header.ignored]))
         report.missing_columns = list(chunk.header.missing)
@@ -153,6 +156,7 @@ def load_file(
                 f"{chunk.malformed_rows:,} rows can't be read, so it can't be told whose {drop.kind.name.lower()} are whole"
             )
         _write_rejected(tx, checked.rejected, drop.kind, source_file, spellings)
+        unusable += [faulty for prefix in CARDS_WITH_FAULT if (faulty := _faulty(checked.rows, prefix))]
         if readings is not None:
             readings.add(checked.rows)
             continue
@@ -166,7 +170,7 @@ def load_file(
         else:
             held.append(Held(rows, checked.row_numbers, chunk))
             _require_room(held, drop.kind)
-    warnings: list[str] = []
+    warnings = _of_no_use(source_file, unusable)
     if readings is not None:
         counts.stored, counts.superseded = readings.stored, readings.superseded
         report.ignored_columns += rules.text_columns
@@ -221,6 +225,36 @@ def load_file(
         for asset, partitions in marks.changed.items()
     }
     return report, marks.changed, warnings
+
+
+def _faulty(rows: pa.Table, prefix: str) -> pa.Table | None:
+    """Rows whose card of one kind is there and can't be used, with the reason; None without any."""
+    name = f"{prefix}_fault"
+    if name not in rows.column_names:
+        return None
+    there = pc.and_(pc.is_valid(rows[name]), pc.not_equal(rows[name], NO_CARD))
+    if not pc.any(there).as_py():
+        return None
+    kept = rows.filter(there).select(["NodeID", "Date", name])
+    return kept.rename_columns(["NodeID", "Date", "reason"]).append_column(
+        "card", pa.repeat(pa.scalar(name.removesuffix("_fault")), kept.num_rows)
+    )
+
+
+def _of_no_use(source_file: str, unusable: list[pa.Table]) -> list[str]:
+    """Name the cards of a file that can't be used: how many of each kind of card, and the first."""
+    if not unusable:
+        return []
+    said = []
+    faulty = pa.concat_tables(unusable)
+    for card in pc.unique(faulty["card"]).to_pylist():
+        rows = faulty.filter(pc.equal(faulty["card"], card))
+        first = rows.slice(0, 1).to_pylist()[0]
+        said.append(
+            f"{source_file}: {rows.num_rows:,} {card} can't be used, the first of {first['NodeID']} on "
+            f"{first['Date']:%Y-%m-%d %H:%M}: {first['reason']} (all are stored, with the reason in {card}_fault)"
+        )
+    return said
 
 
 def _shown(spellings: Spellings, names: set[str]) -> list[str]:

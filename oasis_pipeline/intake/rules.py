@@ -147,7 +147,9 @@ class Rules:
         for name in kind.columns:
             text = chunk.column(name)
             if name in CARD_BLOBS:
-                columns |= _card(CARD_BLOBS[name], blobs.parse_cards(text, name, faults))
+                cards = blobs.parse_cards(text, name, faults)
+                # StrokeLength stands before the cards in the kind's columns
+                columns |= _card(CARD_BLOBS[name], cards, columns["StrokeLength"])
             elif name == "NodeID":
                 columns[name] = values.parse_nodes(text, name, faults)
             else:
@@ -263,14 +265,17 @@ def _no_node(text: pa.Array) -> NDArray[np.bool_]:
     return empty[np.asarray(coded.indices.to_numpy(), np.int64)] if len(text) else np.zeros(0, np.bool_)
 
 
-def _card(prefix: str, cards: CardColumn) -> dict[str, pa.Array]:
+def _card(prefix: str, cards: CardColumn, stroke_length: pa.Array) -> dict[str, pa.Array]:
     position, load = blobs.card_lists(cards)
     columns: dict[str, pa.Array] = {f"{prefix}_position": position, f"{prefix}_load": load}
-    if prefix in CARDS_WITH_FAULT:
-        columns[f"{prefix}_fault"] = blobs.fault_texts(cards)
+    if prefix not in CARDS_WITH_FAULT:
+        return columns
+    stroke = stroke_length.to_numpy(zero_copy_only=False).astype(np.float64)
+    codes, texts = blobs.judge(cards, pump=prefix != "surfcard", stroke_length_in=stroke)
+    columns[f"{prefix}_fault"] = texts
     if prefix in CARDS_WITH_BOUNDS:
         names = (column.name for column in card_bound_columns(prefix))
-        columns |= dict(zip(names, blobs.extremes(cards), strict=True))
+        columns |= dict(zip(names, blobs.extremes(cards, codes), strict=True))
     return columns
 
 

@@ -35,7 +35,8 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
     if "parted_rod" in codes:
         return [
             f"The rods look parted, at about {d['parted_depth_ft']:,.0f} ft: the polished rod carries the weight of the "
-            "rods above and no fluid load. Pump quantities are not given."
+            "rods above and no fluid load (a load cell whose zero is far too low, over a pump that lifts little, would look the "
+            "same). Pump quantities are not given."
         ]
     if text["pump_card_source"] == "none":
         return ["No pump card could be had, so nothing is said about the pump."]
@@ -57,13 +58,25 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             f"The pump is {word}: {d['fillage_pct']:.0f} % fillage (methods within {d['fillage_spread_pct']:.0f} %), "
             f"{d['net_stroke_in']:.0f} in net of {d['gross_stroke_in']:.0f} in plunger travel."
         )
+    low, high = d["pump_intake_pressure_lower_psi"], d["pump_intake_pressure_upper_psi"]
     if d["pump_intake_pressure_psi"] == d["pump_intake_pressure_psi"]:
         level = d["fluid_above_pump_ft"]
         fluid = f", {level:,.0f} ft of fluid above the pump" if level == level else ""
-        doubt = " (impossible: check gravity, depth and plunger)" if "pressure_impossible" in codes else ""
+        doubt = (
+            " (impossible: check gravity, depth and plunger)"
+            if "pressure_impossible" in codes
+            else f" ({low:,.0f} to {high:,.0f} by what is known of the friction)"
+            if "friction_assumed" in codes and low == low
+            else ""
+        )
         said.append(
             f"Fluid load {d['fluid_load_lbf']:,.0f} lbf, intake pressure {d['pump_intake_pressure_psi']:,.0f} psi{doubt} "
             f"of {d['pump_discharge_pressure_psi']:,.0f} psi discharge{fluid}."
+        )
+    elif "friction_or_zero" in codes and low == low:
+        said.append(
+            f"Fluid load {d['fluid_load_lbf']:,.0f} lbf with ordinary friction; the intake pressure lies between {low:,.0f} and "
+            f"{high:,.0f} psi of {d['pump_discharge_pressure_psi']:,.0f} psi discharge and can't be told more closely."
         )
     elif d["fluid_load_lbf"] == d["fluid_load_lbf"]:
         said.append(f"Fluid load {d['fluid_load_lbf']:,.0f} lbf.")
@@ -71,7 +84,8 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
         slip = (
             f" after {d['slippage_bpd']:.0f} bbl/d slippage" if d["slippage_bpd"] == d["slippage_bpd"] else ""
         )
-        said.append(f"Inferred production {d['inferred_production_bpd']:.0f} bbl/d{slip}.")
+        hours = " if it runs 24 h a day" if "runtime_unknown" in codes else ""
+        said.append(f"Inferred production {d['inferred_production_bpd']:.0f} bbl/d{slip}{hours}.")
     noise = (
         0.03 * d["gross_displacement_bpd"]
         if d["gross_displacement_bpd"] == d["gross_displacement_bpd"]
@@ -91,7 +105,12 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             f"stroke and passes about {d['barrel_leak_bpd']:,.0f} bbl/d there at full pressure."
         )
     if d["tubing_movement_in"] > 1.0:
-        said.append(f"The tubing moves {d['tubing_movement_in']:.1f} in with the load.")
+        said.append(
+            f"The slope of the load transfers is {d['tubing_movement_in']:.1f} in of tubing movement if the tubing is free; whether it is "
+            "anchored is not known, and a leaking valve can't be told from it: no leak is counted for that slope."
+            if "leak_or_tubing" in codes
+            else f"The tubing moves {d['tubing_movement_in']:.1f} in with the load."
+        )
     if "friction_assumed" not in codes and d["friction_lbf"] > 300.0:
         said.append(f"Friction of {d['friction_lbf']:,.0f} lbf is high.")
     return said
@@ -99,6 +118,11 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
 
 def _surface(d: dict[str, float], codes: set[str]) -> list[str]:
     """Sentences on rods and unit."""
+    if "not_of_this_well" in codes:
+        return [
+            f"Loads of {d['mprl_lbf']:,.0f} to {d['pprl_lbf']:,.0f} lbf, or the card's stroke, can't be of these rods, this pump and this "
+            "unit: check the units of the card (in, lbf) and the well's equipment. Nothing else is said."
+        ]
     if "open_card" in codes:
         return ["The card holds only half a stroke (open curve): loads are given, nothing else can be."]
     said = []
@@ -137,10 +161,15 @@ def _surface(d: dict[str, float], codes: set[str]) -> list[str]:
 def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
     """Sentences on what is doubtful or missing."""
     said = []
-    if "load_offset" in codes:
+    if "friction_or_zero" in codes:
         said.append(
-            f"The pump card's zero is off by {d['load_offset_lbf']:+,.0f} lbf: load cell or rod weight is wrong (fluid load and "
-            "intake pressure are not affected)."
+            f"The pump card lies {-d['load_offset_lbf']:,.0f} lbf lower than rods and ordinary friction put it: a zero error of the load "
+            f"cell of {d['load_offset_lbf']:+,.0f} lbf, rods that are lighter, or as much more friction; the card can't tell which."
+        )
+    elif "load_offset" in codes:
+        said.append(
+            f"The pump card's zero is off by {d['load_offset_lbf']:+,.0f} lbf: zero error of the load cell, or a wrong rod weight or gravity. "
+            "Fluid load and intake pressure rest on the height of the card and on a friction that is not read off that zero."
         )
     if "phase_shift" in codes:
         fixed = "; it was corrected" if "phase_corrected" in codes else ""
@@ -155,6 +184,10 @@ def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
     ):
         if code in codes:
             said.append(sentence)
+    if "rods_incomplete" in codes:
+        said.append(
+            "The rod string is incomplete: it ends far above the pump, so no pump card is computed from it."
+        )
     missing = [word for code, word in _MISSING.items() if code in codes]
     if missing:
         said.append(f"Not known: {', '.join(missing)}.")
@@ -182,7 +215,7 @@ def reports(columns: Mapping[str, NDArray]) -> NDArray[np.object_]:  # type: ign
         codes = set(str(columns["quality"][i]).split("; "))
         text = {"pump_card_source": str(columns["pump_card_source"][i])}
         said = _surface(d, codes)
-        if "open_card" not in codes:
+        if not codes & {"open_card", "not_of_this_well"}:
             said = _pump(d, text, codes) + said
         out[i] = " ".join(said + _doubts(d, codes))
     return out

@@ -231,7 +231,24 @@ CARDDIAG = Table(
         Column("fluid_load_upper_lbf", Type.FLOAT, "lbf", "Load line of the upstroke, at rest"),
         Column("fluid_load_lower_lbf", Type.FLOAT, "lbf", "Load line of the downstroke, at rest"),
         Column("fluid_load_lbf", Type.FLOAT, "lbf", "Plunger area times (discharge - intake pressure)"),
-        Column("pump_intake_pressure_psi", Type.FLOAT, "psi", "Pump intake pressure by the fluid load"),
+        Column(
+            "pump_intake_pressure_psi",
+            Type.FLOAT,
+            "psi",
+            "Pump intake pressure by the fluid load; null where friction and zero of the load cell can't be told apart",
+        ),
+        Column(
+            "pump_intake_pressure_lower_psi",
+            Type.FLOAT,
+            "psi",
+            "Least intake pressure that the friction leaves possible",
+        ),
+        Column(
+            "pump_intake_pressure_upper_psi",
+            Type.FLOAT,
+            "psi",
+            "Greatest intake pressure that the friction leaves possible",
+        ),
         Column("pump_discharge_pressure_psi", Type.FLOAT, "psi", "Tubing pressure plus the fluid column"),
         Column(
             "fluid_level_ft", Type.FLOAT, "ft", "Vertical depth of the gas-free fluid level in the annulus"

@@ -224,6 +224,26 @@ def mark_failed(tx: Transaction, asset: str, partitions: Iterable[str], error: s
         )
 
 
+def mark_refused(tx: Transaction, asset: str, partitions: Iterable[str], error: str) -> None:
+    """Note that a blocking check refused what was made: it counts as not made, so that the check is asked again.
+
+    Parameters
+    ----------
+    tx : Transaction
+        A transaction of its own.
+    asset : str
+        ``schema/table``.
+    partitions : iterable of str
+        Partitions that were made.
+    error : str
+        What the check said.
+    """
+    tx.execute(
+        "UPDATE oasis.asset_state SET made_tick = 0, error = $3::text WHERE asset = $1::text AND partition = ANY($2::text[])",
+        (asset, list(partitions), one_line(error, limit=1000)),
+    )
+
+
 def states(
     source: Warehouse | Transaction, assets: Sequence[str] | None = None
 ) -> dict[tuple[str, str], State]:

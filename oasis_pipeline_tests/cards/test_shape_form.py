@@ -67,7 +67,7 @@ def test_a_batch_is_its_cards_one_at_a_time(column, points):
         np.testing.assert_array_equal(single[1][0], load[index])
 
 
-@given(clean_cards(min_points=60), st.floats(0.1, 10))
+@given(clean_cards(min_points=60), st.floats(0.1, 1.5))
 def test_loads_stay_within_the_card_and_follow_its_scale(card, factor):
     x, y = (values.astype(np.float64) for values in card)
     position, load = shape_form(x, y)

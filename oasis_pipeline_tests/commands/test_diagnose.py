@@ -540,3 +540,96 @@ def test_the_example_of_the_manual_is_a_well_file(files: Files) -> None:
     manual = (Path(__file__).resolve().parents[2] / "docs" / "how-to.md").read_text(encoding="utf-8")
     example = json.loads(manual.split("```json\n")[1].split("```")[0])
     assert answer_of(*files(well=example))["diagnosis"]["fillage_pct"] == pytest.approx(52.0, abs=3.0)
+
+
+CASES = Path(__file__).parents[1] / "fixtures" / "cases"
+HEALTHY = CASES / "load-cell-low-called-parted"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cm_N", "in N"),
+        ("klbf", "klbf"),
+        ("load_percent", "% of full scale"),
+        ("metres_kN", "positions in m and loads in kN"),
+        ("swapped", "swapped"),
+    ],
+)
+def test_a_card_in_other_units_is_told_which(name: str, says: str) -> None:
+    said = refusal(
+        str(CASES / "units-called-parted" / f"{name}.csv"), "--well-file", str(HEALTHY / "well.json")
+    )
+    assert says in said
+
+
+def test_several_strokes_are_no_card() -> None:
+    said = refusal(
+        str(CASES / "several-strokes-in-one-file" / "two_strokes.csv"),
+        "--well-file",
+        str(HEALTHY / "well.json"),
+    )
+    assert "goes up 2 times" in said
+
+
+def test_a_wrong_zero_of_the_load_cell_is_no_parted_rod() -> None:
+    plain = answer_of(str(HEALTHY / "card_0.csv"), "--well-file", str(HEALTHY / "well.json"))["diagnosis"]
+    for name in ("card_-500", "card_-1000", "card_-6000"):
+        answer = answer_of(str(HEALTHY / f"{name}.csv"), "--well-file", str(HEALTHY / "well.json"))
+        low = answer["diagnosis"]
+        assert low["fillage_pct"] == pytest.approx(plain["fillage_pct"], abs=0.1)
+        assert low["fluid_load_lbf"] == pytest.approx(plain["fluid_load_lbf"], rel=0.05)
+        bounds = low["pump_intake_pressure_lower_psi"], low["pump_intake_pressure_upper_psi"]
+        assert bounds[0] <= plain["pump_intake_pressure_psi"] <= bounds[1]
+        assert "pump_intake_pressure_psi" not in low
+        assert "zero error of the load cell" in answer["report"]
+        assert "parted" not in answer["report"]
+        assert "not affected" not in answer["report"]
+
+
+def test_a_slope_is_given_to_the_tubing_or_to_the_valve() -> None:
+    folder = CASES / "anchor-unknown-leak"
+    unknown, free = (
+        answer_of(str(folder / "card.csv"), "--well-file", str(folder / f"well_{name}.json"))
+        for name in ("unknown", "free")
+    )
+    found, truth = unknown["diagnosis"], free["diagnosis"]
+    assert found["tv_leak_bpd"] == truth["tv_leak_bpd"] == 0.0
+    assert found["inferred_production_bpd"] == pytest.approx(truth["inferred_production_bpd"], rel=0.02)
+    assert found["tubing_movement_in"] == pytest.approx(truth["tubing_movement_in"], rel=0.1)
+    assert "can't be told from it" in unknown["report"]
+    assert "runtime_unknown" in found["quality"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("rods", 0, "diameter_in"), 22.2, "mm"),
+        (("rods", 0, "diameter_in"), 0.0222, "looks like m"),
+        (("rods", 0, "modulus_psi"), 210.0, "GPa"),
+        (("rods", 0, "modulus_psi"), 210_000.0, "MPa"),
+        (("pump", "diameter_in"), 44.4, "mm"),
+        (("pump", "depth_ft"), 1524, "looks like m"),
+        (("fluid_sg",), 1000.0, "kg/m3"),
+        (("spm",), 0.09, "strokes a second"),
+        (("unit", "r_in"), 1066.8, "mm"),
+        (("tubing_od_in",), 73.0, "mm"),
+    ],
+)
+def test_metric_values_of_a_well_are_named(
+    files: Files, path: tuple[str | int, ...], value: float, says: str
+) -> None:
+    well = copy.deepcopy(WELL)
+    place: Any = well
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert says in refusal(*files(well=well))
+
+
+def test_rods_that_end_far_above_the_pump_are_no_string(files: Files) -> None:
+    answer = answer_of(*files(well={**WELL, "rods": WELL["rods"][:1]}))
+    assert answer["pump_card"]["load_lbf"] == []
+    assert "rods_incomplete" in answer["diagnosis"]["quality"]
+    assert "incomplete" in answer["report"]
+    assert "fillage_pct" not in answer["diagnosis"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -472,3 +473,39 @@ def test_blobs_come_back_bit_for_bit(field: Field) -> None:
     rows = field.rows('SELECT surfcard_position AS x, surfcard_load AS y FROM xspoc.card ORDER BY "Date"')
     back = CardColumn.from_rows([(np.float32(row["x"]), np.float32(row["y"])) for row in rows])
     assert encode_blobs(back)[0].tobytes() == encode_blobs(cards)[0].tobytes()
+
+
+CASES = Path(__file__).parents[1] / "fixtures" / "cases"
+
+
+def test_impossible_cards_are_stored_with_the_reason_and_counted(field: Field) -> None:
+    file = next((CASES / "blob-impossible-values-stored-as-usable").glob("CardData*"))
+    field.put(file.name, file.read_bytes())
+    report = field.run()
+    assert [done.stored for done in report.files] == [6]
+    rows = field.rows("SELECT * FROM xspoc.card")
+    assert all(row["surfcard_fault"] and row["surfcard_load"] for row in rows)
+    assert all(row["surfcard_load_max_lbf"] is None for row in rows)
+    assert sum("6 surfcard can't be used" in warning for warning in report.warnings) == 1
+
+
+def test_a_padded_card_has_the_figures_of_the_plain_one(field: Field) -> None:
+    file = next((CASES / "zero-padded-blob").glob("CardData*"))
+    field.put(file.name, file.read_bytes())
+    assert not [warning for warning in field.run().warnings if "can't be used" in warning]
+    plain, padded = field.rows("SELECT * FROM xspoc.card ORDER BY cardinality(surfcard_load)")
+    assert (len(plain["surfcard_load"]), len(padded["surfcard_load"])) == (134, 200)
+    for name in ("pos_min_in", "pos_max_in", "load_min_lbf", "load_max_lbf"):
+        assert plain[f"surfcard_{name}"] == padded[f"surfcard_{name}"]
+    assert plain["surfcard_load_min_lbf"] > 10_000
+
+
+def test_a_pump_card_of_positions_leaves_the_surface_card_usable(field: Field) -> None:
+    file = next((CASES / "pump-card-load-equals-position").glob("CardData*"))
+    field.put(file.name, file.read_bytes())
+    report = field.run()
+    rows = field.rows('SELECT * FROM xspoc.card ORDER BY "Date"')
+    assert not any(row["surfcard_fault"] for row in rows)
+    assert {row["pocdowncard_fault"] for row in rows} == {"no card", "no area: the loads are the positions"}
+    assert all(row["pocdowncard_load_max_lbf"] is None for row in rows)
+    assert any("5 pocdowncard can't be used" in warning for warning in report.warnings)

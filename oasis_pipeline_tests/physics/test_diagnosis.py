@@ -492,3 +492,50 @@ def test_garbage_never_breaks_it() -> None:
     out = diagnose(Cards(position, load, np.full(200, 7.0)), WELL)
     assert len(out["report"]) == 200
     assert all(isinstance(text, str) and text for text in out["report"])
+
+
+def test_a_zero_error_changes_neither_fillage_nor_fluid_load(simulated: SimulatedCards) -> None:
+    cards, i = cards_of(simulated), at("full")
+    shifts = np.array([-9000.0, -6000.0, -3000.0, -1500.0, 1500.0, 4000.0])
+    many = Cards(
+        np.repeat(cards.position_in[i : i + 1], 6, axis=0),
+        cards.load_lbf[i] + shifts[:, None],
+        np.full(6, 8.0),
+    )
+    found = diagnose(many, WELL)
+    assert not any("parted_rod" in text for text in found["quality"])
+    for name in ("fillage_pct", "fluid_load_lbf", "friction_lbf", "inferred_production_bpd"):
+        np.testing.assert_allclose(found[name], found[name][0], rtol=1e-3)
+    np.testing.assert_allclose(np.diff(found["load_offset_lbf"]), np.diff(shifts), atol=1.0)
+    pressure = found["pump_intake_pressure_psi"]
+    assert np.isnan(pressure[shifts < 0]).all()
+    assert np.isfinite(pressure[shifts > 0]).all()
+    truth = simulated.truth["pump_intake_pressure_psi"][i]
+    assert (found["pump_intake_pressure_lower_psi"] <= truth).all()
+    assert (found["pump_intake_pressure_upper_psi"] >= truth).all()
+
+
+def test_loads_that_no_such_string_has_are_refused(simulated: SimulatedCards) -> None:
+    cards = cards_of(simulated)
+    for factor in (4.448, 0.004448, 0.001):
+        found = diagnose(replace(cards, load_lbf=factor * cards.load_lbf), WELL)
+        # in N, what is left of parted rods weighs no more than a string may
+        told = np.array([name != "parted" or factor < 1.0 for name in NAMES])
+        assert all("not_of_this_well" in text for text in found["quality"][told])
+        assert all("parted" not in text and "check the units" in text for text in found["report"][told])
+        assert np.isnan(found["fillage_pct"][told]).all()
+        assert np.isnan(found["peak_gearbox_torque_in_lbf"][told]).all()
+    found = diagnose(replace(cards, position_in=2.54 * cards.position_in), WELL)
+    assert all("not_of_this_well" in text for text in found["quality"])
+
+
+def test_runtime_that_no_day_has_is_unknown(simulated: SimulatedCards) -> None:
+    cards, i = cards_of(simulated), at("full")
+    hours = np.full(len(cards), 12.0)
+    hours[[at("pound"), at("gas"), at("sv")]] = -1.0, 30.0, np.nan
+    found, whole = diagnose(replace(cards, runtime_h_per_d=hours), WELL), diagnose(cards, WELL)
+    assert found["inferred_production_bpd"][i] == pytest.approx(0.5 * whole["inferred_production_bpd"][i])
+    for name in ("pound", "gas", "sv"):
+        assert "runtime_unknown" in found["quality"][at(name)]
+        assert found["inferred_production_bpd"][at(name)] == whole["inferred_production_bpd"][at(name)]
+    assert "runtime_unknown" not in found["quality"][i]

@@ -12,16 +12,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oasis_pipeline.cards.misfit import Expected, odd_cards
 from oasis_pipeline.physics.diagnosis import quantities as q
 from oasis_pipeline.physics.diagnosis.pump_cards import compute, discharge_psi, read
 from oasis_pipeline.physics.diagnosis.sensors import advance_position, find_phase, signal_codes
-from oasis_pipeline.physics.diagnosis.well import Cards, Quality, Well, WellColumns, columns_of, quality_text
+from oasis_pipeline.physics.diagnosis.well import (
+    BREAKING_STRESS_PSI,
+    Cards,
+    Quality,
+    Well,
+    WellColumns,
+    columns_of,
+    quality_text,
+)
 from oasis_pipeline.physics.fluids import plunger_area_in2
 from oasis_pipeline.physics.report import reports
 
 Array = NDArray[np.float64]
 
 _CHUNK = 256
+HOURS_A_DAY = 24.0
+PARTED_HEIGHT = 0.7
+PARTED_WORK = 0.45
+"""Height of the pump card and its work, as shares of a full pump's with no intake pressure, below which rods can be parted."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +130,55 @@ def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
 def _parted(readings: dict[str, Array], wells: WellColumns, well: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Cards of rods that have come apart: no fluid load, and less weight than the string has.
 
-    Both lines of the pump card lie below zero and close together: by more than friction or a wrong zero explain.
+    Both lines of the pump card lie below zero, by more than friction or a wrong zero explain, and close together; what is left
+    between them is the weight below the part, which the solver swings in vain, and does little work. A pump card of full
+    height is none of parted rods, however far it lies below zero.
     """
     weight = wells.buoyant_weight_lbf[well]
     expected = plunger_area_in2(wells.plain["plunger_diameter_in"][well]) * discharge_psi(wells)[well]
     expected = np.where(np.isnan(expected), 0.3 * weight, expected)
     span = readings["upper_lbf"] - readings["lower_lbf"]
     missing = -readings["mean_lbf"]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        work = readings["area_in_lbf"] / (expected * readings["gross_stroke_in"])
+        hanging = missing > 0.5 * span + 0.10 * weight
+        swinging = (span < PARTED_HEIGHT * expected) & (work < PARTED_WORK)
         return (missing > np.maximum(0.03 * weight, 150.0)) & (
-            (span < 0.12 * expected) | (missing > 0.5 * span + 0.10 * weight)
+            (span < 0.12 * expected) | (hanging & swinging)
         )
+
+
+def expected_of(wells: WellColumns, well: NDArray[np.intp]) -> Expected:
+    """What the surface cards of wells can be.
+
+    Parameters
+    ----------
+    wells : WellColumns
+        Wells.
+    well : ndarray of int, shape (k,)
+        Well of each card.
+
+    Returns
+    -------
+    Expected
+        Arrays of shape (k,).
+    """
+    rods, has_rods = wells.rods, wells.has_rods[well]
+    stress = np.where(np.isnan(rods.tensile_psi[:, 0]), BREAKING_STRESS_PSI, rods.tensile_psi[:, 0])
+    fluid = plunger_area_in2(wells.plain["plunger_diameter_in"]) * discharge_psi(wells)
+    return Expected(
+        rod_weight_lbf=np.where(has_rods, rods.air_weight_lbf[well], np.nan),
+        fluid_load_lbf=fluid[well],
+        strength_lbf=np.where(has_rods, (rods.area_in2[:, 0] * stress)[well], np.nan),
+        stroke_in=np.where(wells.has_unit[well], wells.motion.stroke_in[well], np.nan),
+    )
+
+
+def _of_another_well(
+    position: Array, load: Array, wells: WellColumns, well: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Surface cards that can't be of these rods or this unit: other units, other columns, another well's."""
+    return odd_cards(np.ptp(position, axis=1), load.min(axis=1), load.max(axis=1), expected_of(wells, well))
 
 
 def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice) -> Diagnosis:
@@ -144,8 +195,9 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     runtime = np.full(count, np.nan)
     if cards.runtime_h_per_d is not None:
         runtime = np.asarray(cards.runtime_h_per_d[rows], dtype=np.float64)
-    codes[np.isnan(runtime)] |= Quality.NO_RUNTIME
-    runtime = np.where(np.isnan(runtime), 24.0, runtime)
+    known = (runtime >= 0.0) & (runtime <= HOURS_A_DAY)
+    codes[~known] |= Quality.RUNTIME_UNKNOWN
+    runtime = np.where(known, runtime, HOURS_A_DAY)
     moving = spm > 0
     codes[~moving] |= Quality.NO_SPM
     measured = np.isfinite(position.sum(axis=1) + load.sum(axis=1)) & (np.ptp(position, axis=1) > 0)
@@ -154,7 +206,9 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
     codes[is_open] |= Quality.OPEN_CARD
     flat = np.ptp(load, axis=1) <= 0
     codes[flat] |= Quality.CLIPPED_LOAD
-    whole = measured & ~is_open & ~flat
+    odd = _of_another_well(position, load, wells, well) & measured & ~is_open
+    codes[odd] |= Quality.NOT_OF_THIS_WELL
+    whole = measured & ~is_open & ~flat & ~odd
     if measured.any():
         codes[measured] |= signal_codes(load[measured])
 

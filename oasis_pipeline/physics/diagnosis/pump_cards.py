@@ -40,6 +40,9 @@ EXPECTED_FRICTION_LBF = 150.0
 spread below goes with it."""
 FRICTION_SPREAD_LBF = 70.0
 
+TUBING_TRAVEL_IN = 0.3
+"""Less movement in both load transfers is not told from a card's noise."""
+
 STEADY = 0.10
 """Relative change of the damping in a round that counts as settled."""
 MAX_ROUNDS = 4
@@ -143,18 +146,39 @@ def read(
     well: NDArray[np.intp],
     spm: Array,
 ) -> dict[str, Array]:
-    """Read pump cards with the tubing, pump and fluid of their wells."""
+    """Read pump cards with the tubing, pump and fluid of their wells.
+
+    Where the anchor is not known, tubing that is seen to move is taken to be free, so that its slope is read as movement and not
+    as a leak once more. ``tubing_stretch_in_per_lbf`` of the readings is what was taken.
+    """
     plain = wells.plain
     area = plunger_area_in2(plain["plunger_diameter_in"])
-    return read_pump_cards(
-        surface_position_in,
-        position_in,
-        load_lbf,
-        spm=spm,
-        stretch_in_per_lbf=wells.stretch_in_per_lbf[well],
-        discharge_load_lbf=(area * (discharge_psi(wells) + STANDARD_PRESSURE_PSI))[well],
-        gas_exponent=plain["gas_exponent"][well],
-    )
+    load = (area * (discharge_psi(wells) + STANDARD_PRESSURE_PSI))[well]
+
+    def of(rows: NDArray[np.intp] | slice, stretch: Array) -> dict[str, Array]:
+        return read_pump_cards(
+            surface_position_in[rows],
+            position_in[rows],
+            load_lbf[rows],
+            spm=spm[rows],
+            stretch_in_per_lbf=stretch,
+            discharge_load_lbf=load[rows],
+            gas_exponent=plain["gas_exponent"][well][rows],
+        )
+
+    stretch = wells.stretch_in_per_lbf[well].copy()
+    found = of(slice(None), stretch)
+    # Tubing whose anchor is not known moves where the plunger goes up in both load transfers: a leak moves them apart.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        travel = np.minimum(found["pickup_travel_in"], found["unload_travel_in"])
+        seen = travel / (found["upper_lbf"] - found["lower_lbf"])
+    moving = np.flatnonzero((wells.most_stretch_in_per_lbf[well] > 0.0) & (travel > TUBING_TRAVEL_IN))
+    if len(moving):
+        stretch[moving] = np.minimum(seen[moving], wells.most_stretch_in_per_lbf[well][moving])
+        for name, values in of(moving, stretch[moving]).items():
+            found[name][moving] = values
+    found["tubing_stretch_in_per_lbf"] = stretch
+    return found
 
 
 def discharge_psi(wells: WellColumns) -> Array:

@@ -16,6 +16,7 @@ from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP
 from oasis_pipeline.physics.diagnosis.pump_cards import (
     EXPECTED_FRICTION_LBF,
     FRICTION_SPREAD_LBF,
+    TUBING_TRAVEL_IN,
     PumpCards,
     discharge_psi,
 )
@@ -36,6 +37,11 @@ PLUNGER_LENGTH_IN = 48.0
 ZERO_LINE_SPREAD = 0.0156
 """Uncertainty of the zero line as a share of the rod weight: 1 % of rods that are not as long or heavy as believed and 1.2 %
 of a load cell's gain, independent of each other."""
+DISBELIEF = 3.0
+"""Standard deviations of friction and zero line together at which the zero line says nothing of the friction any more; from one
+less on it says less and less, and an intake pressure that hangs on it is not given."""
+SHELF_SPREAD_LBF = 50.0
+"""Uncertainty of a friction that is read off the shelf."""
 LEAK_SPEED_IN_PER_S = 0.15
 STRETCH_DOUBT = 0.025
 TUBING_DOUBT = 1.5
@@ -43,7 +49,6 @@ TUBING_DOUBT = 1.5
 these shares of the rods' and of the tubing's stretch, wrongly known, would fake while the load is transferred."""
 LEAKY_OPENING = 0.8
 """A standing valve that leaks lets the travelling valve open late, but not later than this share of the stroke from below."""
-TUBING_TRAVEL_IN = 0.3
 
 PUMP_COLUMNS = (
     "fillage_pct",
@@ -59,6 +64,8 @@ PUMP_COLUMNS = (
     "fluid_load_lower_lbf",
     "fluid_load_lbf",
     "pump_intake_pressure_psi",
+    "pump_intake_pressure_lower_psi",
+    "pump_intake_pressure_upper_psi",
     "pump_discharge_pressure_psi",
     "fluid_level_ft",
     "fluid_above_pump_ft",
@@ -238,25 +245,36 @@ def pump_columns(
     # Through a leaking standing valve the load comes early and goes late: what looks like a shelf is the leak.
     speed = readings["pickup_speed_in_per_s"]
     rod_stretch = wells.rods.stretch_in_per_lbf[well] * wells.has_rods[well]
-    doubt = STRETCH_DOUBT * rod_stretch + TUBING_DOUBT * wells.stretch_in_per_lbf[well]
+    tubing_stretch = readings["tubing_stretch_in_per_lbf"]
+    doubt = STRETCH_DOUBT * rod_stretch + TUBING_DOUBT * tubing_stretch
     blind = LEAK_SPEED_IN_PER_S + doubt * 0.6 * span / np.maximum(readings["pickup_time_s"], 1e-3)
     seen &= ~((speed < -blind) & (readings["fill_gas"] > LEAKY_OPENING))
     zero_spread = np.maximum(ZERO_LINE_SPREAD * weight, 50.0)
     variance = FRICTION_SPREAD_LBF**2 + zero_spread**2
     below = np.where(zero_known, -lower - EXPECTED_FRICTION_LBF, 0.0)
-    # A lower line far below zero is friction: rod weights are not wrong by that much. Above zero it never is.
-    excess = np.maximum(below - 2.0 * np.sqrt(variance), 0.0)
-    guess = EXPECTED_FRICTION_LBF + FRICTION_SPREAD_LBF**2 / variance * (below - excess) + excess
+    # A lower line far from where rods and ordinary friction put it is a wrong zero as likely as much friction: the farther it is,
+    # the less it says of the friction, and in the end nothing.
+    surprise = np.nan_to_num(np.abs(below) / np.sqrt(variance))
+    pull = FRICTION_SPREAD_LBF**2 / variance * np.clip(DISBELIEF - surprise, 0.0, 1.0)
+    guess = EXPECTED_FRICTION_LBF + pull * below
     # No intake pressure is below zero: what the span holds above the whole discharge pressure is friction.
     at_least = np.nan_to_num(0.5 * (span - area * discharge))
+    at_most = 0.25 * np.maximum(span, 0.0)
     friction = np.where(seen, np.maximum(shelf, 0.0), np.maximum(guess, 0.0))
-    friction = np.maximum(friction, at_least)
-    friction = np.minimum(friction, 0.25 * np.maximum(span, 0.0))
+    friction = np.minimum(np.maximum(friction, at_least), at_most)
+    unsettled = ~seen & zero_known & (below > 0.0) & (surprise > DISBELIEF - 1.0)
     quality[~seen] |= Quality.FRICTION_ASSUMED
+    quality[unsettled] |= Quality.FRICTION_OR_ZERO
     out["friction_lbf"] = np.where(np.isfinite(span), friction, np.nan)
     out["load_offset_lbf"] = np.where(zero_known, lower + friction, np.nan)
     suspicious = np.abs(out["load_offset_lbf"]) > np.maximum(2.5 * zero_spread, 200.0)
     quality[suspicious] |= Quality.LOAD_OFFSET
+    # Two standard deviations of what is known of the friction; where it may be the zero, up to all that the line is too low.
+    left = np.where(seen, SHELF_SPREAD_LBF, FRICTION_SPREAD_LBF * np.sqrt(1.0 - np.where(seen, 0.0, pull)))
+    least = np.clip(np.minimum(guess, friction) - 2.0 * left, 0.0, at_most)
+    least = np.where(seen, np.clip(friction - 2.0 * left, 0.0, at_most), least)
+    most = np.clip(friction + 2.0 * left, np.maximum(at_least, 0.0), np.maximum(at_most, at_least))
+    most = np.where(unsettled, np.clip(-lower, most, np.maximum(at_most, most)), most)
 
     fluid = span - 2.0 * friction
     out["fluid_load_upper_lbf"] = upper
@@ -264,10 +282,15 @@ def pump_columns(
     out["fluid_load_lbf"] = fluid
     out["pump_discharge_pressure_psi"] = discharge
     intake = intake_pressure_psi(diameter, discharge, fluid)
-    out["pump_intake_pressure_psi"] = intake
+    for name, bound in (("lower", least), ("upper", most)):
+        bounded = intake_pressure_psi(diameter, discharge, span - 2.0 * bound)
+        out[f"pump_intake_pressure_{name}_psi"] = np.clip(bounded, 0.0, np.maximum(discharge, 0.0))
+    out["pump_intake_pressure_psi"] = np.where(unsettled, np.nan, intake)
     with np.errstate(invalid="ignore"):
         quality[(intake < -0.02 * discharge - 25.0) | (intake > discharge)] |= Quality.PRESSURE_IMPOSSIBLE
-    above = fluid_above_pump_ft(intake, plain["casing_pressure_psi"], wells.annulus_sg[well])
+    above = fluid_above_pump_ft(
+        out["pump_intake_pressure_psi"], plain["casing_pressure_psi"], wells.annulus_sg[well]
+    )
     out["fluid_above_pump_ft"] = np.minimum(above, wells.vertical_depth_ft[well])
     out["fluid_level_ft"] = wells.vertical_depth_ft[well] - out["fluid_above_pump_ft"]
 
@@ -326,9 +349,10 @@ def pump_columns(
     # tubing
     travel = np.minimum(readings["pickup_travel_in"], readings["unload_travel_in"])
     measured = np.where(travel > TUBING_TRAVEL_IN, travel, 0.0)
-    known = wells.stretch_in_per_lbf[well]
     out["tubing_movement_in"] = np.where(
-        known > 0.0, known * span, np.where(np.isnan(travel), np.nan, measured)
+        tubing_stretch > 0.0, tubing_stretch * span, np.where(np.isnan(travel), np.nan, measured)
     )
+    guessed = (wells.most_stretch_in_per_lbf[well] > 0.0) & (tubing_stretch > 0.0)
+    quality[guessed] |= Quality.LEAK_OR_TUBING
     out["pump_power_hp"] = readings["area_in_lbf"] * spm / INCH_POUNDS_PER_MINUTE_PER_HP
     return out, quality

@@ -24,6 +24,14 @@ Array = NDArray[np.float64]
 
 NAN = float("nan")
 
+SHORT_RODS_SHARE = 0.03
+SHORT_RODS_FT = 100.0
+"""Rods that end above the pump by more than both are not the whole string: a pump and its fittings are shorter."""
+SLENDER_TUBING_IN2 = 1.0
+"""Cross-section of the thinnest tubing (2 1/16 in)."""
+BREAKING_STRESS_PSI = 160_000.0
+"""Tensile strength of the strongest rods, where the grade is not known."""
+
 
 class Quality(IntFlag):
     """What was missing, assumed or doubtful in the diagnosis of a card; the names are the codes of ``quality``."""
@@ -47,7 +55,7 @@ class Quality(IntFlag):
     PLUNGER_LENGTH_ASSUMED = auto()
     NO_ANCHOR_DATA = auto()
     NO_SURVEY = auto()
-    NO_RUNTIME = auto()
+    RUNTIME_UNKNOWN = auto()
     DAMPING_ASSUMED = auto()
     DAMPING_NOT_CONVERGED = auto()
     FRICTION_ASSUMED = auto()
@@ -62,6 +70,10 @@ class Quality(IntFlag):
     PHASE_CORRECTED = auto()
     METHODS_DISAGREE = auto()
     PRESSURE_IMPOSSIBLE = auto()
+    NOT_OF_THIS_WELL = auto()
+    RODS_INCOMPLETE = auto()
+    FRICTION_OR_ZERO = auto()
+    LEAK_OR_TUBING = auto()
 
 
 @dataclass(frozen=True)
@@ -202,7 +214,9 @@ class WellColumns:
     vertical_depth_ft : ndarray
         True vertical depth of the pump.
     stretch_in_per_lbf : ndarray
-        Stretch of the free tubing.
+        Stretch of the free tubing; 0 where it is not known.
+    most_stretch_in_per_lbf : ndarray
+        The greatest that it can be, for wells whose anchor is not known; 0 for the others.
     annulus_sg : ndarray
     surveys : list of Survey or None
     quality : ndarray of int64
@@ -218,6 +232,7 @@ class WellColumns:
     buoyant_weight_lbf: Array
     vertical_depth_ft: Array
     stretch_in_per_lbf: Array
+    most_stretch_in_per_lbf: Array
     annulus_sg: Array
     surveys: list[Survey | None]
     quality: NDArray[np.int64]
@@ -268,6 +283,10 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
     from_rods = np.isnan(plain["pump_depth_ft"]) & has_rods
     plain["pump_depth_ft"] = np.where(from_rods, rods.total_length_ft, plain["pump_depth_ft"])
     quality[from_rods] |= Quality.DEPTH_FROM_RODS
+    missing_ft = plain["pump_depth_ft"] - rods.total_length_ft
+    short = has_rods & (missing_ft > np.maximum(SHORT_RODS_SHARE * plain["pump_depth_ft"], SHORT_RODS_FT))
+    quality[short] |= Quality.RODS_INCOMPLETE
+    has_rods &= ~short
 
     depth = plain["pump_depth_ft"]
     vertical = depth.copy()
@@ -307,7 +326,9 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
         (Quality.PLUNGER_LENGTH_ASSUMED, "plunger_length_in"),
     ):
         quality[np.isnan(plain[name])] |= code
-    quality[np.isnan(stretch)] |= Quality.NO_ANCHOR_DATA
+    unknown = np.isnan(stretch)
+    quality[unknown] |= Quality.NO_ANCHOR_DATA
+    most = np.where(unknown, INCHES_PER_FOOT * depth / (STEEL_MODULUS_PSI * SLENDER_TUBING_IN2), 0.0)
     return WellColumns(
         plain,
         rods,
@@ -317,7 +338,8 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
         MotionTables.of(units),
         weight,
         vertical,
-        np.where(np.isnan(stretch), 0.0, stretch),
+        np.where(unknown, 0.0, stretch),
+        np.nan_to_num(most),
         annulus,
         [well.survey for well in wells],
         quality,
