@@ -124,12 +124,21 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
     columns = inputs.features()
     columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
-    values = [_finite(values) for values in columns.values()]
+    values = [finite_column(values) for values in columns.values()]
     return pa.Table.from_arrays([*keys, *values], schema=features_schema())
 
 
-def _finite(values: np.ndarray) -> pa.Array:
-    """Numbers of float32; what is none there, too large ones among them, is null: one card must not stop its field."""
+def finite_column(values: np.ndarray) -> pa.Array:
+    """Make a column of float32; what is no number there, too large ones among them, is null: one card must not stop its field.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+
+    Returns
+    -------
+    pyarrow.FloatArray
+    """
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))

@@ -8,6 +8,7 @@ unknown, like one that is missing: the quantities that need it stay null, and ``
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,8 +159,11 @@ def equipment_of(
     -------
     Equipment
     """
-    string = _rod_string(rods)
     row: Row = details[0] if details else {}
+    string = _rod_string(rods)
+    if string is not None and _has_gap(rods) and math.isnan(_positive(row.get("PumpDepth"))):
+        # with a pump depth the diagnosis sees for itself whether the string is whole
+        string = None
     numbers = {field: _positive(row.get(column)) for field, column in _OF_DETAILS.items()}
     numbers |= {field: _number(row.get(column)) for field, column in _SIGNED.items()}
     well = Well(
@@ -189,6 +193,11 @@ def _rod_string(rows: Sequence[Row]) -> RodString | None:
     if not rows or not _all_positive((*length, *diameter)):
         return None
     return RodString.from_sections(length, diameter, [row["Grade"] for row in rows])
+
+
+def _has_gap(rods: Sequence[Row]) -> bool:
+    """Whether the numbers of the rods, 1 at the top, leave some out."""
+    return sorted(row["RodNum"] for row in rods) != list(range(1, len(rods) + 1))
 
 
 def _survey(rows: Sequence[Row]) -> Survey | None:

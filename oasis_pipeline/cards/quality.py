@@ -58,6 +58,8 @@ _CHUNK_POINTS = 1 << 15
 QUIETLY = np.errstate(over="ignore", invalid="ignore")
 """For functions that meet blobs as they came: signalling NaN and huge numbers are data here, not mishaps."""
 
+_MIN_PADDING = 4
+"""Fewer zeros in one half only may be a rod that rests at the bottom, or a load cell at its end."""
 _ZERO_POINT_SHARE = 0.1  # of the card's own stroke or load range, see unusable_points
 
 
@@ -162,7 +164,12 @@ def without_padding(column: CardColumn) -> CardColumn:
     last = column.offsets[1:][filled] - 1
     x, y = column.position[last], column.load[last]
     padded = filled[(x == 0) & (y == 0)]
-    cut = filled[(x == 0) != (y == 0)]
+    # most rods rest at the bottom, where the position is 0, for a point or two
+    resting = (column.counts[filled] > _MIN_PADDING) & ((x == 0) != (y == 0))
+    for back in range(1, _MIN_PADDING):
+        before = np.maximum(last - back, 0)
+        resting &= np.where(x == 0, column.position[before] == 0, column.load[before] == 0)
+    cut = filled[resting]
     replaced = {int(card): found for card in cut if (found := _joined(*column.row(int(card)))) is not None}
     if not padded.size and not replaced:
         return column
@@ -185,10 +192,6 @@ def without_padding(column: CardColumn) -> CardColumn:
         span = slice(int(offsets[card]), int(offsets[card + 1]))
         result.position[span], result.load[span] = position, load
     return result
-
-
-_MIN_PADDING = 4
-"""Fewer zeros in one half only may be a rod that rests at the bottom, or a load cell at its end."""
 
 
 def _joined(position: FloatArray, load: FloatArray) -> tuple[FloatArray, FloatArray] | None:

@@ -35,7 +35,7 @@ from oasis_pipeline.learning.severities import answer_names, package_network
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-6"
+FEATURE_VERSION = "card-7"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")

@@ -23,6 +23,7 @@ from oasis_pipeline.assets.diagnosis import (
     diagnose_day,
     diagnosed_days,
 )
+from oasis_pipeline.assets.features import finite_column
 from oasis_pipeline.assets.vendor_check import PAIRS, compare_with_vendor
 from oasis_pipeline.assets.wells import EquipmentStates, equipment_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS, SENSOR_COLUMNS, SURFACE_COLUMNS
@@ -321,7 +322,7 @@ def test_an_open_card_and_a_wild_one_do_no_harm(warehouse: Warehouse, simulated:
     assert rows[2]["pprl_lbf"] == rows[2]["mprl_lbf"] == 5000.0
     # the well's own speed stands in
     assert rows[4]["pump_card_source"] == "computed"
-    assert "no_runtime" in rows[4]["quality"]
+    assert "runtime_unknown" in rows[4]["quality"]
     for row in rows:
         assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))
 
@@ -453,3 +454,17 @@ def test_differences_from_the_vendor_are_shown_and_only_warn(
     assert far.severity == dg.AssetCheckSeverity.WARN
     assert "fillage_pct by 30.0 %" in (far.description or "")
     assert "pprl_lbf" not in far.metadata["differences"].value
+
+
+def test_rods_with_a_number_left_out_are_no_string() -> None:
+    details = {"PumpDepth": None}
+    assert equipment_of([details], RODS, [], []).well.rods is not None
+    for rows in (RODS[1:], [RODS[0], {**RODS[1], "RodNum": 3}]):
+        assert equipment_of([details], rows, [], []).well.rods is None
+        # the depth of the pump tells it better
+        assert equipment_of([{"PumpDepth": 5000.0}], rows, [], []).well.rods is not None
+
+
+def test_a_feature_that_is_no_number_is_null() -> None:
+    made = finite_column(np.array([1.0, np.inf, -np.inf, np.nan, 1e39, -2.5]))
+    assert made.to_pylist() == [1.0, None, None, None, None, -2.5]
