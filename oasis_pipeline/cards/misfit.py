@@ -149,10 +149,10 @@ class Expected:
         Stroke of the unit.
     """
 
-    rod_weight_lbf: ArrayLike = np.nan
-    fluid_load_lbf: ArrayLike = np.nan
-    strength_lbf: ArrayLike = np.nan
-    stroke_in: ArrayLike = np.nan
+    rod_weight_lbf: NDArray[np.float64] | float = np.nan
+    fluid_load_lbf: NDArray[np.float64] | float = np.nan
+    strength_lbf: NDArray[np.float64] | float = np.nan
+    stroke_in: NDArray[np.float64] | float = np.nan
 
     @property
     def whole_lbf(self) -> NDArray[np.float64]:
@@ -219,7 +219,11 @@ def odd_for(position: FloatArray, load: FloatArray, well: Expected) -> str | Non
     stroke, high, low = float(np.ptp(position)), float(np.max(load)), float(np.min(load))
     if not odd_cards(stroke, low, high, well):
         return None
-    unit, weight, strength = float(well.stroke_in), float(well.rod_weight_lbf), float(well.strength_lbf)
+    unit, weight, strength = (
+        float(np.asarray(well.stroke_in)),
+        float(np.asarray(well.rod_weight_lbf)),
+        float(np.asarray(well.strength_lbf)),
+    )
     whole = float(well.whole_lbf)
     hint = _hint(position, load, unit, whole)
     ratio = stroke / unit
@@ -229,7 +233,7 @@ def odd_for(position: FloatArray, load: FloatArray, well: Expected) -> str | Non
     if high > strength:
         of += f" that break at {strength:,.0f} lbf"
     elif high > HEAVY * whole and np.isfinite(well.fluid_load_lbf):
-        of += f" and a fluid load of {float(well.fluid_load_lbf):,.0f} lbf at most"
+        of += f" and a fluid load of {float(np.asarray(well.fluid_load_lbf)):,.0f} lbf at most"
     return f"loads of {_range(low, high, 'lbf')} can't be of {of}{hint}"
 
 

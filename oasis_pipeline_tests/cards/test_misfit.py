@@ -172,20 +172,19 @@ def test_pump_cards_on_a_line_have_no_area(
 def test_filled_up_records_are_the_card_itself(
     card: tuple[np.ndarray, np.ndarray, float], zeros: int, how: str
 ) -> None:
-    x, y, _ = (np.float32(part) for part in card)
+    x, y = (part.astype(np.float32) for part in card[:2])
     fill, held = np.zeros(zeros), np.ones(zeros)
     # a half that ends near 0 by itself does not tell its zeros
     assume(how != "position held" or abs(y[-1]) > 0.2 * np.ptp(y))
     assume(how != "load held" or abs(x[-1]) > 0.2 * np.ptp(x))
-    column = blob(
-        *{
-            "both": (y, fill, x, fill),
-            "behind": (y, x, fill, fill),
-            "between": (y, fill, fill, x),
-            "position held": (y, fill, x, x[-1] * held),
-            "load held": (y, y[-1] * held, x, fill),
-        }[how]
-    )
+    parts: dict[str, tuple[np.ndarray, ...]] = {
+        "both": (y, fill, x, fill),
+        "behind": (y, x, fill, fill),
+        "between": (y, fill, fill, x),
+        "position held": (y, fill, x, x[-1] * held),
+        "load held": (y, y[-1] * held, x, fill),
+    }
+    column = blob(*parts[how])
     plain, padded = time_form_column(CardColumn.from_rows([(x, y)])), time_form_column(column)
     np.testing.assert_array_equal(plain.column.row(0), padded.column.row(0))
     np.testing.assert_array_equal(plain.points_mended, padded.points_mended)
