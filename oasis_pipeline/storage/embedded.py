@@ -299,7 +299,9 @@ def application_name() -> str:
 
 
 def _start(data: Path) -> Address:
-    require_own(data)
+    if os.geteuid() != 0:
+        # before anything in it is read, which others may not
+        require_own(data)
     end = time.monotonic() + START_TIMEOUT_S
     while True:
         server = _server(data)
@@ -555,6 +557,7 @@ def _make(data: Path) -> None:
                 f" dump it with the release that made it, move the folder away, and restore the dump"
             )
         else:
+            require_own(data)
             return
     user = server_user(data)
     new = data.with_name(f".{data.name}.new")
