@@ -316,7 +316,10 @@ def _hint(
     if there.sum() >= MIN_POINTS:
         units = units_of(position[there], load[there], stroke_in=stroke_in, whole_lbf=whole_lbf)
     # A stroke that fits the known one in another unit is no accident.
-    if not (stroke_in > 0 and units and units[0].startswith("positions")):
+    fits = stroke_in > 0 and units and units[0].startswith("positions")
+    # Nor are positions that make one stroke as they stand.
+    stands = units and MIN_STROKE_IN <= np.ptp(position[there]) <= MAX_STROKE_IN
+    if not (fits or (stands and count_strokes(position[None])[0] == 1)):
         order = _order_of(position, load, stroke_in)
         if order:
             return f" ({order})"
