@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.assets.predictions import DYNAPRED, predict_days
 from oasis_pipeline.assets.registry import register_model
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
@@ -30,7 +31,7 @@ from oasis_pipeline.learning.evaluation import OURS, SEED, train_and_evaluate
 from oasis_pipeline.learning.features import CardShapes, card_features, feature_matrix, feature_names
 from oasis_pipeline.simulation.cards import simulate_cards
 from oasis_pipeline.storage import embedded
-from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.io_managers import day_path, stamped
 from oasis_pipeline.storage.migrate import prepare
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
@@ -124,7 +125,7 @@ def _stored(
         address = replace(server, db="oasis")
         prepare(address)
         store = LocalStore(Path(folder) / "store")
-        store.write_table(day_path(FEATURES, DAY), pa.table({**keys, **columns}))
+        store.write_table(day_path(FEATURES, DAY), stamped(pa.table({**keys, **columns}), FEATURES_VERSION))
         with closing(Warehouse(address)) as warehouse:
             register_model(warehouse, store, CLASSIFIER, data, sha256, manifest, is_base=True)
             taken, own = [], []

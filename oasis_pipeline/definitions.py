@@ -12,16 +12,9 @@ from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.checks import build_checks
-from oasis_pipeline.assets.clean import build_clean_assets
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.dbt import build_dbt_assets, prepare
-from oasis_pipeline.assets.failures import build_failure_assets
-from oasis_pipeline.assets.iot import build_iot_assets
-from oasis_pipeline.assets.labelling import build_labelling_assets
-from oasis_pipeline.assets.models import build_model_assets
-from oasis_pipeline.assets.outlook import build_outlook_assets
-from oasis_pipeline.assets.xspoc import build_xspoc_assets
+from oasis_pipeline.assets.graph import build_checks, build_graph
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.automation.sensors import build_sensors
@@ -55,16 +48,7 @@ def build_definitions(
     settings = settings or load_settings()
     days = day_partitions(first_day_of(settings), last_day)
     reading_days = day_partitions(settings.start or read_first_reading_day(settings), last_day)
-    assets = [
-        *build_xspoc_assets(days),
-        *build_dbt_assets(prepare(settings), settings, days),
-        *build_clean_assets(days),
-        *build_model_assets(days),
-        *build_outlook_assets(days),
-        *build_labelling_assets(),
-        *build_failure_assets(days),
-        *build_iot_assets(reading_days),
-    ]
+    assets = [*build_graph(days, reading_days), *build_dbt_assets(prepare(settings), settings, days)]
     jobs = build_jobs()
     return dg.Definitions(
         assets=assets,

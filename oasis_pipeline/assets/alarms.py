@@ -39,6 +39,9 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 ALARM = table("clean", "alarm")
 
+ALARM_VERSION = "1"
+"""Raise it when the same forecasts raise other alarms."""
+
 DECISIONS = ("acknowledged", "dismissed")
 SAME_EVENT_DAYS = 7.0
 """Alarms of one well raised within so many days of each other are of the same event."""

@@ -15,6 +15,9 @@ from oasis_pipeline.cards.bounds import bounds_by_day
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
 
+BOUNDS_VERSION = "1"
+"""Raise it when bounds of the same cards come out otherwise."""
+
 BOUNDS_WINDOW_DAYS = 90
 """How far back cards count: long enough for a well with a card a day, short enough to follow a lasting change."""
 

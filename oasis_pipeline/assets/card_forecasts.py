@@ -9,7 +9,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from oasis_pipeline.assets.bounds import begin_of_history
 from oasis_pipeline.assets.card_days import CARD_DAYS, DAY_MS, KINDS, load_card_days, states_of
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.registry import register_model
+from oasis_pipeline.assets.registry import load_artifact, register_model
 from oasis_pipeline.learning.card_forecast import learn as learning
 from oasis_pipeline.learning.card_forecast.anomaly import score_cards
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS, Candidates, candidates_of
@@ -43,6 +42,10 @@ FORECASTER = "card_forecaster"
 MODEL_ASSET = f"models/{FORECASTER}"
 CARDPRED = table("clean", "cardpred")
 CARDANOMALY = table("clean", "cardanomaly")
+
+CARDPRED_VERSION = f"1 of {STATE_VERSION}"
+ANOMALY_VERSION = "1"
+"""Raise them when forecasts, or what is said of cards beside them, come out otherwise."""
 
 OLDEST_FORECAST_DAYS = 9
 """A card is held against forecasts that are no older."""
@@ -87,7 +90,11 @@ def missing_cutoffs(warehouse: Warehouse) -> list[date]:
     made = {
         date.fromisoformat(partition)
         for (asset, partition), state in states.items()
-        if asset == MODEL_ASSET and partition and state.made_tick and not state.error
+        if asset == MODEL_ASSET
+        and partition
+        and state.made_tick
+        and not state.error
+        and state.code_version == STATE_VERSION
     }
     return sorted(needed - made) or sorted(needed)
 
@@ -189,9 +196,8 @@ def _registered(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
     return {row["version"]: row for row in rows}
 
 
-@lru_cache(maxsize=64)
-def _loaded(store: ObjectStore, path: str, sha256: str) -> ForecastModel:
-    return load_forecaster(store.get_bytes(path), sha256)[0]
+def _loaded(store: ObjectStore, row: dict[str, Any]) -> ForecastModel:
+    return load_artifact(store, row, load_forecaster, "state_version", STATE_VERSION)
 
 
 class _Models:
@@ -209,11 +215,11 @@ class _Models:
         if not before:
             return base_forecaster()
         row = self.rows[before[-1]]
-        return _loaded(self.store, row["path"], row["sha256"])
+        return _loaded(self.store, row)
 
     def of_version(self, version: str) -> ForecastModel:
         row = self.rows.get(version)
-        return base_forecaster() if row is None else _loaded(self.store, row["path"], row["sha256"])
+        return base_forecaster() if row is None else _loaded(self.store, row)
 
 
 @dataclass

@@ -1,132 +1,62 @@
-"""Checks of the tables: their shape, which blocks what comes after, and their values, day by day.
+"""Checks of assets: the shape of a table, which blocks what comes after, and its values, day by day.
 
-Here: the checks of tables that are not dbt's (dbt's tests are checks of their own). A value check looks at the days of
-its run only.
+Here: what a check is, how it is run inside of a Dagster run and outside of one. Not here: which asset has which (its declaration), dbt's
+tests, which are checks of their own. A value check looks at the days of its run only.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
 
 from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.drift import CHECK as DRIFT_CHECK
-from oasis_pipeline.assets.drift import check_drift
-from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
-from oasis_pipeline.assets.vendor_check import compare_with_vendor
-from oasis_pipeline.schema import Table, table
+from oasis_pipeline.schema import Table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
-CHECKED_TABLES = (
-    ("xspoc", "card"),
-    ("xspoc", "xdiagresults"),
-    ("xspoc", "xdiagrodresults"),
-    ("xspoc", "welltest"),
-    ("clean", "dynabounds"),
-    ("clean", "carddiag"),
-    ("clean", "roddiag"),
-    ("clean", "dynapred"),
-    ("clean", "cardpred"),
-    ("clean", "cardanomaly"),
-    ("clean", "trend"),
-)
-"""Day-partitioned tables with a blocking check of their columns."""
+Judge = Callable[[Warehouse, ObjectStore, Days], dg.AssetCheckResult]
+
+COLUMNS = "columns"
+"""Check that each table has: its columns, types and not-null marks."""
 
 
 @dataclass(frozen=True)
-class ValueCheck:
-    """A rule on the values of a table.
+class Check:
+    """A check of an asset: by a query, by a function, or judged by the body that makes the asset.
 
     Attributes
     ----------
-    asset : str
-        ``schema/table``.
     name : str
         Name of the check.
     says : str
         The rule in words.
-    offenders : str
-        Query for the rows that break it; ``$1`` and ``$2`` are the first moment of the days and the first after.
     blocking : bool
         Whether what comes after must wait.
+    offenders : str or None
+        Query for the rows that break the rule; ``$1`` and ``$2`` are the first moment of the days and the first after. Its column
+        ``Date`` (or ``IssuedAt``) tells which days must wait.
+    judge : callable or None
+        Function of warehouse, store and days; where neither stands, the body gives the result.
     """
 
-    asset: str
     name: str
     says: str
-    offenders: str
     blocking: bool = False
+    offenders: str | None = None
+    judge: Judge | None = None
 
+    @property
+    def description(self) -> str:
+        """The rule as a sentence."""
+        return f"{self.says[0].upper()}{self.says[1:]}."
 
-VALUE_CHECKS = (
-    ValueCheck(
-        "xspoc/card",
-        "usable_cards",
-        "every row has a usable surface card or pump card",
-        'select "NodeID", "Date", surfcard_fault, pocdowncard_fault from xspoc.card '
-        'where "Date" >= $1 and "Date" < $2 and surfcard_fault is not null and pocdowncard_fault is not null',
-    ),
-    ValueCheck(
-        "clean/dynabounds",
-        "ordered",
-        "bounds are in order and rest on at least one card",
-        'select * from clean.dynabounds where "Date" >= $1::timestamp and "Date" < $2::timestamp '
-        "and not (pos_min <= pos_max and load_min <= load_max and n_cards >= 1)",
-        blocking=True,
-    ),
-    ValueCheck(
-        "clean/carddiag",
-        "every_usable_card",
-        "every usable card has one diagnosis, and nothing else has one",
-        'select "NodeID", "Date" from xspoc.card c full join clean.carddiag d using ("NodeID", "Date") '
-        'where "Date" >= $1 and "Date" < $2 and (d.quality is null and (surfcard_fault is null or '
-        "pocdowncard_fault is null) or c.file_stamp is null or d.quality is not null and surfcard_fault is not null "
-        "and pocdowncard_fault is not null)",
-    ),
-    ValueCheck(
-        "clean/carddiag",
-        "possible",
-        "fillage lies between 0 and 100, strokes are not negative, and the loads are in order",
-        'select "NodeID", "Date", fillage_pct, gross_stroke_in, net_stroke_in, pprl_lbf, mprl_lbf from clean.carddiag '
-        'where "Date" >= $1 and "Date" < $2 and not (coalesce(fillage_pct, 0) between 0 and 100 '
-        "and coalesce(gross_stroke_in, 0) >= 0 and coalesce(net_stroke_in, 0) >= 0 and coalesce(pprl_lbf >= mprl_lbf, true))",
-    ),
-    ValueCheck(
-        "clean/dynapred",
-        "probabilities",
-        "probabilities lie between 0 and 100, the first is the greater, and a second label has more than 35",
-        'select * from clean.dynapred where "Date" >= $1 and "Date" < $2 and not ("Prob1" between 0 and 100 '
-        'and coalesce("Prob2", 0) between 0 and "Prob1" and ("Label2" is null or "Prob2" > 35))',
-        blocking=True,
-    ),
-    ValueCheck(
-        "clean/dynapred",
-        "every_usable_card",
-        "every usable card has one prediction, and nothing else has one",
-        'select "NodeID", "Date" from xspoc.card c full join clean.dynapred p using ("NodeID", "Date") '
-        'where "Date" >= $1 and "Date" < $2 and (p."Label1" is null and (surfcard_fault is null or '
-        'pocdowncard_fault is null) or c.file_stamp is null or p."Label1" is not null and surfcard_fault is not null '
-        "and pocdowncard_fault is not null)",
-    ),
-    ValueCheck(
-        "clean/cardpred",
-        "bands",
-        "a forecast lies inside of its band, and every issue has all three horizons",
-        'select "NodeID", "IssuedAt", count(*) as horizons from clean.cardpred where "IssuedAt" >= $1 and "IssuedAt" < $2 '
-        "group by 1, 2 having count(*) <> 3 or bool_or(load_lower_lbf[1] > load_lbf[1] or load_lbf[1] > load_upper_lbf[1] "
-        "or cardinality(load_lbf) <> cardinality(position_in))",
-        blocking=True,
-    ),
-    ValueCheck(
-        "clean/trend",
-        "bands",
-        "a forecast lies inside of its band",
-        'select * from clean.trend where "IssuedAt" >= $1 and "IssuedAt" < $2 '
-        "and not (lower <= value and value <= upper)",
-        blocking=True,
-    ),
-)
+    @property
+    def by_body(self) -> bool:
+        """Whether the body that makes the asset judges it."""
+        return self.offenders is None and self.judge is None
 
 
 def column_faults(warehouse: Warehouse, wanted: Table) -> list[str]:
@@ -166,71 +96,70 @@ def column_faults(warehouse: Warehouse, wanted: Table) -> list[str]:
 _SPELLED = {"timestamp(3)": "timestamp(3) without time zone", "timestamptz": "timestamp with time zone"}
 
 
-def build_checks() -> list[dg.AssetChecksDefinition]:
-    """Make all checks.
+def check_definitions(
+    asset: str, table: Table | None, checks: Sequence[Check], partitioned: bool
+) -> list[dg.AssetChecksDefinition]:
+    """Make the checks of an asset that are steps of their own: of its columns, by queries, and by functions.
+
+    Parameters
+    ----------
+    asset : str
+        ``schema/name``.
+    table : Table or None
+        The table that it fills.
+    checks : sequence of Check
+    partitioned : bool
+        Whether it has days.
 
     Returns
     -------
     list of AssetChecksDefinition
     """
-    return [
-        *(_schema_check(table(*name)) for name in CHECKED_TABLES),
-        *(_value_check(rule) for rule in VALUE_CHECKS),
-        _vendor_check(),
-        _drift_check(),
-    ]
+    made = [_schema_check(asset, table, partitioned)] if table is not None else []
+    return made + [_check(asset, each) for each in checks if not each.by_body]
 
 
-def _schema_check(wanted: Table) -> dg.AssetChecksDefinition:
+def _schema_check(asset: str, wanted: Table, partitioned: bool) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=dg.AssetKey([wanted.schema, wanted.name]),
-        name="columns",
+        asset=dg.AssetKey(asset.split("/")),
+        name=COLUMNS,
         description="The table has the columns, types and not-null marks of the schema source.",
         blocking=True,
     )
-    def check(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return run_schema_check(warehouse.open(), wanted)
-
-    return check
-
-
-def _value_check(rule: ValueCheck) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey(rule.asset.split("/")),
-        name=rule.name,
-        description=f"{rule.says[0].upper()}{rule.says[1:]}.",
-        blocking=rule.blocking,
-    )
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return run_value_check(warehouse.open(), rule, days_of_run(context))
+        result = run_schema_check(warehouse.open(), wanted)
+        if not result.passed:
+            _fail(warehouse.open(), asset, days_of_run(context).keys if partitioned else [""], result)
+        return result
 
     return check
 
 
-def _vendor_check() -> dg.AssetChecksDefinition:
+def _check(asset: str, each: Check) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=dg.AssetKey(["clean", "carddiag"]),
-        name=VENDOR_CHECK,
-        description="The medians lie near those of the vendor's diagnosis, where there is one.",
-    )
-    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return compare_with_vendor(warehouse.open(), days_of_run(context))
-
-    return check
-
-
-def _drift_check() -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey(["clean", "dynapred"]),
-        name=DRIFT_CHECK,
-        description="The day's cards look like those of the time that the model in use has learned.",
+        asset=dg.AssetKey(asset.split("/")),
+        name=each.name,
+        description=each.description,
+        blocking=each.blocking,
     )
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.AssetCheckResult:
-        return check_drift(warehouse.open(), store.open(), days_of_run(context))
+        house, span = warehouse.open(), days_of_run(context)
+        if each.judge is not None:
+            return each.judge(house, store.open(), span)
+        result = run_value_check(house, each, span)
+        if each.blocking and not result.passed:
+            _fail(house, asset, days_with_offenders(house, each, span), result)
+        return result
 
     return check
+
+
+def _fail(warehouse: Warehouse, asset: str, partitions: Sequence[str], result: dg.AssetCheckResult) -> None:
+    """Note in the ledger that partitions must not be used, so that later runs wait for them too."""
+    with warehouse.transaction() as tx:
+        ledger.mark_failed(tx, asset, partitions, result.description or "a blocking check failed")
 
 
 def days_of_run(context: dg.AssetCheckExecutionContext) -> Days:
@@ -247,8 +176,10 @@ def days_of_run(context: dg.AssetCheckExecutionContext) -> Days:
     return Days(date.fromisoformat(first), date.fromisoformat(last))
 
 
-def evaluate(warehouse: Warehouse, asset: str, span: Days) -> list[dg.AssetCheckEvaluation]:
-    """Run every check of a table outside of a Dagster run, for rows that intake has written.
+def evaluate_checks(
+    warehouse: Warehouse, asset: str, table: Table | None, checks: Sequence[Check], span: Days
+) -> list[dg.AssetCheckEvaluation]:
+    """Run the checks of a table outside of a Dagster run, for rows that intake has written.
 
     Parameters
     ----------
@@ -256,6 +187,9 @@ def evaluate(warehouse: Warehouse, asset: str, span: Days) -> list[dg.AssetCheck
         Where to look.
     asset : str
         ``schema/table``.
+    table : Table or None
+    checks : sequence of Check
+        Those by a query are run.
     span : Days
         Days that intake has touched.
 
@@ -264,16 +198,15 @@ def evaluate(warehouse: Warehouse, asset: str, span: Days) -> list[dg.AssetCheck
     list of AssetCheckEvaluation
         To be reported to the instance; empty for a table without checks.
     """
-    schema, name = asset.split("/")
     results = {}
-    if (schema, name) in CHECKED_TABLES:
-        results["columns"] = (run_schema_check(warehouse, table(schema, name)), True)
-    for rule in VALUE_CHECKS:
-        if rule.asset == asset:
+    if table is not None:
+        results[COLUMNS] = (run_schema_check(warehouse, table), True)
+    for rule in checks:
+        if rule.offenders is not None:
             results[rule.name] = (run_value_check(warehouse, rule, span), rule.blocking)
     return [
         dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey([schema, name]),
+            asset_key=dg.AssetKey(asset.split("/")),
             check_name=check,
             passed=result.passed,
             metadata=result.metadata,
@@ -295,7 +228,7 @@ def run_schema_check(warehouse: Warehouse, wanted: Table) -> dg.AssetCheckResult
     )
 
 
-def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.AssetCheckResult:
+def run_value_check(warehouse: Warehouse, rule: Check, span: Days) -> dg.AssetCheckResult:
     """Count the rows of some days that break a rule, and show the first of them."""
     limited = f"select *, count(*) over () as offenders from ({rule.offenders}) as o limit 5"
     rows = warehouse.query(limited, (span.begin, span.end)).to_pylist()
@@ -311,6 +244,13 @@ def run_value_check(warehouse: Warehouse, rule: ValueCheck, span: Days) -> dg.As
             "days": f"{span.first} to {span.last}",
         },
     )
+
+
+def days_with_offenders(warehouse: Warehouse, rule: Check, span: Days) -> list[str]:
+    """Days of a range that have rows which break a rule."""
+    rows = warehouse.query(f"select * from ({rule.offenders}) as o", (span.begin, span.end))
+    name = next(column for column in ("Date", "IssuedAt") if column in rows.column_names)
+    return sorted({str(moment)[:10] for moment in rows[name].to_pylist()})
 
 
 def _first_of(shown: list[dict[str, str]]) -> str:

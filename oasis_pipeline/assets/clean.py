@@ -1,38 +1,39 @@
 """Assets of the group ``clean`` that are not dbt's: bounds, diagnosis, features and predictions of cards.
 
-Here: definitions. What they read and write stands in ``bounds``, ``diagnosis``, ``features`` and ``predictions`` beside
+Here: declarations. What they read and write stands in ``bounds``, ``diagnosis``, ``features`` and ``predictions`` beside
 this module.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from contextlib import ExitStack
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.bounds import bounds_rows
-from oasis_pipeline.assets.common import (
-    MEMORY_POOL,
-    ONE_RUN,
-    OWNER,
-    SCIENCE_OWNER,
-    WAREHOUSE_POOL,
-    days_of,
-    making,
-    marked_days,
-    rows_by_day,
-    store_days,
-    table_metadata,
+from oasis_pipeline.assets.bounds import BOUNDS_VERSION, BOUNDS_WINDOW_DAYS, bounds_rows
+from oasis_pipeline.assets.checks import COLUMNS, Check
+from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL, rows_by_day, store_days
+from oasis_pipeline.assets.dbt_project import DAY_MODELS_VERSION
+from oasis_pipeline.assets.diagnosis import (
+    CARDDIAG,
+    DIAGNOSIS_VERSION,
+    RODDIAG,
+    DiagnosisSummary,
+    diagnosed_days,
 )
-from oasis_pipeline.assets.diagnosis import CARDDIAG, RODDIAG, DiagnosisSummary, diagnosed_days
-from oasis_pipeline.assets.features import feature_tables, features_schema
+from oasis_pipeline.assets.drift import CHECK as DRIFT_CHECK
+from oasis_pipeline.assets.drift import check_drift
+from oasis_pipeline.assets.factory import Run, day_asset, days_back, histories, kept, same_day, source
+from oasis_pipeline.assets.features import FEATURES_VERSION, HISTORY_DAYS, feature_tables, features_schema
 from oasis_pipeline.assets.pictures import cards_by_label, label_shares
-from oasis_pipeline.assets.predictions import predict_days
+from oasis_pipeline.assets.predictions import PREDICTION_VERSION, predict_days
+from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
+from oasis_pipeline.assets.vendor_check import compare_with_vendor
 from oasis_pipeline.assets.wells import EQUIPMENT
-from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.schema import table
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 DYNABOUNDS = table("clean", "dynabounds")
 DYNAPRED = table("clean", "dynapred")
@@ -52,205 +53,168 @@ class PredictionConfig(dg.Config):
     model_version: str | None = None
 
 
-def build_clean_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """Assets of bounds, diagnosis, features and predictions.
+source(
+    "clean/xspoc",
+    inputs=[same_day("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")],
+    code_version=DAY_MODELS_VERSION,
+    partitioned=True,
+    table=table("clean", "xspoc"),
+    description="Cards and vendor results with their keys joined and with what is known of failures. Made by dbt.",
+)
 
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions.
 
-    Returns
-    -------
-    list of AssetsDefinition or AssetSpec
-    """
+@day_asset(
+    "clean/dynabounds",
+    inputs=[days_back(BOUNDS_WINDOW_DAYS, "xspoc/card", "analysis/failure_info"), histories("rods")],
+    code_version=BOUNDS_VERSION,
+    description="Bounds of each well's cards as known at the end of each day: resistant to outlier cards, begun "
+    "anew after a workover, never from later cards.",
+    table=DYNABOUNDS,
+    owner=OWNER,
+    pool=WAREHOUSE_POOL,
+    checks=(
+        Check(
+            "ordered",
+            "bounds are in order and rest on at least one card",
+            blocking=True,
+            offenders='select * from clean.dynabounds where "Date" >= $1::timestamp and "Date" < $2::timestamp '
+            "and not (pos_min <= pos_max and load_min <= load_max and n_cards >= 1)",
+        ),
+    ),
+)
+def dynabounds(run: Run) -> dict[str, Any]:
+    """Make ``clean.dynabounds``."""
+    rows = bounds_rows(run.warehouse, run.days)
+    changed = store_days(run.warehouse, DYNABOUNDS, rows, run.days)
+    run.rows(rows_by_day(rows))
+    return {"wells": len(rows["NodeID"].unique()), "days_that_changed": len(changed)}
 
-    @dg.asset(
-        key=["clean", "dynabounds"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["xspoc", "card"]),
-            dg.AssetKey(["xspoc", "rods"]),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[OWNER],
-        kinds={"python", "postgres"},
-        description="Bounds of each well's cards as known at the end of each day: resistant to outlier cards, begun "
-        "anew after a workover, never from later cards.",
-        metadata=table_metadata(DYNABOUNDS),
-        pool=WAREHOUSE_POOL,
-    )
-    def dynabounds(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, DYNABOUNDS.asset, span.keys) as done:
-            rows = bounds_rows(house, span)
-            changed = store_days(house, DYNABOUNDS, rows, span)
-            done.rows.update(rows_by_day(rows))
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": rows.num_rows,
-                "wells": len(rows["NodeID"].unique()),
-                "days_that_changed": len(changed),
-            }
-        )
 
-    @dg.multi_asset(
-        name="diagnose_cards",
-        specs=[
-            dg.AssetSpec(
-                ["clean", diagnosed.name],
-                group_name="clean",
-                deps=[
-                    dg.AssetKey(["xspoc", name])
-                    for name in ("card", "welldetails", "rods", "deviations", "pumpingunits")
-                ],
-                owners=[SCIENCE_OWNER],
-                kinds={"python", "postgres"},
-                description=description,
-                metadata=table_metadata(diagnosed),
-            )
-            for diagnosed, description in (
-                (
-                    CARDDIAG,
-                    "The physical diagnosis of every usable card: pump card by the wave equation, fillage, loads, pressures, "
-                    "leaks, torque and balance, with the equipment that the well had then, and a report in words.",
-                ),
-                (
-                    RODDIAG,
-                    "Stresses and loading of each taper, of every card whose pump card could be computed.",
-                ),
-            )
-        ],
-        can_subset=True,
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        pool=MEMORY_POOL,
-    )
-    def diagnose_cards(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        span, house = days_of(context), warehouse.open()
-        wanted = [
-            t for t in (CARDDIAG, RODDIAG) if dg.AssetKey([t.schema, t.name]) in context.selected_asset_keys
-        ]
-        summary = DiagnosisSummary()
-        with ExitStack() as stack:
-            made = {t.asset: stack.enter_context(making(house, t.asset, span.keys)) for t in wanted}
-            for days_found, found in diagnosed_days(house, span):
-                for diagnosed in wanted:
-                    rows = found.cards if diagnosed is CARDDIAG else found.rods
-                    store_days(house, diagnosed, rows, days_found)
-                    made[diagnosed.asset].rows.update(rows_by_day(rows))
-                summary.add(found)
+_DIAGNOSED_FROM = (same_day("xspoc/card"), histories(*EQUIPMENT))
+
+
+@day_asset(
+    "clean/roddiag",
+    inputs=_DIAGNOSED_FROM,
+    code_version=DIAGNOSIS_VERSION,
+    description="Stresses and loading of each taper, of every card whose pump card could be computed.",
+    table=RODDIAG,
+)
+@day_asset(
+    "clean/carddiag",
+    inputs=_DIAGNOSED_FROM,
+    code_version=DIAGNOSIS_VERSION,
+    description="The physical diagnosis of every usable card: pump card by the wave equation, fillage, loads, pressures, "
+    "leaks, torque and balance, with the equipment that the well had then, and a report in words.",
+    table=CARDDIAG,
+    checks=(
+        Check(
+            "every_usable_card",
+            "every usable card has one diagnosis, and nothing else has one",
+            offenders='select "NodeID", "Date" from xspoc.card c full join clean.carddiag d using ("NodeID", "Date") '
+            'where "Date" >= $1 and "Date" < $2 and (d.quality is null and (surfcard_fault is null or '
+            "pocdowncard_fault is null) or c.file_stamp is null or d.quality is not null and surfcard_fault is not null "
+            "and pocdowncard_fault is not null)",
+        ),
+        Check(
+            "possible",
+            "fillage lies between 0 and 100, strokes are not negative, and the loads are in order",
+            offenders='select "NodeID", "Date", fillage_pct, gross_stroke_in, net_stroke_in, pprl_lbf, mprl_lbf '
+            'from clean.carddiag where "Date" >= $1 and "Date" < $2 and not (coalesce(fillage_pct, 0) between 0 and 100 '
+            "and coalesce(gross_stroke_in, 0) >= 0 and coalesce(net_stroke_in, 0) >= 0 "
+            "and coalesce(pprl_lbf >= mprl_lbf, true))",
+        ),
+        Check(
+            VENDOR_CHECK,
+            "the medians lie near those of the vendor's diagnosis, where there is one",
+            judge=lambda warehouse, store, days: compare_with_vendor(warehouse, days),
+        ),
+    ),
+)
+def diagnose_cards(run: Run) -> None:
+    """Make ``clean.carddiag`` and ``clean.roddiag``, or the one of them that is wanted."""
+    wanted = [each for each in (CARDDIAG, RODDIAG) if each.asset in run.made]
+    summary = DiagnosisSummary()
+    for days_found, found in diagnosed_days(run.warehouse, run.days):
         for diagnosed in wanted:
-            yield dg.MaterializeResult(
-                asset_key=[diagnosed.schema, diagnosed.name],
-                metadata={
-                    "dagster/partition_row_count": sum(made[diagnosed.asset].rows.values()),
-                    **(summary.metadata() if diagnosed is CARDDIAG else {}),
-                },
-            )
-
-    @dg.asset(
-        key=["clean", "card_features"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["xspoc", "card"]),
-            dg.AssetKey(["clean", "dynabounds"]),
-            dg.AssetKey(["clean", "carddiag"]),
-            *(dg.AssetKey(["xspoc", name]) for name in EQUIPMENT),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "parquet"},
-        description="What the classifiers see of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
-        "rod weight and fluid load lines, the change since the days before. One Parquet file a day in the object store.",
-        metadata={
-            "feature_version": FEATURE_VERSION,
-            "dagster/column_schema": dg.TableSchema(
-                columns=[dg.TableColumn(field.name, str(field.type)) for field in features_schema()]
-            ),
-        },
-        io_manager_key="parquet_io",
-        code_version=FEATURE_VERSION,
-        pool=MEMORY_POOL,
-        check_specs=[
-            dg.AssetCheckSpec(
-                "columns",
-                asset=dg.AssetKey(["clean", "card_features"]),
-                blocking=True,
-                description="Every row has its keys, and no feature is infinite.",
-            )
-        ],
-    )
-    def card_features(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.Output[Iterator[pa.Table]] | dg.AssetCheckResult]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, FEATURES, span.keys) as done:
-            faults: list[str] = []
-
-            def checked() -> Iterator[tuple[str, pa.Table]]:
-                for day, rows in feature_tables(house, span):
-                    faults.extend(feature_faults(day, rows))
-                    yield day, rows
-                if faults:
-                    # the days stay unmade, so that the check blocks again as long as the fault lasts
-                    raise dg.Failure(
-                        "; ".join(faults[:5]), metadata={"faults": faults[:20]}, allow_retries=False
-                    )
-
-            tables = marked_days(house, store.open(), FEATURES, checked(), done)
-            yield dg.Output(tables, metadata={"feature_version": FEATURE_VERSION})
-            yield dg.AssetCheckResult(
-                check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
-            )
-
-    @dg.asset(
-        key=["clean", "dynapred"],
-        group_name="clean",
-        deps=[dg.AssetKey(["models", "dyna_classifier"]), dg.AssetKey(["clean", "card_features"])],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "scikitlearn", "postgres"},
-        description="The class of every usable card with its calibrated probability, by the model in use.",
-        metadata=table_metadata(DYNAPRED),
-        pool=MEMORY_POOL,
-    )
-    def dynapred(
-        context: dg.AssetExecutionContext,
-        config: PredictionConfig,
-        warehouse: WarehouseResource,
-        store: StoreResource,
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, DYNAPRED.asset, span.keys) as done:
-            summary = predict_days(house, store.open(), span, config.model_version)
-            done.rows.update(summary.rows_by_day)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": summary.rows,
-                "model_version": ", ".join(summary.model_versions) or "none",
-                **({"kept_versions": "; ".join(summary.notes)} if summary.notes else {}),
-                "class_shares": dg.MetadataValue.md(label_shares(summary.counts)),
-                "example_cards": dg.MetadataValue.md(cards_by_label(house, span)),
-                "counts": summary.counts,
-            }
-        )
-
-    return [dynabounds, diagnose_cards, card_features, dynapred]
+            rows = found.cards if diagnosed is CARDDIAG else found.rods
+            store_days(run.warehouse, diagnosed, rows, days_found)
+            run.rows(rows_by_day(rows), diagnosed.asset)
+        summary.add(found)
+    if CARDDIAG in wanted:
+        run.metadata[CARDDIAG.asset].update(summary.metadata())
 
 
-def feature_faults(day: str, rows: pa.Table) -> list[str]:
+@day_asset(
+    FEATURES,
+    inputs=[
+        same_day("xspoc/card", "clean/dynabounds", "clean/carddiag"),
+        days_back(HISTORY_DAYS + 1, "clean/carddiag"),
+        histories(*EQUIPMENT),
+    ],
+    code_version=FEATURES_VERSION,
+    description="What the classifiers see of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
+    "rod weight and fluid load lines, the change since the days before. One Parquet file a day in the object store.",
+    columns=features_schema,
+    checks=(Check(COLUMNS, "every row has its keys, and no feature is infinite", blocking=True),),
+)
+def card_features(run: Run) -> Iterator[tuple[str, pa.Table]]:
+    """Make ``clean/card_features``."""
+    faults: dict[str, list[str]] = {}
+    for day, rows in feature_tables(run.warehouse, run.days):
+        faults[day] = feature_faults(rows)
+        yield day, rows
+    run.check(COLUMNS, faults, blocking=True)
+
+
+@day_asset(
+    "clean/dynapred",
+    inputs=[same_day(FEATURES), kept("models/dyna_classifier")],
+    code_version=PREDICTION_VERSION,
+    description="The class of every usable card with its calibrated probability, by the model in use.",
+    table=DYNAPRED,
+    config=PredictionConfig,
+    kinds=frozenset({"python", "scikitlearn", "postgres"}),
+    pictures={"example_cards": cards_by_label},
+    checks=(
+        Check(
+            "probabilities",
+            "probabilities lie between 0 and 100, the first is the greater, and a second label has more than 35",
+            blocking=True,
+            offenders='select * from clean.dynapred where "Date" >= $1 and "Date" < $2 and not ("Prob1" between 0 and 100 '
+            'and coalesce("Prob2", 0) between 0 and "Prob1" and ("Label2" is null or "Prob2" > 35))',
+        ),
+        Check(
+            "every_usable_card",
+            "every usable card has one prediction, and nothing else has one",
+            offenders='select "NodeID", "Date" from xspoc.card c full join clean.dynapred p using ("NodeID", "Date") '
+            'where "Date" >= $1 and "Date" < $2 and (p."Label1" is null and (surfcard_fault is null or '
+            'pocdowncard_fault is null) or c.file_stamp is null or p."Label1" is not null and surfcard_fault is not null '
+            "and pocdowncard_fault is not null)",
+        ),
+        Check(
+            DRIFT_CHECK,
+            "the day's cards look like those of the time that the model in use has learned",
+            judge=check_drift,
+        ),
+    ),
+)
+def dynapred(run: Run) -> dict[str, Any]:
+    """Make ``clean.dynapred``."""
+    summary = predict_days(run.warehouse, run.store, run.days, run.config.model_version)
+    run.rows(summary.rows_by_day)
+    return {
+        "model_version": ", ".join(summary.model_versions) or "none",
+        **({"kept_versions": "; ".join(summary.notes)} if summary.notes else {}),
+        "class_shares": dg.MetadataValue.md(label_shares(summary.counts)),
+        "counts": summary.counts,
+    }
+
+
+def feature_faults(rows: pa.Table) -> list[str]:
     """Say what is wrong with the features of a day: a key that is missing or a feature that is infinite."""
     faults = [
-        f"{day}: {name} is missing in {rows[name].null_count} rows"
+        f"{name} is missing in {rows[name].null_count} rows"
         for name in ("NodeID", "Date")
         if rows[name].null_count
     ]
@@ -259,6 +223,6 @@ def feature_faults(day: str, rows: pa.Table) -> list[str]:
         if infinite.size:
             card = rows.slice(int(infinite[0]), 1).select(["NodeID", "Date"]).to_pylist()[0]
             faults.append(
-                f"{day}: {name} is infinite in {infinite.size} rows, the first of {card['NodeID']} on {card['Date']}"
+                f"{name} is infinite in {infinite.size} rows, the first of {card['NodeID']} on {card['Date']}"
             )
     return faults

@@ -14,13 +14,16 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtP
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
 from oasis_pipeline.assets.dbt_project import mark_views, project_digest, project_folder
+from oasis_pipeline.assets.factory import dependencies, freshness_of
+from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
 from oasis_pipeline.schema import TABLES, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.resources import WarehouseResource
 
-DAY_MODELS = "path:models/clean/xspoc.sql"
+ROWS = "clean/xspoc"
+DAY_MODELS = f"path:models/{ROWS}.sql"
 """dbt selection of the models that hold days."""
 
 _DB = "OASIS_DBT_DB"
@@ -147,6 +150,20 @@ class Translator(DagsterDbtTranslator):
         """Give the one team that keeps the warehouse."""
         return [OWNER]
 
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """Give what the declaration says where the model is declared: inputs with their reach, code version, columns."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        asset = BY_KEY.get("/".join(spec.key.path))
+        if asset is None:
+            return spec
+        return spec.replace_attributes(
+            deps=dependencies(asset, PARTITIONED),
+            code_version=asset.code_version,
+            freshness_policy=freshness_of(asset),
+        )
+
     def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give columns of the schema source where the model fills one of its tables."""
         key = (dbt_resource_props["schema"], dbt_resource_props["name"])
@@ -211,10 +228,10 @@ def build_dbt_assets(
     def day_tables(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         span = days_of(context)
         house = warehouse.open()
-        with making(house, "clean/xspoc", span.keys) as done:
+        with making(house, ROWS, span.keys, BY_KEY[ROWS].code_version) as done:
             with house.transaction() as tx:
                 # dbt writes in a transaction of its own; a mark too many is harmless, one too few is not
-                ledger.mark_changed(tx, "clean/xspoc", dict.fromkeys(span.keys))
+                ledger.mark_changed(tx, ROWS, dict.fromkeys(span.keys))
             variables = f"{{first_day: '{span.first}', last_day: '{span.last}'}}"
             yield from call(context, warehouse, ["--select", DAY_MODELS, "--vars", variables])
             counts = house.query(

@@ -11,6 +11,9 @@ from oasis_pipeline.storage.postgres import Warehouse
 VIEWS = ("xspoc/merged", "xspoc/card_xdiag", "clean/winpred")
 """Views of the project."""
 
+DAY_MODELS_VERSION = "1"
+"""Code version of the models that hold days; raise it when their SQL gives other rows."""
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
@@ -26,12 +26,17 @@ from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.column import rows_at
 from oasis_pipeline.cards.quality import MIN_POINTS
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, diagnose_all
-from oasis_pipeline.plotting.diagnosis import DiagnosedCard
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
 
+if TYPE_CHECKING:
+    from oasis_pipeline.plotting.diagnosis import DiagnosedCard
+
 CARDDIAG = table("clean", "carddiag")
 RODDIAG = table("clean", "roddiag")
+
+DIAGNOSIS_VERSION = "1"
+"""Raise it when the diagnosis of the same card comes out otherwise, in any column."""
 
 EXAMPLES = 6
 
@@ -282,6 +287,8 @@ def _examples(
     parts: list[tuple[NDArray[np.intp], Diagnosis]],
 ) -> list[DiagnosedCard]:
     """Draw the newest card of some wells, spread over the range of fillage."""
+    from oasis_pipeline.plotting.diagnosis import DiagnosedCard
+
     newest = {node: i for i, node in enumerate(nodes)}
     ranked = sorted(newest.values(), key=lambda i: (np.nan_to_num(columns["fillage_pct"][i], nan=-1.0), i))
     picked = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, EXAMPLES).round().astype(int))]

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.drift import (
     BINS,
@@ -31,9 +32,10 @@ from oasis_pipeline.learning.drift import (
     measure_drift,
     measured_features,
 )
-from oasis_pipeline.storage.io_managers import day_path, stored_days
+from oasis_pipeline.storage.io_managers import read_day, stored_days
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.versions import OtherVersionError
 
 FEATURES = "clean/card_features"
 CLASSIFIER = "dyna_classifier"
@@ -81,7 +83,9 @@ def keep_reference(store: ObjectStore, versions: Sequence[str], labelled_days: S
     if not wanted:
         return 0
     wanted = [wanted[i] for i in np.unique(np.linspace(0, len(wanted) - 1, REFERENCE_DAYS).astype(int))]
-    tables = [_few_a_well(store.read_table(day_path(FEATURES, day))) for day in wanted]
+    tables = [_few_a_well(rows) for day in wanted if (rows := _features_of(store, day)) is not None]
+    if not tables:
+        return 0
     rows = pa.concat_tables(tables)
     names = measured_features(rows.column_names[2:])
     reference = make_reference(_matrix(rows, names), names, rows["NodeID"].to_pylist())
@@ -94,7 +98,15 @@ def keep_reference(store: ObjectStore, versions: Sequence[str], labelled_days: S
     )
     for version in versions:
         store.write_table(reference_path(version), pa.Table.from_arrays([nodes, *bins], schema=schema))
-    return len(wanted)
+    return len(tables)
+
+
+def _features_of(store: ObjectStore, day: date) -> pa.Table | None:
+    """Features of a day; None where another version has made them, which are about to be made anew."""
+    try:
+        return read_day(store, FEATURES, day, version=FEATURES_VERSION)
+    except OtherVersionError:
+        return None
 
 
 def load_reference(store: ObjectStore, version: str) -> Reference | None:
@@ -128,9 +140,10 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
     there = [day for day in stored_days(store, FEATURES) if days.first <= day <= days.last]
     found = []
     for day in there[-CHECKED_DAYS:]:
-        rows = _few_a_well(store.read_table(day_path(FEATURES, day)))
-        if not set(reference.names) <= set(rows.column_names):
-            continue  # features of another version, about to be made anew
+        stored = _features_of(store, day)
+        if stored is None or not set(reference.names) <= set(stored.column_names):
+            continue  # the reference, or the day, is of another version
+        rows = _few_a_well(stored)
         matrix = _matrix(rows, reference.names)
         found.append(DayDrift(day, measure_drift(reference, matrix, rows["NodeID"].to_pylist())))
     return found

@@ -9,7 +9,6 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.registry import model_row, newest_named, register_model
+from oasis_pipeline.assets.registry import is_sound, load_artifact, model_row, newest_named, register_model
 from oasis_pipeline.assets.well_days import (
     failure_log,
     first_days,
@@ -49,6 +48,9 @@ from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 XPRED = table("clean", "xpred")
+XPRED_VERSION = f"1 of {BASE_VERSION}"
+"""Raise the number when the same forecaster says something else of the same days."""
+
 FORECASTER = "failure_forecaster"
 FORECASTER_ASSET = f"models/{FORECASTER}"
 
@@ -157,7 +159,7 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
         cutoff_ms = moment_ms(cutoff)
         version = f"{_prefix(cutoff)}{_digest(known, cutoff_ms)}"
         held = newest_named(warehouse, FORECASTER, _prefix(cutoff))
-        if held is not None and held["version"] == version:
+        if held is not None and held["version"] == version and is_sound(store, held):
             learned.kept += 1
             continue
         fitted = fit_at(known.data, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND)
@@ -216,9 +218,8 @@ def _digest(known: Known, cutoff_ms: int) -> str:
     return digest.hexdigest()[:8]
 
 
-@lru_cache(maxsize=64)
-def _loaded(store: ObjectStore, path: str, sha256: str) -> Forecaster:
-    return unpack_forecaster(store.get_bytes(path), sha256)[0]
+def _loaded(store: ObjectStore, row: dict[str, Any]) -> Forecaster:
+    return load_artifact(store, row, unpack_forecaster, "forecast_version", FORECAST_VERSION)
 
 
 def forecaster_named(warehouse: Warehouse, store: ObjectStore, version: str) -> Forecaster:
@@ -234,7 +235,7 @@ def forecaster_named(warehouse: Warehouse, store: ObjectStore, version: str) -> 
         return base
     row = model_row(warehouse, FORECASTER, version)
     assert row is not None
-    return _loaded(store, row["path"], row["sha256"])
+    return _loaded(store, row)
 
 
 @dataclass
@@ -338,7 +339,7 @@ def _forecast_rows(
         if held is None:
             model, version[rows] = base, base_manifest["version"]
         else:
-            model, version[rows] = _loaded(store, held["path"], held["sha256"]), held["version"]
+            model, version[rows] = _loaded(store, held), held["version"]
         said = model.probabilities(known.data.features[wanted[rows]])
         place = np.array([0, *(classes.index(name) + 1 for name in model.classes)])
         probability[np.ix_(rows, np.arange(len(HORIZONS_DAYS)), place)] = said

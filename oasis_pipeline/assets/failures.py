@@ -1,8 +1,10 @@
 """Assets that forecast failures: wells' days, forecasters, windows, run life, alarms and their backtest.
 
-Here: definitions and what their metadata shows. What they read and write stands in ``well_days``, ``failure_forecasts``, ``run_life``
+Here: declarations and what their metadata shows. What they read and write stands in ``well_days``, ``failure_forecasts``, ``run_life``
 and ``alarms`` beside this module.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,223 +12,153 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from oasis_pipeline.assets.alarms import ALARM, AlarmSummary, backtest, make_alarms
-from oasis_pipeline.assets.common import (
-    MEMORY_POOL,
-    ONE_RUN,
-    SCIENCE_OWNER,
-    WAREHOUSE_POOL,
-    days_of,
-    making,
-    marked_days,
-    table_metadata,
+from oasis_pipeline.assets.alarms import ALARM, ALARM_VERSION, AlarmSummary, backtest, make_alarms
+from oasis_pipeline.assets.common import WAREHOUSE_POOL
+from oasis_pipeline.assets.factory import (
+    Due,
+    Run,
+    all_days,
+    day_asset,
+    days_back,
+    from_its_day,
+    histories,
+    kept,
+    same_day,
+    whole,
+    whole_asset,
 )
 from oasis_pipeline.assets.failure_forecasts import (
-    FORECASTER,
     FORECASTER_ASSET,
     XPRED,
+    XPRED_VERSION,
     LearnedForecasters,
     forecast_failures,
     learn_failure_forecasters,
 )
 from oasis_pipeline.assets.pictures import signals_of_alarms
 from oasis_pipeline.assets.run_life import (
-    RUN_LIFE,
     RUN_LIFE_ASSET,
     RUNLIFE,
+    RUNLIFE_VERSION,
     LearnedLives,
     learn_run_life,
     run_life_days,
 )
-from oasis_pipeline.assets.well_days import WELL_DAYS, WELL_DAYS_VERSION, well_day_tables, well_days_schema
+from oasis_pipeline.assets.well_days import (
+    FEATURES,
+    WELL_DAYS,
+    WELL_DAYS_VERSION,
+    well_day_tables,
+    well_days_schema,
+)
 from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, LEAST_FAILURES
 from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
 
 BACKTEST = "clean/alarm_backtest"
-_ALL_DAYS = dg.AllPartitionMapping()
 
 
-def build_failure_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets of failure forecasts.
+@day_asset(
+    WELL_DAYS,
+    inputs=[same_day("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", FEATURES)],
+    code_version=WELL_DAYS_VERSION,
+    description="The mean of each quantity of a well and day that failures are forecast from. One Parquet file a day in the "
+    "object store.",
+    columns=well_days_schema,
+)
+def well_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
+    """Make ``clean/well_days``."""
+    return well_day_tables(run.warehouse, run.store, run.days)
 
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions.
 
-    Returns
-    -------
-    list of AssetsDefinition
-    """
+@whole_asset(
+    FORECASTER_ASSET,
+    inputs=[all_days(WELL_DAYS), whole("analysis/failure_info"), kept("xspoc/rods_history")],
+    due=Due.CUTOFFS,
+    code_version=FORECAST_VERSION,
+    description="Forecasters of failures, one for each cut-off (the 1st and the 16th of a month), chosen by what was known "
+    "then. One that rests on an unchanged past is kept.",
+    kinds=frozenset({"python", "scikitlearn"}),
+)
+def failure_forecaster(run: Run) -> dict[str, Any]:
+    """Make ``models/failure_forecaster``."""
+    return forecaster_metadata(learn_failure_forecasters(run.warehouse, run.store))
 
-    @dg.asset(
-        key=["clean", "well_days"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["xspoc", "card"]),
-            dg.AssetKey(["xspoc", "xdiagresults"]),
-            dg.AssetKey(["clean", "carddiag"]),
-            dg.AssetKey(["clean", "card_features"]),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "parquet"},
-        description="The mean of each quantity of a well and day that failures are forecast from. One Parquet file a day in the "
-        "object store.",
-        metadata={
-            "dagster/column_schema": dg.TableSchema(
-                columns=[dg.TableColumn(field.name, str(field.type)) for field in well_days_schema()]
-            ),
-        },
-        io_manager_key="parquet_io",
-        code_version=WELL_DAYS_VERSION,
-        pool=MEMORY_POOL,
-    )
-    def well_days(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
-        span, house, objects = days_of(context), warehouse.open(), store.open()
-        with making(house, WELL_DAYS, span.keys) as done:
-            tables = marked_days(house, objects, WELL_DAYS, well_day_tables(house, objects, span), done)
-            yield dg.Output(tables, metadata={"version": WELL_DAYS_VERSION})
 
-    @dg.asset(
-        key=["models", FORECASTER],
-        group_name="models",
-        deps=[
-            dg.AssetDep(dg.AssetKey(["clean", "well_days"]), partition_mapping=_ALL_DAYS),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "scikitlearn"},
-        description="Forecasters of failures, one for each cut-off (the 1st and the 16th of a month), chosen by what was known "
-        "then. One that rests on an unchanged past is kept.",
-        code_version=FORECAST_VERSION,
-        pool=MEMORY_POOL,
-    )
-    def failure_forecaster(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house = warehouse.open()
-        with making(house, FORECASTER_ASSET, [""]):
-            learned = learn_failure_forecasters(house, store.open())
-        return dg.MaterializeResult(metadata=forecaster_metadata(learned))
+@day_asset(
+    "clean/xpred",
+    inputs=[
+        days_back(REACH_DAYS + 1, WELL_DAYS),
+        histories("rods"),
+        from_its_day("analysis/failure_info", FORECASTER_ASSET),
+    ],
+    code_version=XPRED_VERSION,
+    description="Probability of each failure class within 3, 7, 15 and 30 days after each well's day, by a model whose data lie "
+    "before that day, or by the base model.",
+    table=XPRED,
+)
+def xpred(run: Run) -> dict[str, Any]:
+    """Make ``clean.xpred``."""
+    summary = forecast_failures(run.warehouse, run.store, run.days)
+    run.rows(summary.rows_by_day)
+    return {
+        "rows_by_model": dict(summary.versions),
+        "classes": summary.classes,
+        "new_columns": summary.new_columns,
+    }
 
-    @dg.asset(
-        key=["clean", "xpred"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["models", FORECASTER]),
-            dg.AssetKey(["clean", "well_days"]),
-            dg.AssetKey(["xspoc", "rods"]),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Probability of each failure class within 3, 7, 15 and 30 days after each well's day, by a model whose data lie "
-        "before that day, or by the base model.",
-        metadata=table_metadata(XPRED),
-        pool=MEMORY_POOL,
-    )
-    def xpred(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, XPRED.asset, span.keys) as done:
-            summary = forecast_failures(house, store.open(), span)
-            done.rows.update(summary.rows_by_day)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": summary.rows,
-                "rows_by_model": dict(summary.versions),
-                "classes": summary.classes,
-                "new_columns": summary.new_columns,
-            }
-        )
 
-    @dg.asset(
-        key=["models", RUN_LIFE],
-        group_name="models",
-        deps=[
-            dg.AssetDep(dg.AssetKey(["clean", "well_days"]), partition_mapping=_ALL_DAYS),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        owners=[SCIENCE_OWNER],
-        kinds={"python"},
-        description="How long tubing, pumps and rods last: a Weibull distribution of each, at each cut-off, with censored lives.",
-        code_version=RUN_LIFE_VERSION,
-        pool=WAREHOUSE_POOL,
-    )
-    def run_life(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house = warehouse.open()
-        with making(house, RUN_LIFE_ASSET, [""]):
-            learned = learn_run_life(house, store.open())
-        return dg.MaterializeResult(metadata=run_life_metadata(learned))
+@whole_asset(
+    RUN_LIFE_ASSET,
+    inputs=[all_days(WELL_DAYS), whole("analysis/failure_info"), kept("xspoc/card", "xspoc/xdiagresults")],
+    due=Due.CUTOFFS,
+    code_version=RUN_LIFE_VERSION,
+    description="How long tubing, pumps and rods last: a Weibull distribution of each, at each cut-off, with censored lives.",
+    pool=WAREHOUSE_POOL,
+)
+def run_life(run: Run) -> dict[str, Any]:
+    """Make ``models/run_life``."""
+    return run_life_metadata(learn_run_life(run.warehouse, run.store))
 
-    @dg.asset(
-        key=["clean", "runlife"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["models", RUN_LIFE]),
-            dg.AssetKey(["clean", "well_days"]),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Median and 90 % interval of the remaining life of tubing, pump and rods of each well, day by day.",
-        metadata=table_metadata(RUNLIFE),
-        pool=WAREHOUSE_POOL,
-    )
-    def runlife(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, RUNLIFE.asset, span.keys) as done:
-            done.rows.update(run_life_days(house, span))
-        return dg.MaterializeResult(metadata={"dagster/partition_row_count": sum(done.rows.values())})
 
-    @dg.asset(
-        key=["clean", "alarm"],
-        group_name="clean",
-        deps=[dg.AssetDep(dg.AssetKey(["clean", "xpred"]), partition_mapping=_ALL_DAYS)],
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Alarms of failures to come, one an event, with the reasons in words. What a person said of one stays.",
-        metadata=table_metadata(ALARM),
-        pool=WAREHOUSE_POOL,
-    )
-    def alarm(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house, objects = warehouse.open(), store.open()
-        with making(house, ALARM.asset, [""]) as done:
-            summary = make_alarms(house, objects)
-            done.rows[""] = sum(summary.states.values())
-        return dg.MaterializeResult(
-            metadata={
-                **alarm_metadata(summary),
-                "signals": dg.MetadataValue.md(signals_of_alarms(house, summary.open_rows)),
-            }
-        )
+@day_asset(
+    "clean/runlife",
+    inputs=[same_day(WELL_DAYS), from_its_day("analysis/failure_info", RUN_LIFE_ASSET)],
+    code_version=RUNLIFE_VERSION,
+    description="Median and 90 % interval of the remaining life of tubing, pump and rods of each well, day by day.",
+    table=RUNLIFE,
+    pool=WAREHOUSE_POOL,
+)
+def runlife(run: Run) -> None:
+    """Make ``clean.runlife``."""
+    run.rows(run_life_days(run.warehouse, run.days))
 
-    @dg.asset(
-        key=["clean", "alarm_backtest"],
-        group_name="clean",
-        deps=[dg.AssetKey(["clean", "alarm"]), dg.AssetKey(["analysis", "failure_info"])],
-        owners=[SCIENCE_OWNER],
-        kinds={"python"},
-        description="How the rule of alarms did on the past: failures caught, lead, false alarms, with the forecasts as they were.",
-        pool=WAREHOUSE_POOL,
-    )
-    def alarm_backtest(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house = warehouse.open()
-        with making(house, BACKTEST, [""]):
-            figures = backtest(house, store.open())
-        return dg.MaterializeResult(metadata=figures or {"said": "there are no forecasts yet"})
 
-    return [well_days, failure_forecaster, xpred, run_life, runlife, alarm, alarm_backtest]
+@whole_asset(
+    "clean/alarm",
+    inputs=[all_days("clean/xpred"), kept(FORECASTER_ASSET, WELL_DAYS, "analysis/failure_info")],
+    code_version=ALARM_VERSION,
+    description="Alarms of failures to come, one an event, with the reasons in words. What a person said of one stays.",
+    table=ALARM,
+)
+def alarm(run: Run) -> dict[str, Any]:
+    """Make ``clean.alarm``."""
+    summary = make_alarms(run.warehouse, run.store)
+    run.rows(sum(summary.states.values()))
+    signals = dg.MetadataValue.md(signals_of_alarms(run.warehouse, summary.open_rows))
+    return {**alarm_metadata(summary), "signals": signals}
+
+
+@whole_asset(
+    BACKTEST,
+    inputs=[all_days("clean/xpred"), whole("clean/alarm", "analysis/failure_info")],
+    code_version=ALARM_VERSION,
+    description="How the rule of alarms did on the past: failures caught, lead, false alarms, with the forecasts as they were.",
+    pool=WAREHOUSE_POOL,
+)
+def alarm_backtest(run: Run) -> dict[str, Any]:
+    """Make ``clean/alarm_backtest``."""
+    return backtest(run.warehouse, run.store) or {"said": "there are no forecasts yet"}
 
 
 def forecaster_metadata(learned: LearnedForecasters) -> dict[str, Any]:
@@ -279,7 +211,6 @@ def alarm_metadata(summary: AlarmSummary) -> dict[str, Any]:
         for row in newest
     ]
     return {
-        "dagster/row_count": sum(summary.states.values()),
         "changed": summary.changed,
         "states": dict(summary.states),
         "standing": dg.MetadataValue.md("\n".join(lines)),

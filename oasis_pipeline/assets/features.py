@@ -28,7 +28,7 @@ from oasis_pipeline.learning.features import (
 )
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
-from oasis_pipeline.learning.seed_method import seed_feature_names
+from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -39,6 +39,9 @@ USABLE_POINTS = """
     case when c.pocdowncard_fault is null then c.pocdowncard_load end as pump_load
 """
 """Points of the two cards of a row of ``xspoc.card as c``, null where a card can't be used."""
+
+FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION}"
+"""Code version of the files: that of the features of both methods."""
 
 HISTORY_DAYS = 7
 """Days before a card's day that its change is measured from."""
@@ -84,14 +87,14 @@ def features_schema() -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        Keys, then one float column a feature, those of the earlier platform's method last; the feature version in the metadata.
+        Keys, then one float column a feature, those of the earlier platform's method last.
     """
     fields = [
         pa.field("NodeID", pa.string(), nullable=False),
         pa.field("Date", pa.timestamp("ms"), nullable=False),
     ]
     fields += [pa.field(name, pa.float32()) for name in (*feature_names(), *seed_feature_names())]
-    return pa.schema(fields, metadata={"feature_version": FEATURE_VERSION})
+    return pa.schema(fields)
 
 
 def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.Table]]:

@@ -1,6 +1,6 @@
 """Assets of the group ``iot``: sensor readings by UTC day, and what is made of them.
 
-Here: definitions. What they compute stands in ``readings`` beside this module and in the room ``oasis_pipeline.readings``.
+Here: declarations. What they compute stands in ``readings`` beside this module and in the room ``oasis_pipeline.readings``.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,27 +15,22 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from oasis_pipeline.assets import readings as days_of_readings
-from oasis_pipeline.assets.common import (
-    MEMORY_POOL,
-    ONE_RUN,
-    OWNER,
-    SCIENCE_OWNER,
-    days_of,
-    making,
-    marked_days,
-    table_metadata,
-)
+from oasis_pipeline.assets.checks import COLUMNS, Check
+from oasis_pipeline.assets.common import OWNER
+from oasis_pipeline.assets.factory import Calendar, Run, day_asset, kept, same_day, source
 from oasis_pipeline.readings.windows import DAY_US, Window, windows_schema
 from oasis_pipeline.schema import table
-from oasis_pipeline.storage.io_managers import group_name, read_days
+from oasis_pipeline.storage.io_managers import group_name, read_day
 from oasis_pipeline.storage.objects import ObjectStore
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RAWDATA = table("iot", "rawdata")
 MODULE = table("iot", "module")
 READINGS, DATABATCH, PROFILE, REGULAR = (
     f"iot/{name}" for name in ("readings", "databatch", "profile", "regular")
 )
+
+READINGS_VERSION, BATCHES_VERSION = "1", "1"
+"""Raise them when the same readings come out otherwise, or their windows."""
 
 PICTURED_SERIES = 4
 
@@ -80,196 +75,129 @@ class RegularConfig(dg.Config):
         return given
 
 
-def build_iot_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """Assets of sensor modules.
+MODULE_ASSET = source(
+    MODULE.asset,
+    partitioned=False,
+    table=MODULE,
+    description="Sensor modules. The data service writes it, and intake where a file names a module that nobody registered.",
+)
+RAWDATA_ASSET = source(
+    RAWDATA.asset,
+    partitioned=True,
+    table=RAWDATA,
+    calendar=Calendar.READINGS,
+    description="Readings as they arrived. The data service writes it, and intake from Readings files; "
+    "PostgreSQL keeps it in one partition a UTC day.",
+    metadata={"drop_files": "Readings.E2E.<YYYYMMDD>.<HHMM>.csv"},
+)
 
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions; here they are UTC days.
+Days = Iterator[tuple[str, pa.Table]]
 
-    Returns
-    -------
-    list of AssetsDefinition or AssetSpec
-    """
-    module = dg.AssetSpec(
-        ["iot", "module"],
-        group_name="iot",
-        owners=[OWNER],
-        kinds={"postgres"},
-        description="Sensor modules. The data service writes it, and intake where a file names a module that nobody registered.",
-        metadata=table_metadata(MODULE),
+
+@day_asset(
+    READINGS,
+    inputs=[same_day(RAWDATA.asset), kept(MODULE.asset)],
+    code_version=READINGS_VERSION,
+    description="Readings of a UTC day, one row a value: without repeats, in order, with flags of values that are stuck, "
+    "interpolated or spikes, of gaps, and of clock faults; nothing is deleted. One Parquet file a day and type of module.",
+    columns=days_of_readings.readings_schema,
+    partition_column="timestamp",
+    group_column="module_type",
+    calendar=Calendar.READINGS,
+    owner=OWNER,
+    checks=(
+        Check(
+            COLUMNS,
+            "columns have their types, keys are there, in order and without repeats, and values are finite",
+            blocking=True,
+        ),
+        Check(
+            "plausible",
+            "temperatures lie between -90 and 200 and supply voltages between 0 and 1000, whatever their unit",
+        ),
+    ),
+)
+def readings(run: Run) -> Days:
+    """Make ``iot/readings``."""
+    faults: dict[str, list[str]] = {}
+    odd: dict[str, list[str]] = {}
+    for day in run.partitions:
+        rows = days_of_readings.day_of_readings(run.warehouse, date.fromisoformat(day))
+        faults[day], odd[day] = reading_faults(rows), implausible(rows)
+        yield day, rows
+    run.check(COLUMNS, faults, blocking=True)
+    run.check("plausible", odd, blocking=False)
+
+
+@day_asset(
+    DATABATCH,
+    inputs=[same_day(READINGS)],
+    code_version=BATCHES_VERSION,
+    description="Readings of a UTC day cut into windows by count and by time, with the features of each window in time and in "
+    "frequency: the computation behind /api/databatch/. Count windows begin anew each day.",
+    columns=windows_schema,
+    partition_column="starting_timestamp",
+    calendar=Calendar.READINGS,
+    together=True,
+    config=BatchConfig,
+)
+def databatch(run: Run) -> Days:
+    """Make ``iot/databatch``."""
+    run.metadata[DATABATCH]["windows"] = run.config.windows
+    windows = [Window.parse(text) for text in run.config.windows]
+    for day in run.partitions:
+        yield day, days_of_readings.day_of_batches(_day_of(run.store, date.fromisoformat(day)), windows)
+
+
+@day_asset(
+    PROFILE,
+    inputs=[same_day(READINGS)],
+    code_version=READINGS_VERSION,
+    description="Data quality of each module and measure by UTC day: readings, steps, gaps, coverage, lag, ranges, and the share "
+    "of each flag.",
+    columns=days_of_readings.profile_schema,
+    calendar=Calendar.READINGS,
+    together=True,
+)
+def profile(run: Run) -> Days:
+    """Make ``iot/profile``."""
+    tables = []
+    for day in run.partitions:
+        when = date.fromisoformat(day)
+        tables.append(days_of_readings.day_of_profiles(_day_of(run.store, when), when))
+        yield day, tables[-1]
+    run.metadata[PROFILE].update(profile_metadata(run.store, tables))
+
+
+@day_asset(
+    REGULAR,
+    inputs=[same_day(READINGS)],
+    code_version=READINGS_VERSION,
+    description="Readings of a UTC day as means of equal intervals, for models that need a grid. Each value says how it came to be: "
+    "measured, linear (a short gap, a straight line between its neighbours), or missing.",
+    columns=days_of_readings.regular_schema,
+    partition_column="timestamp",
+    calendar=Calendar.READINGS,
+    together=True,
+    config=RegularConfig,
+)
+def regular(run: Run) -> Days:
+    """Make ``iot/regular``."""
+    longest = run.config.longest_fill
+    step = Window.parse(run.config.step)
+    run.metadata[REGULAR].update(
+        step=run.config.step,
+        fill_method=f"gaps of up to {longest} intervals: linear; longer ones and the ends of the day: missing",
+        left_out=f"values flagged {', '.join(days_of_readings.NOT_MEASURED)}",
     )
-    rawdata = dg.AssetSpec(
-        ["iot", "rawdata"],
-        group_name="iot",
-        partitions_def=days,
-        owners=[OWNER],
-        kinds={"postgres"},
-        description="Readings as they arrived. The data service writes it, and intake from Readings files; "
-        "PostgreSQL keeps it in one partition a UTC day.",
-        metadata=table_metadata(RAWDATA, drop_files="Readings.E2E.<YYYYMMDD>.<HHMM>.csv"),
-    )
-
-    @dg.asset(
-        key=["iot", "readings"],
-        deps=[rawdata, module],
-        owners=[OWNER],
-        description="Readings of a UTC day, one row a value: without repeats, in order, with flags of values that are stuck, "
-        "interpolated or spikes, of gaps, and of clock faults; nothing is deleted. One Parquet file a day and type of module.",
-        metadata={
-            **_columns(days_of_readings.readings_schema()),
-            "partition_column": "timestamp",
-            "group_column": "module_type",
-        },
-        check_specs=[
-            dg.AssetCheckSpec(
-                "columns",
-                asset=dg.AssetKey(["iot", "readings"]),
-                blocking=True,
-                description="Columns have their types, keys are there, in order and without repeats, and values are finite.",
-            ),
-            dg.AssetCheckSpec(
-                "plausible",
-                asset=dg.AssetKey(["iot", "readings"]),
-                description="Temperatures lie between -90 and 200 and supply voltages between 0 and 1000, whatever their unit.",
-            ),
-        ],
-        group_name="iot",
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        kinds={"python", "parquet"},
-        io_manager_key="parquet_io",
-        pool=MEMORY_POOL,
-    )
-    def readings(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.Output[Iterator[pa.Table]] | dg.AssetCheckResult]:
-        span, house = days_of(context), warehouse.open()
-        faults: list[str] = []
-        odd: list[str] = []
-
-        def of_day(day: date) -> pa.Table:
-            rows = days_of_readings.day_of_readings(house, day)
-            faults.extend(f"{day}: {fault}" for fault in reading_faults(rows))
-            odd.extend(f"{day}: {fault}" for fault in implausible(rows))
-            return rows
-
-        with making(house, READINGS, span.keys) as done:
-            yield dg.Output(marked_days(house, store.open(), READINGS, _each(span.keys, of_day), done))
-            yield dg.AssetCheckResult(
-                check_name="columns", passed=not faults, metadata={"faults": faults[:20]}
-            )
-            yield dg.AssetCheckResult(
-                check_name="plausible",
-                passed=not odd,
-                severity=dg.AssetCheckSeverity.WARN,
-                description="; ".join(odd[:3]) or None,
-                metadata={"modules": odd[:20]},
-            )
-
-    @dg.asset(
-        key=["iot", "databatch"],
-        deps=[readings],
-        owners=[SCIENCE_OWNER],
-        description="Readings of a UTC day cut into windows by count and by time, with the features of each window in time and in "
-        "frequency: the computation behind /api/databatch/. Count windows begin anew each day.",
-        metadata={**_columns(windows_schema()), "partition_column": "starting_timestamp"},
-        group_name="iot",
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        kinds={"python", "parquet"},
-        io_manager_key="parquet_io",
-        pool=MEMORY_POOL,
-    )
-    def databatch(
-        context: dg.AssetExecutionContext,
-        config: BatchConfig,
-        warehouse: WarehouseResource,
-        store: StoreResource,
-    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
-        span, house, files = days_of(context), warehouse.open(), store.open()
-        windows = [Window.parse(text) for text in config.windows]
-        with making(house, DATABATCH, span.keys) as done:
-            made = _each(span.keys, lambda day: days_of_readings.day_of_batches(_day_of(files, day), windows))
-            tables = marked_days(house, files, DATABATCH, made, done)
-            yield dg.Output(tables, metadata={"windows": config.windows})
-
-    @dg.asset(
-        key=["iot", "profile"],
-        deps=[readings],
-        owners=[SCIENCE_OWNER],
-        description="Data quality of each module and measure by UTC day: readings, steps, gaps, coverage, lag, ranges, and the share "
-        "of each flag.",
-        metadata=_columns(days_of_readings.profile_schema()),
-        group_name="iot",
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        kinds={"python", "parquet"},
-        io_manager_key="parquet_io",
-        pool=MEMORY_POOL,
-    )
-    def profile(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.Output[list[pa.Table]]]:
-        span, house, files = days_of(context), warehouse.open(), store.open()
-        with making(house, PROFILE, span.keys) as done:
-            made = _each(span.keys, lambda day: days_of_readings.day_of_profiles(_day_of(files, day), day))
-            tables = list(marked_days(house, files, PROFILE, made, done))
-            yield dg.Output(tables, metadata=profile_metadata(files, tables))
-
-    @dg.asset(
-        key=["iot", "regular"],
-        deps=[readings],
-        owners=[SCIENCE_OWNER],
-        description="Readings of a UTC day as means of equal intervals, for models that need a grid. Each value says how it came to be: "
-        "measured, linear (a short gap, a straight line between its neighbours), or missing.",
-        metadata={**_columns(days_of_readings.regular_schema()), "partition_column": "timestamp"},
-        group_name="iot",
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        kinds={"python", "parquet"},
-        io_manager_key="parquet_io",
-        pool=MEMORY_POOL,
-    )
-    def regular(
-        context: dg.AssetExecutionContext,
-        config: RegularConfig,
-        warehouse: WarehouseResource,
-        store: StoreResource,
-    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
-        span, house, files = days_of(context), warehouse.open(), store.open()
-        step = Window.parse(config.step)
-        with making(house, REGULAR, span.keys) as done:
-            made = _each(
-                span.keys,
-                lambda day: days_of_readings.day_of_regular(
-                    _day_of(files, day), day, step, config.longest_fill
-                ),
-            )
-            tables = marked_days(house, files, REGULAR, made, done)
-            facts = {
-                "step": config.step,
-                "fill_method": f"gaps of up to {config.longest_fill} intervals: linear; longer ones and the ends of the day: missing",
-                "left_out": f"values flagged {', '.join(days_of_readings.NOT_MEASURED)}",
-            }
-            yield dg.Output(tables, metadata=facts)
-
-    return [module, rawdata, readings, databatch, profile, regular]
-
-
-def _columns(schema: pa.Schema) -> dict[str, Any]:
-    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+    for day in run.partitions:
+        when = date.fromisoformat(day)
+        yield day, days_of_readings.day_of_regular(_day_of(run.store, when), when, step, longest)
 
 
 def _day_of(store: ObjectStore, day: date) -> pa.Table:
-    rows = read_days(store, READINGS, [day])
-    return rows if rows.num_columns else days_of_readings.readings_schema().empty_table()
-
-
-def _each(days: list[str], of_day: Callable[[date], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
-    return ((key, of_day(date.fromisoformat(key))) for key in days)
+    rows = read_day(store, READINGS, day, version=READINGS_VERSION)
+    return days_of_readings.readings_schema().empty_table() if rows is None else rows
 
 
 def profile_metadata(store: ObjectStore, tables: list[pa.Table]) -> dict[str, Any]:

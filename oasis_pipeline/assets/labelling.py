@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making, table_metadata
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.factory import Run, all_days, kept, whole, whole_asset
+from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.assets.predictions import load_classifier, matrix_for
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.artifact import Model
@@ -23,10 +23,9 @@ from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.io_managers import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 LABEL_QUEUE = table("clean", "label_queue")
 
@@ -65,49 +64,31 @@ order by l."Date" desc, l."NodeID" limit $2::int
 """
 
 
-def build_labelling_assets() -> list[dg.AssetsDefinition]:
-    """Assets of labelling.
-
-    Returns
-    -------
-    list of AssetsDefinition
-    """
-
-    @dg.asset(
-        key=["clean", "label_queue"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["clean", "dynalabel"]),
-            dg.AssetDep(dg.AssetKey(["clean", "dynapred"]), partition_mapping=dg.AllPartitionMapping()),
-        ],
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Unlabelled cards in the order in which labels would teach most: the model is unsure of them, they are unlike "
-        "those labelled already, and their wells have few labels. `oasis labels queue` shows it.",
-        metadata=table_metadata(LABEL_QUEUE),
-        pool=MEMORY_POOL,
-    )
-    def label_queue(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house = warehouse.open()
-        with making(house, LABEL_QUEUE.asset, [""]) as done:
-            rows = queue_rows(house, store.open())
-            with house.transaction() as tx:
-                changed = tx.replace_days(LABEL_QUEUE, rows, None, None).changed
-                if changed:
-                    ledger.mark_changed(tx, LABEL_QUEUE.asset, {"": rows.num_rows})
-            done.rows[""] = rows.num_rows
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": rows.num_rows,
-                "wells": len(rows["NodeID"].unique()),
-                "wells_without_labels": len(
-                    {row["NodeID"] for row in rows.to_pylist() if row["well_labels"] == 0}
-                ),
-                "cards_that_people_disagree_on": len(disagreements(house)),
-            }
-        )
-
-    return [label_queue]
+@whole_asset(
+    "clean/label_queue",
+    inputs=[
+        all_days("clean/dynapred"),
+        whole("clean/dynalabel"),
+        kept(FEATURES, f"models/{CLASSIFIER}"),
+    ],
+    code_version="1",
+    description="Unlabelled cards in the order in which labels would teach most: the model is unsure of them, they are unlike "
+    "those labelled already, and their wells have few labels. `oasis labels queue` shows it.",
+    table=LABEL_QUEUE,
+)
+def label_queue(run: Run) -> dict[str, Any]:
+    """Make ``clean.label_queue``."""
+    rows = queue_rows(run.warehouse, run.store)
+    with run.warehouse.transaction() as tx:
+        changed = tx.replace_days(LABEL_QUEUE, rows, None, None).changed
+        if changed:
+            ledger.mark_changed(tx, LABEL_QUEUE.asset, {"": rows.num_rows})
+    run.rows(rows.num_rows)
+    return {
+        "wells": len(rows["NodeID"].unique()),
+        "wells_without_labels": len({row["NodeID"] for row in rows.to_pylist() if row["well_labels"] == 0}),
+        "cards_that_people_disagree_on": len(disagreements(run.warehouse)),
+    }
 
 
 def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LENGTH) -> pa.Table:
@@ -184,10 +165,9 @@ def _features_of(
 def _of_day(
     store: ObjectStore, day: date, wanted: dict[tuple[str, Any], int], model: Model
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    path = day_path(FEATURES, day)
-    if not store.exists(path):
+    rows = read_day(store, FEATURES, day, version=FEATURES_VERSION)
+    if rows is None:
         return None
-    rows = store.read_table(path)
     kept = [(row, wanted[key]) for row, key in enumerate(_pairs(rows)) if key in wanted]
     if not kept:
         return None

@@ -1,71 +1,50 @@
 """Assets of the group ``models``: what is learned.
 
-Here: definitions and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
+Here: declarations and what their metadata shows. Not here: training (``learning``) and the registry (``predictions``).
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
 from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import MEMORY_POOL, SCIENCE_OWNER, making
+from oasis_pipeline.assets.checks import Check
+from oasis_pipeline.assets.factory import Run, kept, whole, whole_asset
+from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.assets.training import TrainedClassifier, train_classifier
-from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 PROMOTED = "promoted"
 """Check of a training: a warning where the new model is not taken."""
 
 
-def build_model_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets of the models.
-
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions of what the models are learned from.
-
-    Returns
-    -------
-    list of AssetsDefinition
-    """
-
-    @dg.asset(
-        key=["models", "dyna_classifier"],
-        group_name="models",
-        deps=[
-            dg.AssetKey(["clean", "dynalabel"]),
-            dg.AssetDep(dg.AssetKey(["clean", "card_features"]), partition_mapping=dg.AllPartitionMapping()),
-        ],
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "scikitlearn"},
-        description="Classifier of cards: learned from all labelled cards, judged on wells held out beside the earlier "
-        "platform's method; a base model learned on simulated cards until there are enough labels.",
-        code_version=FEATURE_VERSION,
-        pool=MEMORY_POOL,
-        check_specs=[
-            dg.AssetCheckSpec(
-                PROMOTED,
-                asset=dg.AssetKey(["models", "dyna_classifier"]),
-                description="The newly trained model is not worse than the one in use on wells that neither had seen, and "
-                "predicts from now on.",
-            )
-        ],
-    )
-    def dyna_classifier(
-        warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        house = warehouse.open()
-        with making(house, "models/dyna_classifier", [""]):
-            trained = train_classifier(house, store.open(), home=warehouse.settings().home)
-            with house.transaction() as tx:
-                ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
-        yield dg.MaterializeResult(
-            metadata=classifier_metadata(trained), check_results=[promotion_check(trained)]
-        )
-
-    return [dyna_classifier]
+@whole_asset(
+    "models/dyna_classifier",
+    inputs=[
+        whole("clean/dynalabel"),
+        kept("clean/card_features", "xspoc/card", "xspoc/xdiagresults", "clean/dynabounds", "clean/carddiag"),
+    ],
+    # a training takes minutes on a large field, and people label card by card
+    waits_for_labels=20,
+    code_version=FEATURES_VERSION,
+    description="Classifier of cards: learned from all labelled cards, judged on wells held out beside the earlier "
+    "platform's method; a base model learned on simulated cards until there are enough labels.",
+    kinds=frozenset({"python", "scikitlearn"}),
+    checks=(
+        Check(
+            PROMOTED,
+            "the newly trained model is not worse than the one in use on wells that neither had seen, and predicts from now on",
+        ),
+    ),
+)
+def dyna_classifier(run: Run) -> dict[str, Any]:
+    """Make ``models/dyna_classifier``."""
+    trained = train_classifier(run.warehouse, run.store, home=run.settings.home)
+    with run.warehouse.transaction() as tx:
+        ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
+    run.checked[PROMOTED] = promotion_check(trained)
+    return classifier_metadata(trained)
 
 
 def promotion_check(trained: TrainedClassifier) -> dg.AssetCheckResult:

@@ -1,9 +1,12 @@
 """Assets that look ahead without failures: the next cards, cards that depart from their forecast, trends of the fleet.
 
-Here: definitions. What they read and write stands in ``card_days``, ``card_forecasts`` and ``trend_rows`` beside this module.
+Here: declarations. What they read and write stands in ``card_days``, ``card_forecasts`` and ``trend_rows`` beside this module.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -11,181 +14,138 @@ import pyarrow as pa
 
 from oasis_pipeline.assets.card_days import CARD_DAYS, card_day_tables, card_days_schema
 from oasis_pipeline.assets.card_forecasts import (
+    ANOMALY_VERSION,
     CARDANOMALY,
     CARDPRED,
-    FORECASTER,
+    CARDPRED_VERSION,
     MODEL_ASSET,
+    OLDEST_FORECAST_DAYS,
     LearnedForecasters,
     forecast_days,
     learn_forecasters,
     missing_cutoffs,
     score_days,
 )
-from oasis_pipeline.assets.common import (
-    MEMORY_POOL,
-    ONE_RUN,
-    SCIENCE_OWNER,
-    days_of,
-    making,
-    marked_days,
-    table_metadata,
+from oasis_pipeline.assets.checks import Check
+from oasis_pipeline.assets.factory import (
+    Due,
+    Run,
+    all_days,
+    day_asset,
+    days_back,
+    histories,
+    kept,
+    same_day,
+    whole_asset,
 )
 from oasis_pipeline.assets.pictures import cards_against_forecast
-from oasis_pipeline.assets.trend_rows import TREND, trend_days
+from oasis_pipeline.assets.trend_rows import TREND, TREND_VERSION, trend_days
+from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import skill_of
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
+from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 
 
-def build_outlook_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets of card forecasts and trends.
+@day_asset(
+    CARD_DAYS,
+    inputs=[same_day("xspoc/card", "clean/dynabounds")],
+    code_version=STATE_VERSION,
+    description="The newest card and the mean card of each well and day, in inches and pounds: what cards are forecast "
+    "from. One Parquet file a day in the object store.",
+    columns=card_days_schema,
+    partition_column="IssuedAt",
+)
+def card_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
+    """Make ``clean/card_days``."""
+    return card_day_tables(run.warehouse, run.days)
 
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Day partitions.
 
-    Returns
-    -------
-    list of AssetsDefinition
-    """
+@whole_asset(
+    MODEL_ASSET,
+    inputs=[all_days(CARD_DAYS), kept("xspoc/rods_history", "analysis/failure_info")],
+    due=Due.MONDAYS,
+    partitions=lambda warehouse: [cutoff.isoformat() for cutoff in missing_cutoffs(warehouse)],
+    code_version=STATE_VERSION,
+    description="Forecasters of cards, one for each Monday that has data after it, learned on what came before that "
+    "Monday. A run learns those that are missing; with none missing, all of them again.",
+)
+def card_forecaster(run: Run) -> dict[str, Any]:
+    """Make ``models/card_forecaster``."""
+    cutoffs = [date.fromisoformat(partition) for partition in run.partitions]
+    return forecaster_metadata(learn_forecasters(run.warehouse, run.store, cutoffs))
 
-    @dg.asset(
-        key=["clean", "card_days"],
-        group_name="clean",
-        deps=[dg.AssetKey(["xspoc", "card"]), dg.AssetKey(["clean", "dynabounds"])],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "parquet"},
-        description="The newest card and the mean card of each well and day, in inches and pounds: what cards are forecast "
-        "from. One Parquet file a day in the object store.",
-        metadata={
-            "partition_column": "IssuedAt",
-            "dagster/column_schema": dg.TableSchema(
-                columns=[dg.TableColumn(field.name, str(field.type)) for field in card_days_schema()]
-            ),
-        },
-        io_manager_key="parquet_io",
-        code_version=STATE_VERSION,
-        pool=MEMORY_POOL,
-    )
-    def card_days(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> Iterator[dg.Output[Iterator[pa.Table]]]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, CARD_DAYS, span.keys) as done:
-            tables = marked_days(house, store.open(), CARD_DAYS, card_day_tables(house, span), done)
-            yield dg.Output(tables, metadata={"state_version": STATE_VERSION})
 
-    @dg.asset(
-        key=["models", FORECASTER],
-        group_name="models",
-        deps=[dg.AssetDep(dg.AssetKey(["clean", "card_days"]), partition_mapping=dg.AllPartitionMapping())],
-        owners=[SCIENCE_OWNER],
-        kinds={"python"},
-        description="Forecasters of cards, one for each Monday that has data after it, learned on what came before that "
-        "Monday. A run learns those that are missing; with none missing, all of them again.",
-        code_version=STATE_VERSION,
-        pool=MEMORY_POOL,
-    )
-    def card_forecaster(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        house, objects = warehouse.open(), store.open()
-        missing = missing_cutoffs(house)
-        with making(house, MODEL_ASSET, [cutoff.isoformat() for cutoff in missing]):
-            learned = learn_forecasters(house, objects, missing)
-        return dg.MaterializeResult(metadata=forecaster_metadata(learned))
+@day_asset(
+    "clean/cardpred",
+    inputs=[
+        days_back(REACH_DAYS, CARD_DAYS, "analysis/failure_info"),
+        histories("rods"),
+        kept(MODEL_ASSET),
+    ],
+    code_version=CARDPRED_VERSION,
+    description="The next cards of each well, 1, 3 and 7 days after its newest one, whole, in inches and pounds, with a band "
+    "that nine in ten of their points lie in.",
+    table=CARDPRED,
+    checks=(
+        Check(
+            "bands",
+            "a forecast lies inside of its band, and every issue has all three horizons",
+            blocking=True,
+            offenders='select "NodeID", "IssuedAt", count(*) as horizons from clean.cardpred '
+            'where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+            "group by 1, 2 having count(*) <> 3 or bool_or(load_lower_lbf[1] > load_lbf[1] or load_lbf[1] > load_upper_lbf[1] "
+            "or cardinality(load_lbf) <> cardinality(position_in))",
+        ),
+    ),
+)
+def cardpred(run: Run) -> dict[str, Any]:
+    """Make ``clean.cardpred``."""
+    summary = forecast_days(run.warehouse, run.store, run.days)
+    run.rows(summary.rows_by_day)
+    return {"wells": len(summary.wells), "model_versions": sorted(summary.versions)}
 
-    @dg.asset(
-        key=["clean", "cardpred"],
-        group_name="clean",
-        deps=[
-            dg.AssetKey(["models", FORECASTER]),
-            dg.AssetKey(["clean", "card_days"]),
-            dg.AssetKey(["xspoc", "rods"]),
-            dg.AssetKey(["analysis", "failure_info"]),
-        ],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="The next cards of each well, 1, 3 and 7 days after its newest one, whole, in inches and pounds, with a band "
-        "that nine in ten of their points lie in.",
-        metadata=table_metadata(CARDPRED),
-        pool=MEMORY_POOL,
-    )
-    def cardpred(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, CARDPRED.asset, span.keys) as done:
-            summary = forecast_days(house, store.open(), span)
-            done.rows.update(summary.rows_by_day)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": summary.rows,
-                "wells": len(summary.wells),
-                "model_versions": sorted(summary.versions),
-            }
-        )
 
-    @dg.asset(
-        key=["clean", "cardanomaly"],
-        group_name="clean",
-        deps=[dg.AssetKey(["clean", "cardpred"]), dg.AssetKey(["clean", "card_days"])],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Each card held against the newest forecast of an earlier day: how far off, how rare that is, and what "
-        "departs most.",
-        metadata=table_metadata(CARDANOMALY),
-        pool=MEMORY_POOL,
-    )
-    def cardanomaly(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, CARDANOMALY.asset, span.keys) as done:
-            summary = score_days(house, store.open(), span)
-            done.rows.update(summary.rows_by_day)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": summary.cards,
-                "anomalies": summary.anomalies,
-                "cards_against_their_forecast": dg.MetadataValue.md(cards_against_forecast(house, span)),
-            }
-        )
+@day_asset(
+    "clean/cardanomaly",
+    inputs=[same_day(CARD_DAYS), days_back(OLDEST_FORECAST_DAYS + 1, "clean/cardpred")],
+    code_version=ANOMALY_VERSION,
+    description="Each card held against the newest forecast of an earlier day: how far off, how rare that is, and what "
+    "departs most.",
+    table=CARDANOMALY,
+    pictures={"cards_against_their_forecast": cards_against_forecast},
+)
+def cardanomaly(run: Run) -> dict[str, Any]:
+    """Make ``clean.cardanomaly``."""
+    summary = score_days(run.warehouse, run.store, run.days)
+    run.rows(summary.rows_by_day)
+    return {"anomalies": summary.anomalies}
 
-    @dg.asset(
-        key=["clean", "trend"],
-        group_name="clean",
-        deps=[dg.AssetKey(["clean", "xspoc"]), dg.AssetKey(["clean", "carddiag"])],
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[SCIENCE_OWNER],
-        kinds={"python", "postgres"},
-        description="Fillage, speed and production of each well 1, 7, 14 and 30 days ahead, with a band; by the forecaster that did "
-        "best in the field over the weeks before.",
-        metadata=table_metadata(TREND),
-        pool=MEMORY_POOL,
-    )
-    def trend(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        with making(house, TREND.asset, span.keys) as done:
-            summary = trend_days(house, span)
-            done.rows.update(summary.rows_by_day)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/partition_row_count": summary.rows,
-                **{
-                    f"methods_{name}": {f"{h} d": method for h, method in by_horizon.items()}
-                    for name, by_horizon in summary.methods.items()
-                },
-            }
-        )
 
-    return [card_days, card_forecaster, cardpred, cardanomaly, trend]
+@day_asset(
+    "clean/trend",
+    inputs=[days_back(TREND_REACH_DAYS, "clean/xspoc", "clean/carddiag")],
+    code_version=TREND_VERSION,
+    description="Fillage, speed and production of each well 1, 7, 14 and 30 days ahead, with a band; by the forecaster that did "
+    "best in the field over the weeks before.",
+    table=TREND,
+    checks=(
+        Check(
+            "bands",
+            "a forecast lies inside of its band",
+            blocking=True,
+            offenders='select * from clean.trend where "IssuedAt" >= $1 and "IssuedAt" < $2 '
+            "and not (lower <= value and value <= upper)",
+        ),
+    ),
+)
+def trend(run: Run) -> dict[str, Any]:
+    """Make ``clean.trend``."""
+    summary = trend_days(run.warehouse, run.days)
+    run.rows(summary.rows_by_day)
+    return {
+        f"methods_{name}": {f"{h} d": method for h, method in by_horizon.items()}
+        for name, by_horizon in summary.methods.items()
+    }
 
 
 def forecaster_metadata(learned: LearnedForecasters) -> dict[str, Any]:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
-from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares
-from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_grid
-from oasis_pipeline.plotting.failures import Signal, signals_figure
-from oasis_pipeline.plotting.forecasts import ForecastPicture, forecasts_grid
-from oasis_pipeline.plotting.style import markdown
 from oasis_pipeline.storage.postgres import Warehouse
+
+if TYPE_CHECKING:
+    from oasis_pipeline.plotting.cards import Picture
+    from oasis_pipeline.plotting.diagnosis import DiagnosedCard
+
+# Modules of `plotting` are imported where something is drawn: a pass that makes nothing should not wait for Matplotlib.
 
 EXAMPLES = 8
 
@@ -66,6 +67,9 @@ order by a.departure desc
 
 def cards_against_forecast(warehouse: Warehouse, days: Days) -> str:
     """Draw cards of some days over their forecasts, those that depart most first, as Markdown."""
+    from oasis_pipeline.plotting.forecasts import ForecastPicture, forecasts_grid
+    from oasis_pipeline.plotting.style import markdown
+
     rows = warehouse.query(_AGAINST, (days.begin, days.end, EXAMPLES)).to_pylist()
     pictures = [
         ForecastPicture(
@@ -98,6 +102,8 @@ def pictures_of(rows: pa.Table) -> list[Picture]:
     -------
     list of Picture
     """
+    from oasis_pipeline.plotting.cards import Picture
+
     surface = cards_of(rows["surface_position"], rows["surface_load"])
     pump = cards_of(rows["pump_position"], rows["pump_load"])
     found = []
@@ -127,15 +133,24 @@ def cards_by_label(warehouse: Warehouse, days: Days) -> str:
 
 def label_shares(counts: Mapping[str, int]) -> str:
     """Draw how many cards each class has, as Markdown."""
+    from oasis_pipeline.plotting.cards import class_shares
+    from oasis_pipeline.plotting.style import markdown
+
     return markdown(class_shares(counts), "cards by class") if counts else "no cards"
 
 
 def diagnosed_examples(cards: Sequence[DiagnosedCard]) -> str:
     """Draw diagnosed cards, as Markdown."""
+    from oasis_pipeline.plotting.diagnosis import diagnosis_grid
+    from oasis_pipeline.plotting.style import markdown
+
     return markdown(diagnosis_grid(cards), "diagnosed cards") if cards else "no usable card"
 
 
 def _drawn(rows: pa.Table, title: str) -> str:
+    from oasis_pipeline.plotting.cards import cards_grid
+    from oasis_pipeline.plotting.style import markdown
+
     return markdown(cards_grid(pictures_of(rows)), title) if rows.num_rows else "no usable card"
 
 
@@ -147,6 +162,9 @@ where "HorizonDays" = 15 and "NodeID" = any($1::text[]) and "Date" > $2 order by
 
 def signals_of_alarms(warehouse: Warehouse, alarms: Sequence[Mapping[str, Any]]) -> str:
     """Draw what raised the newest alarms of those given, two months of each, as Markdown."""
+    from oasis_pipeline.plotting.failures import Signal, signals_figure
+    from oasis_pipeline.plotting.style import markdown
+
     newest = sorted(alarms, key=lambda row: (row["RaisedAt"], row["NodeID"]), reverse=True)[:EXAMPLES]
     if not newest:
         return "no alarm stands"

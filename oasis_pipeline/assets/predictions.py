@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.assets.registry import model_row
+from oasis_pipeline.assets.features import FEATURES_VERSION
+from oasis_pipeline.assets.registry import load_artifact, model_row
 from oasis_pipeline.learning.artifact import Model, load_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
 from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.io_managers import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -36,6 +37,9 @@ IN_USE = "in-use"
 DYNAPRED = table("clean", "dynapred")
 _COMPUTED = (FEATURE_VERSION, SEED_FEATURE_VERSION)
 """Feature versions that this release stores."""
+
+PREDICTION_VERSION = "1"
+"""Raise it when a model says something else of the same features."""
 
 _STORE_DAYS = 31
 """Days of predictions held in memory before they are written."""
@@ -47,13 +51,8 @@ def taught_path(version: str) -> str:
 
 
 def load_classifier(store: ObjectStore, row: dict[str, Any]) -> Model:
-    """Load a classifier by its row of the registry; its hash is checked, and a few stay in memory."""
-    return _loaded(store, row["path"], row["sha256"])
-
-
-@lru_cache(maxsize=2)
-def _loaded(store: ObjectStore, path: str, sha256: str) -> Model:
-    return load_model(store.get_bytes(path), sha256)[0]
+    """Load a classifier by its row of the registry; see `load_artifact`."""
+    return load_artifact(store, row, load_model, "feature_version", *_COMPUTED)
 
 
 def matrix_for(model: Model, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -193,11 +192,10 @@ def _taught(store: ObjectStore, version: str) -> pa.Table | None:
 
 def _predict_day(store: ObjectStore, row: dict[str, Any], day: str) -> pa.Table:
     schema = arrow_schema(DYNAPRED)
-    path = day_path(FEATURES, date.fromisoformat(day))
-    if not store.exists(path):
+    features = read_day(store, FEATURES, date.fromisoformat(day), version=FEATURES_VERSION)
+    if features is None:
         return schema.empty_table()
     model, known = load_classifier(store, row), _taught(store, row["version"])
-    features = store.read_table(path)
     columns = {name: features[name].to_numpy() for name in features.column_names[2:]}
     shown = model.predict(matrix_for(model, columns))
     seen = np.zeros(features.num_rows, dtype=bool)

@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from oasis_pipeline.assets.drift import FEATURES
+from oasis_pipeline.assets.features import FEATURES_VERSION
+from oasis_pipeline.assets.predictions import load_classifier
 from oasis_pipeline.assets.registry import model_row
-from oasis_pipeline.learning.artifact import load_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.features import feature_matrix
 from oasis_pipeline.learning.reasons import Reason, reasons
-from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.io_managers import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -62,11 +64,10 @@ def card_reasons(
     row = model_row(warehouse, "dyna_classifier", version)
     if row is None:
         raise ValueError("there is no classifier yet: materialise models/dyna_classifier first")
-    model = load_model(store.get_bytes(row["path"]), row["sha256"])[0]
+    model = load_classifier(store, row)
     if not isinstance(model, ClassifierModel):
         raise ValueError(f"{row['version']} is a model of another kind, which gives no reasons")
-    path = day_path("clean/card_features", when.date())
-    table = store.read_table(path) if store.exists(path) else None
+    table = read_day(store, FEATURES, when.date(), version=FEATURES_VERSION)
     if table is not None:
         at = pa.scalar(when, table.schema.field("Date").type)
         table = table.filter(pc.and_(pc.equal(table["NodeID"], node), pc.equal(table["Date"], at)))

@@ -6,16 +6,90 @@ Here: entering and looking up. Not here: what a model is and how it is packed (`
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
+from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.errors import StorageError, one_line
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.versions import check_version
 
 MODEL = table("oasis", "model")
+
+Built = TypeVar("Built")
+
+
+class ModelFileError(StorageError):
+    """The file of a model is missing or damaged; the message names it and the cure.
+
+    Attributes
+    ----------
+    name, version : str
+        The model.
+    """
+
+    def __init__(self, row: Mapping[str, Any], reason: object) -> None:
+        self.name, self.version = str(row["name"]), str(row["version"])
+        super().__init__(
+            f"the file {row['path']} of {self.name} {self.version} can't be used: {one_line(str(reason))}. "
+            "`oasis models use VERSION` takes another version (`oasis models list` shows them), and so does a new training"
+        )
+
+
+@lru_cache(maxsize=64)
+def _unpacked(
+    store: ObjectStore, path: str, sha256: str, unpack: Callable[[bytes, str], tuple[Any, Any]]
+) -> Any:
+    return unpack(store.get_bytes(path), sha256)[0]
+
+
+def load_artifact(
+    store: ObjectStore,
+    row: Mapping[str, Any],
+    unpack: Callable[[bytes, str], tuple[Built, Any]],
+    version_key: str,
+    *wanted: str,
+) -> Built:
+    """Read the artifact of a model; what was read of late stays in memory.
+
+    Parameters
+    ----------
+    store : ObjectStore
+    row : mapping
+        Of the registry.
+    unpack : callable
+        Takes the bytes and the hash that the registry keeps, checks both, and gives the model.
+    version_key : str
+        Entry of the manifest that holds the code version.
+    *wanted : str
+        Code versions of which this release makes one.
+
+    Returns
+    -------
+    object
+        The model.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or damaged.
+    OtherVersionError
+        If another code version has made it.
+    """
+    manifest = row["manifest"]
+    known = json.loads(manifest) if isinstance(manifest, str) else manifest
+    check_version(f"{row['name']} {row['version']}", known.get(version_key), *wanted)
+    try:
+        return cast(Built, _unpacked(store, row["path"], row["sha256"], unpack))
+    except (StorageError, ArtifactError) as error:
+        raise ModelFileError(row, error) from None
 
 
 def register_model(
@@ -67,6 +141,14 @@ def register_model(
         if in_use:
             tx.execute("update oasis.model set in_use = false where name = $1", (name,))
         tx.upsert(MODEL, pa.Table.from_pylist([row], schema=arrow_schema(MODEL)))
+
+
+def is_sound(store: ObjectStore, row: Mapping[str, Any]) -> bool:
+    """Whether the file of a model is there and has the hash that the registry keeps."""
+    try:
+        return bool(store.sha256(row["path"]) == row["sha256"])
+    except StorageError:
+        return False
 
 
 def model_row(warehouse: Warehouse, name: str, version: str | None = None) -> dict[str, Any] | None:
@@ -202,3 +284,5 @@ def use_model(warehouse: Warehouse, name: str, version: str) -> None:
             "update oasis.model set in_use = (version = $2) where name = $1 and in_use <> (version = $2)",
             (name, version),
         )
+        # what could not be made with the model that was in use is tried again
+        ledger.mark_changed(tx, f"models/{name}", {"": None})

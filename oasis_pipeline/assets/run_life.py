@@ -37,6 +37,9 @@ from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 RUNLIFE = table("clean", "runlife")
+RUNLIFE_VERSION = f"1 of {BASE_VERSION}"
+"""Raise the number when the same lives come out otherwise."""
+
 RUN_LIFE = "run_life"
 RUN_LIFE_ASSET = f"models/{RUN_LIFE}"
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from oasis_pipeline.assets.drift import CLASSIFIER, days_of_cards, keep_reference, reference_path
 from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 from oasis_pipeline.assets.predictions import load_classifier, taught_path
-from oasis_pipeline.assets.registry import model_row, models_of, register_model
+from oasis_pipeline.assets.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.learning.artifact import Model, load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import Background
@@ -318,7 +318,10 @@ def _promotion(
             new >= old, version, f"{'not ' if new >= old else ''}worse than the model in use: {words}"
         )
     rows = training.rows
-    asked, old_shown = _honest_answers(store, used, cards, rows)
+    try:
+        asked, old_shown = _honest_answers(store, used, cards, rows)
+    except ModelFileError as error:
+        return Promotion(True, version, f"the model that was in use can't be asked: {error}")
     comparison = compare_models(
         training.truth[asked], training.shown[asked], old_shown[asked], cards.wells[rows][asked], seed
     )

@@ -20,6 +20,9 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 TREND = table("clean", "trend")
 
+TREND_VERSION = "1"
+"""Raise it when trends of the same values come out otherwise."""
+
 
 @dataclass(frozen=True)
 class Quantity:

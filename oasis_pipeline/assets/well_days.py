@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.learning.failures.channels import (
     CARD_COLUMNS,
     CHANNELS,
@@ -25,7 +26,7 @@ from oasis_pipeline.learning.failures.channels import (
 from oasis_pipeline.learning.failures.log import NEVER, FailureLog
 from oasis_pipeline.learning.failures.windows import DailyRows, daily_rows
 from oasis_pipeline.schema import quote
-from oasis_pipeline.storage.io_managers import day_path, read_days
+from oasis_pipeline.storage.io_managers import read_day, read_days
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -88,7 +89,7 @@ def well_days_schema() -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        Keys, number of rows of the day, one float column a quantity; the version in the metadata.
+        Keys, number of rows of the day, one float column a quantity.
     """
     fields = [
         pa.field("NodeID", pa.string(), nullable=False),
@@ -96,7 +97,7 @@ def well_days_schema() -> pa.Schema:
         pa.field("rows", pa.int64(), nullable=False),
     ]
     fields += [pa.field(name, pa.float32()) for name in CHANNELS]
-    return pa.schema(fields, metadata={"well_days_version": WELL_DAYS_VERSION})
+    return pa.schema(fields)
 
 
 def well_day_tables(warehouse: Warehouse, store: ObjectStore, days: Days) -> Iterator[tuple[str, pa.Table]]:
@@ -127,9 +128,8 @@ def _rows_of(warehouse: Warehouse, store: ObjectStore, day: date) -> pa.Table:
     rows = warehouse.query(_ROWS, (span.begin, span.end))
     if rows.num_rows == 0:
         return schema.empty_table()
-    path = day_path(FEATURES, day)
-    if store.exists(path):
-        described = store.read_table(path).select(["NodeID", "Date", *FEATURE_COLUMNS])
+    described = read_day(store, FEATURES, day, ["NodeID", "Date", *FEATURE_COLUMNS], version=FEATURES_VERSION)
+    if described is not None:
         described = described.replace_schema_metadata(None)
         rows = rows.join(described.cast(_keys_like(rows, described)), ["NodeID", "Date"])
     names, well = np.unique(rows["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)
@@ -182,16 +182,11 @@ def load_well_days(store: ObjectStore, first: date, last: date) -> tuple[DailyRo
     ValueError
         If the files are of another version.
     """
-    rows = read_days(store, WELL_DAYS, [first + timedelta(days=i) for i in range((last - first).days + 1)])
+    wanted = [first + timedelta(days=i) for i in range((last - first).days + 1)]
+    rows = read_days(store, WELL_DAYS, wanted, version=WELL_DAYS_VERSION)
     if rows.num_rows == 0:
         none = np.zeros(0, np.int64)
         return DailyRows(none, none, none, np.zeros((0, len(CHANNELS)), np.float32), none, CHANNELS), []
-    version = (rows.schema.metadata or {}).get(b"well_days_version", b"").decode()
-    if version != WELL_DAYS_VERSION:
-        raise ValueError(
-            f"wells' days were made as {version or 'an unknown version'}, this is {WELL_DAYS_VERSION}: "
-            "materialise clean/well_days for all days again"
-        )
     names, well = np.unique(rows["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)
     moment = rows["Date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     order = np.lexsort((moment, well))

@@ -4,83 +4,56 @@ Rows arrive by intake, which records a materialization of each day it touched. M
 hand loads its days (or, without partitions, all of it) again from the archive. Not here: reading and checking files.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
-import dagster as dg
-
-from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
+from oasis_pipeline.assets.checks import Check
+from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL
+from oasis_pipeline.assets.factory import Run, source
 from oasis_pipeline.assets.pictures import cards_of_days
 from oasis_pipeline.intake import reload_days
 from oasis_pipeline.schema import DROP_KINDS, DropKind, Kind
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
+CARDS = "xspoc/card"
 
-def build_xspoc_assets(days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets of all drop-file kinds.
-
-    Parameters
-    ----------
-    days : PartitionsDefinition
-        Partitions of the kinds with a time; equipment, failures and labels have none.
-
-    Returns
-    -------
-    list of AssetsDefinition
-    """
-    return [
-        _series_asset(kind, days) if kind.table.kind is Kind.SERIES else _state_asset(kind)
-        for kind in DROP_KINDS.values()
-        if not kind.open_columns  # readings: the data service writes that table too
-    ]
-
-
-def _series_asset(kind: DropKind, days: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    table = kind.table
-
-    @dg.asset(
-        key=[table.schema, table.name],
-        group_name=table.schema,
-        partitions_def=days,
-        backfill_policy=ONE_RUN,
-        owners=[OWNER],
-        kinds={"csv", "postgres"},
-        description=f"{table.description} From {kind.name} files; made by hand, its days are loaded again from the archive.",
-        metadata=table_metadata(table, drop_files=f"{kind.name}.E2E.<YYYYMMDD>.<HHMM>.csv"),
-        pool=WAREHOUSE_POOL,
+_CHECKS = {
+    CARDS: (
+        Check(
+            "usable_cards",
+            "every row has a usable surface card or pump card",
+            offenders='select "NodeID", "Date", surfcard_fault, pocdowncard_fault from xspoc.card '
+            'where "Date" >= $1 and "Date" < $2 and surfcard_fault is not null and pocdowncard_fault is not null',
+        ),
     )
-    def series(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.MaterializeResult[None]:
-        span, house = days_of(context), warehouse.open()
-        done = reload_days(house, store.open(), table, span.first, span.last, warehouse.settings().zone)
-        metadata: dict[str, Any] = {
-            "dagster/partition_row_count": done.stored,
-            "rows_that_changed": done.changed,
-            "by": "archive",
-        }
-        if kind.name == "CardData":
-            metadata["cards"] = dg.MetadataValue.md(cards_of_days(house, span))
-        return dg.MaterializeResult(metadata=metadata)
-
-    return series
+}
 
 
-def _state_asset(kind: DropKind) -> dg.AssetsDefinition:
-    table = kind.table
+def _declare(kind: DropKind) -> None:
+    table, by_day = kind.table, kind.table.kind is Kind.SERIES
 
-    @dg.asset(
-        key=[table.schema, table.name],
-        group_name=table.schema,
-        owners=[OWNER],
-        kinds={"csv", "postgres"},
-        description=f"{table.description} From {kind.name} files; made by hand, it is loaded again from the archive.",
-        metadata=table_metadata(table, drop_files=f"{kind.name}.E2E.<YYYYMMDD>.<HHMM>.csv"),
+    def load_again(run: Run) -> dict[str, Any]:
+        first, last = (run.days.first, run.days.last) if by_day else (None, None)
+        done = reload_days(run.warehouse, run.store, table, first, last, run.settings.zone)
+        rows = "dagster/partition_row_count" if by_day else "dagster/row_count"
+        return {rows: done.stored, "rows_that_changed": done.changed, "by": "archive"}
+
+    again = "its days are" if by_day else "it is"
+    source(
+        table.asset,
+        partitioned=by_day,
+        body=load_again,
+        table=table,
+        description=f"{table.description} From {kind.name} files; made by hand, {again} loaded again from the archive.",
+        kinds=frozenset({"csv", "postgres"}),
+        checks=_CHECKS.get(table.asset, ()),
+        pictures={"cards": cards_of_days} if table.asset == CARDS else {},
         pool=WAREHOUSE_POOL,
+        owner=OWNER,
+        metadata={"drop_files": f"{kind.name}.E2E.<YYYYMMDD>.<HHMM>.csv"},
     )
-    def state(warehouse: WarehouseResource, store: StoreResource) -> dg.MaterializeResult[None]:
-        done = reload_days(warehouse.open(), store.open(), table, None, None, warehouse.settings().zone)
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": done.stored, "rows_that_changed": done.changed, "by": "archive"}
-        )
 
-    return state
+
+for _kind in DROP_KINDS.values():
+    if not _kind.open_columns:  # readings: the data service writes that table too
+        _declare(_kind)

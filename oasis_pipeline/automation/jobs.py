@@ -3,40 +3,29 @@
 Here: what a job selects. Not here: when it runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.checks import evaluate
 from oasis_pipeline.assets.common import WAREHOUSE_POOL, Days
-from oasis_pipeline.assets.pictures import cards_of_days
-from oasis_pipeline.automation.staleness import READING_ASSETS
+from oasis_pipeline.assets.factory import data_version_tags
+from oasis_pipeline.assets.graph import (
+    BY_KEY,
+    DAILY_VIEWS,
+    DAY_ASSETS_OF_CARDS,
+    MODELS,
+    READING_ASSETS,
+    evaluate,
+)
+from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.schema import DROP_KINDS, Kind
+from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
-
-DAY_ASSETS = (
-    ["clean", "xspoc"],
-    ["clean", "dynabounds"],
-    ["clean", "carddiag"],
-    ["clean", "roddiag"],
-    ["clean", "card_features"],
-    ["clean", "dynapred"],
-    ["clean", "card_days"],
-    ["clean", "cardpred"],
-    ["clean", "cardanomaly"],
-    ["clean", "trend"],
-    ["clean", "well_days"],
-    ["clean", "xpred"],
-    ["clean", "runlife"],
-)
-"""What a day is made into."""
-
-
-CARDS = "xspoc/card"
 
 
 @dataclass(frozen=True)
@@ -77,18 +66,24 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
     report : PassReport
         What intake did.
     """
+    states = ledger.states(warehouse, list(report.changed))
     for asset, partitions in report.changed.items():
+        declared = BY_KEY[asset]
         days = sorted(partition for partition in partitions if partition)
         for partition, rows in sorted(partitions.items()):
             metadata: dict[str, Any] = {"rows_that_changed": rows or 0, "by": "intake"}
-            if asset == CARDS and partition == days[-1]:
+            if days and partition == days[-1]:
                 newest = date.fromisoformat(partition)
-                metadata["cards"] = dg.MetadataValue.md(cards_of_days(warehouse, Days(newest, newest)))
+                for name, draw in declared.pictures.items():
+                    metadata[name] = dg.MetadataValue.md(draw(warehouse, Days(newest, newest)))
+            if partition and not declared.partitioned:
+                continue  # failures know their days, which Dagster sees through their daily view
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     asset_key=dg.AssetKey(asset.split("/")),
                     partition=partition or None,
                     metadata=metadata,
+                    tags=data_version_tags(states[asset, partition].data_version or 0),
                     description="rows arrived in the drop folder",
                 )
             )
@@ -96,6 +91,7 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
             span = Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
             for evaluation in evaluate(warehouse, asset, span):
                 instance.report_runless_asset_event(evaluation)
+    observe_views(instance, warehouse, DAILY_VIEWS)
 
 
 def record_empty_tables(instance: dg.DagsterInstance) -> None:
@@ -160,17 +156,22 @@ def build_jobs() -> Jobs:
         intake=intake,
         days=dg.define_asset_job(
             "days",
-            selection=dg.AssetSelection.assets(*DAY_ASSETS),
+            selection=dg.AssetSelection.assets(*keys_of(DAY_ASSETS_OF_CARDS)),
             description="Make days: clean tables, bounds, diagnosis, features and predictions.",
         ),
         train=dg.define_asset_job(
             "train",
-            selection=dg.AssetSelection.assets(["models", "dyna_classifier"], ["models", "card_forecaster"]),
-            description="Learn the classifier from all labels, and the forecasters of cards of new weeks.",
+            selection=dg.AssetSelection.assets(*keys_of(MODELS)),
+            description="Learn every model: the classifier from all labels, forecasters at their cut-offs.",
         ),
         readings=dg.define_asset_job(
             "readings",
-            selection=dg.AssetSelection.assets(*[asset.split("/") for asset in READING_ASSETS]),
+            selection=dg.AssetSelection.assets(*keys_of(READING_ASSETS)),
             description="Make days of sensor readings: flagged readings, batches, profiles and regular series.",
         ),
     )
+
+
+def keys_of(assets: Sequence[str]) -> list[dg.AssetKey]:
+    """Dagster's keys of assets."""
+    return [dg.AssetKey(asset.split("/")) for asset in assets]

@@ -8,10 +8,14 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from oasis_pipeline.automation.jobs import Jobs
-from oasis_pipeline.automation.staleness import READING_SOURCES, days_with_rows
+from oasis_pipeline.assets.factory import Calendar
+from oasis_pipeline.assets.graph import DAY_ASSETS_OF_CARDS, MODELS
+from oasis_pipeline.automation.jobs import Jobs, keys_of
+from oasis_pipeline.automation.staleness import current_plan, days_with_rows
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.resources import WarehouseResource
+
+CLASSIFIER = "models/dyna_classifier"
 
 
 def _day_before(context: dg.ScheduleEvaluationContext, timezone: str) -> str:
@@ -46,9 +50,14 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         day = _day_before(context, timezone)
-        if day not in days_with_rows(ledger.states(warehouse.open())):
+        house = warehouse.open()
+        if day not in days_with_rows(ledger.states(house)):
             return dg.SkipReason(f"no rows of {day} have arrived")
-        return dg.RunRequest(run_key=f"day:{day}", partition_key=day)
+        plan = current_plan(house, retry=True)
+        stale = [asset for asset in DAY_ASSETS_OF_CARDS if day in plan.days.get(asset, ())]
+        if not stale:
+            return dg.SkipReason(f"{day} is made")
+        return dg.RunRequest(run_key=f"day:{day}", partition_key=day, asset_selection=keys_of(stale))
 
     @dg.schedule(
         name="weekly_training",
@@ -62,9 +71,15 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
     def weekly_training(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        if not days_with_rows(ledger.states(warehouse.open())):
+        house = warehouse.open()
+        if not days_with_rows(ledger.states(house)):
             return dg.SkipReason("no cards have arrived")
-        return dg.RunRequest(run_key=f"week:{_day_before(context, timezone)}")
+        stale = current_plan(house, retry=True).whole
+        return dg.RunRequest(
+            run_key=f"week:{_day_before(context, timezone)}",
+            # the classifier in any case: the vendor says something of new cards each week
+            asset_selection=keys_of([each for each in MODELS if each in stale or each == CLASSIFIER]),
+        )
 
     @dg.schedule(
         name="daily_readings",
@@ -78,7 +93,7 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         day = _day_before(context, "UTC")
-        if day not in days_with_rows(ledger.states(warehouse.open()), READING_SOURCES):
+        if day not in days_with_rows(ledger.states(warehouse.open()), Calendar.READINGS.value):
             return dg.SkipReason(f"no readings of {day} have arrived")
         return dg.RunRequest(run_key=f"readings:{day}", partition_key=day)
 

@@ -1,8 +1,8 @@
 """Sensors: what runs because something arrived.
 
-All have a cursor and a bounded amount of work a tick, and are triggered by an edge: what failed is not tried again until
-something changes, or the daily schedule comes by. A sensor that asked again for whatever is not there could start
-the same failing run for weeks.
+All have a cursor and a bounded amount of work a tick, and are triggered by an edge: what failed is tried again when something
+changes, or after a time that grows with each failure (``staleness.retry_at``). A sensor that asked again for whatever is not there could
+start the same failing run for weeks.
 """
 
 import hashlib
@@ -10,15 +10,16 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
+from oasis_pipeline.assets.factory import Calendar
+from oasis_pipeline.assets.graph import GRAPH, READING_ASSETS
 from oasis_pipeline.automation.jobs import Jobs
 from oasis_pipeline.automation.staleness import (
-    READING_ASSETS,
-    READING_SOURCES,
-    RULES,
+    LONGEST_RETRY,
     DayRange,
     Plan,
     States,
@@ -105,7 +106,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         target=dg.AssetSelection.assets(
             *[
                 asset.split("/")
-                for asset in (*VIEWS, *(r.asset for r in RULES if r.asset not in READING_ASSETS))
+                for asset in (*VIEWS, *(each.key for each in GRAPH if each.key not in READING_ASSETS))
             ]
         ),
         minimum_interval_seconds=15,
@@ -118,29 +119,23 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         house = warehouse.open()
         note_first_days(house, warehouse.settings())
-        newest = house.query("select coalesce(max(changed_tick), 0) as tick from oasis.asset_state")["tick"][
-            0
-        ].as_py()
-        tick, _, done = (context.cursor or "0:").partition(":")
+        newest = house.query(
+            "select coalesce(max(greatest(changed_tick, failed_tick)), 0) as tick from oasis.asset_state"
+        )["tick"][0].as_py()
         if _active(context, "stale_days"):
             return dg.SkipReason("earlier runs of this sensor are at work")
-        asked = set(done.split(",")) if int(tick) == newest else set()
+        cursor = DaysCursor.parse(context.cursor).at(newest, time.time())
         plan = without_readings(current_plan(house))
         wait_for_labels(plan, house, store.open())
         wanted = next_runs(plan) if plan else []
         if not views_current(house):
             wanted = [(VIEWS, None), *wanted]
         runs = [(assets, days, run_name(assets, days)) for assets, days in wanted]
-        due = [run for run in runs if run[2] not in asked][:RUNS_A_TICK]
-        if not due:
-            return dg.SensorResult(
-                skip_reason="nothing is stale that was not tried already",
-                cursor=f"{newest}:{done}" if int(tick) == newest else f"{newest}:",
-            )
-        requests = [_request(assets, days, f"{newest}:{name}") for assets, days, name in due]
-        return dg.SensorResult(
-            run_requests=requests, cursor=f"{newest}:{','.join(sorted(asked | {run[2] for run in due}))}"
-        )
+        due = [run for run in runs if run[2] not in cursor.asked][:RUNS_A_TICK]
+        cursor.asked |= {run[2] for run in due}
+        requests = [_request(assets, days, f"{cursor.key}:{name}") for assets, days, name in due]
+        skip = None if due else "nothing is stale that was not tried already, or is to be tried again yet"
+        return dg.SensorResult(run_requests=requests, cursor=str(cursor), skip_reason=skip)
 
     @dg.sensor(
         name="stale_readings",
@@ -154,7 +149,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SensorResult | dg.SkipReason:
         note_first_days(warehouse.open(), warehouse.settings())
-        states = ledger.states(warehouse.open(), [*READING_SOURCES, *READING_ASSETS, MODULES])
+        states = ledger.states(warehouse.open(), [*Calendar.READINGS.value, *READING_ASSETS, MODULES])
         cursor = ReadingsCursor.parse(context.cursor)
         events = changed_readings(states, cursor)
         if _active(context, "stale_readings"):
@@ -165,7 +160,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             _request(
                 READING_ASSETS,
                 span,
-                f"{cursor.asked[span.last.isoformat()][0]}:{run_name(READING_ASSETS, span)}",
+                f"{cursor.key(span)}:{run_name(READING_ASSETS, span)}",
                 "stale_readings",
             )
             for span in ranges(due)
@@ -238,6 +233,49 @@ class DropCursor:
         return True
 
 
+class DaysCursor:
+    """What the sensor of days has asked for since the ledger last changed.
+
+    Attributes
+    ----------
+    tick : int
+        Newest tick of a change or a failure.
+    since_s : float
+        When this tick was first seen, seconds since 1970.
+    asked : set of str
+        Names of runs asked for since. A run that ended before the ledger knew of it is asked for again when something changes, or after
+        `LONGEST_RETRY`.
+    """
+
+    tick: int = 0
+    since_s: float = 0.0
+    asked: set[str] = field(default_factory=set)
+
+    @classmethod
+    def parse(cls, text: str | None) -> "DaysCursor":
+        """Read it from what `str` has written; what an earlier release has written counts as nothing."""
+        try:
+            found = json.loads(text or "{}")
+            return cls(int(found["tick"]), float(found["since_s"]), set(found["asked"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def at(self, tick: int, now_s: float) -> "DaysCursor":
+        """Forget what was asked for if the ledger has changed since, or long ago."""
+        if tick == self.tick and now_s - self.since_s < LONGEST_RETRY.total_seconds():
+            return self
+        return DaysCursor(tick, now_s)
+
+    @property
+    def key(self) -> str:
+        """Begin of the keys of runs: Dagster starts each key once."""
+        return f"{self.tick}:{self.since_s:.0f}"
+
+    def __str__(self) -> str:
+        """As JSON."""
+        return json.dumps({"tick": self.tick, "since_s": self.since_s, "asked": sorted(self.asked)})
+
+
 @dataclass
 class ReadingsCursor:
     """What the sensor of readings has seen and asked for.
@@ -261,6 +299,11 @@ class ReadingsCursor:
             found.get("seen", 0), {day: (int(t), float(s)) for day, (t, s) in found.get("asked", {}).items()}
         )
 
+    def key(self, span: DayRange) -> str:
+        """Begin of the key of a run of days that were asked for just now."""
+        tick, asked_at = self.asked[span.last.isoformat()]
+        return f"{tick}:{asked_at:.0f}"
+
     def __str__(self) -> str:
         """As JSON."""
         return json.dumps({"seen": self.seen, "asked": self.asked})
@@ -276,7 +319,7 @@ def changed_readings(states: States, cursor: ReadingsCursor) -> list[dg.AssetMat
     news = sorted(
         (state.changed_tick, asset, partition, state.rows)
         for (asset, partition), state in states.items()
-        if asset in (*READING_SOURCES, MODULES) and state.changed_tick > cursor.seen
+        if asset in (*Calendar.READINGS.value, MODULES) and state.changed_tick > cursor.seen
     )[:DAYS_A_TICK]
     if news:
         cursor.seen = news[-1][0]
@@ -306,11 +349,11 @@ def due_readings(states: States, cursor: ReadingsCursor, now_s: float) -> list[s
     Returns
     -------
     list of str
-        A day is due when it is stale and either its readings changed after it was last asked for, or it was never asked for; and
+        A day is due when it is stale and its readings changed after it was last asked for, or its making failed since; and
         not more than once in `QUIET_S`, for a module that sends by the minute changes its day by the minute. The newest days first,
         `DAYS_A_TICK` at most.
     """
-    plan = stale(states)
+    plan = stale(states, now=datetime.fromtimestamp(now_s, UTC))
     days = set().union(*(plan.days.get(asset, set()) for asset in READING_ASSETS))
     cursor.asked = {
         day: asked for day, asked in cursor.asked.items() if day in days or now_s - asked[1] < QUIET_S
@@ -320,13 +363,19 @@ def due_readings(states: States, cursor: ReadingsCursor, now_s: float) -> list[s
         tick = max(
             (
                 states[asset, day].changed_tick
-                for asset in (*READING_SOURCES, READINGS)
+                for asset in (*Calendar.READINGS.value, READINGS)
                 if (asset, day) in states
             ),
             default=0,
         )
         asked_tick, asked_at = cursor.asked.get(day, (-1, 0.0))
-        if tick > asked_tick and now_s - asked_at >= QUIET_S:
+        failed = any(
+            (state := states.get((asset, day))) is not None
+            and state.failed_at is not None
+            and state.failed_at.timestamp() >= asked_at
+            for asset in READING_ASSETS
+        )
+        if (tick > asked_tick or failed) and now_s - asked_at >= QUIET_S:
             due.append(day)
             cursor.asked[day] = (tick, now_s)
         if len(due) == DAYS_A_TICK:

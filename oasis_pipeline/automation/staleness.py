@@ -1,11 +1,11 @@
-"""Which asset partitions must be made again, told from the ledger alone.
+"""Which asset partitions must be made again, told from the ledger and the declarations alone.
 
-Here: the rules of dependence, a pure function from ledger states to stale partitions, and how these are cut into runs.
-Not here: running anything.
+Here: a pure function from ledger states to stale partitions, what has to wait because something failed, and how the rest is cut into runs.
+Not here: what an asset is made from (its declaration in ``assets``), and running anything.
 
 The ledger keeps two ticks of one clock for each partition: when its rows last changed, and when its last making
-began. A partition is stale when something that it is made from changed after that making began. Ticks, unlike
-times, order what happened in one database without doubt.
+began. A partition is stale when something that it is made from changed after that making began, or when another code version made it.
+Ticks, unlike times, order what happened in one database without doubt.
 """
 
 from __future__ import annotations
@@ -13,19 +13,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 
-from oasis_pipeline.assets.bounds import BOUNDS_WINDOW_DAYS
-from oasis_pipeline.assets.card_forecasts import OLDEST_FORECAST_DAYS
-from oasis_pipeline.assets.features import HISTORY_DAYS
+from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
+from oasis_pipeline.assets.graph import GRAPH
 from oasis_pipeline.assets.training import new_labels
-from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS as FORECAST_REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
-from oasis_pipeline.learning.failures.windows import REACH_DAYS
-from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
-from oasis_pipeline.storage import first_days, ledger
+from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
@@ -35,155 +31,13 @@ WHOLE = ""
 
 States = Mapping[tuple[str, str], State]
 
+FIRST_WAIT, LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=6)
+"""What failed once is tried again by the next pass or tick, then after a minute, each time after four times as long, up to six hours; at
+once when an input changes."""
 
-SOURCES = first_days.SOURCES[first_days.CARDS]
-"""A day exists when one of these has rows on it."""
+WHOLE_ASSETS = frozenset(asset.key for asset in GRAPH if not asset.partitioned)
 
-
-@dataclass(frozen=True)
-class Rule:
-    """What one asset is made from.
-
-    Attributes
-    ----------
-    asset : str
-        ``schema/name``.
-    days : tuple of str
-        The asset's day is made from the same day of these.
-    earlier_days : tuple of str
-        The asset's day is made from that day and the ones before it (as far as `reach_days`) of these.
-    whole : tuple of str
-        Assets without partitions that it is made from.
-    since : tuple of str
-        Histories of equipment that it is made from: a change of theirs holds from its day on, or for all time.
-    partitioned : bool
-        False for an asset made as a whole, from all partitions of `days`.
-    reach_days : int
-        How far back `earlier_days` goes.
-    refits : bool
-        For a model that is learned anew each week from what came before: it is stale when a Monday on or before one of
-        its `days` has no entry in the ledger. Its partitions there are these Mondays.
-    waits_for_labels : int
-        New labels that the sensor waits for before it makes the asset; a pass of `oasis run` and the weekly schedule don't wait.
-    since_days : tuple of str
-        Like `since`, of assets whose mark without a day says nothing: a change of a day holds from that day on.
-    settled : bool
-        For a model that is fitted at the cut-offs of failure forecasts: it is stale when one that is due is missing, when a day of
-        `days` before the newest cut-off changed, or something of `whole`. Its partitions in the ledger are the cut-offs.
-    sources : tuple of str
-        A day exists for it when one of these has rows on it.
-    together : bool
-        True if it is made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to
-        make than a run.
-    """
-
-    asset: str
-    days: tuple[str, ...] = ()
-    earlier_days: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
-    since: tuple[str, ...] = ()
-    partitioned: bool = True
-    reach_days: int = BOUNDS_WINDOW_DAYS
-    refits: bool = False
-    waits_for_labels: int = 1
-    since_days: tuple[str, ...] = ()
-    settled: bool = False
-    sources: tuple[str, ...] = SOURCES
-    together: bool = False
-
-
-READING_SOURCES = first_days.SOURCES[first_days.READINGS]
-"""A day of sensor readings exists when this has rows on it: a calendar of its own, by UTC days."""
-
-EQUIPMENT = tuple(f"xspoc/{name}_history" for name in ("welldetails", "rods", "deviations", "pumpingunits"))
-"""What a card is diagnosed with: the states that held at its time."""
-
-RULES: tuple[Rule, ...] = (
-    Rule("clean/xspoc", days=("xspoc/card", "xspoc/xdiagresults", "analysis/failure_info")),
-    Rule(
-        "clean/dynabounds",
-        days=("xspoc/card",),
-        earlier_days=("xspoc/card", "analysis/failure_info"),
-        since=("xspoc/rods_history",),
-    ),
-    Rule("clean/carddiag", days=("xspoc/card",), since=EQUIPMENT),
-    Rule("clean/roddiag", days=("xspoc/card",), since=EQUIPMENT),
-    Rule(
-        "clean/card_features",
-        days=("xspoc/card", "clean/dynabounds", "clean/carddiag"),
-        earlier_days=("clean/carddiag",),
-        since=EQUIPMENT,
-        reach_days=HISTORY_DAYS + 1,
-    ),
-    Rule(
-        "clean/well_days",
-        days=("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/card_features"),
-    ),
-    Rule("clean/card_days", days=("xspoc/card", "clean/dynabounds")),
-    Rule("clean/trend", earlier_days=("clean/xspoc", "clean/carddiag"), reach_days=TREND_REACH_DAYS),
-    # before any model: what keeps a model from being made must not keep readings from it
-    Rule("iot/readings", days=("iot/rawdata",), sources=READING_SOURCES),
-    *(
-        Rule(asset, days=("iot/readings",), sources=READING_SOURCES, together=True)
-        for asset in ("iot/databatch", "iot/profile", "iot/regular")
-    ),
-    # a training takes minutes on a large field, and people label card by card
-    Rule("models/dyna_classifier", whole=("clean/dynalabel",), partitioned=False, waits_for_labels=20),
-    Rule("models/card_forecaster", days=("clean/card_days",), partitioned=False, refits=True),
-    Rule(
-        "models/failure_forecaster",
-        days=("clean/well_days",),
-        whole=("analysis/failure_info",),
-        partitioned=False,
-        settled=True,
-    ),
-    Rule(
-        "models/run_life",
-        days=("clean/well_days",),
-        whole=("analysis/failure_info",),
-        partitioned=False,
-        settled=True,
-    ),
-    Rule("clean/dynapred", days=("clean/card_features",)),
-    Rule(
-        "clean/xpred",
-        earlier_days=("clean/well_days",),
-        since=("xspoc/rods_history",),
-        since_days=("analysis/failure_info", "models/failure_forecaster"),
-        reach_days=REACH_DAYS + 1,
-    ),
-    Rule(
-        "clean/runlife",
-        days=("clean/well_days",),
-        since_days=("analysis/failure_info", "models/run_life"),
-    ),
-    Rule(
-        "clean/cardpred",
-        earlier_days=("clean/card_days", "analysis/failure_info"),
-        since=("xspoc/rods_history",),
-        reach_days=FORECAST_REACH_DAYS,
-    ),
-    Rule(
-        "clean/cardanomaly",
-        days=("clean/card_days",),
-        earlier_days=("clean/cardpred",),
-        reach_days=OLDEST_FORECAST_DAYS + 1,
-    ),
-    Rule("clean/label_queue", days=("clean/dynapred",), whole=("clean/dynalabel",), partitioned=False),
-    Rule("clean/alarm", days=("clean/xpred",), partitioned=False),
-    Rule(
-        "clean/alarm_backtest",
-        days=("clean/xpred",),
-        whole=("clean/alarm", "analysis/failure_info"),
-        partitioned=False,
-    ),
-)
-"""In the order in which they are made."""
-
-READING_ASSETS = tuple(rule.asset for rule in RULES if rule.sources == READING_SOURCES)
-"""What a day of sensor readings is made into."""
-
-WHOLE_ASSETS = frozenset(rule.asset for rule in RULES if not rule.partitioned)
+NEW_LABELS = {asset.key: asset.waits_for_labels for asset in GRAPH if asset.waits_for_labels > 1}
 
 
 @dataclass(frozen=True)
@@ -209,16 +63,22 @@ class Plan:
         Stale partitions of each partitioned asset.
     whole : set of str
         Stale assets without partitions.
+    waiting : dict of (str, str) to str
+        Asset and partition that are stale and not due: why.
+    upgraded : set of str
+        Assets of `whole` that another code version made.
     """
 
     days: dict[str, set[str]] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
+    waiting: dict[tuple[str, str], str] = field(default_factory=dict)
+    upgraded: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.whole) or any(self.days.values())
 
 
-def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[str]:
+def days_with_rows(states: States, sources: Collection[str] = Calendar.CARDS.value) -> list[str]:
     """Days on which rows of a source exist, ascending; by default of cards or vendor results."""
     return sorted(
         {
@@ -229,7 +89,22 @@ def days_with_rows(states: States, sources: Collection[str] = SOURCES) -> list[s
     )
 
 
-def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
+def retry_at(state: State) -> datetime | None:
+    """When a partition whose making failed is tried again although nothing has changed; None where it did not fail."""
+    if state.error is None or state.failed_at is None:
+        return None
+    tries = min(state.failures or 1, 10)
+    wait: timedelta = min(FIRST_WAIT * 4 ** (tries - 2), LONGEST_RETRY) if tries > 1 else timedelta(0)
+    return state.failed_at + wait
+
+
+def stale(
+    states: States,
+    *,
+    base_days: Iterable[str] = (),
+    now: datetime | None = None,
+    since: datetime | None = None,
+) -> Plan:
     """Find what has to be made.
 
     Parameters
@@ -238,6 +113,10 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
         The whole ledger.
     base_days : iterable of str
         Days predicted by a base model although a trained model is in use now.
+    now : datetime, optional
+        Time that tells whether what failed is due again; without it, it is.
+    since : datetime, optional
+        Begin of the pass that asks: what failed in it is not tried again by it.
 
     Returns
     -------
@@ -247,36 +126,44 @@ def stale(states: States, *, base_days: Iterable[str] = ()) -> Plan:
     """
     plan = Plan()
     states = without_strays(states)
-    calendars = {sources: days_with_rows(states, sources) for sources in {rule.sources for rule in RULES}}
-    for rule in RULES:
-        existing = calendars[rule.sources]
-        if rule.partitioned:
+    ledger_of = _by_asset(states)
+    calendars = {calendar: days_with_rows(states, calendar.value) for calendar in Calendar}
+    for asset in GRAPH:
+        existing = calendars[asset.calendar]
+        if asset.partitioned:
             # a day that lost all its rows is still stale for what was made from them
-            gone = {p for (asset, p) in states if asset == rule.asset and p} - set(existing)
-            days = _stale_days(rule, states, sorted({*existing, *gone}), gone)
-            if rule.asset == "clean/dynapred":
-                days |= set(base_days)
-            if rule.together:
-                days |= set().union(*(plan.days.get(asset, set()) for asset in rule.days))
-            if days:
-                plan.days[rule.asset] = days
-        elif existing and _whole_is_stale(rule, states):
-            plan.whole.add(rule.asset)
+            gone = ledger_of.get(asset.key, {}).keys() - set(existing) - {WHOLE}
+            days = _stale_days(asset, ledger_of, sorted({*existing, *gone}), gone)
+            if asset.key == "clean/dynapred":
+                days |= dict.fromkeys(base_days, 0)
+            if asset.together:
+                for each in asset.named(Reach.DAY):
+                    days |= dict.fromkeys(plan.days.get(each, set()), 0)
+            due = {
+                day for day, tick in days.items() if not _waits(asset, day, tick, ledger_of, plan, now, since)
+            }
+            if due:
+                plan.days[asset.key] = due
+        elif existing:
+            tick = _whole_is_stale(asset, ledger_of)
+            if tick is not None and not _waits(asset, WHOLE, tick, ledger_of, plan, now, since):
+                plan.whole.add(asset.key)
+                own = ledger_of.get(asset.key, {}).get(WHOLE)
+                if own is not None and own.code_version != asset.code_version:
+                    plan.upgraded.add(asset.key)
     return plan
 
 
 def without_strays(states: States) -> States:
     """Leave out days that stay out of their calendar, with what was once made of them."""
-    out = {
-        rule.asset: {p for (asset, p), state in states.items() if asset in rule.sources and state.stray}
-        for rule in RULES
-        if rule.partitioned
+    strays = {
+        calendar: {p for (asset, p), state in states.items() if asset in calendar.value and state.stray}
+        for calendar in Calendar
     }
-    for sources in {rule.sources for rule in RULES}:
-        strays = {p for (asset, p), state in states.items() if asset in sources and state.stray}
-        out |= dict.fromkeys(sources, strays)
-    if not any(out.values()):
+    if not any(strays.values()):
         return states
+    out = {asset.key: strays[asset.calendar] for asset in GRAPH if asset.partitioned}
+    out |= {name: strays[calendar] for calendar in Calendar for name in calendar.value}
     return {
         (asset, partition): state
         for (asset, partition), state in states.items()
@@ -284,77 +171,148 @@ def without_strays(states: States) -> States:
     }
 
 
-def _changed(states: States, asset: str, partition: str) -> int:
-    state = states.get((asset, partition))
-    return state.changed_tick if state else 0
+_Ledger = Mapping[str, Mapping[str, State]]
 
 
-def _stale_days(rule: Rule, states: States, days: list[str], gone: set[str]) -> set[str]:
-    found: set[str] = set()
-    history = sorted(
-        (partition, state.changed_tick)
-        for (asset, partition), state in states.items()
-        if asset in rule.earlier_days and partition
-    )
-    history_days = [day for day, _ in history]
-    # the partition for all time is the empty text, which stands before every day
-    changes = sorted(
-        (partition, state.changed_tick)
-        for (asset, partition), state in states.items()
-        if asset in rule.since or (partition and asset in rule.since_days)
-    )
-    change_days = [day for day, _ in changes]
-    newest_until = list(accumulate((tick for _, tick in changes), max))
-    for day in days:
-        inputs = max(
-            (
-                *(_changed(states, asset, day) for asset in rule.days),
-                *(_changed(states, asset, WHOLE) for asset in rule.whole),
-            ),
-            default=0,
-        )
-        if rule.earlier_days:
-            begin = (date.fromisoformat(day) - timedelta(days=rule.reach_days - 1)).isoformat()
-            start, stop = bisect_left(history_days, begin), bisect_left(history_days, day + "~")
-            inputs = max((inputs, *(tick for _, tick in history[start:stop])))
-        if before := bisect_right(change_days, day):
-            inputs = max(inputs, newest_until[before - 1])
-        own = states.get((rule.asset, day))
-        if inputs == 0 and day not in gone:
-            continue  # nothing to make this day from
-        if own is None or own.made_tick < inputs or own.error:
-            found.add(day)
+def _by_asset(states: States) -> _Ledger:
+    found: dict[str, dict[str, State]] = {}
+    for (asset, partition), state in states.items():
+        found.setdefault(asset, {})[partition] = state
     return found
 
 
-def _whole_is_stale(rule: Rule, states: States) -> bool:
-    if rule.refits:
-        mondays = {
-            cutoff_date(date.fromisoformat(partition))
-            for asset, partition in states
-            if asset in rule.days and partition
-        }
-        made = {
-            partition
-            for (asset, partition), state in states.items()
-            if asset == rule.asset and state.made_tick and not state.error
-        }
-        return any(monday.isoformat() not in made for monday in mondays)
-    own = states.get((rule.asset, WHOLE))
-    if own is None or own.error:
-        return True
-    inputs = [_changed(states, asset, WHOLE) for asset in rule.whole]
+def _changed(ledger_of: _Ledger, asset: str, partition: str) -> int:
+    state = ledger_of.get(asset, {}).get(partition)
+    return state.changed_tick if state else 0
+
+
+def _waits(
+    asset: Asset,
+    partition: str,
+    inputs: int,
+    ledger_of: _Ledger,
+    plan: Plan,
+    now: datetime | None,
+    since: datetime | None,
+) -> bool:
+    """Whether a stale partition has to wait, and note why: an input of it failed, or it failed itself and nothing has changed."""
+    for each in asset.inputs:
+        # of the days before, what there is serves; they make this day stale again once they are made
+        same = partition if each.reach in (Reach.DAY, Reach.BACK) else WHOLE
+        if each.reach is Reach.ALL_DAYS or (each.reach is Reach.KEPT and not asset.partitioned):
+            continue
+        if (each.asset, same) in plan.waiting and (
+            each.reach not in (Reach.KEPT, Reach.SINCE)
+            # a model that could not be learned anew leaves the one in use
+            or not any(state.made_tick for state in ledger_of.get(each.asset, {}).values())
+        ):
+            plan.waiting[asset.key, partition] = f"waits for {each.asset}"
+            return True
+    own = _own(asset, partition, ledger_of)
+    again = retry_at(own) if own is not None else None
+    if own is None or again is None or now is None or own.failed_at is None:
+        return False
+    in_this_pass = since is not None and own.failed_at >= since
+    if now >= again and not in_this_pass:
+        return False
+    # another model, or the same one learned again, may do what this one could not
+    models = (state for name in asset.named(Reach.KEPT) for state in ledger_of.get(name, {}).values())
+    read = max((max(state.changed_tick, state.made_tick) for state in models), default=0)
+    if max(inputs, read) > (own.failed_tick or 0):
+        return False
+    later = "by the next pass" if again <= now else f"from {again.astimezone(UTC):%Y-%m-%d %H:%M} UTC on"
+    plan.waiting[asset.key, partition] = f"failed, tried again {later} or when something changes: {own.error}"
+    return True
+
+
+def _own(asset: Asset, partition: str, ledger_of: _Ledger) -> State | None:
+    """State of a partition; of a model that is learned at cut-offs, that of the one which failed last."""
+    states = ledger_of.get(asset.key, {})
+    if asset.due is Due.MONDAYS:
+        failed = [state for state in states.values() if state.failed_at is not None]
+        return max(failed, key=lambda state: state.failed_tick or 0, default=None)
+    return states.get(partition)
+
+
+def _is_current(asset: Asset, own: State | None, inputs: int) -> bool:
+    """Whether a partition was made after its inputs changed, by this code, and without a failure since."""
+    return (
+        own is not None
+        and own.made_tick >= inputs
+        and not own.error
+        and (not own.made_tick or own.code_version == asset.code_version)
+    )
+
+
+def _stale_days(asset: Asset, ledger_of: _Ledger, days: list[str], gone: Collection[str]) -> dict[str, int]:
+    """Stale days with the newest tick of what they are made from."""
+    found: dict[str, int] = {}
+    same = [ledger_of.get(name, {}) for name in asset.named(Reach.DAY)]
+    wholes = max((_changed(ledger_of, name, WHOLE) for name in asset.named(Reach.WHOLE)), default=0)
+    histories = []
+    for length in {each.days for each in asset.inputs if each.reach is Reach.BACK}:
+        changed = sorted(
+            (partition, state.changed_tick)
+            for each in asset.inputs
+            if each.reach is Reach.BACK and each.days == length
+            for partition, state in ledger_of.get(each.asset, {}).items()
+            if partition
+        )
+        histories.append(
+            (timedelta(days=length - 1), [day for day, _ in changed], [tick for _, tick in changed])
+        )
+    # the partition for all time is the empty text, which stands before every day
+    changes = sorted(
+        (partition, state.changed_tick)
+        for each in asset.inputs
+        if each.reach is Reach.SINCE
+        for partition, state in ledger_of.get(each.asset, {}).items()
+        if partition or each.for_all_time
+    )
+    change_days = [day for day, _ in changes]
+    newest_until = list(accumulate((tick for _, tick in changes), max))
+    own = ledger_of.get(asset.key, {})
+    for day in days:
+        inputs = max((wholes, *(state.changed_tick for each in same if (state := each.get(day)))))
+        for reach, history_days, ticks in histories:
+            begin = (date.fromisoformat(day) - reach).isoformat()
+            start, stop = bisect_left(history_days, begin), bisect_right(history_days, day)
+            inputs = max((inputs, *ticks[start:stop]))
+        if before := bisect_right(change_days, day):
+            inputs = max(inputs, newest_until[before - 1])
+        if inputs == 0 and day not in gone:
+            continue  # nothing to make this day from
+        if not _is_current(asset, own.get(day), inputs):
+            found[day] = inputs
+    return found
+
+
+def _whole_is_stale(asset: Asset, ledger_of: _Ledger) -> int | None:
+    """Newest tick of what an asset without days is made from, if it is stale; else None."""
     days = [
-        (partition, state) for (asset, partition), state in states.items() if asset in rule.days and partition
+        (partition, state)
+        for name in asset.named(Reach.ALL_DAYS)
+        for partition, state in ledger_of.get(name, {}).items()
+        if partition
     ]
-    if rule.settled:
+    own = ledger_of.get(asset.key, {})
+    wholes = [_changed(ledger_of, name, WHOLE) for name in asset.named(Reach.WHOLE)]
+    if asset.due is Due.MONDAYS:
+        mondays = {cutoff_date(date.fromisoformat(partition)).isoformat() for partition, _ in days}
+        late = [
+            monday
+            for monday in mondays
+            if (state := own.get(monday)) is None or not state.made_tick or not _is_current(asset, state, 0)
+        ]
+        return max((state.changed_tick for _, state in days), default=0) if late else None
+    missing = False
+    if asset.due is Due.CUTOFFS:
         held = [date.fromisoformat(partition) for partition, state in days if state.rows]
         due = [cutoff.isoformat() for cutoff in cutoffs(min(held), max(held))] if held else []
-        if any((rule.asset, cutoff) not in states for cutoff in due):
-            return True
+        missing = any(cutoff not in own for cutoff in due)
         days = [(partition, state) for partition, state in days if due and partition < due[-1]]
-    inputs += [state.changed_tick for _, state in days]
-    return own.made_tick < max(inputs, default=0)
+    inputs = max((*wholes, *(state.changed_tick for _, state in days)), default=0)
+    return inputs if missing or not _is_current(asset, own.get(WHOLE), inputs) else None
 
 
 def ranges(days: Iterable[str]) -> list[DayRange]:
@@ -386,16 +344,16 @@ def _first_wave(plan: Plan) -> list[str]:
     label waits for them.
     """
     wave: list[str] = []
-    for rule in RULES:
+    for asset in GRAPH:
         whole = wave and wave[0] in WHOLE_ASSETS
-        if rule.asset in plan.whole:
-            if (wave and not whole) or {*rule.days, *rule.whole} & set(wave):
+        if asset.key in plan.whole:
+            if (wave and not whole) or {each.asset for each in asset.inputs} & set(wave):
                 return wave
-            wave.append(rule.asset)
-        elif rule.partitioned and whole:
+            wave.append(asset.key)
+        elif asset.partitioned and whole:
             return wave
-        elif rule.asset in plan.days:
-            wave.append(rule.asset)
+        elif asset.key in plan.days:
+            wave.append(asset.key)
     return wave
 
 
@@ -417,8 +375,8 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
         return [(tuple(wave), None)]
     runs: list[tuple[tuple[str, ...], DayRange | None]] = []
     # days of cards and days of readings are different days: one run of both would cut the ranges of each
-    for sources in dict.fromkeys(rule.sources for rule in RULES):
-        family = [rule.asset for rule in RULES if rule.sources == sources and rule.asset in wave]
+    for calendar in Calendar:
+        family = [asset.key for asset in GRAPH if asset.calendar is calendar and asset.key in wave]
         needs: dict[tuple[str, ...], set[str]] = {}
         for day in set().union(*(plan.days[asset] for asset in family)):
             assets = tuple(asset for asset in family if day in plan.days[asset])
@@ -438,9 +396,23 @@ def base_model_days(warehouse: Warehouse) -> list[str]:
     return days
 
 
-def current_plan(warehouse: Warehouse) -> Plan:
-    """Find what has to be made in a warehouse as it is now."""
-    return stale(ledger.states(warehouse), base_days=base_model_days(warehouse))
+def current_plan(warehouse: Warehouse, *, retry: bool = False, since: datetime | None = None) -> Plan:
+    """Find what has to be made in a warehouse as it is now.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    retry : bool
+        Whether what failed is due although it would be tried later.
+    since : datetime, optional
+        Begin of the pass that asks, by the database's clock; see `stale`.
+
+    Returns
+    -------
+    Plan
+    """
+    now = None if retry else ledger.clock(warehouse)
+    return stale(ledger.states(warehouse), base_days=base_model_days(warehouse), now=now, since=since)
 
 
 def wait_for_labels(plan: Plan, warehouse: Warehouse, store: ObjectStore) -> list[str]:
@@ -457,13 +429,13 @@ def wait_for_labels(plan: Plan, warehouse: Warehouse, store: ObjectStore) -> lis
     Returns
     -------
     list of str
-        What was taken out: assets with fewer new labels than their rule waits for. The first training from labels never waits.
+        What was taken out: assets with fewer new labels than their declaration waits for. The first training from labels never waits.
     """
     waiting = []
-    for rule in RULES:
-        if rule.asset in plan.whole and rule.waits_for_labels > 1:
+    for asset, wanted in NEW_LABELS.items():
+        if asset in plan.whole and asset not in plan.upgraded:
             new = new_labels(warehouse, store)
-            if new is not None and new < rule.waits_for_labels:
-                plan.whole.discard(rule.asset)
-                waiting.append(rule.asset)
+            if new is not None and new < wanted:
+                plan.whole.discard(asset)
+                waiting.append(asset)
     return waiting

@@ -65,6 +65,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         simulated = time.monotonic() - began
         # this process has written the files: they are whole
         summary = run_pass(settings.model_copy(update={"settle_seconds": 0.0}), advance=advance)
+        summary.raise_failures()
         facts = field_facts(warehouse)
         report = write_report(
             warehouse,

@@ -20,13 +20,12 @@ import psycopg2
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.assets.factory import Calendar, step_name
+from oasis_pipeline.assets.graph import BY_KEY, GRAPH
 from oasis_pipeline.assets.predictions import IN_USE, check_fits
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.staleness import (
-    READING_SOURCES,
-    RULES,
-    SOURCES,
     WHOLE,
     DayRange,
     current_plan,
@@ -52,6 +51,28 @@ class PassError(RuntimeError):
     """An asset could not be made; the message names it and the reason."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An asset that could not be made, with what was to be made of it.
+
+    Attributes
+    ----------
+    asset : str
+        ``schema/name``, or the step where none can be told.
+    days : tuple of str
+        First and last day, or one empty text.
+    reason : str
+    """
+
+    asset: str
+    days: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        span = " to ".join(dict.fromkeys(self.days))
+        return f"{self.asset}{f' of {span}' if span else ''}: {self.reason}"
+
+
 @dataclass
 class PassSummary:
     """What a pass did.
@@ -66,12 +87,26 @@ class PassSummary:
         Time spent in intake and in making.
     notes : list of str
         What a person should know: checks that warned, assets with nothing to learn from yet.
+    failures : list of Failure
+        What could not be made.
+    waiting : dict of str to str
+        Asset -> why it, or some of its days, wait although they are stale.
     """
 
     intake: PassReport
     runs: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
+
+    def raise_failures(self) -> None:
+        """Raise `PassError` if something could not be made."""
+        if self.failures:
+            texts = list(dict.fromkeys(str(failure) for failure in self.failures))
+            raise PassError(
+                f"could not make {'; '.join(texts)}. `oasis status` shows what is made and what waits"
+            )
 
 
 @contextmanager
@@ -103,11 +138,7 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
     Returns
     -------
     PassSummary
-
-    Raises
-    ------
-    PassError
-        If an asset could not be made. What was made before stays made; the next pass goes on from there.
+        With what could not be made: what is made from it waits, everything else is made.
     """
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
@@ -187,7 +218,9 @@ def predict_again(
                 summary.runs.append(graph.run(["clean/dynapred"], span, config))
         finally:
             summary.notes.extend(graph.notes)
+            summary.failures.extend(graph.failures)
             graph.close()
+        summary.raise_failures()
         summary.seconds["making"] = time.monotonic() - began
         return summary
 
@@ -216,10 +249,10 @@ def _waiting(names: list[str], seconds: float) -> str:
 
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
+    since = ledger.clock(warehouse)
     plan = current_plan(warehouse)
-    graph = _Graph(
-        settings, warehouse, days_with_rows(ledger.states(warehouse), (*SOURCES, *READING_SOURCES))
-    )
+    sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)
+    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources))
     try:
         if summary.intake.changed:
             graph.record(summary.intake)
@@ -228,22 +261,31 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
 
             summary.runs.append(graph.run(VIEWS, None))
             record_empty_tables(graph.instance)
-        order = [rule.asset for rule in RULES]
+        order = [asset.key for asset in GRAPH]
+        tried: set[tuple[tuple[str, ...], DayRange | None]] = set()
         for _ in range(MAX_ROUNDS):
-            if not plan:
-                if not views_current(warehouse):
-                    # a class of failure that came with this pass brought a column
-                    summary.runs.append(graph.run(VIEWS, None))
-                return
-            for assets, days in next_runs(plan):
+            # what failed in this pass waits by the ledger; a run that ended before the ledger knew is not tried twice
+            due = [run for run in next_runs(plan) if run not in tried] if plan else []
+            if not due:
+                break
+            for assets, days in due:
                 advance("making", order.index(assets[-1]), len(order))
+                failed = len(graph.failures)
                 summary.runs.append(graph.run(assets, days))
-            plan = current_plan(warehouse)
-        raise PassError(
-            f"still stale after {MAX_ROUNDS} rounds: {', '.join(sorted({*plan.days, *plan.whole}))}"
-        )
+                if len(graph.failures) > failed:
+                    tried.add((assets, days))
+            plan = current_plan(warehouse, since=since)
+        else:
+            left = ", ".join(sorted({*plan.days, *plan.whole}))
+            raise PassError(f"still stale after {MAX_ROUNDS} rounds: {left}")
+        if not views_current(warehouse) and not graph.failures:
+            # a class of failure that came with this pass brought a column
+            summary.runs.append(graph.run(VIEWS, None))
+        for (asset, _), reason in plan.waiting.items():
+            summary.waiting.setdefault(asset, reason)
     finally:
         summary.notes.extend(graph.notes)
+        summary.failures.extend(graph.failures)
         graph.close()
 
 
@@ -255,6 +297,7 @@ class _Graph:
         self.warehouse = warehouse
         self.last_day = date.fromisoformat(days[-1]) if days else None
         self.notes: list[str] = []
+        self.failures: list[Failure] = []
         self._instance: dg.DagsterInstance | None = None
         self._job: dg.JobDefinition | None = None
         self._first: tuple[date | None, ...] = ()
@@ -286,7 +329,7 @@ class _Graph:
     def run(
         self, assets: Sequence[str], days: DayRange | None, ops: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Make assets in one Dagster run, with the configuration of its steps."""
+        """Make assets in one Dagster run, with the configuration of its steps; what fails is noted in `failures`."""
         began = time.monotonic()
         tags = {"oasis/pass": "run"}
         key: str | None = None
@@ -316,38 +359,63 @@ class _Graph:
         }
 
     def _judge(self, result: dg.ExecuteInProcessResult, assets: Sequence[str], days: DayRange | None) -> None:
+        before, blocked = len(self.failures), []
         for evaluation in result.get_asset_check_evaluations():
             if not evaluation.passed:
-                if evaluation.blocking:
-                    with self.warehouse.transaction() as tx:
-                        ledger.mark_refused(
-                            tx,
-                            "/".join(evaluation.asset_key.path),
-                            days.keys() if days is not None else [WHOLE],
-                            f"check {evaluation.check_name}: {evaluation.description or 'failed'}",
-                        )
                 name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
                 text = f"check {name} {'failed' if evaluation.blocking else 'warns'}: {evaluation.description or 'see the asset in the web UI'}"
                 self.notes.append(text)
+                if evaluation.blocking:
+                    blocked.append(evaluation)
         for event in result.all_events:
             note = event.materialization.metadata.get("note") if event.is_step_materialization else None
             if note is not None:
                 self.notes.append(f"{', '.join(assets)}: {note.value}")
-        if not result.success:
-            failures = [
-                f"{event.step_key}: {_root_cause(event)}"
-                for event in result.all_events
-                if event.is_step_failure
-            ]
-            what = "; ".join(failures) or "; ".join(self.notes) or ", ".join(assets)
-            raise PassError(
-                f"could not make {what}. `oasis status` shows what is made; the run is {result.run_id} in the web UI"
+        if result.success:
+            return
+        span = (days.first.isoformat(), days.last.isoformat()) if days else (WHOLE,)
+        made = {
+            event.asset_key.to_user_string()
+            for event in result.all_events
+            if event.is_step_materialization and event.asset_key is not None
+        }
+        for evaluation in blocked:
+            key = evaluation.asset_key.to_user_string()
+            self.failures.append(
+                Failure(key, span, f"check {evaluation.check_name}: {evaluation.description}")
             )
+        for event in result.all_events:
+            if event.is_step_failure and not blocked:
+                reason = _root_cause(event)
+                own = [key for key in assets if _step_of(key) == event.step_key] or [str(event.step_key)]
+                self.failures += [Failure(key, span, reason) for key in own]
+                self._keep([key for key in own if key in BY_KEY and key not in made], days, reason)
+        if len(self.failures) == before:
+            self.failures.append(
+                Failure(", ".join(assets), span, f"see the run {result.run_id} in the web UI")
+            )
+
+    def _keep(self, assets: Sequence[str], days: DayRange | None, reason: str) -> None:
+        """Enter failures into the ledger that happened before the body could."""
+        states = ledger.states(self.warehouse, assets)
+        with self.warehouse.transaction() as tx:
+            for asset in assets:
+                if any(key == asset and state.error for (key, _), state in states.items()):
+                    continue
+                ledger.mark_failed(tx, asset, days.keys() if days else [WHOLE], reason)
 
     def close(self) -> None:
         """Let go of the instance's connections."""
         if self._instance is not None:
             self._instance.dispose()
+
+
+def _step_of(asset: str) -> str:
+    """Name of the step that makes an asset."""
+    declared = BY_KEY.get(asset)
+    if declared is None or declared.body is None:
+        return "dbt_days" if declared is not None else "dbt_views"
+    return step_name([each for each in GRAPH if each.body is declared.body])
 
 
 def _root_cause(event: dg.DagsterEvent) -> str:

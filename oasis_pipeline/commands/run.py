@@ -33,7 +33,8 @@ def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
     """Take in every file of the drop folder, then make every asset and partition that is stale, in order.
 
     Ends with 0 when it did its work: rejected rows and files, and assets that have nothing to learn from yet, are
-    counted and explained.
+    counted and explained. An asset that can't be made doesn't stop the pass: what is made from it waits, the rest is made, and the
+    command ends with 1.
     """
     from oasis_pipeline.commands.passes import run_pass
 
@@ -48,6 +49,8 @@ def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
         print_json(summary_json(summary))
     else:
         print_summary(summary)
+    if summary.failures or summary.waiting:
+        raise click.exceptions.Exit(1)
 
 
 def summary_json(summary: PassSummary) -> dict[str, Any]:
@@ -74,6 +77,11 @@ def summary_json(summary: PassSummary) -> dict[str, Any]:
         "runs": summary.runs,
         "seconds": {name: round(value, 2) for name, value in summary.seconds.items()},
         "notes": [*report.notes, *summary.notes],
+        "failures": [
+            {"asset": failure.asset, "days": list(failure.days), "reason": failure.reason}
+            for failure in summary.failures
+        ],
+        "waiting": summary.waiting,
     }
 
 
@@ -107,6 +115,10 @@ def print_summary(summary: PassSummary) -> None:
             for made in summary.runs
         ]
         print_table("Made", ["assets", "days", "seconds"], spans, right=(2,))
-    else:
+    elif not summary.waiting:
         click.echo("everything was up to date")
+    for failure in summary.failures:
+        click.echo(f"failed: {failure}", err=True)
+    for asset, reason in summary.waiting.items():
+        click.echo(f"not made: {asset} ({reason})", err=True)
     click.echo(f"intake {summary.seconds['intake']:.1f} s, making {summary.seconds['making']:.1f} s")

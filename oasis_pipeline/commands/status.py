@@ -90,6 +90,8 @@ def status(home: Path | None, as_json: bool) -> None:
     for row in rows:
         if row["error"]:
             click.echo(f"{row['asset']}: {row['error']}")
+        if row["waiting"]:
+            click.echo(f"{row['asset']}: {row['waiting']}")
     if not rows:
         click.echo(
             "nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`"
@@ -131,7 +133,8 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``asset``, ``done``, ``missing`` (never made, or stale), ``failed``, ``rows``, ``newest`` partition, ``made_at``, ``error``.
+        ``asset``, ``done``, ``missing`` (never made, or stale), ``failed``, ``rows``, ``newest`` partition, ``made_at``, ``error``, and
+        ``waiting``: why what is stale is not made yet.
     """
     from oasis_pipeline.automation.staleness import WHOLE_ASSETS
 
@@ -140,11 +143,15 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
         if state.asset.endswith("_history"):
             continue  # marks from when on a state of the equipment changed, no asset of its own
         by_asset.setdefault(state.asset, []).append(state)
-    for asset in (*plan.days, *plan.whole):
+    waiting: dict[str, dict[str, str]] = {}
+    for (asset, partition), reason in plan.waiting.items():
+        waiting.setdefault(asset, {})[partition] = reason
+    for asset in (*plan.days, *plan.whole, *waiting):
         by_asset.setdefault(asset, [])
     rows = []
     for asset, entries in sorted(by_asset.items()):
-        stale = set(plan.days.get(asset, ())) | ({""} if asset in plan.whole else set())
+        held = waiting.get(asset, {})
+        stale = set(plan.days.get(asset, ())) | ({""} if asset in plan.whole else set()) | held.keys()
         failed = {entry.partition for entry in entries if entry.error}
         kept = [entry for entry in entries if entry.partition not in stale and entry.partition not in failed]
         kept = [entry for entry in kept if entry.rows != 0 or not entry.partition]
@@ -166,6 +173,7 @@ def asset_rows(states: Any, plan: Any) -> list[dict[str, Any]]:
                 ),
                 "made_at": max(times, default=None),
                 "error": next((entry.error for entry in entries if entry.error), None),
+                "waiting": next(iter(held.values()), None),
             }
         )
     return rows

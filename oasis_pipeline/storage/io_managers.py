@@ -9,7 +9,8 @@ An asset ``[schema, table]`` without partitions is ``schema/table.parquet``; wit
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -21,8 +22,18 @@ import pyarrow.compute as pc
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.resources import StoreResource
+from oasis_pipeline.storage.versions import VERSION_KEY, check_version
 
-__all__ = ["ParquetIOManager", "day_path", "read_day", "read_days", "table_path", "write_days"]
+__all__ = [
+    "DayFiles",
+    "ParquetIOManager",
+    "day_path",
+    "read_day",
+    "read_days",
+    "stamped",
+    "table_path",
+    "write_days",
+]
 
 _SUFFIX = ".parquet"
 
@@ -164,8 +175,18 @@ def split_by_group(rows: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]
         yield name, rows.filter(pa.array(groups == name))
 
 
+def stamped(rows: pa.Table, code_version: str) -> pa.Table:
+    """Note in the schema of some rows which code version has made them; `read_days` asks for it."""
+    return rows.replace_schema_metadata({**(rows.schema.metadata or {}), VERSION_KEY: code_version})
+
+
 def read_days(
-    store: ObjectStore, asset: str, days: Sequence[date] | None = None, columns: Sequence[str] | None = None
+    store: ObjectStore,
+    asset: str,
+    days: Sequence[date] | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    version: str | None,
 ) -> pa.Table:
     """Read the rows of some days.
 
@@ -179,25 +200,71 @@ def read_days(
         Which; all that have a file by default. A day without a file is a day without rows.
     columns : sequence of str, optional
         Which columns; all by default. Every file must have them.
+    version : str or None
+        Code version that this release makes the asset with; None takes any.
 
     Returns
     -------
     pyarrow.Table
-        In order of the days; of all columns, one that older files lack is null there. Without any rows it has the columns
-        of another day, and none if the asset has no file at all.
+        In order of the days. Without any rows it has the columns of another day of this version, and none if there is no such day.
+
+    Raises
+    ------
+    OtherVersionError
+        If a file of these days was made by another code version.
     """
     there = _files(store, asset)
     chosen = sorted(there if days is None else set(days) & there.keys())
     if not chosen and there:
-        return store.read_table(there[max(there)][0], columns).slice(0, 0)
-    tables = [store.read_table(path, columns) for day in chosen for path in sorted(there[day])]
+        rows = store.read_table(there[max(there)][0]).slice(0, 0)
+        if version is not None and _version(rows) != version:
+            return pa.table({})
+        return rows if columns is None else rows.select(list(columns))
+    tables = []
+    for day in chosen:
+        tables += [_read(store, path, columns, version) for path in sorted(there[day])]
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
-def read_day(store: ObjectStore, asset: str, day: date) -> pa.Table | None:
-    """Read the rows of one day, its groups one after the other; None where it has no file."""
-    tables = [store.read_table(path) for path in sorted(_files(store, asset, day).get(day, ()))]
+def read_day(
+    store: ObjectStore, asset: str, day: date, columns: Sequence[str] | None = None, *, version: str | None
+) -> pa.Table | None:
+    """Read the rows of one day as `read_days` does; None where it has no file."""
+    tables = [_read(store, path, columns, version) for path in sorted(_files(store, asset, day).get(day, ()))]
     return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def _read(store: ObjectStore, path: str, columns: Sequence[str] | None, version: str | None) -> pa.Table:
+    if version is None:
+        return store.read_table(path, columns)
+    try:
+        rows = store.read_table(path, columns)
+    except StorageError:
+        # columns that the file lacks: of another version, most likely, which says more
+        check_version(path, _version(store.read_table(path)), version)
+        raise
+    check_version(path, _version(rows), version)
+    return rows
+
+
+def _version(rows: pa.Table) -> str | None:
+    found = (rows.schema.metadata or {}).get(VERSION_KEY.encode())
+    return None if found is None else found.decode()
+
+
+@dataclass(frozen=True)
+class DayFiles:
+    """Rows of some days on their way to the IO manager, and whom to tell if they can't be computed or written.
+
+    An asset hands its rows on before they are computed, so that a year needs the memory of a day; what goes wrong then never comes back
+    to its body.
+    """
+
+    tables: Iterator[pa.Table]
+    failed: Callable[[Exception], None]
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self.tables
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):
@@ -215,7 +282,15 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     store: StoreResource
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table | Iterable[pa.Table]) -> None:
-        """Write what an asset returned."""
+        """Write what an asset returned; of `DayFiles`, tell what goes wrong."""
+        try:
+            self._write(context, obj)
+        except Exception as error:
+            if isinstance(obj, DayFiles):
+                obj.failed(error)
+            raise
+
+    def _write(self, context: dg.OutputContext, obj: pa.Table | Iterable[pa.Table]) -> None:
         store, asset = self.store.open(), "/".join(context.asset_key.path)
         tables = _tables(asset, obj)
         if not context.has_asset_partitions:
@@ -239,10 +314,13 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         """Read an upstream asset: one day, a range, or all of it."""
         store, asset = self.store.open(), "/".join(context.asset_key.path)
         columns = _plain(context.definition_metadata, "columns")
-        if context.has_asset_partitions:
-            days = [_day(asset, key) for key in context.asset_partition_keys]
-            return read_days(store, asset, days, columns)
-        return store.read_table(table_path(asset), columns)
+        if not context.has_asset_partitions:
+            return store.read_table(table_path(asset), columns)
+        days = [_day(asset, key) for key in context.asset_partition_keys]
+        made = context.upstream_output.definition_metadata if context.upstream_output else {}
+        version = _plain(made, "code_version")
+        # an asset of a graph that keeps no versions is read as it is
+        return read_days(store, asset, days, columns, version=None if version is None else str(version))
 
 
 def _tables(asset: str, given: object) -> Iterator[pa.Table]:

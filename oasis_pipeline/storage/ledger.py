@@ -41,6 +41,16 @@ class State:
         Why the last making failed.
     stray : bool
         Whether the day stays out of the calendar; see ``first_days``.
+    code_version : str or None
+        Version of the code that made it; None where nothing was made, or by a release that kept none.
+    data_version : int or None
+        Tick of the making, or of the arrival, in which its rows last changed.
+    failed_tick : int or None
+        Tick at which the making that failed began.
+    failed_at : datetime or None
+        When it failed, UTC.
+    failures : int or None
+        Makings that failed one after the other.
     """
 
     asset: str
@@ -52,6 +62,11 @@ class State:
     rows: int | None
     error: str | None
     stray: bool = False
+    code_version: str | None = None
+    data_version: int | None = None
+    failed_tick: int | None = None
+    failed_at: datetime | None = None
+    failures: int | None = None
 
 
 _MARKING = "hashtextextended('oasis:marking', 0)"
@@ -104,9 +119,9 @@ def mark_changed(tx: Transaction, asset: str, partitions: Mapping[str, int | Non
     tick = _change_tick(tx)
     if partitions:
         tx.execute(
-            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
-            " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), r FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
-            " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = excluded.changed_tick,"
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows, data_version)"
+            " SELECT $1::text, p, $2::bigint, 0, clock_timestamp(), r, $2::bigint FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
+            " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = excluded.changed_tick, data_version = excluded.data_version,"
             " changed_at = excluded.changed_at, rows = coalesce(excluded.rows, t.rows)",
             (asset, tick, list(partitions), list(partitions.values())),
         )
@@ -158,10 +173,11 @@ def changed_by_sql(asset: str, tick: str, given: str) -> str:
     str
     """
     return (
-        "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows)"
+        "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, changed_at, rows, data_version)"
         # in order, so that two writers of several days wait for each other in the same order
-        f" SELECT {asset}, p, {tick}, 0, clock_timestamp(), more FROM {given} ORDER BY p"
+        f" SELECT {asset}, p, {tick}, 0, clock_timestamp(), more, {tick} FROM {given} ORDER BY p"
         " ON CONFLICT (asset, partition) DO UPDATE SET changed_tick = greatest(t.changed_tick, excluded.changed_tick),"
+        " data_version = greatest(t.data_version, excluded.data_version),"
         " changed_at = excluded.changed_at, rows = greatest(coalesce(t.rows, 0) + excluded.rows, 0)"
     )
 
@@ -172,7 +188,8 @@ def mark_made(
     partitions: Iterable[str],
     began_tick: int,
     rows: Mapping[str, int] | int | None = None,
-) -> None:
+    code_version: str | None = None,
+) -> dict[str, int]:
     """Note that partitions were made; whether their rows changed is `mark_changed`'s.
 
     Parameters
@@ -187,20 +204,36 @@ def mark_made(
         Tick drawn before the input was read.
     rows : mapping, int or None
         Rows they hold now, by partition or for the one; None leaves the numbers as they were.
+    code_version : str, optional
+        Version of the code that made them.
+
+    Returns
+    -------
+    dict of str to int
+        Data version of each partition: the same for all whose rows this making changed, for others the one they had.
     """
     names = list(partitions)
+    if not names:
+        return {}
     counts = [rows.get(name) for name in names] if isinstance(rows, Mapping) else [rows] * len(names)
-    if names:
-        tx.execute(
-            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, made_at, rows)"
-            " SELECT $1::text, p, 0, $2::bigint, clock_timestamp(), r FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
-            " ON CONFLICT (asset, partition) DO UPDATE SET made_tick = greatest(t.made_tick, excluded.made_tick),"
-            " made_at = excluded.made_at, rows = coalesce(excluded.rows, t.rows), error = NULL",
-            (asset, began_tick, names, counts),
-        )
+    made = tx.query(
+        "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, made_at, rows, code_version, data_version)"
+        " SELECT $1::text, p, 0, $2::bigint, clock_timestamp(), r, $5::text, $2::bigint"
+        " FROM unnest($3::text[], $4::bigint[]) AS given(p, r)"
+        " ON CONFLICT (asset, partition) DO UPDATE SET made_tick = greatest(t.made_tick, excluded.made_tick),"
+        " made_at = excluded.made_at, rows = coalesce(excluded.rows, t.rows), code_version = excluded.code_version,"
+        " data_version = CASE WHEN t.changed_tick > excluded.made_tick THEN excluded.made_tick"
+        " ELSE coalesce(t.data_version, excluded.made_tick) END,"
+        " error = NULL, failed_tick = NULL, failed_at = NULL, failures = NULL"
+        " RETURNING t.partition, t.data_version",
+        (asset, began_tick, names, counts, code_version),
+    )
+    return dict(zip(made["partition"].to_pylist(), made["data_version"].to_pylist(), strict=True))
 
 
-def mark_failed(tx: Transaction, asset: str, partitions: Iterable[str], error: str) -> None:
+def mark_failed(
+    tx: Transaction, asset: str, partitions: Iterable[str], error: str, began_tick: int | None = None
+) -> None:
     """Note that the making of partitions failed; they stay stale.
 
     Parameters
@@ -213,35 +246,30 @@ def mark_failed(tx: Transaction, asset: str, partitions: Iterable[str], error: s
         Partitions that were to be made.
     error : str
         Why.
+    began_tick : int, optional
+        Tick of the making that failed: what changes after it is a reason to try again. Drawn now by default.
     """
     names = list(partitions)
     if names:
+        tick = began_tick if began_tick is not None else _next_tick(tx)
         tx.execute(
-            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, error)"
-            " SELECT $1::text, p, 0, 0, $2::text FROM unnest($3::text[]) AS p"
-            " ON CONFLICT (asset, partition) DO UPDATE SET error = excluded.error",
-            (asset, one_line(error, limit=1000), names),
+            "INSERT INTO oasis.asset_state AS t (asset, partition, changed_tick, made_tick, error, failed_tick, failed_at, failures)"
+            " SELECT $1::text, p, 0, 0, $2::text, $4::bigint, clock_timestamp(), 1 FROM unnest($3::text[]) AS p"
+            " ON CONFLICT (asset, partition) DO UPDATE SET error = excluded.error, failed_tick = excluded.failed_tick,"
+            " failed_at = excluded.failed_at, failures = coalesce(t.failures, 0) + 1",
+            (asset, one_line(error, limit=1000), names, tick),
         )
 
 
-def mark_refused(tx: Transaction, asset: str, partitions: Iterable[str], error: str) -> None:
-    """Note that a blocking check refused what was made: it counts as not made, so that the check is asked again.
+def clock(warehouse: Warehouse) -> datetime:
+    """Tell the time by the database's clock, which failures are stamped with."""
+    now: datetime = warehouse.query("SELECT clock_timestamp() AS now")["now"][0].as_py()
+    return now
 
-    Parameters
-    ----------
-    tx : Transaction
-        A transaction of its own.
-    asset : str
-        ``schema/table``.
-    partitions : iterable of str
-        Partitions that were made.
-    error : str
-        What the check said.
-    """
-    tx.execute(
-        "UPDATE oasis.asset_state SET made_tick = 0, error = $3::text WHERE asset = $1::text AND partition = ANY($2::text[])",
-        (asset, list(partitions), one_line(error, limit=1000)),
-    )
+
+def forget_making(tx: Transaction, asset: str) -> None:
+    """Note that what an asset has made is lost, so that it is made again: the file of a model that is damaged."""
+    tx.execute("UPDATE oasis.asset_state SET made_tick = 0, code_version = NULL WHERE asset = $1", (asset,))
 
 
 def states(
@@ -263,7 +291,7 @@ def states(
     """
     rows = source.query(
         "SELECT asset, partition, changed_tick, made_tick, changed_at, made_at, rows, error,"
-        " coalesce(stray, false) AS stray FROM oasis.asset_state"
+        " coalesce(stray, false) AS stray, code_version, data_version, failed_tick, failed_at, failures FROM oasis.asset_state"
         " WHERE $1::text[] IS NULL OR asset = ANY($1::text[]) ORDER BY asset, partition",
         (list(assets) if assets is not None else None,),
     )

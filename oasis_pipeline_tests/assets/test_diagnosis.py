@@ -12,8 +12,6 @@ import pyarrow as pa
 import pytest
 
 from oasis_pipeline.assets import diagnosis
-from oasis_pipeline.assets.checks import evaluate
-from oasis_pipeline.assets.clean import build_clean_assets
 from oasis_pipeline.assets.common import Days, day_partitions, store_days
 from oasis_pipeline.assets.diagnosis import (
     CARDDIAG,
@@ -24,6 +22,7 @@ from oasis_pipeline.assets.diagnosis import (
     diagnosed_days,
 )
 from oasis_pipeline.assets.features import finite_column
+from oasis_pipeline.assets.graph import build_graph, evaluate
 from oasis_pipeline.assets.vendor_check import PAIRS, compare_with_vendor
 from oasis_pipeline.assets.wells import EquipmentStates, equipment_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS, SENSOR_COLUMNS, SURFACE_COLUMNS
@@ -365,9 +364,7 @@ def test_the_asset_stores_both_tables_tells_the_ledger_and_passes_its_checks(
         card("B 2", NOON, None, pump_of(simulated)),
         card("C 3", NOON),
     )
-    assets = [
-        a for a in build_clean_assets(day_partitions(DAY, days[-1])) if isinstance(a, dg.AssetsDefinition)
-    ]
+    assets = [a for a in build_graph(day_partitions(DAY, days[-1])) if isinstance(a, dg.AssetsDefinition)]
     chosen = [a for a in assets if dg.AssetKey(["clean", "carddiag"]) in a.keys]
     tags = {
         "dagster/asset_partition_range_start": days[0].isoformat(),

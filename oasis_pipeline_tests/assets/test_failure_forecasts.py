@@ -18,15 +18,15 @@ from oasis_pipeline.assets.failure_forecasts import (
     forecast_failures,
     learn_failure_forecasters,
 )
-from oasis_pipeline.assets.failures import build_failure_assets
+from oasis_pipeline.assets.graph import BY_KEY, build_graph
 from oasis_pipeline.assets.run_life import learn_run_life, run_life_days
-from oasis_pipeline.assets.well_days import WELL_DAYS, well_day_tables
+from oasis_pipeline.assets.well_days import WELL_DAYS, WELL_DAYS_VERSION, well_day_tables
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.learning.failures.base import BASE_VERSION
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import write_days
+from oasis_pipeline.storage.io_managers import stamped, write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.resources import build_resources
@@ -102,18 +102,18 @@ def put(warehouse: Warehouse, name: tuple[str, str], rows: list[dict[str, Any]])
 def make(warehouse: Warehouse, store: LocalStore, first: date, last: date) -> None:
     """Do as a pass does with the assets of this module."""
     span = Days(first, last)
-    with making(warehouse, WELL_DAYS, span.keys) as done:
+    with making(warehouse, WELL_DAYS, span.keys, BY_KEY[WELL_DAYS].code_version) as done:
         for day, rows in well_day_tables(warehouse, store, span):
             if rows.num_rows:
                 done.rows[day] = rows.num_rows
-                write_days(store, WELL_DAYS, [rows], [date.fromisoformat(day)])
+                write_days(store, WELL_DAYS, [stamped(rows, WELL_DAYS_VERSION)], [date.fromisoformat(day)])
                 with warehouse.transaction() as tx:
                     ledger.mark_changed(tx, WELL_DAYS, {day: rows.num_rows})
-    with making(warehouse, FORECASTER_ASSET, [""]):
+    with making(warehouse, FORECASTER_ASSET, [""], BY_KEY[FORECASTER_ASSET].code_version):
         learn_failure_forecasters(warehouse, store)
-    with making(warehouse, "models/run_life", [""]):
+    with making(warehouse, "models/run_life", [""], BY_KEY["models/run_life"].code_version):
         learn_run_life(warehouse, store)
-    with making(warehouse, "clean/xpred", span.keys) as done:
+    with making(warehouse, "clean/xpred", span.keys, BY_KEY["clean/xpred"].code_version) as done:
         done.rows.update(forecast_failures(warehouse, store, span).rows_by_day)
     run_life_days(warehouse, span)
 
@@ -278,7 +278,11 @@ def test_the_assets_of_the_graph_make_their_tables(settings: Settings, warehouse
     last = FIRST + timedelta(days=3)
     end = datetime.combine(last + timedelta(days=1), datetime.min.time())
     put(warehouse, ("xspoc", "xdiagresults"), [row for row in rows if row["Date"] < end])
-    assets = build_failure_assets(day_partitions(FIRST))
+    assets = [
+        each
+        for each in build_graph(day_partitions(FIRST))
+        if isinstance(each, dg.AssetsDefinition) and len(each.keys) == 1
+    ]
     span = {
         "dagster/asset_partition_range_start": FIRST.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),
@@ -297,8 +301,7 @@ def test_the_assets_of_the_graph_make_their_tables(settings: Settings, warehouse
             mine = [a for a in assets if a.key.path[-1] == name]
             tags = span if mine[0].partitions_def else {}
             done = dg.materialize(
-                [*mine, *(a for a in assets if a not in mine)],
-                selection=dg.AssetSelection.assets(mine[0].key),
+                mine,
                 instance=instance,
                 resources=resources,
                 tags=tags,

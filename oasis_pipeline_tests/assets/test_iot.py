@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pytest
 
 from oasis_pipeline.assets.common import day_partitions
+from oasis_pipeline.assets.graph import READING_ASSETS, build_graph
 from oasis_pipeline.assets.iot import (
     BatchConfig,
     RegularConfig,
-    build_iot_assets,
     implausible,
     reading_faults,
 )
@@ -29,7 +29,7 @@ from oasis_pipeline.automation.sensors import (
     changed_readings,
     due_readings,
 )
-from oasis_pipeline.automation.staleness import READING_ASSETS, current_plan, next_runs
+from oasis_pipeline.automation.staleness import current_plan, next_runs
 from oasis_pipeline.readings.windows import Window, data_batches
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
@@ -81,7 +81,7 @@ class Maker:
 
     def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
         self.settings, self.warehouse = settings, warehouse
-        assets = build_iot_assets(day_partitions(FIRST, date(2026, 3, 9)))
+        assets = build_graph(day_partitions(FIRST, date(2026, 3, 9)))
         self.definitions = dg.Definitions(
             assets=assets, resources=build_resources(settings), executor=dg.in_process_executor
         )
@@ -134,7 +134,7 @@ def test_a_day_is_one_file_for_each_type_of_module_and_a_second_pass_makes_nothi
         for day in (FIRST, SECOND)
         for group in ("p-ac-dc-input", "p-solar-panel")
     ]
-    rows = read_days(store, "iot/readings", [FIRST])
+    rows = read_days(store, "iot/readings", [FIRST], version="1")
     assert rows.num_rows == 3 * 96 * 2
     assert reading_faults(rows) == []
     assert [store.exists(f"{asset}/{FIRST}.parquet") for asset in READING_ASSETS[1:]] == [True] * 3
@@ -229,9 +229,9 @@ def test_batches_are_those_of_the_data_service(
 ) -> None:
     put(warehouse, day_rows("a", FIRST), day_rows("b", FIRST, seed=3))
     maker.make()
-    found = read_days(store, "iot/databatch", [FIRST])
+    found = read_days(store, "iot/databatch", [FIRST], version="1")
     assert set(found["window"].to_pylist()) == {"64", "1h"}
-    rows = read_days(store, "iot/readings", [FIRST])
+    rows = read_days(store, "iot/readings", [FIRST], version="1")
     for module in ("a", "b"):
         readings = wide(rows.filter(pc.equal(rows["module_num"], module)))
         for window in ("64", "1h"):
@@ -254,7 +254,7 @@ def test_the_profile_tells_what_the_day_was_like_and_shows_it(
     put(warehouse, day_rows("a", FIRST).filter(pa.array((np.arange(96) < 30) | (np.arange(96) > 50))))
     result = maker.make()
     assert result is not None
-    profile = read_days(store, "iot/profile", [FIRST]).to_pylist()
+    profile = read_days(store, "iot/profile", [FIRST], version="1").to_pylist()
     assert [row["measure"] for row in profile] == ["power_w", "vmppt_v"]
     assert profile[0]["readings"] == 75
     assert profile[0]["usual_step_s"] == 900
@@ -274,7 +274,7 @@ def test_regular_series_say_how_each_value_came_to_be(
     kept = (np.arange(96) != 10) & ((np.arange(96) < 30) | (np.arange(96) > 50))
     put(warehouse, day_rows("a", FIRST).filter(pa.array(kept)))
     maker.make()
-    rows = read_days(store, "iot/regular", [FIRST])
+    rows = read_days(store, "iot/regular", [FIRST], version="1")
     assert rows.num_rows == 2 * 96
     power = rows.filter(pc.equal(rows["measure"], "power_w"))
     fill = power["fill"].to_pylist()

@@ -18,10 +18,9 @@ import pytest
 
 from oasis_pipeline.assets import labelling, training
 from oasis_pipeline.assets.bounds import bounds_rows
-from oasis_pipeline.assets.checks import check_drift
 from oasis_pipeline.assets.common import Days, store_days
-from oasis_pipeline.assets.drift import load_reference, reference_path
-from oasis_pipeline.assets.features import feature_tables
+from oasis_pipeline.assets.drift import check_drift, load_reference, reference_path
+from oasis_pipeline.assets.features import FEATURES_VERSION, feature_tables
 from oasis_pipeline.assets.models import promotion_check
 from oasis_pipeline.assets.predictions import IN_USE, predict_days
 from oasis_pipeline.assets.registry import find_model, model_row, models_of, use_model
@@ -36,7 +35,7 @@ from oasis_pipeline.learning.weak_labels import RULE_FILE
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
-from oasis_pipeline.storage.io_managers import day_path
+from oasis_pipeline.storage.io_managers import day_path, stamped
 from oasis_pipeline.storage.objects import LocalStore, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -90,7 +89,8 @@ def made(new_warehouse: Callable[[], Warehouse], tmp_path_factory: pytest.TempPa
     take_in(warehouse, store, settings)
     store_days(warehouse, table("clean", "dynabounds"), bounds_rows(warehouse, SPAN), SPAN)
     for day, rows in feature_tables(warehouse, SPAN):
-        store.write_table(day_path("clean/card_features", date.fromisoformat(day)), rows)
+        path = day_path("clean/card_features", date.fromisoformat(day))
+        store.write_table(path, stamped(rows, FEATURES_VERSION))
     warehouse.close()
     return House(warehouse, store, settings)
 

@@ -23,8 +23,9 @@ from oasis_pipeline.assets.outlook import forecaster_metadata
 from oasis_pipeline.assets.pictures import cards_against_forecast
 from oasis_pipeline.assets.trend_rows import trend_days
 from oasis_pipeline.learning.card_forecast import learn as learning
+from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
 from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage.io_managers import write_days
+from oasis_pipeline.storage.io_managers import stamped, write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.fixtures.forecasts import box_cards
@@ -90,15 +91,16 @@ def take_in(warehouse: Warehouse, rows: list[dict[str, object]]) -> None:
 def make_days(warehouse: Warehouse, store: LocalStore, span: Days = SPAN) -> None:
     bounds = table("clean", "dynabounds")
     store_days(warehouse, bounds, bounds_rows(warehouse, span), span)
-    with making(warehouse, CARD_DAYS, span.keys):
+    with making(warehouse, CARD_DAYS, span.keys, STATE_VERSION):
         days = [date.fromisoformat(key) for key in span.keys]
-        write_days(store, CARD_DAYS, (rows for _, rows in card_day_tables(warehouse, span)), days, "IssuedAt")
+        made = (stamped(rows, STATE_VERSION) for _, rows in card_day_tables(warehouse, span))
+        write_days(store, CARD_DAYS, made, days, "IssuedAt")
 
 
 def make_all(warehouse: Warehouse, store: LocalStore, span: Days = SPAN) -> None:
     make_days(warehouse, store, span)
     cutoffs = missing_cutoffs(warehouse)
-    with making(warehouse, MODEL_ASSET, [cutoff.isoformat() for cutoff in cutoffs]):
+    with making(warehouse, MODEL_ASSET, [cutoff.isoformat() for cutoff in cutoffs], STATE_VERSION):
         learn_forecasters(warehouse, store, cutoffs)
     forecast_days(warehouse, store, span)
     score_days(warehouse, store, span)

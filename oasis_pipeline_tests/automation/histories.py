@@ -14,15 +14,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from oasis_pipeline.automation.staleness import (
-    RULES,
-    WHOLE,
-    WHOLE_ASSETS,
-    DayRange,
-    Rule,
-    next_runs,
-    stale,
-)
+from oasis_pipeline.assets.factory import Asset, Due, Reach
+from oasis_pipeline.assets.graph import BY_KEY, GRAPH
+from oasis_pipeline.automation.staleness import WHOLE, WHOLE_ASSETS, DayRange, next_runs, stale
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.storage.ledger import State
@@ -32,9 +26,17 @@ DAYS = [(FIRST + timedelta(days=i)).isoformat() for i in range(24)]
 MAX_ROUNDS = 40
 
 DAY_SOURCES = ("xspoc/card", "xspoc/xdiagresults", "iot/rawdata")
-HISTORIES = tuple(sorted({name for rule in RULES for name in rule.since}))
+HISTORIES = tuple(
+    sorted(
+        {
+            each.asset
+            for rule in GRAPH
+            for each in rule.inputs
+            if each.reach is Reach.SINCE and each.for_all_time
+        }
+    )
+)
 FAILURES, LABELS = "analysis/failure_info", "clean/dynalabel"
-BY_NAME = {rule.asset: rule for rule in RULES}
 Key = tuple[str, str]
 
 
@@ -92,59 +94,71 @@ class World:
 
     # ---- making
 
-    def inputs(self, rule: Rule, day: str) -> list[Key]:
+    def inputs(self, rule: Asset, day: str) -> list[Key]:
         """Everything that one day of an asset (or all of it) is made from, told plainly."""
-        found = [(asset, WHOLE) for asset in rule.whole]
+        found = [(asset, WHOLE) for asset in rule.named(Reach.WHOLE)]
         if not rule.partitioned:
             newest = self.newest_cutoff(rule)
             return found + [
                 (asset, other)
                 for asset, other in self.values
-                if asset in rule.days and other and (not rule.settled or other < newest)
+                if asset in rule.named(Reach.ALL_DAYS)
+                and other
+                and (rule.due is not Due.CUTOFFS or other < newest)
             ]
-        found += [(asset, day) for asset in rule.days]
-        begin = (date.fromisoformat(day) - timedelta(days=rule.reach_days - 1)).isoformat()
-        found += [(a, d) for a, d in self.values if a in rule.earlier_days and d and begin <= d <= day]
-        found += [(a, d) for a, d in self.values if a in rule.since and d <= day]
-        found += [(a, d) for a, d in self.values if a in rule.since_days and d and d <= day]
+        found += [(asset, day) for asset in rule.named(Reach.DAY)]
+        for each in rule.inputs:
+            begin = (date.fromisoformat(day) - timedelta(days=each.days - 1)).isoformat()
+            if each.reach is Reach.BACK:
+                found += [(a, d) for a, d in self.values if a == each.asset and d and begin <= d <= day]
+            elif each.reach is Reach.SINCE:
+                found += [
+                    (a, d)
+                    for a, d in self.values
+                    if a == each.asset and (d or each.for_all_time) and d <= day
+                ]
         return sorted(set(found))
 
-    def newest_cutoff(self, rule: Rule) -> str:
+    def newest_cutoff(self, rule: Asset) -> str:
         """Newest cut-off that is due; empty if there is none."""
         due = self.due(rule)
         return due[-1] if due else ""
 
-    def due(self, rule: Rule) -> list[str]:
+    def due(self, rule: Asset) -> list[str]:
         """Cut-offs at which a settled model has to be there."""
-        held = [date.fromisoformat(day) for asset, day in self.values if asset in rule.days and day]
+        held = [
+            date.fromisoformat(day)
+            for asset, day in self.values
+            if asset in rule.named(Reach.ALL_DAYS) and day
+        ]
         return [day.isoformat() for day in cutoffs(min(held), max(held))] if held else []
 
-    def calendar(self, rule: Rule) -> list[str]:
+    def calendar(self, rule: Asset) -> list[str]:
         """Days that an asset has."""
-        return sorted({day for asset, day in self.values if asset in rule.sources and day})
+        return sorted({day for asset, day in self.values if asset in rule.calendar.value and day})
 
-    def worth(self, rule: Rule, day: str) -> int | None:
+    def worth(self, rule: Asset, day: str) -> int | None:
         """What a making comes to now; None: no rows."""
-        if rule.refits:
+        if rule.due is Due.MONDAYS:
             return hash(day)
         if rule.partitioned and day not in self.calendar(rule):
             return None
         content = tuple((key, self.values[key]) for key in self.inputs(rule, day) if key in self.values)
         # some changes make no difference to what is made of them
-        return hash((rule.asset, content)) if content else None
+        return hash((rule.key, content)) if content else None
 
-    def targets(self, rule: Rule, span: DayRange | None) -> list[str]:
+    def targets(self, rule: Asset, span: DayRange | None) -> list[str]:
         """Partitions that one making of an asset writes."""
         if span is not None:
             return span.keys()
-        if rule.refits:
-            days = {d for a, d in self.values if a in rule.days and d}
+        if rule.due is Due.MONDAYS:
+            days = {d for a, d in self.values if a in rule.named(Reach.ALL_DAYS) and d}
             return sorted({cutoff_date(date.fromisoformat(day)).isoformat() for day in days})
-        return [*self.due(rule), WHOLE] if rule.settled else [WHOLE]
+        return [*self.due(rule), WHOLE] if rule.due is Due.CUTOFFS else [WHOLE]
 
     def make(self, asset: str, span: DayRange | None, *, calm: bool) -> bool:
         """Make an asset; without calm something may arrive in the middle of it, and it may fail or be killed."""
-        rule, rng = BY_NAME[asset], self.rng
+        rule, rng = BY_KEY[asset], self.rng
         began = self.next_tick()
         fate = 1.0 if calm else rng.random()
         targets = self.targets(rule, span)
@@ -168,7 +182,12 @@ class World:
             return False  # killed between the rows and the mark that they are made
         for day in targets:
             old = self.states.get((asset, day))
-            self._put((asset, day), made_tick=max(began, old.made_tick if old else 0), error=None)
+            self._put(
+                (asset, day),
+                made_tick=max(began, old.made_tick if old else 0),
+                error=None,
+                code_version=rule.code_version,
+            )
         return True
 
     def run(self, assets: tuple[str, ...], span: DayRange | None, *, calm: bool) -> None:
@@ -199,15 +218,13 @@ class World:
     def wrong(self) -> list[Key]:
         """Partitions that are not what their inputs come to."""
         found = []
-        for rule in RULES:
-            if rule.refits:
+        for rule in GRAPH:
+            if rule.due is Due.MONDAYS:
                 continue
-            days = self.calendar(rule) if rule.asset not in WHOLE_ASSETS else [WHOLE]
-            if rule.asset in WHOLE_ASSETS and not self.calendar(rule):
+            days = self.calendar(rule) if rule.key not in WHOLE_ASSETS else [WHOLE]
+            if rule.key in WHOLE_ASSETS and not self.calendar(rule):
                 continue
             found += [
-                (rule.asset, day)
-                for day in days
-                if self.values.get((rule.asset, day)) != self.worth(rule, day)
+                (rule.key, day) for day in days if self.values.get((rule.key, day)) != self.worth(rule, day)
             ]
         return found

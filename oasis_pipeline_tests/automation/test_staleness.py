@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oasis_pipeline.assets.graph import BY_KEY
 from oasis_pipeline.automation.staleness import DayRange, Plan, days_with_rows, next_runs, ranges, stale
 from oasis_pipeline.storage.ledger import State
 
@@ -39,7 +40,7 @@ class Ledger:
         if changes:
             self.changed(asset, *partitions)
         for partition in partitions or ("",):
-            self._put(asset, partition, made_tick=began, error=None)
+            self._put(asset, partition, made_tick=began, error=None, code_version=BY_KEY[asset].code_version)
 
     def failed(self, asset: str, partition: str) -> None:
         self._put(asset, partition, error="no space")
@@ -86,16 +87,16 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
         ledger.made(asset, *DAYS)
     assert next_runs(stale(ledger.states)) == [(("clean/trend",), whole)]
     ledger.made("clean/trend", *DAYS)
-    models = ("models/dyna_classifier", FORECASTER, "models/failure_forecaster", "models/run_life")
+    models = ("models/failure_forecaster", "models/run_life", "models/dyna_classifier", FORECASTER)
     assert next_runs(stale(ledger.states)) == [(models, None)], "they need nothing of each other"
     ledger.made(FORECASTER, *MONDAYS)
-    for model in models[:1] + models[2:]:
+    for model in models[:-1]:
         ledger.made(model)
     predictions = ("clean/dynapred", "clean/xpred", "clean/runlife", "clean/cardpred", "clean/cardanomaly")
     assert next_runs(stale(ledger.states)) == [(predictions, whole)]
     for asset in predictions:
         ledger.made(asset, *DAYS)
-    for assets in (("clean/label_queue", "clean/alarm"), ("clean/alarm_backtest",)):
+    for assets in (("clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
         assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
         for asset in assets:
             ledger.made(asset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,9 +15,12 @@ from typing import Any
 
 import dagster as dg
 import psycopg2
+import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import training
+from oasis_pipeline.assets import clean, registry, training
+from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.features import feature_tables
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.commands.passes import PassError, predict_again, run_pass
@@ -27,6 +31,7 @@ from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.io_managers import day_path, stamped
 from oasis_pipeline.storage.objects import ObjectStore, S3Store, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -347,8 +352,12 @@ def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, co
     store.put_bytes(path, bytes(data))
     with copied.transaction() as tx:
         ledger.mark_changed(tx, "clean/card_features", {FIRST.isoformat(): None})
-    with pytest.raises(PassError, match=r"SHA-256|sha256|hash"):
-        run_pass(finished)
+    summary = run_pass(finished)
+    (failure,) = summary.failures
+    assert failure.asset == "clean/dynapred"
+    assert re.search(r"SHA-256|sha256|hash", failure.reason)
+    with pytest.raises(PassError, match="could not make clean/dynapred of 2025-01-01: "):
+        summary.raise_failures()
     states = ledger.states(copied, ["clean/dynapred"])
     assert states["clean/dynapred", FIRST.isoformat()].error
 
@@ -403,3 +412,97 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     return json.dumps(
         [str(event.event_specific_data) for event in result.all_events if event.is_step_failure]
     )
+
+
+def test_one_failure_stops_nothing_but_what_is_made_from_it(
+    finished: Settings, copied: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features are handed on before they are computed: what goes wrong then is known to the ledger all the same."""
+    second = (FIRST + timedelta(days=1)).isoformat()
+
+    def broken(house: Warehouse, span: Days) -> Iterator[tuple[str, pa.Table]]:
+        for day, rows in feature_tables(house, span):
+            if day == second:
+                raise OSError("no space left")
+            yield day, rows
+
+    with copied.transaction() as tx:
+        ledger.mark_changed(tx, "xspoc/card", {second: None})
+    with monkeypatch.context() as patched:
+        patched.setattr(clean, "feature_tables", broken)
+        summary = run_pass(finished)
+    assert [failure.asset for failure in summary.failures] == ["clean/card_features"]
+    assert "no space left" in summary.failures[0].reason
+    states = ledger.states(copied)
+    failed = {key: state.error for key, state in states.items() if state.error}
+    assert failed == {("clean/card_features", second): "OSError: no space left"}
+    assert summary.waiting.keys() == {"clean/card_features", "clean/well_days"}
+    assert summary.waiting["clean/well_days"] == "waits for clean/card_features"
+    made = {asset for run in summary.runs for asset in run["assets"]}
+    assert {"clean/xspoc", "clean/carddiag", "clean/card_days"} <= made
+    assert current_plan(copied).days == {"clean/card_features": {second}, "clean/well_days": {second}}
+    # the next pass tries once more, and then nothing before its time
+    with monkeypatch.context() as patched:
+        patched.setattr(clean, "feature_tables", broken)
+        assert [failure.asset for failure in run_pass(finished).failures] == ["clean/card_features"]
+        assert run_pass(finished).runs == []
+    plan = current_plan(copied)
+    assert not plan
+    assert ("clean/well_days", second) in plan.waiting
+
+    # something it is made from changes: both drivers try again
+    with copied.transaction() as tx:
+        ledger.mark_changed(tx, "clean/carddiag", {second: None})
+    assert second in current_plan(copied).days["clean/card_features"]
+    healed = run_pass(finished)
+    assert (healed.failures, healed.waiting) == ([], {})
+    assert not current_plan(copied)
+
+
+def test_files_of_another_version_are_refused_with_the_cure_and_made_again_by_an_upgrade(
+    finished: Settings, copied: Warehouse
+) -> None:
+    store, second = open_store(finished), FIRST + timedelta(days=1)
+    path = day_path("clean/card_features", second)
+    rows = store.read_table(path)
+    names = ["an_earlier_name" if name == rows.column_names[-1] else name for name in rows.column_names]
+    store.write_table(path, stamped(rows.rename_columns(names), "card-0"))
+    # an object store that was swapped: the ledger doesn't know
+    with copied.transaction() as tx:
+        ledger.mark_changed(tx, "clean/card_features", {second.isoformat(): None})
+    summary = run_pass(finished)
+    assert {failure.asset for failure in summary.failures} == {"clean/well_days", "clean/dynapred"}
+    for failure in summary.failures:
+        assert re.search(
+            "made by code version card-0, this release makes .*: `oasis run` makes it", failure.reason
+        )
+    # an upgrade: the ledger knows
+    with copied.transaction() as tx:
+        tx.execute("update oasis.asset_state set code_version = 'card-0' where asset = 'clean/card_features'")
+    healed = run_pass(finished)
+    assert (healed.failures, healed.waiting) == ([], {})
+    assert store.read_table(path).equals(rows, check_metadata=True)
+    assert not current_plan(copied)
+
+
+def test_a_damaged_model_names_its_file_and_another_version_takes_over(
+    finished: Settings, copied: Warehouse
+) -> None:
+    store, day = open_store(finished), FIRST.isoformat()
+    used = one(copied, "select version from oasis.model where in_use and name = 'dyna_classifier'")
+    other = one(copied, "select version from oasis.model where not in_use and name = 'dyna_classifier'")
+    store.delete(f"models/dyna_classifier/{used}.model")
+    registry._unpacked.cache_clear()
+    with copied.transaction() as tx:
+        ledger.mark_changed(tx, "clean/card_features", {day: None})
+        ledger.mark_changed(tx, "clean/carddiag", {day: None})
+    summary = run_pass(finished)
+    assert {failure.asset for failure in summary.failures} == {"clean/dynapred"}
+    assert f"models/dyna_classifier/{used}.model" in summary.failures[0].reason
+    assert "`oasis models use VERSION`" in summary.failures[0].reason
+    assert {"clean/trend"} <= {asset for run in summary.runs for asset in run["assets"]}
+    registry.use_model(copied, "dyna_classifier", other)
+    healed = run_pass(finished)
+    assert "clean/dynapred" not in {failure.asset for failure in healed.failures}
+    of_day = 'select distinct "ModelVersion" as v from clean.dynapred where "Date"::date = $1'
+    assert copied.query(of_day, (FIRST,))["v"].to_pylist() == [other]

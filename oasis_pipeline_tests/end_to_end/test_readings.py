@@ -9,8 +9,9 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from oasis_pipeline.assets.graph import READING_ASSETS
 from oasis_pipeline.automation.instance import open_instance
-from oasis_pipeline.automation.staleness import READING_ASSETS, current_plan
+from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.commands.passes import run_pass
 from oasis_pipeline.commands.status import asset_rows
 from oasis_pipeline.settings import Settings

@@ -28,6 +28,9 @@ NOT_COMPARED = {
 LEFT_OUT = {
     ("oasis.asset_state", "changed_tick"): "a tick of a sequence: a rolled back transaction uses one up",
     ("oasis.asset_state", "made_tick"): "the same",
+    ("oasis.asset_state", "data_version"): "the same",
+    ("oasis.asset_state", "failed_tick"): "the same",
+    ("oasis.asset_state", "failed_at"): "time of a failure",
     ("oasis.asset_state", "changed_at"): "time of the change",
     ("oasis.asset_state", "made_at"): "time of the making",
     ("oasis.file", "loaded_at"): "time of the load",

@@ -39,6 +39,7 @@ def whole(environment: Mapping[str, str], **faults: Any) -> dict[str, Any]:
     """A pass as ``oasis run`` does it."""
     settings = _settings(environment, faults)
     summary = run_pass(settings)
+    summary.raise_failures()
     return {
         "changed": summary.intake.changed,
         "warnings": summary.intake.warnings,

@@ -14,13 +14,16 @@ from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.io_managers import (
     ParquetIOManager,
     day_path,
+    read_day,
     read_days,
+    stamped,
     stored_days,
     table_path,
     write_days,
 )
 from oasis_pipeline.storage.objects import LocalStore, ObjectStore, S3Store, open_store
 from oasis_pipeline.storage.resources import StoreResource, build_resources
+from oasis_pipeline.storage.versions import OtherVersionError
 
 FIRST = date(2024, 1, 1)
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-11")
@@ -237,9 +240,9 @@ def test_the_last_millisecond_belongs_to_its_day(local_store: LocalStore) -> Non
             )
         }
     )
-    write_days(local_store, "a/b", [rows], [FIRST, date(2024, 1, 2)])
-    assert read_days(local_store, "a/b", [FIRST]).num_rows == 1
-    assert read_days(local_store, "a/b").equals(rows)
+    write_days(local_store, "a/b", [stamped(rows, "2")], [FIRST, date(2024, 1, 2)])
+    assert read_days(local_store, "a/b", [FIRST], version="2").num_rows == 1
+    assert read_days(local_store, "a/b", version="2").equals(rows)
 
 
 def test_other_objects_beside_the_days_are_not_taken_for_days(local_store: LocalStore) -> None:
@@ -247,13 +250,21 @@ def test_other_objects_beside_the_days_are_not_taken_for_days(local_store: Local
     local_store.put_bytes("a/bc/2024-01-01.parquet", b"")
     local_store.put_bytes(table_path("a/b"), b"")
     assert stored_days(local_store, "a/b") == []
-    assert read_days(local_store, "a/b").num_columns == 0
+    assert read_days(local_store, "a/b", version="1").num_columns == 0
 
 
-def test_a_column_that_came_later_is_null_before(local_store: LocalStore) -> None:
-    day = datetime(2024, 1, 1)
-    write_days(local_store, "a/b", [pa.table({"Date": [day]})], [FIRST])
-    write_days(
-        local_store, "a/b", [pa.table({"Date": [day + timedelta(days=1)], "new": [1]})], [date(2024, 1, 2)]
-    )
-    assert read_days(local_store, "a/b")["new"].to_pylist() == [None, 1]
+def test_days_of_another_version_are_refused_with_the_cure(local_store: LocalStore) -> None:
+    moment, second = datetime(2024, 1, 1), date(2024, 1, 2)
+    write_days(local_store, "a/b", [pa.table({"Date": [moment]})], [FIRST])
+    newer = pa.table({"Date": [moment + timedelta(days=1)], "new": [1]})
+    write_days(local_store, "a/b", [stamped(newer, "2")], [second])
+    assert read_days(local_store, "a/b", [second], version="2")["new"].to_pylist() == [1]
+    with pytest.raises(OtherVersionError, match=r"2024-01-01.*code version unknown.*makes 2: `oasis run`"):
+        read_days(local_store, "a/b", version="2")
+    with pytest.raises(OtherVersionError, match="code version 2, this release makes 3"):
+        read_day(local_store, "a/b", second, version="3")
+    # a column that the other version has not is no KeyError either
+    with pytest.raises(OtherVersionError, match="unknown"):
+        read_days(local_store, "a/b", [FIRST], ["new"], version="2")
+    # without rows on the days asked for, other versions lend no columns
+    assert read_days(local_store, "a/b", [date(2024, 2, 1)], version="3").num_columns == 0

@@ -53,17 +53,6 @@ def test_a_failure_stays_until_the_next_making(warehouse: Warehouse) -> None:
     assert (states["a/b", "2024-01-02"].error, states["a/b", "2024-01-02"].rows) == (None, 5)
 
 
-def test_what_a_check_refused_counts_as_not_made(warehouse: Warehouse) -> None:
-    days = ["2024-01-01", "2024-01-02"]
-    with warehouse.transaction() as tx:
-        ledger.mark_made(tx, "a/b", days, ledger.begin_making(tx), 5)
-    with warehouse.transaction() as tx:
-        ledger.mark_refused(tx, "a/b", days[:1], "check columns: the card of A 1\nis infinite")
-    states = ledger.states(warehouse)
-    assert states["a/b", days[0]].made_tick == 0 < states["a/b", days[1]].made_tick
-    assert states["a/b", days[0]].error == "check columns: the card of A 1 is infinite"
-
-
 def test_marks_vanish_with_their_transaction(warehouse: Warehouse) -> None:
     def fail() -> None:
         with warehouse.transaction() as tx:
