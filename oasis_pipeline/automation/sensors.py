@@ -233,6 +233,7 @@ class DropCursor:
         return True
 
 
+@dataclass
 class DaysCursor:
     """What the sensor of days has asked for since the ledger last changed.
 

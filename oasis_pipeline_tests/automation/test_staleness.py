@@ -1,14 +1,25 @@
 from __future__ import annotations
 
 import itertools
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oasis_pipeline.assets.graph import BY_KEY
-from oasis_pipeline.automation.staleness import DayRange, Plan, days_with_rows, next_runs, ranges, stale
+from oasis_pipeline.automation.sensors import DaysCursor
+from oasis_pipeline.automation.staleness import (
+    LONGEST_RETRY,
+    DayRange,
+    Plan,
+    days_with_rows,
+    next_runs,
+    ranges,
+    retry_at,
+    stale,
+)
 from oasis_pipeline.storage.ledger import State
 
 DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]
@@ -339,3 +350,53 @@ def test_late_readings_make_their_day_with_all_that_depends_on_it() -> None:
     # readings that came out otherwise, by a run of theirs alone
     ledger.made("iot/readings", DAYS[1])
     assert stale(ledger.states).days == {asset: {DAYS[1]} for asset in READINGS[1:]}
+
+
+def test_what_another_code_version_made_is_stale_and_what_rests_on_it_only_if_it_changes() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger._put("clean/carddiag", DAYS[0], code_version="0")
+    assert stale(ledger.states).days == {"clean/carddiag": {DAYS[0]}}
+    ledger.made("clean/carddiag", DAYS[0], changes=False)
+    assert not stale(ledger.states)
+    ledger._put("models/run_life", "", code_version=None)
+    plan = stale(ledger.states)
+    assert (plan.whole, plan.upgraded) == ({"models/run_life"}, {"models/run_life"})
+
+
+def test_what_failed_waits_and_so_does_the_same_day_of_what_is_made_from_it() -> None:
+    ledger, now = Ledger(), datetime(2025, 4, 1, tzinfo=UTC)
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.make_all()
+    ledger.changed("xspoc/card", DAYS[0])
+    ledger._put(
+        "clean/dynabounds", DAYS[0], error="no space", failed_at=now, failed_tick=ledger.tick, failures=2
+    )
+    plan = stale(ledger.states, now=now + timedelta(seconds=59))
+    assert DAYS[0] not in plan.days["clean/dynabounds"]
+    assert plan.waiting.keys() == {
+        (asset, DAYS[0])
+        for asset in ("clean/dynabounds", "clean/card_features", "clean/card_days", "clean/well_days")
+    }
+    assert DAYS[1] in plan.days["clean/dynabounds"], "what looks back on it goes on with what there is"
+    assert DAYS[0] in plan.days["clean/carddiag"]
+    assert DAYS[0] in stale(ledger.states, now=now + timedelta(seconds=61)).days["clean/dynabounds"]
+    ledger.changed("xspoc/rods_history", DAYS[0])
+    assert DAYS[0] in stale(ledger.states, now=now).days["clean/dynabounds"], "something has changed"
+    first = replace(ledger.states["clean/dynabounds", DAYS[0]], failures=1)
+    assert retry_at(first) == now, "the next pass tries once more"
+    assert retry_at(replace(first, failures=4)) == now + timedelta(minutes=16)
+    assert retry_at(replace(first, failures=40)) == now + timedelta(hours=6)
+
+
+def test_the_sensor_of_days_asks_again_when_the_ledger_has_changed_or_long_after() -> None:
+    cursor = DaysCursor.parse("12:left,by,an,earlier,release").at(5, 100.0)
+    cursor.asked |= {"a"}
+    again = DaysCursor.parse(str(cursor))
+    assert again == cursor
+    assert again.at(5, 200.0).asked == {"a"}
+    assert again.at(6, 200.0).asked == set()
+    late = again.at(5, 100.0 + LONGEST_RETRY.total_seconds())
+    assert (late.asked, late.key) != (set(), again.key), "Dagster starts each key once"
+    assert late.asked == set()
