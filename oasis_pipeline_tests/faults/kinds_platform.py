@@ -36,6 +36,7 @@ from oasis_pipeline_tests.faults.kinds import kind
 from oasis_pipeline_tests.faults.kinds_passes import choose
 from oasis_pipeline_tests.faults.loads import copy_load
 from oasis_pipeline_tests.fixtures.platform import Up, free_port
+from oasis_pipeline_tests.fixtures.server_faults import server_trial
 
 
 def _server_of(bench: Bench, work: str) -> Path:
@@ -178,8 +179,19 @@ def _run_trial(bench: Bench, rng: random.Random, what: str) -> Outcome:
     return _recover(bench, place, outcome)
 
 
-for _what, _share in (("pass", 4), ("backend", 10), ("postmaster", 5), ("pass and server", 5)):
+for _what, _share in (("pass", 4), ("backend", 5), ("postmaster", 4), ("pass and server", 5)):
     kind(f"own server: {_what} killed", _share)(lambda bench, rng, what=_what: _run_trial(bench, rng, what))
+
+
+@kind("own server: one of its processes killed while commands leave", 24)
+def killed_while_leaving(bench: Bench, rng: random.Random) -> Outcome:
+    """Any process of the server, with work and log to recover, at the moment when the last users go."""
+    data = bench.folder / "leaving" / "postgres"
+    seed = rng.randrange(1 << 30)
+    done = server_trial(data, seed)
+    return Outcome(
+        True, f"{done.what}, seed {seed}", done.lost, done.doubled, int(bool(done.stuck)), done.stuck
+    )
 
 
 # ---- oasis up
