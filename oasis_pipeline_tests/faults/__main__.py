@@ -40,11 +40,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     folder.chmod(0o755)
     workshop = Workshop(folder, arguments.base or folder / "base", _say)
+    run = Run(arguments, chosen, workshop)
     try:
         prepare_base(workshop.base, _say)
-        lines = Run(arguments, chosen, workshop).run()
+        lines = run.run()
     except KeyboardInterrupt:
         # threads in the middle of a trial would go on for minutes
+        print(table(run.lines, skipped, arguments.seed), flush=True)
         workshop.close()
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(130)
@@ -68,13 +70,14 @@ class Run:
         self.guard = threading.Lock()
         self.number = 0
         self.lines: list[Line] = []
-        self.end = time.monotonic() + arguments.minutes * 60
+        self.end = 0.0
         self.stop = threading.Event()
         # a pack of cards and not dice: each kind comes as often as its share says
         self.pack = [kind for kind in chosen for _ in range(1 if arguments.each else kind.share)]
         random.Random(arguments.seed).shuffle(self.pack)
 
     def run(self) -> list[Line]:
+        self.end = time.monotonic() + self.arguments.minutes * 60
         workers = 1 if self.arguments.trial is not None else self.arguments.workers
         with ThreadPoolExecutor(workers) as pool:
             futures = [pool.submit(self._work, number) for number in range(workers)]
