@@ -79,14 +79,15 @@ class Run:
     def run(self) -> list[Line]:
         self.end = time.monotonic() + self.arguments.minutes * 60
         workers = 1 if self.arguments.trial is not None else self.arguments.workers
-        with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(self._work, number) for number in range(workers)]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                self.stop.set()
-                raise
+        pool = ThreadPoolExecutor(workers)
+        futures = [pool.submit(self._work, number) for number in range(workers)]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            self.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         return self.lines
 
     def _next(self) -> tuple[int, int, Kind] | None:

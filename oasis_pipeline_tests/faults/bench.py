@@ -339,7 +339,10 @@ class Bench:
             idle = not done["done"]["changed"] and not done["done"].get("runs")
             if idle and not any(place.drop.iterdir()):
                 return
-        raise FailedError(f"pass {number + 1} after the fault was not idle: {done['done']}")
+        left = sorted(str(path.relative_to(place.drop)) for path in place.drop.rglob("*"))
+        raise FailedError(
+            f"pass {number + 1} after the fault was not idle: {done['done']}, in the drop folder: {left}"
+        )
 
     def undisturbed_of(self, place: Place) -> State:
         """State that a trial's installation has to come to."""

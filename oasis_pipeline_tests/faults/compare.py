@@ -35,6 +35,10 @@ LEFT_OUT = {
     ("oasis.asset_state", "made_at"): "time of the making",
     ("oasis.file", "loaded_at"): "time of the load",
     ("oasis.file", "arrival"): "a number of a sequence; the order is compared by what won",
+    ("oasis.file", "claim"): "a name drawn at random",
+    ("oasis.left_file", "folder"): "another one for each trial",
+    ("oasis.left_file", "fingerprint"): "has the number and the time of the file",
+    ("oasis.left_file", "left_at"): "time of the pass",
     ("oasis.model", "created_at"): "time of the training",
     ("oasis.model", "version"): "has the time of the training in it",
     ("oasis.model", "path"): "the same",
@@ -186,7 +190,12 @@ def files_of(home: Path, drop: Path) -> State:
     """Hash what lies in the drop folder, in ``rejected/``, and the note of the first day."""
     answer: State = {}
     for name, folder in {"drop folder": drop, "rejected files": drop.parent / "rejected"}.items():
-        files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+        # a pass that was killed in the middle of writing a reason leaves a temporary file, which is nobody's
+        files = (
+            [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp"]
+            if folder.is_dir()
+            else []
+        )
         answer[name] = Counter(
             f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files
         )

@@ -50,7 +50,7 @@ def _settle(bench: Bench, place: Place, outcome: Outcome) -> None:
     """Passes until the drop folder is empty; then one that has to be idle."""
     try:
         end = time.monotonic() + 60
-        while any(path.suffix == ".csv" for path in place.drop.iterdir()) and time.monotonic() < end:
+        while any(place.drop.iterdir()) and time.monotonic() < end:
             _pass(bench, place)
             time.sleep(0.3)
         left = sorted(path.name for path in place.drop.iterdir())

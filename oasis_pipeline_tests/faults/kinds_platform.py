@@ -187,7 +187,7 @@ for _what, _share in (("pass", 4), ("backend", 5), ("postmaster", 4), ("pass and
 def killed_while_leaving(bench: Bench, rng: random.Random) -> Outcome:
     """Any process of the server, with work and log to recover, at the moment when the last users go."""
     data = bench.folder / "leaving" / "postgres"
-    seed = rng.randrange(1 << 30)
+    seed = rng.randrange(1 << 24)
     done = server_trial(data, seed)
     return Outcome(
         True, f"{done.what}, seed {seed}", done.lost, done.doubled, int(bool(done.stuck)), done.stuck

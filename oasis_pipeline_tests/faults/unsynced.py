@@ -3,8 +3,8 @@
 Here: the file system, as a process of its own, and its handle. Not here: what is put on it.
 
 The promise that is kept is that of POSIX and no more. ``fsync`` of a file makes its bytes durable; ``fsync`` of a folder makes its
-entries durable: names that came, went, or were renamed. At `Unsynced.cut` everything else is gone, or, by a seed, some of it is
-there all the same, as on a real disk: a file may be empty, short, old or whole, and a rename may have happened or not.
+entries durable: names that came, went, or were renamed. At `Unsynced.cut` everything else is gone, or, by a seed, it is as on a
+disk with a journal: names are as they were last or as they were synced, and a file may be empty, short, old or whole.
 The idea is that of LazyFS; the code is our own.
 
 Calls can be made to fail: a share of the writes, syncs, renames and so on gets an error, drawn from a seed.
@@ -56,14 +56,16 @@ class Node:
             self.durable_data = bytes(self.data)
 
 
-def cut(node: Node, rng: random.Random | None, seen: set[int]) -> int:
+def cut(node: Node, rng: random.Random | None, seen: set[int], *, names_kept: bool = False) -> int:
     """Forget what was not synced below a node.
 
     Parameters
     ----------
     node : Node
     rng : Random or None
-        Decides of each change whether it reached the disk all the same; None: none did.
+        Decides of each file how much of it reached the disk all the same; None: nothing did.
+    names_kept : bool
+        Whether all changes of names reached the disk: a rename is never half done.
     seen : set of int
         Nodes done, by identity.
 
@@ -77,17 +79,12 @@ def cut(node: Node, rng: random.Random | None, seen: set[int]) -> int:
     seen.add(id(node))
     forgotten = 0
     if node.is_folder:
-        for name in {*node.entries, *node.durable_entries}:
-            if node.entries.get(name) is not node.durable_entries.get(name):
-                if rng is not None and rng.random() < 0.5:
-                    continue  # it reached the disk
-                forgotten += 1
-                if name in node.durable_entries:
-                    node.entries[name] = node.durable_entries[name]
-                else:
-                    del node.entries[name]
-        for child in list(node.entries.values()):
-            forgotten += cut(child, rng, seen)
+        if not names_kept:
+            names = {*node.entries, *node.durable_entries}
+            forgotten += sum(node.entries.get(name) is not node.durable_entries.get(name) for name in names)
+            node.entries = dict(node.durable_entries)
+        for child in node.entries.values():
+            forgotten += cut(child, rng, seen, names_kept=names_kept)
     elif node.data != node.durable_data:
         if rng is not None and rng.random() < 0.5:
             length = rng.randrange(len(node.data) + 1)
@@ -358,12 +355,21 @@ def _main(mount: str) -> None:
                 errors.calls = frozenset()
                 print(errors.struck, flush=True)
             else:
-                print(cut(root, random.Random(int(given[0])) if given else None, set()), flush=True)
+                rng = random.Random(int(given[0])) if given else None
+                kept = rng is not None and rng.random() < 0.7
+                print(cut(root, rng, set(), names_kept=kept), flush=True)
         os.kill(os.getpid(), signal.SIGTERM)  # whoever mounted it is gone
 
     threading.Thread(target=listen, daemon=True).start()
     # nothing is remembered by the kernel: after a cut it would show what is no more
-    options = {"attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0, "direct_io": True}
+    # a file that is deleted while it is open is gone at once, and not kept under a name of the library
+    options = {
+        "attr_timeout": 0,
+        "entry_timeout": 0,
+        "negative_timeout": 0,
+        "direct_io": True,
+        "hard_remove": True,
+    }
     fuse.FUSE(_file_system(root, errors), mount, foreground=True, nothreads=True, **options)
 
 
