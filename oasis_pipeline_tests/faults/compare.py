@@ -36,6 +36,11 @@ LEFT_OUT = {
     ("oasis.file", "loaded_at"): "time of the load",
     ("oasis.file", "arrival"): "a number of a sequence; the order is compared by what won",
     ("oasis.file", "claim"): "a name drawn at random",
+    (
+        "oasis.file",
+        "stored",
+    ): "how many rows won at the load: of two files of the same rows the one loaded first; the rows are compared",
+    ("oasis.file", "superseded"): "the same",
     ("oasis.left_file", "folder"): "another one for each trial",
     ("oasis.left_file", "fingerprint"): "has the number and the time of the file",
     ("oasis.left_file", "left_at"): "time of the pass",
