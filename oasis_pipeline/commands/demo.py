@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from oasis_pipeline.storage.postgres import Warehouse
 
 
+SHOWN = 6
+"""Lines of the worklist in the summary."""
+
+
 class DemoError(RuntimeError):
     """The demo can't be run here; the message says what to do."""
 
@@ -42,6 +46,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     """
     from oasis_pipeline.commands.passes import run_pass
     from oasis_pipeline.commands.report import field_facts, write_report
+    from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
     from oasis_pipeline.simulation.field import simulate_field
     from oasis_pipeline.storage.postgres import using_warehouse
 
@@ -67,6 +72,8 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         summary = run_pass(settings.model_copy(update={"settle_seconds": 0.0}), advance=advance)
         summary.raise_failures()
         facts = field_facts(warehouse)
+        day = list_day(warehouse, None)
+        first = worklist(warehouse, day)
         report = write_report(
             warehouse,
             settings.home / "report.html",
@@ -75,8 +82,9 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         )
     seconds = {"simulate": simulated, **summary.seconds, "all": time.monotonic() - began}
     if as_json:
-        print_json({"field": field, **facts, "report": report, "seconds": seconds})
+        print_json({"field": field, **facts, "worklist": first[:SHOWN], "report": report, "seconds": seconds})
         return
+    print_worklist(first, day, SHOWN)
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
     click.echo(f"next    oasis up --home {settings.home}   (the graph in the browser)")

@@ -1,33 +1,37 @@
-"""The report of a field as one page that can be mailed: ``report.html``.
+"""``oasis report``: the report of a field as one page that can be mailed, the worklist first.
 
-Here: what is read and how it is put into words. Not here: pictures (``plotting``).
+Here: what is read and how it is put into words. Not here: pictures (``plotting``), the list itself (``commands.wells``).
 """
 
 from __future__ import annotations
 
 import json
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import click
 
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.commands.common import home_option, json_option, print_json, settings_of
+from oasis_pipeline.commands.wells import DAY, action_text, list_day, worklist
 
-HEALTHY = "Full Pump"
-"""The one class that means no trouble; every other one is listed."""
+if TYPE_CHECKING:
+    import numpy as np
 
-_NEWEST = """
-select distinct on ("NodeID") "NodeID" as well, "Date" as date, "Label1" as label, "Prob1" as prob, "Label2" as second
-from clean.dynapred order by "NodeID", "Date" desc
-"""
+    from oasis_pipeline.storage.postgres import Warehouse
+
+LISTED = 40
+"""Wells that get a line with a picture; the others follow in a plain table."""
+
+MAPPED = 60
+"""Wells that are drawn day by day."""
+
+MAP_DAYS = 90
+COURSE_DAYS = 30
 
 _DAILY = """
-select distinct on ("NodeID", day) "NodeID" as well, day::text as day, "Label1" as label
-from (
-    select "NodeID", "Date"::date as day, "Label1", count(*) as n, max("Date") as latest
-    from clean.dynapred group by 1, 2, 3
-) as shown
-order by "NodeID", day, n desc, latest desc
+select "NodeID" as well, "Date"::text as day, "Label1" as label from clean.wellsummary
+where "NodeID" = any($1::text[]) and "Date" > $2::date and "Date" <= $3::date and "Label1" is not null
 """
 
 _KINDS = """
@@ -84,7 +88,53 @@ def field_facts(warehouse: Warehouse) -> dict[str, Any]:
     }
 
 
-def write_report(warehouse: Warehouse, out: Path, *, title: str, simulated: bool) -> Path:
+_CARDS = """
+select c."NodeID", b.pos_min, b.pos_max, b.load_min, b.load_max, {points}
+from unnest($1::text[], $2::timestamp[]) as k(node, moment)
+join xspoc.card as c on c."NodeID" = k.node and c."Date" = k.moment
+left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date and b.card = 'surfcard'
+"""
+
+_RISK = """
+select "NodeID", "Date", failure_prob_15d from clean.wellstatus
+where "NodeID" = any($1::text[]) and "Date" > $2::date and "Date" <= $3::date
+"""
+
+_FAILURES = """
+select "NodeID", "Failure Start Date" as start, "Failure End Date" as stop from analysis.failure_info
+where "NodeID" = any($1::text[]) and known_from < $2
+"""
+
+
+@click.command()
+@home_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: report.html in the home."
+)
+@click.option("--day", type=DAY, help="As known at the end of this day; the newest by default.")
+@json_option
+def report(home: Path | None, out: Path | None, day: datetime | None, as_json: bool) -> None:
+    """Write the field's report as one HTML file that needs nothing else: the worklist first."""
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    settings = settings_of(home)
+    with using_warehouse(settings) as warehouse:
+        path = write_report(
+            warehouse,
+            out or settings.home / "report.html",
+            title="The field",
+            simulated=(settings.home / "demo.json").exists(),
+            day=day.date() if day else None,
+        )
+    if as_json:
+        print_json({"report": path})
+    else:
+        click.echo(f"report  {path}")
+
+
+def write_report(
+    warehouse: Warehouse, out: Path, *, title: str, simulated: bool, day: date | None = None
+) -> Path:
     """Write the report of a field.
 
     Parameters
@@ -97,6 +147,8 @@ def write_report(warehouse: Warehouse, out: Path, *, title: str, simulated: bool
         Headline.
     simulated : bool
         Whether to say that the field is simulated.
+    day : date, optional
+        Day of the worklist, the newest by default.
 
     Returns
     -------
@@ -108,53 +160,50 @@ def write_report(warehouse: Warehouse, out: Path, *, title: str, simulated: bool
     page = Environment(loader=PackageLoader("oasis_pipeline.commands", "."), autoescape=True).get_template(
         "report.html"
     )
+    chosen = list_day(warehouse, day)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page.render(**_contents(warehouse, title, simulated)), encoding="utf-8")
+    out.write_text(page.render(**_contents(warehouse, chosen, title, simulated)), encoding="utf-8")
     return out
 
 
-def _contents(warehouse: Warehouse, title: str, simulated: bool) -> dict[str, Any]:
-    from datetime import datetime
-
+def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> dict[str, Any]:
     from oasis_pipeline.assets.common import Days
     from oasis_pipeline.assets.pictures import BY_LABEL, pictures_of
-    from oasis_pipeline.plotting.cards import cards_grid, class_shares, field_by_day
-    from oasis_pipeline.plotting.style import class_colours, data_uri, new_figure
+    from oasis_pipeline.plotting.cards import cards_grid, class_shares
+    from oasis_pipeline.plotting.style import class_colours, data_uri
 
     facts = field_facts(warehouse)
     colours = class_colours(facts["counts"])
-    daily = warehouse.query(_DAILY).to_pylist()
-    newest = warehouse.query(_NEWEST).to_pylist()
-    wells = sorted({row["well"] for row in daily})
-    days = _calendar(sorted({row["day"] for row in daily}))
-    label = np.full((len(wells), len(days)), None, dtype=object)
-    for row in daily:
-        label[wells.index(row["well"]), days.index(row["day"])] = row["label"]
-    span = Days(facts["first"].date(), facts["last"].date()) if facts["cards"] else None
-    examples = pictures_of(warehouse.query(BY_LABEL, (span.begin, span.end, 16))) if span else []
+    rows = worklist(warehouse, day)
+    span = Days(facts["first"].date(), facts["last"].date())
+    examples = pictures_of(warehouse.query(BY_LABEL, (span.begin, span.end, 16)))
     scores = _scores(facts["model"]["evaluation"])
+    lost = sum(row["lost_oil_bpd"] or 0.0 for row in rows)
     figures = [
-        (f"{facts['wells']:,}", "wells"),
-        (f"{facts['cards']:,}", "cards stored"),
-        (f"{facts['days']:,}", "days with cards"),
-        (f"{facts['predicted']:,}", "cards classified"),
-        (f"{facts['rejected']:,}", "rows rejected, with reason"),
+        (f"{len(rows):,}", "wells"),
+        (f"{sum(row['state'] in ('down', 'silent', 'idle') for row in rows):,}", "down, silent or idle"),
+        (f"{lost:,.0f} bbl/d", "oil lost, all wells"),
+        (f"{sum((row['overload_pct'] or 0.0) > 100.0 for row in rows):,}", "overloaded"),
+        (
+            f"{sum((row['failure_prob_15d'] or 0.0) >= 50.0 for row in rows):,}",
+            "likelier than not to fail in 15 days",
+        ),
     ]
-    if scores:
-        figures.append((scores[0]["macro_f1"], "macro F1 on wells held out"))
-    empty = data_uri(new_figure(1, 0.2))
     return {
         "title": title,
-        "subtitle": f"{facts['first']:%-d %B %Y} to {facts['last']:%-d %B %Y}" if span else "no cards yet",
+        "subtitle": f"As known at the end of {day:%-d %B %Y}; data from {facts['first']:%-d %B %Y}",
         "figures": figures,
-        "troubled": _troubled(newest, label, wells, colours),
-        "wells": len(wells),
-        "quiet": f"{HEALTHY} or Unknown",
-        "field_picture": data_uri(field_by_day(wells, days, label, "", colours), 110) if wells else empty,
-        "cards_picture": data_uri(cards_grid(examples), 110) if examples else empty,
+        "currency": rows[0]["parts"]["currency"],
+        "lines": _lines(warehouse, rows[:LISTED], day, colours),
+        "others": [_line(row, colours) for row in rows[LISTED:]],
+        "map": _map(warehouse, [row["NodeID"] for row in rows[:MAPPED]], day, colours),
+        "mapped": min(len(rows), MAPPED),
+        "wells": len(rows),
+        "legend": [(name, colours[name]) for name in sorted(facts["counts"])],
+        "cards_picture": data_uri(cards_grid(examples), 110) if examples else None,
         "shares_picture": data_uri(class_shares(facts["counts"], "Cards by first label", colours), 110)
-        if wells
-        else empty,
+        if facts["counts"]
+        else None,
         "scores": scores,
         "scheme": (facts["model"]["evaluation"] or {}).get("scheme", ""),
         "simulated": simulated,
@@ -166,44 +215,97 @@ def _contents(warehouse: Warehouse, title: str, simulated: bool) -> dict[str, An
     }
 
 
-def _calendar(days: list[str]) -> list[str]:
-    """Fill gaps, so that a silent day shows; a field with long gaps keeps only its days."""
-    from datetime import date
+def _line(row: dict[str, Any], colours: dict[str, str]) -> dict[str, Any]:
+    """Texts of one line of the list."""
+    risk = row["failure_prob_15d"]
+    overload = row["overload_pct"]
+    return {
+        "rank": row["rank"],
+        "well": row["NodeID"],
+        "state": row["state"],
+        "since": f"{row['state_since']:%-d %b}" if row["state_since"] else "",
+        "label": row["Label1"] or "",
+        "colour": colours.get(row["Label1"], "transparent"),
+        "lost": f"{row['lost_oil_bpd'] or 0.0:,.0f}",
+        "score": f"{row['score']:,.0f}",
+        "risk": "" if risk is None else f"{risk:.0f} %",
+        "overload": "" if overload is None else f"{overload:.0f} %",
+        "over": overload is not None and overload > 100.0,
+        "action": action_text(row["action"]),
+        "reason": row["reason"],
+    }
 
-    from oasis_pipeline.automation.staleness import DayRange
 
-    if not days:
-        return []
-    every = DayRange(date.fromisoformat(days[0]), date.fromisoformat(days[-1])).keys()
-    return every if len(every) <= 2 * len(days) + 7 else days
-
-
-def _troubled(
-    newest: list[dict[str, Any]], label: np.ndarray, wells: list[str], colours: dict[str, str]
+def _lines(
+    warehouse: Warehouse, rows: list[dict[str, Any]], day: date, colours: dict[str, str]
 ) -> list[dict[str, Any]]:
-    rows = []
-    for row in newest:
-        if row["label"] in (HEALTHY, "Unknown"):
-            continue
-        shown = label[wells.index(row["well"])]
-        days = 0
-        for value in shown[::-1]:
-            if value is not None and value != row["label"]:
-                break
-            days += value is not None
-        rows.append(
-            {
-                "well": row["well"],
-                "date": f"{row['date']:%Y-%m-%d %H:%M}",
-                "label": row["label"],
-                "prob": f"{row['prob']:.0f}",
-                "order": row["prob"],
-                "second": row["second"] or "",
-                "days": max(int(days), 1),
-                "colour": colours[row["label"]],
-            }
+    """Lines of the list with the newest card of each well and the course of its risk."""
+    import numpy as np
+
+    from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
+    from oasis_pipeline.plotting.svg import card_svg, course_svg
+
+    nodes = [row["NodeID"] for row in rows]
+    keyed = [row for row in rows if row["last_card_at"] is not None]
+    found = warehouse.query(
+        _CARDS.format(points=USABLE_POINTS),
+        ([row["NodeID"] for row in keyed], [row["last_card_at"] for row in keyed]),
+    )
+    surface = cards_of(found["surface_position"], found["surface_load"])
+    pump = cards_of(found["pump_position"], found["pump_load"])
+    cards: dict[str, str] = {}
+    for place, card in enumerate(
+        found.select(["NodeID", "pos_min", "pos_max", "load_min", "load_max"]).to_pylist()
+    ):
+        node = card.pop("NodeID")
+        limits = tuple(card.values())
+        cards[node] = card_svg(
+            surface.row(place) if surface.counts[place] else None,
+            pump.row(place) if pump.counts[place] else None,
+            limits if None not in limits else None,  # type: ignore[arg-type]
+            title=f"newest card of {node}",
         )
-    return sorted(rows, key=lambda row: (-row["order"], row["well"]))
+    course = {node: np.full(COURSE_DAYS, np.nan) for node in nodes}
+    first = day - timedelta(days=COURSE_DAYS)
+    for risk in warehouse.query(_RISK, (nodes, first, day)).to_pylist():
+        if risk["failure_prob_15d"] is not None:
+            course[risk["NodeID"]][(risk["Date"] - first).days - 1] = risk["failure_prob_15d"]
+    return [
+        {
+            **_line(row, colours),
+            "card": cards.get(row["NodeID"], ""),
+            "course": course_svg(
+                course[row["NodeID"]],
+                top=100.0,
+                title=f"probability of a failure of {row['NodeID']}, 30 days",
+            ),
+        }
+        for row in rows
+    ]
+
+
+def _map(warehouse: Warehouse, wells: list[str], day: date, colours: dict[str, str]) -> str:
+    """Draw the classes of some wells day by day, with failures (F) and ended jobs (W)."""
+    import numpy as np
+
+    from oasis_pipeline.plotting.svg import days_svg
+
+    rows = warehouse.query(_DAILY, (wells, day - timedelta(days=MAP_DAYS), day)).to_pylist()
+    if not rows:
+        return ""
+    first = min(date.fromisoformat(row["day"]) for row in rows)
+    days = [(first + timedelta(days=n)).isoformat() for n in range((day - first).days + 1)]
+    label: np.ndarray = np.full((len(wells), len(days)), None, dtype=object)
+    place = {well: row for row, well in enumerate(wells)}
+    for row in rows:
+        label[place[row["well"]], (date.fromisoformat(row["day"]) - first).days] = row["label"]
+    marks: dict[tuple[int, int], str] = {}
+    end = datetime.combine(day + timedelta(days=1), datetime.min.time())
+    for row in warehouse.query(_FAILURES, (wells, end)).to_pylist():
+        for moment, text in ((row["start"], "F"), (row["stop"], "W")):
+            if moment is not None and first <= moment.date() <= day:
+                marks[place[row["NodeID"]], (moment.date() - first).days] = text
+    return days_svg(wells, days, label, colours, marks)
 
 
 def _scores(evaluation: dict[str, Any] | None) -> list[dict[str, str]]:

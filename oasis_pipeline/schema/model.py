@@ -26,6 +26,8 @@ class Type(Enum):
     POINTS = ("real[]", pa.list_(pa.float32()))
     """The points of one axis of a card, as they arrived."""
     JSON = ("jsonb", pa.string())
+    CODES = ("text[]", pa.list_(pa.string()))
+    """A short list of codes."""
 
     @property
     def sql(self) -> str:

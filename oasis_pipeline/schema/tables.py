@@ -1,7 +1,7 @@
 """All tables of the warehouse, and which drop-file kind feeds which.
 
-Here: the assembly and look-up. The tables themselves stand in ``xspoc_tables``, ``clean_tables``, ``iot_tables`` and
-``system_tables``.
+Here: the assembly and look-up. The tables themselves stand in ``xspoc_tables``, ``clean_tables``, ``decision_tables``,
+``iot_tables`` and ``system_tables``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oasis_pipeline.schema.clean_tables import CLEAN_TABLES, DYNALABEL, FAILURE_INFO
+from oasis_pipeline.schema.decision_tables import DECISION_TABLES
 from oasis_pipeline.schema.iot_tables import IOT_TABLES, RAWDATA
 from oasis_pipeline.schema.model import Table
 from oasis_pipeline.schema.system_tables import SYSTEM_TABLES
@@ -38,7 +39,13 @@ __all__ = [
     "table",
 ]
 
-TABLES: tuple[Table, ...] = (*SYSTEM_TABLES, *XSPOC_TABLES, *CLEAN_TABLES, *IOT_TABLES)
+TABLES: tuple[Table, ...] = (
+    *SYSTEM_TABLES,
+    *XSPOC_TABLES,
+    *CLEAN_TABLES,
+    *DECISION_TABLES,
+    *IOT_TABLES,
+)
 """Every table, in the order in which they are created."""
 
 _BY_NAME = {(t.schema, t.name): t for t in TABLES}

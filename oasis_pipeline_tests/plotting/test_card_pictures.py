@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares, closed, field_by_day
+from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares, closed
 from oasis_pipeline.plotting.style import class_colours, data_uri, markdown, png
 
 SQUARE = (np.array([0.0, 100.0, 100.0, 0.0]), np.array([10000.0, 10000.0, 5000.0, 5000.0]))
@@ -35,15 +35,6 @@ def test_shares_are_sorted_with_unknown_last() -> None:
         "Fluid Pound",
         "Unknown",
     ]
-
-
-def test_the_field_shows_each_class_and_white_where_nothing_came() -> None:
-    label = np.array([["Full Pump", None], ["Fluid Pound", "Fluid Pound"]], dtype=object)
-    figure = field_by_day(["A 1", "B 2"], ["2025-01-01", "2025-01-02"], label, "field")
-    image = figure.axes[0].images[0].get_array()
-    assert image[0, 1].tolist() == [1.0, 1.0, 1.0]
-    assert image[1, 0].tolist() == image[1, 1].tolist() != image[0, 0].tolist()
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"Full Pump", "Fluid Pound"}
 
 
 def test_colours_do_not_depend_on_order() -> None:

@@ -1,0 +1,600 @@
+"""Rows of the decision tables: the warehouse's tables read into grids of wells and days, and what is decided on them.
+
+Here: which rows are read, and how they become `clean.wellsummary`, `clean.wellstatus` and `clean.worklist`. Not here: any
+judgement (``decisions``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from oasis_pipeline.assets.common import Days
+from oasis_pipeline.decisions import losses
+from oasis_pipeline.decisions.economics import Economics
+from oasis_pipeline.decisions.production import VALID, Evidence, disagreement_codes, reconcile_production
+from oasis_pipeline.decisions.states import (
+    DAY_MS,
+    HOUR_MS,
+    NEVER,
+    WellState,
+    carry_forward,
+    days_in_a_row,
+    find_states,
+    ordinary_gaps_h,
+    silence_outcomes,
+)
+from oasis_pipeline.decisions.worklist import WellDay, rank_lines, write_line
+from oasis_pipeline.schema import table
+from oasis_pipeline.schema.model import arrow_schema
+from oasis_pipeline.storage.postgres import Warehouse
+
+REACH_DAYS = 120
+"""How far back a status looks; a well without a card for longer has left the list, unless a failure of it is open."""
+
+RISK_REACH_DAYS = 15
+"""How far back probabilities of failure are read: a fortnight's change, and a day for a well that misses one."""
+
+HORIZONS = (3, 7, 15, 30)
+
+_SUMMARY = """
+with cards as (
+    select c."NodeID", c."Date"::date as day, c."Date" as moment, c."SPM", c."Runtime", d.fillage_pct,
+        d.pump_intake_pressure_psi, d.fluid_level_ft, d.gross_displacement_bpd, d.inferred_production_bpd, d.tv_leak_bpd,
+        d.sv_leak_bpd, d.barrel_leak_bpd, d.gearbox_load_pct, d.structural_load_pct, d.max_rod_load_pct, d.quality,
+        d.quality ~ '(^|; )(parted_rod|no_fluid_load)(;|$)' as no_load
+    from xspoc.card as c
+    left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"
+    where c."Date" >= $1 and c."Date" < $2
+),
+days as (
+    select "NodeID", day, min(moment) as first_card_at, max(moment) as last_card_at, count(*) as n_cards,
+        (array_agg("Runtime" order by moment desc) filter (where "Runtime" is not null))[1] as runtime_h,
+        (array_agg(quality order by moment desc) filter (where quality is not null))[1] as quality,
+        2 * count(*) filter (where no_load) >= greatest(count(quality), 1) as no_fluid_load,
+        percentile_cont(0.5) within group (order by "SPM") as spm,
+        percentile_cont(0.5) within group (order by fillage_pct) as fillage_pct,
+        percentile_cont(0.5) within group (order by pump_intake_pressure_psi) as pump_intake_pressure_psi,
+        percentile_cont(0.5) within group (order by fluid_level_ft) as fluid_level_ft,
+        percentile_cont(0.5) within group (order by gross_displacement_bpd) as gross_displacement_bpd,
+        percentile_cont(0.5) within group (order by inferred_production_bpd) as inferred_production_bpd,
+        percentile_cont(0.5) within group (order by tv_leak_bpd) as tv_leak_bpd,
+        percentile_cont(0.5) within group (order by sv_leak_bpd) as sv_leak_bpd,
+        percentile_cont(0.5) within group (order by barrel_leak_bpd) as barrel_leak_bpd,
+        percentile_cont(0.5) within group (order by gearbox_load_pct) as gearbox_load_pct,
+        percentile_cont(0.5) within group (order by structural_load_pct) as structural_load_pct,
+        percentile_cont(0.5) within group (order by max_rod_load_pct) as max_rod_load_pct
+    from cards group by 1, 2
+),
+classes as (
+    select distinct on ("NodeID", day) "NodeID", day, "Label1", prob as "Prob1", seconds as "Label2"
+    from (
+        select "NodeID", "Date"::date as day, "Label1", count(*) as n, avg("Prob1") as prob, max("Date") as latest,
+            case when 2 * count("Label2") >= count(*) then mode() within group (order by "Label2") end as seconds
+        from clean.dynapred where "Date" >= $1 and "Date" < $2 group by 1, 2, 3
+    ) as shown
+    order by "NodeID", day, n desc, latest desc
+),
+vendor as (
+    select "NodeID", "Date"::date as day, percentile_cont(0.5) within group (order by "GrossProd") as vendor_production_bpd
+    from xspoc.xdiagresults where "Date" >= $1 and "Date" < $2 group by 1, 2
+),
+departures as (
+    select "NodeID", "Date"::date as day, max(departure) as card_departure
+    from clean.cardanomaly where "Date" >= $1 and "Date" < $2 group by 1, 2
+)
+select d."NodeID", d.day as "Date", d.first_card_at, d.last_card_at, d.n_cards, d.runtime_h, d.spm, c."Label1", c."Prob1",
+    c."Label2", d.fillage_pct, d.pump_intake_pressure_psi, d.fluid_level_ft, d.gross_displacement_bpd, d.inferred_production_bpd,
+    d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.gearbox_load_pct, d.structural_load_pct, d.max_rod_load_pct,
+    d.no_fluid_load, d.runtime_h is null as runtime_unknown,
+    array(select code from unnest(string_to_array(d.quality, '; ')) as code where code like 'no\\_%' and code <> 'no_fluid_load'
+        order by code) as missing,
+    v.vendor_production_bpd, a.card_departure
+from days as d
+left join classes as c using ("NodeID", day)
+left join vendor as v using ("NodeID", day)
+left join departures as a using ("NodeID", day)
+order by 1, 2
+"""
+
+_TESTS = """
+select "NodeID", "TestDate" as moment, coalesce("OilRate", 0) + coalesce("WaterRate", 0) as liquid,
+    case when coalesce("OilRate", 0) + coalesce("WaterRate", 0) > 0
+        then 100 * coalesce("WaterRate", 0) / (coalesce("OilRate", 0) + coalesce("WaterRate", 0)) end as cut
+from xspoc.welltest
+where "Approved" and "TestDate" >= $1 and "TestDate" < $2 and ("OilRate" is not null or "WaterRate" is not null)
+order by 1, 2
+"""
+
+_FAILURES = """
+select "NodeID", "Failure Start Date" as start, "Failure End Date" as stop, known_from, "Failures" as text, failure_class
+from analysis.failure_info where "Failure Start Date" < $1 order by 1, 2
+"""
+
+_CUTS = """
+select "NodeID", "ValidFrom", "WaterCut" from xspoc.welldetails_history where "ValidFrom" < $1 order by 1, 2
+"""
+
+_AS_OF = """
+select day::date as "Date", max(moment) as moment from (
+    select date_trunc('day', "Date") as day, max("Date") as moment from xspoc.card where "Date" >= $1 and "Date" < $2 group by 1
+    union all
+    select date_trunc('day', "Date"), max("Date") from xspoc.xdiagresults where "Date" >= $1 and "Date" < $2 group by 1
+) as rows group by 1
+"""
+
+_DETAILS = """
+select s.*, d.best_gearbox_torque_in_lbf / nullif(d.peak_gearbox_torque_in_lbf, 0) as best_share, d.counterbalance_lbf,
+    d.best_counterbalance_lbf, d.parted_depth_ft, d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.friction_lbf,
+    d.tubing_movement_in, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft
+from clean.wellstatus as s
+left join clean.carddiag as d on d."NodeID" = s."NodeID" and d."Date" = s.last_card_at
+left join lateral (
+    select "RodNum" from clean.roddiag as r where r."NodeID" = s."NodeID" and r."Date" = s.last_card_at and r.loading_pct is not null
+    order by loading_pct desc limit 1
+) as r on true
+left join lateral (
+    select "PumpDepth" from xspoc.welldetails_history as h where h."NodeID" = s."NodeID"
+    order by h."ValidFrom" >= s."Date" + interval '1 day', abs(extract(epoch from h."ValidFrom" - s."Date")) limit 1
+) as w on true
+where s."Date" >= $1::date and s."Date" <= $2::date
+order by s."Date", s."NodeID"
+"""
+
+
+def summary_rows(warehouse: Warehouse, days: Days) -> pa.Table:
+    """Sum up the cards of each well's day.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    days : Days
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of ``clean.wellsummary``, one a well and day with cards.
+    """
+    return warehouse.query(_SUMMARY, (days.begin, days.end)).cast(arrow_schema(table("clean", "wellsummary")))
+
+
+@dataclass
+class _Grids:
+    """Grids of wells and days, and how to fill them from rows."""
+
+    nodes: list[str]
+    first: date
+    days: int
+
+    def __post_init__(self) -> None:
+        self.row = {node: place for place, node in enumerate(self.nodes)}
+        self.shape = (len(self.nodes), self.days)
+
+    def places(self, rows: pa.Table, column: str = "Date") -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Well and day number of each row."""
+        well = np.array([self.row[node] for node in rows["NodeID"].to_pylist()], dtype=np.intp)
+        days = rows[column].cast(pa.date32()).to_numpy().astype("datetime64[D]")
+        return well, (days - np.datetime64(self.first, "D")).astype(np.intp)
+
+    def numbers(self, rows: pa.Table, at: tuple[NDArray[np.intp], NDArray[np.intp]], name: str) -> Any:
+        """Column of numbers or flags as a grid, NaN where there is no row."""
+        grid = np.full(self.shape, np.nan)
+        grid[at] = rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return grid
+
+    def times(self, rows: pa.Table, at: tuple[NDArray[np.intp], NDArray[np.intp]], name: str) -> Any:
+        """Column of times as a grid of milliseconds, `NEVER` where there is no row."""
+        grid = np.full(self.shape, NEVER, dtype=np.int64)
+        values = rows[name].cast(pa.timestamp("ms")).to_numpy(zero_copy_only=False).astype("datetime64[ms]")
+        grid[at] = np.where(np.isnat(values), NEVER, values.astype(np.int64))
+        return grid
+
+    def objects(self, rows: pa.Table, at: tuple[NDArray[np.intp], NDArray[np.intp]], name: str) -> Any:
+        """Column of anything as a grid of objects, None where there is no row."""
+        grid = np.full(self.shape, None, dtype=object)
+        values = np.empty(rows.num_rows, dtype=object)
+        values[:] = rows[name].to_pylist()
+        grid[at] = values
+        return grid
+
+
+def _ms(moment: datetime | date) -> int:
+    return int(np.datetime64(moment, "ms").astype(np.int64))
+
+
+def _moment(ms: int) -> datetime | None:
+    return None if ms == NEVER else datetime(1970, 1, 1) + timedelta(milliseconds=ms)
+
+
+def _carried(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    return losses.carry_known(grid)
+
+
+def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
+    """Say what is known of each well at the end of each of some days.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        ``clean.wellsummary`` of these days and `REACH_DAYS` before, tests, failures, probabilities, well files.
+    days : Days
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of ``clean.wellstatus``.
+    """
+    schema = arrow_schema(table("clean", "wellstatus"))
+    first = days.first - timedelta(days=REACH_DAYS)
+    count = (days.last - first).days + 1
+    begin = datetime.combine(first, time())
+    summary = warehouse.query(
+        'select * from clean.wellsummary where "Date" >= $1 and "Date" <= $2 order by 1, 2',
+        (first, days.last),
+    )
+    as_of_rows = warehouse.query(_AS_OF, (begin, days.end)).to_pylist()
+    failures = warehouse.query(_FAILURES, (days.end,)).to_pylist()
+    open_now = {
+        row["NodeID"]
+        for row in failures
+        if row["known_from"] < days.end and (row["stop"] is None or row["stop"] >= days.begin)
+    }
+    nodes = sorted({*summary["NodeID"].to_pylist(), *open_now})
+    if not nodes or not as_of_rows:
+        return schema.empty_table()
+    grids = _Grids(nodes, first, count)
+    at = grids.places(summary)
+    as_of = np.array([_ms(begin + timedelta(days=day + 1)) - 1 for day in range(count)], dtype=np.int64)
+    for row in as_of_rows:
+        as_of[(row["Date"] - first).days] = _ms(row["moment"])
+
+    run, open_start, open_row, void = _failure_grids(grids, failures, as_of)
+    label = grids.objects(summary, at, "Label1")
+    label_pct = grids.numbers(summary, at, "Prob1")
+    columns = {
+        name: grids.numbers(summary, at, name)
+        for name in (
+            "runtime_h", "fillage_pct", "pump_intake_pressure_psi", "fluid_level_ft", "gross_displacement_bpd",
+            "inferred_production_bpd", "tv_leak_bpd", "sv_leak_bpd", "barrel_leak_bpd", "gearbox_load_pct",
+            "structural_load_pct", "max_rod_load_pct", "vendor_production_bpd", "card_departure", "no_fluid_load",
+            "runtime_unknown",
+        )
+    }  # fmt: skip
+    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, void)
+    leak = np.fmax.reduce([columns["tv_leak_bpd"], columns["sv_leak_bpd"], columns["barrel_leak_bpd"]])
+    no_fluid = columns["no_fluid_load"] == 1.0
+    found = reconcile_production(
+        Evidence(
+            inferred_bpd=columns["inferred_production_bpd"],
+            leak_seen_bpd=leak,
+            displacement_bpd=columns["gross_displacement_bpd"],
+            fillage_pct=columns["fillage_pct"],
+            runtime_assumed=columns["runtime_unknown"] == 1.0,
+            no_fluid_load=no_fluid,
+            label=label,
+            label_pct=label_pct,
+            test_bpd=test_bpd,
+            test_void_day=void_day,
+            vendor_bpd=columns["vendor_production_bpd"],
+            run=run,
+        )
+    )
+    first_card, last_card = (
+        grids.times(summary, at, "first_card_at"),
+        grids.times(summary, at, "last_card_at"),
+    )
+    newest = carry_forward(last_card)
+    gap = ordinary_gaps_h(first_card, last_card)
+    states = find_states(
+        as_of_ms=as_of,
+        first_card_ms=first_card,
+        last_card_ms=newest,
+        gap_h=gap,
+        run_h=_carried(columns["runtime_h"]),
+        failure_start_ms=open_start,
+    )
+    cut = _water_cut(grids, warehouse, days, test_cut, as_of)
+    share = 1.0 - np.clip(np.nan_to_num(cut), 0.0, 100.0) / 100.0
+    pumping = states.state == WellState.PUMPING
+    today = np.isfinite(found.bpd) & (first_card != NEVER)
+    trusted = np.where(pumping & today, found.bpd * share, np.nan)
+    with np.errstate(invalid="ignore"):
+        sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)  # type: ignore[comparison-overlap]
+    attainable = losses.attainable_oil(trusted, run, columns["gross_displacement_bpd"], cut, sound)
+    stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
+    oil = np.where(stopped, 0.0, losses.smooth_recent(trusted))
+    low = np.where(stopped, 0.0, oil * found.lower_bpd / np.where(found.bpd > 0, found.bpd, np.nan))
+    high = np.where(stopped, 0.0, oil * found.upper_bpd / np.where(found.bpd > 0, found.bpd, np.nan))
+    none = today & (found.bpd == 0.0) & ~stopped
+    oil, low, high = (
+        np.where(none, 0.0, oil),
+        np.where(none, 0.0, low),
+        np.where(none, found.upper_bpd * share, high),
+    )
+    lost, lost_low, lost_high = losses.lost_oil(attainable, oil, low, high, stopped)
+    silent_share = silence_outcomes(states.state, run, open_start)
+    probabilities, likely = _risk_grids(grids, warehouse, days)
+
+    carried = {name: _carried(grid) for name, grid in columns.items()}
+    newest_label, newest_pct = _carry_objects(label), _carried(label_pct)
+    second = _carry_objects(grids.objects(summary, at, "Label2"), where=first_card != NEVER)
+    lacking = _carry_objects(grids.objects(summary, at, "missing"), where=first_card != NEVER)
+    row_days = days_in_a_row(label)
+    out: dict[str, list[Any]] = {name: [] for name in schema.names}
+    known_age = np.where(newest != NEVER, (as_of[None, :] - newest) / HOUR_MS, np.nan)
+    for day in range((days.first - first).days, count):
+        if as_of[day] % DAY_MS == DAY_MS - 1:
+            continue  # no row of any well: not a day of this field
+        for well, node in enumerate(nodes):
+            if not states.state[well, day] or (
+                open_start[well, day] == NEVER and known_age[well, day] > 24.0 * REACH_DAYS
+            ):
+                continue
+            down = states.state[well, day] == WellState.DOWN
+            failure = failures[open_row[well, day]] if down else None
+
+            def value(grid: Any, well: int = well, day: int = day) -> float | None:
+                number = float(grid[well, day])
+                return number if np.isfinite(number) else None
+
+            missing = list(lacking[well, day] or [])
+            if not np.isfinite(found.test_age_d[well, day]):
+                missing.append("no_test")
+            row = {
+                "NodeID": node,
+                "Date": first + timedelta(days=day),
+                "state": str(states.state[well, day]),
+                "state_since": _moment(int(states.since_ms[well, day])),
+                "failure": failure["text"] if failure else None,
+                "failure_class": failure["failure_class"] if failure else None,
+                "last_card_at": _moment(int(newest[well, day])),
+                "data_age_h": value(known_age),
+                "ordinary_gap_h": value(gap),
+                "runtime_h": value(carried["runtime_h"]),
+                "Label1": newest_label[well, day],
+                "Prob1": value(newest_pct),
+                "Label2": second[well, day],
+                "label_days": int(row_days[well, day]) or None,
+                "fillage_pct": value(carried["fillage_pct"]),
+                "pump_intake_pressure_psi": value(carried["pump_intake_pressure_psi"]),
+                "fluid_level_ft": value(carried["fluid_level_ft"]),
+                "gearbox_load_pct": value(carried["gearbox_load_pct"]),
+                "structural_load_pct": value(carried["structural_load_pct"]),
+                "max_rod_load_pct": value(carried["max_rod_load_pct"]),
+                "production_bpd": 0.0 if stopped[well, day] else value(found.bpd),
+                "production_lower_bpd": 0.0 if stopped[well, day] else value(found.lower_bpd),
+                "production_upper_bpd": 0.0 if stopped[well, day] else value(found.upper_bpd),
+                "production_source": str(states.state[well, day])
+                if stopped[well, day]
+                else str(found.source[well, day]) or None,
+                "inferred_production_bpd": value(columns["inferred_production_bpd"]),
+                "test_production_bpd": value(found.test_bpd),
+                "test_age_d": value(found.test_age_d),
+                "vendor_production_bpd": value(columns["vendor_production_bpd"]),
+                "water_cut_pct": value(cut),
+                "oil_bpd": value(oil),
+                "attainable_oil_bpd": value(attainable.bpd),
+                "attainable_basis": str(attainable.basis[well, day]) or None,
+                "lost_oil_bpd": value(lost),
+                "lost_oil_lower_bpd": value(lost_low),
+                "lost_oil_upper_bpd": value(lost_high),
+                **{
+                    f"failure_prob_{horizon}d": value(probabilities[place])
+                    for place, horizon in enumerate(HORIZONS)
+                },
+                "failure_prob_change_7d": _change(probabilities[2], well, day, 7),
+                "failure_prob_change_14d": _change(probabilities[2], well, day, 14),
+                "likely_failure": likely[well, day],
+                "card_departure": value(columns["card_departure"]),
+                "silent_down_share_pct": float(100.0 * silent_share[day]),
+                "disagreements": disagreement_codes(int(found.disagreements[well, day])),
+                "missing": missing,
+            }
+            for name, entry in row.items():
+                out[name].append(entry)
+    return pa.table([pa.array(out[name], schema.field(name).type) for name in schema.names], schema=schema)
+
+
+def _change(grid: NDArray[np.float64], well: int, day: int, back: int) -> float | None:
+    if day < back:
+        return None
+    change = float(grid[well, day] - grid[well, day - back])
+    return change if np.isfinite(change) else None
+
+
+def _carry_objects(grid: NDArray[np.object_], where: NDArray[np.bool_] | None = None) -> NDArray[np.object_]:
+    """Carry the newest object of each row forward; by default those that are not None."""
+    if where is None:
+        where = np.array([[value is not None for value in row] for row in grid], dtype=bool).reshape(
+            grid.shape
+        )
+    place = np.maximum.accumulate(np.where(where, np.arange(grid.shape[1]), -1), axis=1)
+    taken = np.take_along_axis(grid, np.maximum(place, 0), axis=1)
+    taken[place < 0] = None
+    return taken
+
+
+def _failure_grids(
+    grids: _Grids, failures: list[dict[str, Any]], as_of: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], list[tuple[int, int, int, int]]]:
+    """Workovers before each day, start of the open failure, its place, and (well, start, stop, known) of every failure."""
+    run = np.zeros(grids.shape, dtype=np.int64)
+    start_ms = np.full(grids.shape, NEVER, dtype=np.int64)
+    place = np.full(grids.shape, -1, dtype=np.intp)
+    void: list[tuple[int, int, int, int]] = []
+    for number, row in enumerate(failures):
+        if row["NodeID"] not in grids.row:
+            continue
+        well = grids.row[row["NodeID"]]
+        start, known = _ms(row["start"]), _ms(row["known_from"])
+        stop = _ms(row["stop"]) if row["stop"] is not None else np.iinfo(np.int64).max
+        void.append((well, start, stop, known))
+        run[well] += (as_of >= stop) & (as_of >= known)
+        is_open = (as_of >= start) & (as_of < stop) & (as_of >= known)
+        start_ms[well, is_open], place[well, is_open] = start, number
+    return run, start_ms, place, void
+
+
+def _test_grids(
+    grids: _Grids, warehouse: Warehouse, days: Days, first: date, void: list[tuple[int, int, int, int]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Approved tests by day (the last one of a day), their water cut, and from which day on a test is void."""
+    liquid, cut = np.full(grids.shape, np.nan), np.full(grids.shape, np.nan)
+    void_day = np.full(grids.shape, VALID, dtype=np.int64)
+    by_well: dict[int, list[tuple[int, int, int]]] = {}
+    for well, start, stop, known in void:
+        by_well.setdefault(well, []).append((start, stop, known))
+    for row in warehouse.query(_TESTS, (datetime.combine(first, time()), days.end)).to_pylist():
+        if row["NodeID"] not in grids.row:
+            continue
+        well, day = grids.row[row["NodeID"]], (row["moment"].date() - first).days
+        liquid[well, day] = row["liquid"]
+        cut[well, day] = np.nan if row["cut"] is None else row["cut"]
+        void_day[well, day] = VALID
+        moment = _ms(row["moment"])
+        for start, stop, known in by_well.get(well, []):
+            if start <= moment < stop:
+                void_day[well, day] = max((known - _ms(first)) // DAY_MS, 0)
+    return liquid, cut, void_day
+
+
+def _water_cut(
+    grids: _Grids, warehouse: Warehouse, days: Days, test_cut: NDArray[np.float64], as_of: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Water cut by the newest test before the day, else by the well file as it was."""
+    cut = np.full(grids.shape, np.nan)
+    seen: set[int] = set()
+    for row in warehouse.query(_CUTS, (days.end,)).to_pylist():
+        if row["NodeID"] not in grids.row or row["WaterCut"] is None:
+            continue
+        well = grids.row[row["NodeID"]]
+        # the first state of a well holds for all earlier times
+        cut[well, (as_of >= _ms(row["ValidFrom"])) if well in seen else slice(None)] = row["WaterCut"]
+        seen.add(well)
+    before = np.full(grids.shape, np.nan)
+    before[:, 1:] = losses.carry_known(test_cut)[:, :-1]
+    return np.where(np.isfinite(before), before, cut)
+
+
+def _risk_grids(
+    grids: _Grids, warehouse: Warehouse, days: Days
+) -> tuple[list[NDArray[np.float64]], NDArray[np.object_]]:
+    """Probability of a failure of each horizon by day, and the likeliest class of the one of 15 days."""
+    begin = datetime.combine(max(days.first - timedelta(days=RISK_REACH_DAYS), grids.first), time())
+    rows = warehouse.query(
+        'select * from clean.xpred where "Date" >= $1 and "Date" < $2 order by "NodeID", "Date"',
+        (begin, days.end),
+    )
+    likely = np.full(grids.shape, None, dtype=object)
+    found = []
+    keep = np.isin(rows["NodeID"].to_numpy(zero_copy_only=False), grids.nodes)
+    rows = rows.filter(pa.array(keep))
+    horizon = rows["HorizonDays"].to_numpy()
+    for days_ahead in HORIZONS:
+        part = rows.filter(pa.array(horizon == days_ahead))
+        grid = np.full(grids.shape, np.nan)
+        at = grids.places(part)
+        grid[at] = part["FailureProb"].to_numpy(zero_copy_only=False)
+        if days_ahead == 15 and part.num_rows:
+            names = [name for name in part.column_names if name.startswith("Prob ") and name != "Prob Normal"]
+            shares = np.stack([np.nan_to_num(part[name].to_numpy(zero_copy_only=False)) for name in names])
+            likely[at] = np.array([name.removeprefix("Prob ") for name in names], dtype=object)[
+                shares.argmax(axis=0)
+            ]
+        found.append(grid)
+    return found, likely
+
+
+def worklist_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.Table:
+    """Rank the wells of some days.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        ``clean.wellstatus`` of these days, and the diagnosis of each well's newest card.
+    days : Days
+    economics : Economics
+        Prices and costs.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of ``clean.worklist``.
+    """
+    schema = arrow_schema(table("clean", "worklist"))
+    rows = warehouse.query(_DETAILS, (days.first, days.last)).to_pylist()
+    out: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for day, of_day in _by_day(rows):
+        for rank, line in enumerate(rank_lines([write_line(well_day(row), economics) for row in of_day]), 1):
+            overload = None if line.overload_pct != line.overload_pct else line.overload_pct
+            values = (
+                line.well, day, rank, line.score, line.lost_oil_bpd, line.value_at_risk, overload, line.action,
+                line.reason, json.dumps(line.parts, ensure_ascii=False),
+            )  # fmt: skip
+            for name, value in zip(schema.names, values, strict=True):
+                out[name].append(value)
+    return pa.table([pa.array(out[name], schema.field(name).type) for name in schema.names], schema=schema)
+
+
+def _by_day(rows: list[dict[str, Any]]) -> Iterator[tuple[date, list[dict[str, Any]]]]:
+    found: dict[date, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["Date"], []).append(row)
+    yield from found.items()
+
+
+_NUMBERS = {
+    "label_pct": "Prob1", "oil_bpd": "oil_bpd", "lost_bpd": "lost_oil_bpd", "lost_lower_bpd": "lost_oil_lower_bpd",
+    "lost_upper_bpd": "lost_oil_upper_bpd", "attainable_bpd": "attainable_oil_bpd", "production_bpd": "production_bpd",
+    "fillage_pct": "fillage_pct", "intake_psi": "pump_intake_pressure_psi", "run_h": "runtime_h",
+    "gearbox_pct": "gearbox_load_pct", "structure_pct": "structural_load_pct", "rods_pct": "max_rod_load_pct",
+    "counterbalance_lbf": "counterbalance_lbf", "best_counterbalance_lbf": "best_counterbalance_lbf",
+    "parted_depth_ft": "parted_depth_ft", "pump_depth_ft": "pump_depth_ft", "tv_leak_bpd": "tv_leak_bpd",
+    "sv_leak_bpd": "sv_leak_bpd", "barrel_leak_bpd": "barrel_leak_bpd", "friction_lbf": "friction_lbf",
+    "tubing_movement_in": "tubing_movement_in", "failure_prob_3d": "failure_prob_3d",
+    "failure_prob_15d": "failure_prob_15d", "failure_prob_change_7d": "failure_prob_change_7d",
+    "test_bpd": "test_production_bpd", "test_age_d": "test_age_d", "water_cut_pct": "water_cut_pct",
+}  # fmt: skip
+"""Field of `WellDay` -> column."""
+
+_SENSOR_CODES = {"load_offset", "clipped_load", "phase_shift"}
+
+
+def well_day(row: Mapping[str, Any]) -> WellDay:
+    """Make a `WellDay` of a row of ``clean.wellstatus`` with the diagnosis of its newest card."""
+    codes = set((row["quality"] or "").split("; "))
+    numbers = {
+        name: float("nan") if row[column] is None else float(row[column]) for name, column in _NUMBERS.items()
+    }
+    share = row["best_share"]
+    last = row["last_card_at"]
+    age = timedelta(hours=row["data_age_h"] or 0.0)
+    return WellDay(
+        well=row["NodeID"],
+        state=row["state"],
+        as_of=last + age if last else datetime.combine(row["Date"], time(23, 59)),
+        since=row["state_since"],
+        failure=row["failure"],
+        failure_class=row["failure_class"],
+        label=row["Label1"],
+        second=row["Label2"],
+        label_days=row["label_days"] or 0,
+        basis=row["attainable_basis"] or "",
+        source=row["production_source"] or "",
+        best_gearbox_pct=numbers["gearbox_pct"] * share if share is not None else float("nan"),
+        worst_taper=row["worst_taper"],
+        no_fluid_load=row["production_source"] == "none_lifted"
+        and bool(codes & {"parted_rod", "no_fluid_load"}),
+        sensor_doubt=bool(codes & _SENSOR_CODES),
+        likely_failure=row["likely_failure"],
+        disagreements=tuple(row["disagreements"] or ()),
+        silent_down_share=(row["silent_down_share_pct"] or 0.0) / 100.0,
+        **numbers,
+    )

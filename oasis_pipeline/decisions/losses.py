@@ -1,0 +1,184 @@
+"""What a well could make, and what it loses.
+
+Here: the attainable rate out of a well's own past, a stand-in where there is none, and the loss with its interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grid = NDArray[np.float64]
+
+PAST_DAYS = 90
+"""How far back a well's own past counts."""
+
+UPPER_LEVEL = 0.8
+"""Quantile of the past days that is attainable: a good day, not the best one, which is a lucky error."""
+
+DECLINE_PCT_PER_YEAR = 20.0
+"""Natural decline that an attainable rate is allowed."""
+
+ENOUGH_DAYS = 5
+"""Days with a rate that make a past."""
+
+EFFICIENCY = 0.75
+"""Share of a pump's displacement that a sound well delivers, where the field itself does not tell."""
+
+Z90 = 1.6449
+
+
+@dataclass(frozen=True)
+class Attainable:
+    """Attainable oil of wells by day.
+
+    Attributes
+    ----------
+    bpd : ndarray, shape (wells, days)
+        Oil rate, bbl/d; NaN where nothing tells it.
+    spread : ndarray, shape (wells, days)
+        Standard deviation of its logarithm.
+    basis : ndarray of str, shape (wells, days)
+        ``own_past``, ``pump_capacity`` (displacement times what the field's sound pumps deliver of theirs), or empty.
+    """
+
+    bpd: Grid
+    spread: Grid
+    basis: NDArray[np.str_]
+
+
+def attainable_oil(
+    oil_bpd: Grid,
+    run: NDArray[np.int64],
+    displacement_bpd: Grid,
+    water_cut_pct: Grid,
+    sound: NDArray[np.bool_],
+) -> Attainable:
+    """Find what each well could make.
+
+    Parameters
+    ----------
+    oil_bpd : ndarray, shape (wells, days)
+        Trusted oil rate; NaN on days that don't count (no card, down).
+    run : ndarray of int64, shape (wells, days)
+        Number of workovers before the day: only days of the same run are a well's past.
+    displacement_bpd, water_cut_pct : ndarray, shape (wells, days)
+        For wells without a past.
+    sound : ndarray of bool, shape (wells, days)
+        Days on which nothing is wrong with the pump: the field's efficiency is read off them.
+
+    Returns
+    -------
+    Attainable
+        From the days before and the day itself.
+    """
+    wells, days = oil_bpd.shape
+    bpd, spread = np.full((wells, days), np.nan), np.full((wells, days), np.nan)
+    basis = np.full((wells, days), "", dtype="<U13")
+    daily = np.log1p(-DECLINE_PCT_PER_YEAR / 100.0) / 365.0
+    cut = 1.0 - np.clip(np.nan_to_num(water_cut_pct), 0.0, 100.0) / 100.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(sound, oil_bpd / (displacement_bpd * cut), np.nan)
+    share[~np.isfinite(share)] = np.nan
+    capacity_basis = carry_known(displacement_bpd * cut)
+    for day in range(days):
+        first = max(day - PAST_DAYS + 1, 0)
+        past = np.where(run[:, first : day + 1] == run[:, day : day + 1], oil_bpd[:, first : day + 1], np.nan)
+        past = past * np.exp(daily * (day - np.arange(first, day + 1)))
+        count = np.isfinite(past).sum(axis=1)
+        own = count >= ENOUGH_DAYS
+        if own.any():
+            bpd[own, day] = np.nanquantile(past[own], UPPER_LEVEL, axis=1)
+            spread[own, day] = 0.08 + 0.25 / np.sqrt(count[own])
+            basis[own, day] = "own_past"
+        told = share[:, first : day + 1]
+        told = told[np.isfinite(told)]
+        efficiency = float(np.clip(np.median(told), 0.3, 1.0)) if len(told) >= 10 else EFFICIENCY
+        rest = ~own & np.isfinite(capacity_basis[:, day])
+        bpd[rest, day] = efficiency * capacity_basis[rest, day]
+        spread[rest, day] = 0.4
+        basis[rest, day] = "pump_capacity"
+    return Attainable(bpd, spread, basis)
+
+
+def lost_oil(
+    attainable: Attainable,
+    oil_bpd: Grid,
+    oil_lower_bpd: Grid,
+    oil_upper_bpd: Grid,
+    not_lifting: NDArray[np.bool_],
+) -> tuple[Grid, Grid, Grid]:
+    """Subtract what a well makes from what it could make.
+
+    Parameters
+    ----------
+    attainable : Attainable
+        Of the same wells and days.
+    oil_bpd, oil_lower_bpd, oil_upper_bpd : ndarray, shape (wells, days)
+        Trusted oil of the day and its 90 % interval.
+    not_lifting : ndarray of bool, shape (wells, days)
+        Wells that are down or idle: they lose all of it.
+
+    Returns
+    -------
+    lost, lower, upper : ndarray, shape (wells, days)
+        Oil, bbl/d, never negative, with a 90 % interval; NaN where it can't be told.
+    """
+    made = np.where(not_lifting, 0.0, oil_bpd)
+    made_lower = np.where(not_lifting, 0.0, oil_lower_bpd)
+    made_upper = np.where(not_lifting, 0.0, oil_upper_bpd)
+    best = attainable.bpd
+    low, high = best * np.exp(-Z90 * attainable.spread), best * np.exp(Z90 * attainable.spread)
+    lost = best - made
+    # errors of both sides are independent: their distances from the middle add as squares
+    below = np.hypot(best - low, made_upper - made)
+    above = np.hypot(high - best, made - made_lower)
+    return (
+        np.maximum(lost, 0.0),
+        np.maximum(lost - below, 0.0),
+        np.maximum(np.minimum(lost + above, high), 0.0),
+    )
+
+
+def carry_known(values: Grid) -> Grid:
+    """Carry the last finite value of each well forward over days without one.
+
+    Parameters
+    ----------
+    values : ndarray, shape (wells, days)
+
+    Returns
+    -------
+    ndarray, shape (wells, days)
+        NaN before the first value.
+    """
+    place = np.where(np.isfinite(values), np.arange(values.shape[1]), -1)
+    place = np.maximum.accumulate(place, axis=1)
+    taken = np.take_along_axis(values, np.maximum(place, 0), axis=1)
+    return np.where(place >= 0, taken, np.nan)
+
+
+def smooth_recent(values: Grid, days: int = 3) -> Grid:
+    """Take the median of the newest finite values of each well: one odd card makes no loss.
+
+    Parameters
+    ----------
+    values : ndarray, shape (wells, days)
+    days : int
+        How many values at most, from the day and the ones before it; none older than twice as many days.
+
+    Returns
+    -------
+    ndarray, shape (wells, days)
+        NaN on days whose well has no value in that time.
+    """
+    out = np.full(values.shape, np.nan)
+    for day in range(values.shape[1]):
+        window = values[:, max(day - 2 * days + 1, 0) : day + 1][:, ::-1]
+        rank = np.cumsum(np.isfinite(window), axis=1)
+        chosen = np.where((rank <= days) & np.isfinite(window), window, np.nan)
+        some = np.isfinite(chosen).any(axis=1)
+        out[some, day] = np.nanmedian(chosen[some], axis=1)
+    return out

@@ -1,0 +1,194 @@
+"""Small pictures as SVG text, drawn without a plotting library: card thumbnails, courses, and the field day by day.
+
+Here: what a page shows many of. Colours stand in CSS variables of the page (``--surface``, ``--pump``, ``--band``, ``--line``), so that
+one picture fits light and dark pages. Not here: pictures of one card with its findings (``plotting.diagnosis``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Card = tuple[ArrayLike, ArrayLike]
+
+MOST_POINTS = 120
+"""Points of a thumbnail's line: more are not seen."""
+
+
+def card_svg(
+    surface: Card | None,
+    pump: Card | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    *,
+    width: int = 132,
+    height: int = 78,
+    title: str = "",
+) -> str:
+    """Draw a card as a closed line, with the pump card and the well's bounds where they are given.
+
+    Parameters
+    ----------
+    surface, pump : tuple of array_like, optional
+        Position (in) and load (lbf) of the points, in the order of the stroke; points that are not finite are left out.
+    bounds : tuple of float, optional
+        Least and greatest position (in), least and greatest load (lbf).
+    width, height : int
+        Size in pixels.
+    title : str
+        What a screen reader says.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; an empty one where there is nothing to draw.
+    """
+    cards = [
+        (name, _finite(card)) for name, card in (("surface", surface), ("pump", pump)) if card is not None
+    ]
+    cards = [(name, points) for name, points in cards if points.shape[1] > 1]
+    head = (
+        f'<svg class="card" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(title or "dynamometer card", quote=True)}">'
+    )
+    if not cards:
+        return head + "</svg>"
+    every = np.concatenate([points for _, points in cards], axis=1)
+    if bounds is not None and np.isfinite(bounds).all():
+        every = np.concatenate([every, np.array([[bounds[0], bounds[1]], [bounds[2], bounds[3]]])], axis=1)
+    else:
+        bounds = None
+    low, span = every.min(axis=1), np.maximum(np.ptp(every, axis=1), 1e-9)
+
+    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        share = (points - low[:, None]) / span[:, None]
+        return np.stack([2.0 + share[0] * (width - 4.0), height - 2.0 - share[1] * (height - 4.0)])
+
+    parts = [head]
+    if bounds is not None:
+        x, y = place(np.array([[bounds[0], bounds[1]], [bounds[3], bounds[2]]]))
+        parts.append(
+            f'<rect x="{x[0]:.1f}" y="{y[0]:.1f}" width="{x[1] - x[0]:.1f}" height="{y[1] - y[0]:.1f}" fill="var(--band)"/>'
+        )
+    if low[1] < 0.0 < low[1] + span[1]:
+        zero = place(np.array([[low[0]], [0.0]]))[1, 0]
+        parts.append(f'<path d="M2 {zero:.1f}H{width - 2}" stroke="var(--line)" stroke-width="1"/>')
+    for name, points in cards:
+        step = -(-points.shape[1] // MOST_POINTS)
+        x, y = place(points[:, ::step])
+        line = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+        parts.append(
+            f'<path d="M{line}Z" fill="none" stroke="var(--{name})" stroke-width="1.5" stroke-linejoin="round"/>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def course_svg(
+    values: ArrayLike, *, top: float | None = None, width: int = 96, height: int = 26, title: str = ""
+) -> str:
+    """Draw the course of a quantity as a line with its newest value marked; gaps stay gaps.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        Equally spaced in time, NaN where there is none.
+    top : float, optional
+        Value at the upper edge; the greatest by default. The lower edge is 0.
+    width, height : int
+        Size in pixels.
+    title : str
+        What a screen reader says.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    course = np.asarray(values, dtype=np.float64)
+    head = (
+        f'<svg class="course" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(title or "course", quote=True)}">'
+    )
+    known = np.flatnonzero(np.isfinite(course))
+    if not len(known):
+        return head + "</svg>"
+    most = max(top if top is not None else float(course[known].max()), 1e-9)
+    x = 2.0 + np.arange(len(course)) * (width - 6.0) / max(len(course) - 1, 1)
+    y = height - 3.0 - np.clip(course / most, 0.0, 1.0) * (height - 6.0)
+    line = ""
+    for place in known.tolist():
+        joined = place > 0 and np.isfinite(course[place - 1])
+        line += f"{'L' if joined else 'M'}{x[place]:.1f} {y[place]:.1f}"
+    last = known[-1]
+    return (
+        f'{head}<path d="{line}" fill="none" stroke="var(--risk)" stroke-width="1.5"/>'
+        f'<circle cx="{x[last]:.1f}" cy="{y[last]:.1f}" r="2.2" fill="var(--risk)"/></svg>'
+    )
+
+
+def days_svg(
+    wells: Sequence[str],
+    days: Sequence[str],
+    label: NDArray[np.object_],
+    colours: Mapping[str, str],
+    marks: Mapping[tuple[int, int], str],
+    *,
+    cell: int = 14,
+    name_width: int = 150,
+) -> str:
+    """Draw a field day by day: a row a well, a column a day, the colour of the class, and letters for events.
+
+    Parameters
+    ----------
+    wells, days : sequence of str
+        Names of rows, and ISO dates of columns.
+    label : ndarray of object, shape (wells, days)
+        Class; None where there was no card.
+    colours : mapping of str to str
+        Colour of each class.
+    marks : mapping of (int, int) to str
+        Text (a letter or two) in the cell of a well and a day, such as F for a failure.
+    cell, name_width : int
+        Sizes in pixels.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; days in a row of one class are one rectangle.
+    """
+    width, height = name_width + cell * len(days) + 4, cell * (len(wells) + 1) + 8
+    parts = [
+        f'<svg class="days" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'aria-label="Class of each well on each day">'
+    ]
+    every = max(1, -(-len(days) * cell // (14 * 60)) * 7)
+    parts += [
+        f'<text x="{name_width + cell * place}" y="10" class="tick">{escape(days[place][5:])}</text>'
+        for place in range(0, len(days), every)
+    ]
+    for row, well in enumerate(wells):
+        y = cell * (row + 1)
+        parts.append(f'<text x="0" y="{y + cell - 4}">{escape(well)}</text>')
+        start = 0
+        while start < len(days):
+            name, stop = label[row, start], start + 1
+            while stop < len(days) and label[row, stop] == name:
+                stop += 1
+            if name is not None:
+                parts.append(
+                    f'<rect x="{name_width + cell * start}" y="{y}" width="{cell * (stop - start) - 1}" height="{cell - 2}" '
+                    f'fill="{colours[name]}"><title>{escape(well)}, {days[start]} to {days[stop - 1]}: {escape(name)}</title></rect>'
+                )
+            start = stop
+    for (row, day), text in marks.items():
+        parts.append(
+            f'<text x="{name_width + cell * day + cell // 2}" y="{cell * (row + 2) - 4}" class="mark">{escape(text)}</text>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _finite(card: Card) -> NDArray[np.float64]:
+    points = np.array([np.asarray(axis, dtype=np.float64) for axis in card])
+    return points[:, np.isfinite(points).all(axis=0)]

@@ -1,0 +1,187 @@
+"""What to do, why, what it is worth, and in which order."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from oasis_pipeline.decisions.economics import Economics, EconomicsError, parse_economics
+from oasis_pipeline.decisions.worklist import ACTIONS, WellDay, rank_lines, write_line
+
+NOW = datetime(2025, 3, 10, 23, 50)
+MONEY = Economics()
+HEALTHY = WellDay(
+    well="A 1",
+    state="pumping",
+    as_of=NOW,
+    label="Full Pump",
+    label_pct=98.0,
+    label_days=30,
+    oil_bpd=20.0,
+    lost_bpd=0.2,
+    attainable_bpd=20.2,
+    basis="own_past",
+    fillage_pct=98.0,
+    run_h=24.0,
+    gearbox_pct=80.0,
+    structure_pct=70.0,
+    rods_pct=60.0,
+    pump_depth_ft=6000.0,
+    failure_prob_15d=3.0,
+)
+
+
+def test_a_healthy_well_has_nothing_to_do():
+    line = write_line(HEALTHY, MONEY)
+    assert line.action == "none"
+    assert line.reason == "Nothing stands out."
+    assert line.overload_pct == 80.0
+
+
+def test_a_leak_that_costs_oil_names_part_days_and_rates():
+    day = replace(
+        HEALTHY,
+        label="Leak in Standing Valve",
+        label_days=12,
+        oil_bpd=3.0,
+        lost_bpd=21.0,
+        attainable_bpd=24.0,
+    )
+    line = write_line(day, MONEY)
+    assert line.action == "pull_pump"
+    assert "Standing valve: Leak in Standing Valve for 12 days (98 %)" in line.reason
+    assert "makes 3 of 24 bbl/d oil" in line.reason
+    assert line.parts["lost_oil_value"] == pytest.approx(21.0 * 60.0 * 30.0)
+    assert line.parts["payback_days"] == pytest.approx(25_000 / (21.0 * 60.0), abs=0.1)
+
+
+def test_a_down_well_comes_before_a_dearer_one_unless_it_loses_little():
+    down = replace(
+        HEALTHY,
+        well="B 1",
+        state="down",
+        since=NOW,
+        failure="Tubing - Hole",
+        failure_class="Tubing",
+        lost_bpd=5.0,
+    )
+    leaking = replace(
+        HEALTHY, well="C 1", label="Worn Pump Barrel", oil_bpd=5.0, lost_bpd=60.0, attainable_bpd=65.0
+    )
+    little = replace(down, well="D 1", lost_bpd=0.4, attainable_bpd=0.4)
+    order = [line.well for line in rank_lines([write_line(day, MONEY) for day in (leaking, little, down)])]
+    assert order == ["B 1", "C 1", "D 1"]
+    assert write_line(down, MONEY).action == "repair_tubing"
+
+
+def test_a_silent_well_is_on_the_list_with_the_share_of_what_it_may_lose():
+    day = replace(HEALTHY, state="silent", since=datetime(2025, 3, 7, 1, 50), silent_down_share=0.75)
+    line = write_line(day, MONEY)
+    assert line.action == "check_power_or_communication"
+    assert line.lost_oil_bpd == pytest.approx(0.75 * 20.2)
+    assert "no card for 94 h" in line.reason or "no card for 4 days" in line.reason
+    assert "75 %" in line.reason
+
+
+def test_an_overloaded_gearbox_is_balanced_where_that_helps_and_slowed_where_not():
+    day = replace(
+        HEALTHY,
+        gearbox_pct=142.0,
+        best_gearbox_pct=92.0,
+        counterbalance_lbf=9000.0,
+        best_counterbalance_lbf=12000.0,
+    )
+    line = write_line(day, MONEY)
+    assert line.action == "balance"
+    assert line.overload_pct == 142.0
+    assert "142 %" in line.reason
+    assert "12,000" in line.reason
+    assert write_line(replace(day, best_gearbox_pct=140.0), MONEY).action == "slow_down"
+    assert write_line(replace(HEALTHY, rods_pct=114.0, worst_taper=2), MONEY).reason.startswith(
+        "Rods at 114 %"
+    )
+
+
+def test_a_loss_that_no_card_explains_asks_for_a_test():
+    line = write_line(replace(HEALTHY, oil_bpd=8.0, lost_bpd=12.0, attainable_bpd=20.0), MONEY)
+    assert line.action == "test_well"
+    assert "no card says why" in line.reason
+
+
+def test_parted_rods_are_pulled_with_their_depth():
+    day = replace(
+        HEALTHY, label="Parted Rod", no_fluid_load=True, parted_depth_ft=2150.0, oil_bpd=0.0, lost_bpd=20.0
+    )
+    line = write_line(day, MONEY)
+    assert line.action == "pull_rods"
+    assert "2,150 ft" in line.reason
+
+
+def test_the_climb_of_a_probability_is_said():
+    line = write_line(
+        replace(HEALTHY, failure_prob_15d=62.0, failure_prob_change_7d=41.0, likely_failure="Pump"), MONEY
+    )
+    assert "Failure within 15 days: 62 % (Pump), +41 points in a week" in line.reason
+    assert line.value_at_risk == pytest.approx(0.62 * (25_000 + 7 * 20.0 * 60.0))
+
+
+def test_a_contradiction_stands_beside_the_action():
+    line = write_line(replace(HEALTHY, disagreements=("test_below_inferred",)), MONEY)
+    assert line.action == "test_well"
+    assert "far below the rate inferred" in line.reason
+
+
+NUMBER = st.one_of(st.just(float("nan")), st.floats(0.0, 5000.0))
+
+
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.data())
+def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
+    names = [
+        name
+        for name, value in vars(HEALTHY).items()
+        if isinstance(value, float) and name != "silent_down_share"
+    ]
+    day = replace(
+        HEALTHY,
+        state=data.draw(st.sampled_from(["pumping", "idle", "down", "silent"])),
+        since=data.draw(st.sampled_from([None, NOW])),
+        label=data.draw(
+            st.sampled_from([None, "Full Pump", "Gas Interference", "Parted Rod", "Unknown", "Odd"])
+        ),
+        second=data.draw(
+            st.sampled_from([None, "Fluid Pound", "Leak in Traveling Valve", "Wellbore Friction"])
+        ),
+        worst_taper=data.draw(st.sampled_from([None, 1, 3])),
+        no_fluid_load=data.draw(st.booleans()),
+        sensor_doubt=data.draw(st.booleans()),
+        **{name: data.draw(NUMBER) for name in names},
+    )
+    line = write_line(day, MONEY)
+    assert line.action in ACTIONS
+    assert line.reason.endswith(".")
+    assert not re.search(r"\bnan\b", line.reason)
+    assert "None" not in line.reason
+    assert line.score >= 0.0
+    assert line.lost_oil_bpd >= 0.0
+
+
+def test_prices_are_read_and_wrong_ones_named():
+    found = parse_economics("oil_price_per_bbl = 40\n[job_cost]\npump = 9000\n")
+    assert found.oil_price_per_bbl == 40.0
+    assert found.job_cost.pump == 9000.0
+    assert found.job_cost.rod == Economics().job_cost.rod
+    assert found.cost_of("Pump") == 9000.0
+    assert found.cost_of("Something else") == found.job_cost.other
+    for text, said in (
+        ("oil_prise = 3", "oil_prise"),
+        ("oil_price_per_bbl = -1", "oil_price_per_bbl"),
+        ("oil_price_per_bbl = 'much'", "oil_price_per_bbl"),
+        ("[job_cost]\npump = nan", "pump"),
+        ("not toml", "economics.toml"),
+    ):
+        with pytest.raises(EconomicsError, match=said):
+            parse_economics(text)
