@@ -10,7 +10,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -212,9 +212,11 @@ def simulate_field(
     """
     field = make_field(wells, days, seed, cards_per_day, start, progress, kind)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 77]))
+    runtime = np.round(runtimes_h(field.batch.severity, rng), 1)
+    field = _in_run_time(field, runtime)
     folder = _Folder()
     _write_equipment(field, folder)
-    dirt = _write_cards(field, folder, rng)
+    dirt = _write_cards(field, folder, runtime, rng)
     _write_vendor(field, folder, rng)
     _write_well_tests(field, folder, rng)
     _write_failures(field, folder)
@@ -306,7 +308,16 @@ def _misspelt(name: str, rng: np.random.Generator) -> str:
     return (f"#{name}", name.replace(" ", "  "), name.upper(), f" {name.lower()} ")[style]
 
 
-def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dict[str, int]:
+def _in_run_time(field: Field, runtime_h: FloatArray) -> Field:
+    """Make the true production that of a day: the model of a card knows a pump that never rests."""
+    name = "inferred_production_bpd"
+    truth = {**field.batch.truth, name: field.batch.truth[name] * runtime_h / 24.0}
+    return replace(field, batch=replace(field.batch, truth=truth))
+
+
+def _write_cards(
+    field: Field, folder: _Folder, runtime: FloatArray, rng: np.random.Generator
+) -> dict[str, int]:
     """Card files, one a day, with rare late rows, repeats and broken rows; gives what was put in."""
     batch = field.batch
     count = len(field.dates)
@@ -314,7 +325,6 @@ def _write_cards(field: Field, folder: _Folder, rng: np.random.Generator) -> dic
     misspelt = rng.random(count) < 0.03
     spelt = [_misspelt(node, rng) if wrong else node for node, wrong in zip(nodes, misspelt, strict=True)]
     poc = field.controllers.poc_type[batch.well]
-    runtime = runtimes_h(batch.severity, rng)
     table = tables.card_rows(
         spelt,
         field.dates,
