@@ -77,8 +77,8 @@ CHANGED_SPREAD = 0.45
 CLASS_SHARE_NEEDED = 50.0
 """A class counts from this probability on, percent."""
 
-UNSEEN_LEAK_SHARE = 0.6
-UNSEEN_LEAK_SPREAD = 0.55
+UNSEEN_LEAK_SHARE = 0.4
+UNSEEN_LEAK_SPREAD = 0.8
 """What a pump whose class is a leak delivers of the inferred rate where neither valve timing nor a test measures the leak."""
 
 INFERRED_SPREAD = 0.12

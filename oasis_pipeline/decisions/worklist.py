@@ -297,7 +297,7 @@ def write_line(day: WellDay, economics: Economics) -> Line:
         risk_value,
         over,
         action,
-        _reason(day, findings, worth, economics),
+        _reason(day, findings, worth, 2.0 * risk_value > score),
         day.state == WellState.DOWN and lost >= economics.down_first_bpd,
         parts,
     )
@@ -474,7 +474,8 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float) -> list[_Fin
 def _load_findings(day: WellDay, over: float, over_name: str, over_value: float) -> list[_Finding]:
     if not _known(over) or over <= 100.0:
         return []
-    text = f"{over_name.capitalize()} at {over:.0f} % of its rating"
+    rating = "their allowable range" if over_name == "rods" else "its rating"
+    text = f"{over_name.capitalize()} at {over:.0f} % of {rating}"
     if over_name == "gearbox" and _known_or(day.best_gearbox_pct, over) < min(over - 5.0, 0.97 * over):
         detail = f"; balanced at {day.best_counterbalance_lbf:,.0f} lbf instead of {day.counterbalance_lbf:,.0f} it would be at {day.best_gearbox_pct:.0f} %"
         return [_Finding("balance", over_value, text, detail)]
@@ -482,7 +483,8 @@ def _load_findings(day: WellDay, over: float, over_name: str, over_value: float)
     return [_Finding("slow_down", over_value, text + taper)]
 
 
-def _reason(day: WellDay, findings: Sequence[_Finding], worth: bool, economics: Economics) -> str:
+def _reason(day: WellDay, findings: Sequence[_Finding], worth: bool, mostly_risk: bool) -> str:
+    """Put the first two findings, the risk and the first contradiction into sentences."""
     said: list[str] = []
     if findings:
         first = findings[0].text + findings[0].detail
@@ -494,7 +496,8 @@ def _reason(day: WellDay, findings: Sequence[_Finding], worth: bool, economics: 
             said.append(others[0].text + others[0].detail)
     elif worth and _known(day.oil_bpd):
         said.append(f"It {_lost_text(day)}")
-    if day.state in (WellState.PUMPING, WellState.IDLE) and _known_or(day.failure_prob_15d, 0.0) >= 20.0:
+    risk = _known_or(day.failure_prob_15d, 0.0)
+    if day.state in (WellState.PUMPING, WellState.IDLE) and (risk >= 20.0 or (mostly_risk and risk >= 1.0)):
         change = day.failure_prob_change_7d
         moved = f", {change:+.0f} points in a week" if _known(change) and abs(change) >= 5.0 else ""
         kind = f" ({day.likely_failure})" if day.likely_failure and day.likely_failure != "Normal" else ""
