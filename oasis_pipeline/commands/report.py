@@ -179,6 +179,7 @@ def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> d
     examples = pictures_of(warehouse.query(BY_LABEL, (span.begin, span.end, 16)))
     scores = _scores(facts["model"]["evaluation"])
     lost = sum(row["lost_oil_bpd"] or 0.0 for row in rows)
+    field_map, shown = _map(warehouse, [row["NodeID"] for row in rows[:MAPPED]], day, colours)
     figures = [
         (f"{len(rows):,}", "wells"),
         (f"{sum(row['state'] in ('down', 'silent', 'idle') for row in rows):,}", "down, silent or idle"),
@@ -196,10 +197,10 @@ def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> d
         "currency": rows[0]["parts"]["currency"],
         "lines": _lines(warehouse, rows[:LISTED], day, colours),
         "others": [_line(row, colours) for row in rows[LISTED:]],
-        "map": _map(warehouse, [row["NodeID"] for row in rows[:MAPPED]], day, colours),
+        "map": field_map,
         "mapped": min(len(rows), MAPPED),
         "wells": len(rows),
-        "legend": [(name, colours[name]) for name in sorted(facts["counts"])],
+        "legend": [(name, colours[name]) for name in shown],
         "cards_picture": data_uri(cards_grid(examples), 110) if examples else None,
         "shares_picture": data_uri(class_shares(facts["counts"], "Cards by first label", colours), 110)
         if facts["counts"]
@@ -284,15 +285,15 @@ def _lines(
     ]
 
 
-def _map(warehouse: Warehouse, wells: list[str], day: date, colours: dict[str, str]) -> str:
-    """Draw the classes of some wells day by day, with failures (F) and ended jobs (W)."""
+def _map(warehouse: Warehouse, wells: list[str], day: date, colours: dict[str, str]) -> tuple[str, list[str]]:
+    """Draw the classes of some wells day by day, with failures (F) and ended jobs (W); gives the classes too."""
     import numpy as np
 
     from oasis_pipeline.plotting.svg import days_svg
 
     rows = warehouse.query(_DAILY, (wells, day - timedelta(days=MAP_DAYS), day)).to_pylist()
     if not rows:
-        return ""
+        return "", []
     first = min(date.fromisoformat(row["day"]) for row in rows)
     days = [(first + timedelta(days=n)).isoformat() for n in range((day - first).days + 1)]
     label: np.ndarray = np.full((len(wells), len(days)), None, dtype=object)
@@ -305,7 +306,7 @@ def _map(warehouse: Warehouse, wells: list[str], day: date, colours: dict[str, s
         for moment, text in ((row["start"], "F"), (row["stop"], "W")):
             if moment is not None and first <= moment.date() <= day:
                 marks[place[row["NodeID"]], (moment.date() - first).days] = text
-    return days_svg(wells, days, label, colours, marks)
+    return days_svg(wells, days, label, colours, marks), sorted({row["label"] for row in rows})
 
 
 def _scores(evaluation: dict[str, Any] | None) -> list[dict[str, str]]:

@@ -407,7 +407,7 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float) -> list[_Fin
     if named:
         parts = " and ".join(part for _, _, part in named)
         measured = [
-            f"{part} passes {leak:.0f} bbl/d" for _, leak, part in named if _known_or(leak, 0.0) > 5.0
+            f"{part} passes {leak:,.0f} bbl/d" for _, leak, part in named if _known_or(leak, 0.0) > 5.0
         ]
         detail = f"; the {' and the '.join(measured)} at full pressure" if measured else ""
         add("pull_pump", f"{parts.capitalize()}: {_class_text(day, named[0][0])}", detail, jobs.pump)

@@ -85,7 +85,7 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             f" after {d['slippage_bpd']:.0f} bbl/d slippage" if d["slippage_bpd"] == d["slippage_bpd"] else ""
         )
         hours = " if it runs 24 h a day" if "runtime_unknown" in codes else ""
-        said.append(f"Inferred production {d['inferred_production_bpd']:.0f} bbl/d{slip}{hours}.")
+        said.append(f"By this card alone it makes {d['inferred_production_bpd']:.0f} bbl/d{slip}{hours}.")
     noise = (
         0.03 * d["gross_displacement_bpd"]
         if d["gross_displacement_bpd"] == d["gross_displacement_bpd"]
