@@ -1,6 +1,6 @@
 """Tables of decisions: what each well's day came to, its status, and the ranked list of wells.
 
-Here: ``clean.wellsummary``, ``clean.wellstatus``, ``clean.worklist``. Not here: what they are computed from.
+Here: ``clean.wellsummary``, ``clean.wellstatus``, ``clean.worklist``, ``analysis.economics``. Not here: what they are computed from.
 """
 
 from __future__ import annotations
@@ -150,4 +150,16 @@ WORKLIST = Table(
     indexes=(("Date", "rank"),),
 )
 
-DECISION_TABLES: tuple[Table, ...] = (WELLSUMMARY, WELLSTATUS, WORKLIST)
+ECONOMICS = Table(
+    "analysis",
+    "economics",
+    ("name",),
+    (
+        Column("name", Type.TEXT, description="economics"),
+        Column("settings", Type.JSON, description="Prices and costs in force", required=True),
+    ),
+    Kind.STATE,
+    "Prices and costs that the worklist rests on, from economics.toml.",
+)
+
+DECISION_TABLES: tuple[Table, ...] = (WELLSUMMARY, WELLSTATUS, WORKLIST, ECONOMICS)
