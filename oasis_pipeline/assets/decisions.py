@@ -57,7 +57,9 @@ source(
 
 @day_asset(
     WELLSUMMARY.asset,
-    inputs=[same_day("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/dynapred", "clean/cardanomaly")],
+    inputs=[
+        same_day("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/dynapred", "clean/cardanomaly")
+    ],
     code_version=DECISIONS_VERSION,
     description=WELLSUMMARY.description,
     table=WELLSUMMARY,

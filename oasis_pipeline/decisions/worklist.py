@@ -497,7 +497,7 @@ def _reason(day: WellDay, findings: Sequence[_Finding], worth: bool, mostly_risk
     elif worth and _known(day.oil_bpd):
         said.append(f"It {_lost_text(day)}")
     risk = _known_or(day.failure_prob_15d, 0.0)
-    if day.state in (WellState.PUMPING, WellState.IDLE) and (risk >= 20.0 or (mostly_risk and risk >= 1.0)):
+    if day.state in (WellState.PUMPING, WellState.IDLE) and (risk >= 20.0 or (mostly_risk and risk >= 10.0)):
         change = day.failure_prob_change_7d
         moved = f", {change:+.0f} points in a week" if _known(change) and abs(change) >= 5.0 else ""
         kind = f" ({day.likely_failure})" if day.likely_failure and day.likely_failure != "Normal" else ""

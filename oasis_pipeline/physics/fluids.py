@@ -157,6 +157,32 @@ def buoyancy_factor(
     return 1.0 - ratio * np.asarray(fluid_sg, dtype=np.float64)
 
 
+def liquid_fill(opening: ArrayLike, intake_over_discharge: ArrayLike, gas_exponent: ArrayLike) -> Array:
+    """Share of the stroke that is liquid, from where the travelling valve opens: the inverse of `valve_opening_position`.
+
+    At that position the barrel still holds the gas, squeezed to discharge pressure: what the fillage counts is liquid and gas
+    together, and only f = 1 - (1 - x/Sp) / (1 - (PIP/Pd)^(1/gamma)) of the stroke is liquid.
+
+    Parameters
+    ----------
+    opening : array_like
+        Position at which the valve opens, as a share of the stroke (the fillage).
+    intake_over_discharge : array_like
+        PIP / Pd, absolute pressures.
+    gas_exponent : array_like
+        Polytropic exponent of the gas.
+
+    Returns
+    -------
+    ndarray
+        0 to `opening`; NaN where an input is.
+    """
+    share = np.asarray(opening, dtype=np.float64)
+    ratio = np.clip(np.asarray(intake_over_discharge, dtype=np.float64), 0.0, 0.95)
+    squeeze = 1.0 - ratio ** (1.0 / np.asarray(gas_exponent, dtype=np.float64))
+    return np.asarray(np.clip(1.0 - (1.0 - share) / squeeze, 0.0, share))
+
+
 def valve_opening_position(
     fill: ArrayLike, intake_over_discharge: ArrayLike, gas_exponent: ArrayLike
 ) -> Array:

@@ -61,3 +61,17 @@ def test_batches_and_nan() -> None:
     assert out.shape == (2, 3)
     assert np.isnan(out[1]).all()
     assert np.all(np.diff(out[0]) > 0)
+
+
+@given(fill=st.floats(0.05, 1.0), ratio=st.floats(0.0, 0.6))
+def test_the_liquid_is_found_back_from_where_the_valve_opens(fill: float, ratio: float) -> None:
+    opening = fluids.valve_opening_position(fill, ratio, 1.18)
+    assert fluids.liquid_fill(opening, ratio, 1.18) == pytest.approx(fill, abs=1e-9)
+    assert fluids.liquid_fill(opening, ratio, 1.18) <= opening + 1e-12
+
+
+def test_gas_that_fills_a_third_of_the_opening_is_no_liquid() -> None:
+    # x = 1 - 0.4 (1 - (100/1850)^(1/1.2)) = 0.6352, physics notes, number 12
+    assert fluids.liquid_fill(0.6352, 100.0 / 1850.0, 1.2) == pytest.approx(0.6, abs=1e-4)
+    assert fluids.liquid_fill(1.0, 0.5, 1.2) == 1.0
+    assert fluids.liquid_fill(0.5, 0.5, 1.2) == 0.0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics import torque as gear
-from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP
+from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP, STANDARD_PRESSURE_PSI
 from oasis_pipeline.physics.diagnosis.pump_cards import (
     EXPECTED_FRICTION_LBF,
     FRICTION_SPREAD_LBF,
@@ -21,7 +21,12 @@ from oasis_pipeline.physics.diagnosis.pump_cards import (
     discharge_psi,
 )
 from oasis_pipeline.physics.diagnosis.well import Quality, WellColumns
-from oasis_pipeline.physics.fluids import fluid_above_pump_ft, intake_pressure_psi, plunger_area_in2
+from oasis_pipeline.physics.fluids import (
+    fluid_above_pump_ft,
+    intake_pressure_psi,
+    liquid_fill,
+    plunger_area_in2,
+)
 from oasis_pipeline.physics.slippage import (
     displacement_bpd,
     leak_from_plunger_speed_bpd,
@@ -344,7 +349,11 @@ def pump_columns(
     sagging = np.where(sag > 0.0, readings["sag_travel"], 0.0)
     sagged = displacement_bpd(relative * sagging, spm, diameter, runtime_h_per_d)
     lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0 + sagged
-    out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] - lost, 0.0)
+    # Of the net stroke, what is gas at discharge pressure is no liquid; an unknown intake pressure counts as low.
+    low, high = (np.maximum(np.nan_to_num(p), 0.0) + STANDARD_PRESSURE_PSI for p in (intake, discharge))
+    liquid = liquid_fill(fillage / 100.0, low / np.maximum(high, low), plain["gas_exponent"])
+    share = np.where(fillage > 0.0, liquid / np.maximum(fillage / 100.0, 1e-9), 0.0)
+    out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] * share - lost, 0.0)
 
     # tubing
     travel = np.minimum(readings["pickup_travel_in"], readings["unload_travel_in"])
