@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
+from oasis_pipeline.assets.decisions import take_economics
 from oasis_pipeline.assets.factory import Calendar
 from oasis_pipeline.assets.graph import GRAPH, READING_ASSETS
 from oasis_pipeline.automation.jobs import Jobs
@@ -119,6 +120,8 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         house = warehouse.open()
         note_first_days(house, warehouse.settings())
+        if wrong := take_economics(house, warehouse.settings().home):
+            context.log.warning(wrong)
         newest = house.query(
             "select coalesce(max(greatest(changed_tick, failed_tick)), 0) as tick from oasis.asset_state"
         )["tick"][0].as_py()

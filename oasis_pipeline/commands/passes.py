@@ -19,6 +19,7 @@ import dagster as dg
 import psycopg2
 
 from oasis_pipeline.assets.dbt_project import VIEWS, views_current
+from oasis_pipeline.assets.decisions import take_economics
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
 from oasis_pipeline.assets.factory import Calendar, step_name
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH
@@ -250,6 +251,8 @@ def _waiting(names: list[str], seconds: float) -> str:
 
 def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
     since = ledger.clock(warehouse)
+    if wrong := take_economics(warehouse, settings.home):
+        summary.notes.append(wrong)
     plan = current_plan(warehouse)
     sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)
     graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources))

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, settings_of
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    settings_of,
+)
 from oasis_pipeline.commands.wells import DAY, action_text, list_day, worklist
 
 if TYPE_CHECKING:
@@ -115,10 +121,8 @@ where "NodeID" = any($1::text[]) and known_from < $2
 @json_option
 def report(home: Path | None, out: Path | None, day: datetime | None, as_json: bool) -> None:
     """Write the field's report as one HTML file that needs nothing else: the worklist first."""
-    from oasis_pipeline.storage.postgres import using_warehouse
-
     settings = settings_of(home)
-    with using_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         path = write_report(
             warehouse,
             out or settings.home / "report.html",

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from oasis_pipeline.settings import Settings
@@ -36,12 +43,10 @@ def wells(
     well: str | None, home: Path | None, day: datetime | None, limit: int, out: Path | None, as_json: bool
 ) -> None:
     """Show which well comes first and why, or everything about one well."""
-    from oasis_pipeline.storage.postgres import using_warehouse
-
     if out is not None and well is None:
         raise click.UsageError("--out draws the card of one well: give its NODEID")
     settings = settings_of(home)
-    with using_warehouse(settings) as warehouse:
+    with existing_warehouse(settings) as warehouse:
         chosen = list_day(warehouse, day.date() if day else None)
         if well is None:
             rows = worklist(warehouse, chosen)
