@@ -24,6 +24,7 @@ from oasis_pipeline.decisions.states import (
     DAY_MS,
     HOUR_MS,
     NEVER,
+    KnownFailure,
     WellState,
     carry_forward,
     days_in_a_row,
@@ -255,7 +256,7 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     for row in as_of_rows:
         as_of[(row["Date"] - first).days] = _ms(row["moment"])
 
-    run, open_start, open_row, void = _failure_grids(grids, failures, as_of)
+    run, open_start, open_row, known = _failure_grids(grids, failures, as_of)
     label = grids.objects(summary, at, "Label1")
     label_pct = grids.numbers(summary, at, "Prob1")
     columns = {
@@ -267,7 +268,7 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
             "runtime_unknown",
         )
     }  # fmt: skip
-    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, void)
+    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, known)
     leak = np.fmax.reduce([columns["tv_leak_bpd"], columns["sv_leak_bpd"], columns["barrel_leak_bpd"]])
     no_fluid = columns["no_fluid_load"] == 1.0
     found = reconcile_production(
@@ -306,7 +307,7 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     today = np.isfinite(found.bpd) & (first_card != NEVER)
     trusted = np.where(pumping & today, found.bpd * share, np.nan)
     with np.errstate(invalid="ignore"):
-        sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)  # type: ignore[comparison-overlap]
+        sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)
     attainable = losses.attainable_oil(trusted, run, columns["gross_displacement_bpd"], cut, sound)
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     oil = np.where(stopped, 0.0, losses.smooth_recent(trusted))
@@ -319,7 +320,7 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
         np.where(none, found.upper_bpd * share, high),
     )
     lost, lost_low, lost_high = losses.lost_oil(attainable, oil, low, high, stopped)
-    silent_share = silence_outcomes(states.state, run, open_start)
+    silent_share = silence_outcomes(states.state, as_of, known)
     probabilities, likely = _risk_grids(grids, warehouse, days)
 
     carried = {name: _carried(grid) for name, grid in columns.items()}
@@ -423,34 +424,34 @@ def _carry_objects(grid: NDArray[np.object_], where: NDArray[np.bool_] | None = 
 
 def _failure_grids(
     grids: _Grids, failures: list[dict[str, Any]], as_of: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], list[tuple[int, int, int, int]]]:
-    """Workovers before each day, start of the open failure, its place, and (well, start, stop, known) of every failure."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], list[KnownFailure]]:
+    """Workovers before each day, start of the open failure, its place, and every failure."""
     run = np.zeros(grids.shape, dtype=np.int64)
     start_ms = np.full(grids.shape, NEVER, dtype=np.int64)
     place = np.full(grids.shape, -1, dtype=np.intp)
-    void: list[tuple[int, int, int, int]] = []
+    every: list[KnownFailure] = []
     for number, row in enumerate(failures):
         if row["NodeID"] not in grids.row:
             continue
         well = grids.row[row["NodeID"]]
         start, known = _ms(row["start"]), _ms(row["known_from"])
         stop = _ms(row["stop"]) if row["stop"] is not None else np.iinfo(np.int64).max
-        void.append((well, start, stop, known))
+        every.append(KnownFailure(well, start, stop, known))
         run[well] += (as_of >= stop) & (as_of >= known)
         is_open = (as_of >= start) & (as_of < stop) & (as_of >= known)
         start_ms[well, is_open], place[well, is_open] = start, number
-    return run, start_ms, place, void
+    return run, start_ms, place, every
 
 
 def _test_grids(
-    grids: _Grids, warehouse: Warehouse, days: Days, first: date, void: list[tuple[int, int, int, int]]
+    grids: _Grids, warehouse: Warehouse, days: Days, first: date, failures: list[KnownFailure]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Approved tests by day (the last one of a day), their water cut, and from which day on a test is void."""
     liquid, cut = np.full(grids.shape, np.nan), np.full(grids.shape, np.nan)
     void_day = np.full(grids.shape, VALID, dtype=np.int64)
-    by_well: dict[int, list[tuple[int, int, int]]] = {}
-    for well, start, stop, known in void:
-        by_well.setdefault(well, []).append((start, stop, known))
+    by_well: dict[int, list[KnownFailure]] = {}
+    for failure in failures:
+        by_well.setdefault(failure.well, []).append(failure)
     for row in warehouse.query(_TESTS, (datetime.combine(first, time()), days.end)).to_pylist():
         if row["NodeID"] not in grids.row:
             continue
@@ -459,9 +460,9 @@ def _test_grids(
         cut[well, day] = np.nan if row["cut"] is None else row["cut"]
         void_day[well, day] = VALID
         moment = _ms(row["moment"])
-        for start, stop, known in by_well.get(well, []):
-            if start <= moment < stop:
-                void_day[well, day] = max((known - _ms(first)) // DAY_MS, 0)
+        for failure in by_well.get(well, []):
+            if failure.start_ms <= moment < failure.stop_ms:
+                void_day[well, day] = max((failure.known_ms - _ms(first)) // DAY_MS, 0)
     return liquid, cut, void_day
 
 

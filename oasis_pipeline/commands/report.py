@@ -267,7 +267,7 @@ def _lines(
         cards[node] = card_svg(
             surface.row(place) if surface.counts[place] else None,
             pump.row(place) if pump.counts[place] else None,
-            limits if None not in limits else None,  # type: ignore[arg-type]
+            limits if None not in limits else None,
             title=f"newest card of {node}",
         )
     course = {node: np.full(COURSE_DAYS, np.nan) for node in nodes}

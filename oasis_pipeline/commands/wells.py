@@ -110,7 +110,7 @@ order by w.rank
 
 def worklist(warehouse: Warehouse, day: date) -> list[dict[str, Any]]:
     """Read the worklist of a day with the state of each well, rank 1 first."""
-    rows = warehouse.query(_LIST, (day,)).to_pylist()
+    rows: list[dict[str, Any]] = warehouse.query(_LIST, (day,)).to_pylist()
     for row in rows:
         row["parts"] = json.loads(row["parts"])
     return rows

@@ -5,6 +5,7 @@ Here: states from times of cards, run time and known failures. Not here: what a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,9 @@ SILENT_AFTER_GAPS = 3.0
 
 SILENT_AFTER_H = 24.0
 """And never before so many hours: one missed poll of a well that sends every hour is no event."""
+
+ROW_ARRIVES_DAYS = 3
+"""How long after a silence has ended its failure may still become known."""
 
 CADENCE_GAPS = 30
 """Gaps that the ordinary one is read off."""
@@ -154,35 +158,56 @@ def find_states(
     return States(state, since)
 
 
-def silence_outcomes(state: NDArray[np.str_], run: Times, failure_start_ms: Times) -> Grid:
+@dataclass(frozen=True)
+class KnownFailure:
+    """One failure of a well: when it began and ended, and from when on it was known, in milliseconds since 1970."""
+
+    well: int
+    start_ms: int
+    stop_ms: int
+    known_ms: int
+
+
+def silence_outcomes(state: NDArray[np.str_], as_of_ms: Times, failures: Sequence[KnownFailure]) -> Grid:
     """Learn which share of a field's silences were failures.
 
     Parameters
     ----------
     state : ndarray of str, shape (wells, days)
         From `find_states`.
-    run : ndarray of int64, shape (wells, days)
-        Number of workovers known at the end of the day.
-    failure_start_ms : ndarray of int64, shape (wells, days)
-        Start of the open failure; `NEVER` without one.
+    as_of_ms : ndarray of int64, shape (days,)
+        Moment at which each day is looked at.
+    failures : sequence of KnownFailure
+        All of these wells.
 
     Returns
     -------
     ndarray, shape (days,)
-        For each day, from the silences that had ended by then: those that ended in a known failure or workover, over all;
-        one of each kind is added, so that it is 0.5 before the first.
+        For each day, from the silences that had ended by then: those that overlap a failure known by then, over all; one of each
+        kind is added, so that it is 0.5 before the first. A silence without a failure counts `ROW_ARRIVES_DAYS` after its
+        end, because the row of a failure usually comes after the job.
     """
-    wells, days = state.shape
+    days = state.shape[1]
     failed, ended = np.zeros(days), np.zeros(days)
-    for well in range(wells):
-        silent = state[well] == WellState.SILENT
-        for day in np.flatnonzero(silent[:-1] & ~silent[1:]) + 1:
-            begin = day - 1
-            while begin > 0 and silent[begin - 1]:
-                begin -= 1
-            was_failure = failure_start_ms[well, day] != NEVER or run[well, day] > run[well, begin]
-            failed[day] += was_failure
-            ended[day] += 1
+    by_well: dict[int, list[KnownFailure]] = {}
+    for failure in failures:
+        by_well.setdefault(failure.well, []).append(failure)
+    stopped = (state == WellState.SILENT) | (state == WellState.DOWN)
+    wells, ends = np.nonzero((state[:, :-1] == WellState.SILENT) & ~stopped[:, 1:])
+    for well, day in zip(wells.tolist(), (ends + 1).tolist(), strict=True):
+        begin = day - 1
+        while begin > 0 and stopped[well, begin - 1]:
+            begin -= 1
+        known = [
+            failure.known_ms
+            for failure in by_well.get(well, [])
+            if failure.start_ms <= as_of_ms[day] and failure.stop_ms >= as_of_ms[begin] - DAY_MS
+        ]
+        told = int(np.searchsorted(as_of_ms, min(known))) if known else day + ROW_ARRIVES_DAYS
+        told = max(told, day)
+        if told < days:
+            failed[told] += bool(known)
+            ended[told] += 1
     return np.asarray((1.0 + np.cumsum(failed)) / (2.0 + np.cumsum(ended)))
 
 

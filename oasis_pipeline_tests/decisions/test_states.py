@@ -6,6 +6,7 @@ from oasis_pipeline.decisions.states import (
     DAY_MS,
     HOUR_MS,
     NEVER,
+    KnownFailure,
     carry_forward,
     days_in_a_row,
     find_states,
@@ -94,10 +95,15 @@ def test_days_in_a_row_pass_over_days_without_a_card():
     assert days_in_a_row(label).tolist() == [[1, 2, 2, 3, 1, 1, 2], [0, 1, 2, 3, 4, 5, 6]]
 
 
-def test_silences_that_ended_in_failures_are_counted():
-    state = np.array([["pumping", "silent", "silent", "pumping"], ["silent", "down", "down", "pumping"]])
-    run = np.zeros((2, 4), np.int64)
-    start = np.full((2, 4), NEVER, np.int64)
-    start[1, 1:3] = 5
-    # one failure of one ended silence, then one of two
-    assert np.allclose(silence_outcomes(state, run, start), [1 / 2, 2 / 3, 2 / 3, 2 / 4])
+def test_silences_that_ended_in_failures_are_counted_once_that_is_known():
+    state = np.full((2, 8), "pumping", dtype="<U7")
+    state[0, 1:3] = "silent"
+    state[1, 2:4] = "silent"
+    as_of = (np.arange(8) + 1) * DAY_MS - 1
+    failure = KnownFailure(
+        1, 2 * DAY_MS, 4 * DAY_MS, 5 * DAY_MS + 5
+    )  # known on day 5, a day after the well came back
+    share = silence_outcomes(state, as_of, [failure])
+    # day 5: the failure of well 1; day 6: three days after the silence of well 0 had ended
+    assert np.allclose(share, [1 / 2] * 5 + [2 / 3, 2 / 4, 2 / 4])
+    assert np.allclose(silence_outcomes(state[:, :6], as_of[:6], [failure]), share[:6])
