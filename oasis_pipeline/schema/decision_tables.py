@@ -142,7 +142,7 @@ WORKLIST = Table(
         Column("overload_pct", Type.FLOAT, "%", "Worst load of gearbox, structure and rods"),
         Column("action", Type.TEXT, description="What to do, as a code", required=True),
         Column("reason", Type.TEXT, description="Why, in one or two sentences", required=True),
-        Column("parts", Type.JSON, description="What the score is made of", required=True),
+        Column("parts", Type.DOCUMENT, description="What the score is made of", required=True),
     ),
     Kind.SERIES,
     "Which well first, day by day: rank, reason, money and action.",
@@ -156,7 +156,7 @@ ECONOMICS = Table(
     ("name",),
     (
         Column("name", Type.TEXT, description="economics"),
-        Column("settings", Type.JSON, description="Prices and costs in force", required=True),
+        Column("settings", Type.DOCUMENT, description="Prices and costs in force", required=True),
     ),
     Kind.STATE,
     "Prices and costs that the worklist rests on, from economics.toml.",

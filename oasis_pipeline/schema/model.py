@@ -25,7 +25,10 @@ class Type(Enum):
     DAY = ("date", pa.date32())
     POINTS = ("real[]", pa.list_(pa.float32()))
     """The points of one axis of a card, as they arrived."""
+    DOCUMENT = ("jsonb", pa.string(), "document")
+    """A JSON object of anything, in Arrow as its text."""
     JSON = ("jsonb", pa.string())
+    """A JSON object of numbers by name."""
     CODES = ("text[]", pa.list_(pa.string()))
     """A short list of codes."""
 
@@ -38,6 +41,11 @@ class Type(Enum):
     def arrow(self) -> pa.DataType:
         """Arrow type."""
         return self.value[1]
+
+    @property
+    def is_json(self) -> bool:
+        """Whether PostgreSQL keeps it as ``jsonb``."""
+        return self in (Type.DOCUMENT, Type.JSON)
 
 
 class Kind(Enum):

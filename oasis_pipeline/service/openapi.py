@@ -35,6 +35,8 @@ _TYPES: dict[Type, dict[str, Any]] = {
     Type.UTC: {"type": "string", "format": "date-time"},
     Type.DAY: {"type": "string", "format": "date"},
     Type.POINTS: {"type": "array", "items": {"type": ["number", "null"]}},
+    Type.CODES: {"type": "array", "items": {"type": "string"}},
+    Type.DOCUMENT: {"type": "object"},
     Type.JSON: {
         "type": "array",
         "items": {
@@ -122,7 +124,10 @@ def _filters(resource: Resource) -> list[dict[str, Any]]:
     """Filters worth showing; every field has one, and every lookup."""
     found = []
     for name, field in resource.fields.items():
-        if field.type is Type.POINTS:
+        if field.type in (Type.POINTS, Type.DOCUMENT):
+            continue
+        if field.type is Type.CODES:
+            found.append(_parameter(f"{name}__contains", {"type": "string"}, "A code that is there"))
             continue
         if field.type is Type.JSON:
             found.append(

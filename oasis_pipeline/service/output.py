@@ -127,6 +127,8 @@ def _for_json(column: pa.Array, kind: Type) -> list[Any]:
             None if row is None else [{"name": name, "value": value} for name, value in row.items()]
             for row in measures_of(column)
         ]
+    if kind is Type.DOCUMENT:
+        return [None if text is None else msgspec.Raw(text.encode()) for text in column.to_pylist()]
     if kind is Type.UTC:
         return _stamps(column)
     values: list[Any] = column.to_pylist()

@@ -300,6 +300,11 @@ def _filter(resource: Resource, name: str, value: str, faults: Faults) -> str | 
         return None
     if found.type is Type.JSON:
         return _json_filter(found, name, lookup, value, faults)
+    if found.type is Type.CODES and lookup == "contains":
+        return f"{literal(value)} = ANY({found.sql})"
+    if found.type in (Type.CODES, Type.DOCUMENT):
+        faults.add(name, "holds several values, which can't be compared")
+        return None
     if lookup == "contains":
         if found.type is not Type.TEXT:
             faults.add(name, "is no text")

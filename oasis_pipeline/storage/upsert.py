@@ -207,7 +207,7 @@ def _stage(tx: Transaction, table: Table, rows: pa.Table) -> str:
     columns = [table.by_name[name] for name in rows.column_names]
     # text goes into jsonb by a cast, not by COPY; rows of up to a page stay in one piece instead of being cut up and
     # put together again
-    kinds = ", ".join(f"{quote(c.name)} {'text' if c.type is Type.JSON else c.type.sql}" for c in columns)
+    kinds = ", ".join(f"{quote(c.name)} {'text' if c.type.is_json else c.type.sql}" for c in columns)
     tx.execute(f"CREATE TEMPORARY TABLE {stage} ({kinds}) WITH (toast_tuple_target = 8160) ON COMMIT DROP")
     points = [f"ALTER COLUMN {quote(c.name)} SET STORAGE EXTERNAL" for c in columns if c.type is Type.POINTS]
     if points:
@@ -230,9 +230,7 @@ def _merge(tx: Transaction, table: Table, rows: pa.Table, stage: str, newest_by:
         older = int(found["n"][0].as_py())
     compared = [name for name in table.value_columns if name != newest_by]
     targets = ", ".join(quote(name) for name in names)
-    sources = ", ".join(
-        f"{quote(n)}::jsonb" if table.by_name[n].type is Type.JSON else quote(n) for n in names
-    )
+    sources = ", ".join(f"{quote(n)}::jsonb" if table.by_name[n].type.is_json else quote(n) for n in names)
     statement = (
         f"INSERT INTO {table.full_name} AS t ({targets}) SELECT {sources} FROM pg_temp.{stage}"
         f" ON CONFLICT ({_list(table.key)}) DO "
