@@ -214,6 +214,15 @@ def _moment(ms: int) -> datetime | None:
     return None if ms == NEVER else datetime(1970, 1, 1) + timedelta(milliseconds=ms)
 
 
+def _or_median(cut: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take the field's median of a day where the water cut of a well is not known, and 0 where none is."""
+    filled = cut.copy()
+    for day in range(cut.shape[1]):
+        known = cut[np.isfinite(cut[:, day]), day]
+        filled[np.isnan(cut[:, day]), day] = np.median(known) if len(known) else 0.0
+    return filled
+
+
 def _carried(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     return losses.carry_known(grid)
 
@@ -302,24 +311,24 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
         failure_start_ms=open_start,
     )
     cut = _water_cut(grids, warehouse, days, test_cut, as_of)
-    share = 1.0 - np.clip(np.nan_to_num(cut), 0.0, 100.0) / 100.0
+    share = 1.0 - np.clip(_or_median(cut), 0.0, 100.0) / 100.0
     pumping = states.state == WellState.PUMPING
     today = np.isfinite(found.bpd) & (first_card != NEVER)
-    trusted = np.where(pumping & today, found.bpd * share, np.nan)
+    trusted = np.where(pumping & today, found.bpd, np.nan)
     with np.errstate(invalid="ignore"):
         sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)
-    attainable = losses.attainable_oil(trusted, run, columns["gross_displacement_bpd"], cut, sound)
+    attainable = losses.attainable_rate(trusted, run, columns["gross_displacement_bpd"], sound)
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
-    oil = np.where(stopped, 0.0, losses.smooth_recent(trusted))
-    low = np.where(stopped, 0.0, oil * found.lower_bpd / np.where(found.bpd > 0, found.bpd, np.nan))
-    high = np.where(stopped, 0.0, oil * found.upper_bpd / np.where(found.bpd > 0, found.bpd, np.nan))
-    none = today & (found.bpd == 0.0) & ~stopped
-    oil, low, high = (
-        np.where(none, 0.0, oil),
-        np.where(none, 0.0, low),
-        np.where(none, found.upper_bpd * share, high),
+    smooth = losses.smooth_recent(trusted)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        below, above = found.lower_bpd / found.bpd, found.upper_bpd / found.bpd
+    none = today & (found.bpd == 0.0)
+    made = np.where(none, 0.0, smooth)
+    low, high = np.where(none, 0.0, smooth * below), np.where(none, found.upper_bpd, smooth * above)
+    oil = np.where(stopped, 0.0, made * share)
+    lost, lost_low, lost_high = (
+        liquid * share for liquid in losses.lost_rate(attainable, made, low, high, stopped)
     )
-    lost, lost_low, lost_high = losses.lost_oil(attainable, oil, low, high, stopped)
     silent_share = silence_outcomes(states.state, as_of, known)
     probabilities, likely = _risk_grids(grids, warehouse, days)
 
@@ -348,6 +357,8 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
             missing = list(lacking[well, day] or [])
             if not np.isfinite(found.test_age_d[well, day]):
                 missing.append("no_test")
+            if not np.isfinite(cut[well, day]):
+                missing.append("no_water_cut")
             row = {
                 "NodeID": node,
                 "Date": first + timedelta(days=day),
@@ -381,7 +392,7 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
                 "vendor_production_bpd": value(columns["vendor_production_bpd"]),
                 "water_cut_pct": value(cut),
                 "oil_bpd": value(oil),
-                "attainable_oil_bpd": value(attainable.bpd),
+                "attainable_oil_bpd": value(attainable.bpd * share),
                 "attainable_basis": str(attainable.basis[well, day]) or None,
                 "lost_oil_bpd": value(lost),
                 "lost_oil_lower_bpd": value(lost_low),

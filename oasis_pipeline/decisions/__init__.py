@@ -8,7 +8,7 @@ computed for a day uses that day and earlier ones only.
 """
 
 from oasis_pipeline.decisions.economics import Economics, EconomicsError, parse_economics
-from oasis_pipeline.decisions.losses import attainable_oil, lost_oil
+from oasis_pipeline.decisions.losses import attainable_rate, lost_rate
 from oasis_pipeline.decisions.production import Production, reconcile_production
 from oasis_pipeline.decisions.states import WellState, find_states
 from oasis_pipeline.decisions.worklist import ACTIONS, Line, WellDay, rank_lines, write_line
@@ -21,9 +21,9 @@ __all__ = [
     "Production",
     "WellDay",
     "WellState",
-    "attainable_oil",
+    "attainable_rate",
     "find_states",
-    "lost_oil",
+    "lost_rate",
     "parse_economics",
     "rank_lines",
     "reconcile_production",

@@ -1,4 +1,4 @@
-"""What a well could make, and what it loses.
+"""What a well could lift, and what of it is lost: in liquid, so that a water cut that becomes known, or rises, is no loss.
 
 Here: the attainable rate out of a well's own past, a stand-in where there is none, and the loss with its interval.
 """
@@ -32,12 +32,12 @@ Z90 = 1.6449
 
 @dataclass(frozen=True)
 class Attainable:
-    """Attainable oil of wells by day.
+    """Attainable liquid rate of wells by day.
 
     Attributes
     ----------
     bpd : ndarray, shape (wells, days)
-        Oil rate, bbl/d; NaN where nothing tells it.
+        Liquid, bbl/d; NaN where nothing tells it.
     spread : ndarray, shape (wells, days)
         Standard deviation of its logarithm.
     basis : ndarray of str, shape (wells, days)
@@ -49,23 +49,22 @@ class Attainable:
     basis: NDArray[np.str_]
 
 
-def attainable_oil(
-    oil_bpd: Grid,
+def attainable_rate(
+    rate_bpd: Grid,
     run: NDArray[np.int64],
     displacement_bpd: Grid,
-    water_cut_pct: Grid,
     sound: NDArray[np.bool_],
 ) -> Attainable:
     """Find what each well could make.
 
     Parameters
     ----------
-    oil_bpd : ndarray, shape (wells, days)
-        Trusted oil rate; NaN on days that don't count (no card, down).
+    rate_bpd : ndarray, shape (wells, days)
+        Trusted liquid rate; NaN on days that don't count (no card, down).
     run : ndarray of int64, shape (wells, days)
         Number of workovers before the day: only days of the same run are a well's past.
-    displacement_bpd, water_cut_pct : ndarray, shape (wells, days)
-        For wells without a past.
+    displacement_bpd : ndarray, shape (wells, days)
+        Of the pump, for wells without a past.
     sound : ndarray of bool, shape (wells, days)
         Days on which nothing is wrong with the pump: the field's efficiency is read off them.
 
@@ -74,18 +73,19 @@ def attainable_oil(
     Attainable
         From the days before and the day itself.
     """
-    wells, days = oil_bpd.shape
+    wells, days = rate_bpd.shape
     bpd, spread = np.full((wells, days), np.nan), np.full((wells, days), np.nan)
     basis = np.full((wells, days), "", dtype="<U13")
     daily = np.log1p(-DECLINE_PCT_PER_YEAR / 100.0) / 365.0
-    cut = 1.0 - np.clip(np.nan_to_num(water_cut_pct), 0.0, 100.0) / 100.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(sound, oil_bpd / (displacement_bpd * cut), np.nan)
+        share = np.where(sound, rate_bpd / displacement_bpd, np.nan)
     share[~np.isfinite(share)] = np.nan
-    capacity_basis = carry_known(displacement_bpd * cut)
+    capacity = carry_known(displacement_bpd)
     for day in range(days):
         first = max(day - PAST_DAYS + 1, 0)
-        past = np.where(run[:, first : day + 1] == run[:, day : day + 1], oil_bpd[:, first : day + 1], np.nan)
+        past = np.where(
+            run[:, first : day + 1] == run[:, day : day + 1], rate_bpd[:, first : day + 1], np.nan
+        )
         past = past * np.exp(daily * (day - np.arange(first, day + 1)))
         count = np.isfinite(past).sum(axis=1)
         own = count >= ENOUGH_DAYS
@@ -96,18 +96,18 @@ def attainable_oil(
         told = share[:, first : day + 1]
         told = told[np.isfinite(told)]
         efficiency = float(np.clip(np.median(told), 0.3, 1.0)) if len(told) >= 10 else EFFICIENCY
-        rest = ~own & np.isfinite(capacity_basis[:, day])
-        bpd[rest, day] = efficiency * capacity_basis[rest, day]
+        rest = ~own & np.isfinite(capacity[:, day])
+        bpd[rest, day] = efficiency * capacity[rest, day]
         spread[rest, day] = 0.4
         basis[rest, day] = "pump_capacity"
     return Attainable(bpd, spread, basis)
 
 
-def lost_oil(
+def lost_rate(
     attainable: Attainable,
-    oil_bpd: Grid,
-    oil_lower_bpd: Grid,
-    oil_upper_bpd: Grid,
+    rate_bpd: Grid,
+    lower_bpd: Grid,
+    upper_bpd: Grid,
     not_lifting: NDArray[np.bool_],
 ) -> tuple[Grid, Grid, Grid]:
     """Subtract what a well makes from what it could make.
@@ -116,19 +116,19 @@ def lost_oil(
     ----------
     attainable : Attainable
         Of the same wells and days.
-    oil_bpd, oil_lower_bpd, oil_upper_bpd : ndarray, shape (wells, days)
-        Trusted oil of the day and its 90 % interval.
+    rate_bpd, lower_bpd, upper_bpd : ndarray, shape (wells, days)
+        Trusted rate of the day and its 90 % interval.
     not_lifting : ndarray of bool, shape (wells, days)
         Wells that are down or idle: they lose all of it.
 
     Returns
     -------
     lost, lower, upper : ndarray, shape (wells, days)
-        Oil, bbl/d, never negative, with a 90 % interval; NaN where it can't be told.
+        Liquid, bbl/d, never negative, with a 90 % interval; NaN where it can't be told.
     """
-    made = np.where(not_lifting, 0.0, oil_bpd)
-    made_lower = np.where(not_lifting, 0.0, oil_lower_bpd)
-    made_upper = np.where(not_lifting, 0.0, oil_upper_bpd)
+    made = np.where(not_lifting, 0.0, rate_bpd)
+    made_lower = np.where(not_lifting, 0.0, lower_bpd)
+    made_upper = np.where(not_lifting, 0.0, upper_bpd)
     best = attainable.bpd
     low, high = best * np.exp(-Z90 * attainable.spread), best * np.exp(Z90 * attainable.spread)
     lost = best - made

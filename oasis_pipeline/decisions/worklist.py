@@ -235,6 +235,8 @@ def _class_text(day: WellDay, name: str) -> str:
 
 
 def _lost_text(day: WellDay) -> str:
+    if not (_known(day.oil_bpd) and _known(day.attainable_bpd)):
+        return f"loses {day.lost_bpd:.0f} bbl/d oil"
     basis = "of its own past" if day.basis == "own_past" else "of what its pump could lift"
     return f"makes {day.oil_bpd:.0f} of {day.attainable_bpd:.0f} bbl/d oil {basis}"
 
@@ -477,7 +479,12 @@ def _load_findings(day: WellDay, over: float, over_name: str, over_value: float)
     rating = "their allowable range" if over_name == "rods" else "its rating"
     text = f"{over_name.capitalize()} at {over:.0f} % of {rating}"
     if over_name == "gearbox" and _known_or(day.best_gearbox_pct, over) < min(over - 5.0, 0.97 * over):
-        detail = f"; balanced at {day.best_counterbalance_lbf:,.0f} lbf instead of {day.counterbalance_lbf:,.0f} it would be at {day.best_gearbox_pct:.0f} %"
+        moved = (
+            f" at {day.best_counterbalance_lbf:,.0f} lbf instead of {day.counterbalance_lbf:,.0f}"
+            if _known(day.best_counterbalance_lbf) and _known(day.counterbalance_lbf)
+            else ""
+        )
+        detail = f"; balanced{moved} it would be at {day.best_gearbox_pct:.0f} %"
         return [_Finding("balance", over_value, text, detail)]
     taper = f" (taper {day.worst_taper})" if over_name == "rods" and day.worst_taper else ""
     return [_Finding("slow_down", over_value, text + taper)]

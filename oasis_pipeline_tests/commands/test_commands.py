@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import signal
@@ -263,9 +264,29 @@ def test_a_demo_from_nothing_to_report_then_status_and_dsn(server_folder: Path) 
     assert facts["wells"] == 3
     assert facts["predicted"] == sum(facts["counts"].values()) > 10
     assert all(row["stored"] + row["superseded"] + row["rejected"] == row["rows"] for row in facts["kinds"])
+    assert [row["rank"] for row in facts["worklist"]] == [1, 2, 3]
     report = (home / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 3
+    assert report.count("data:image/png;base64,") == 2
+    assert report.count('class="card"') == 3
     assert "simulated" in report
+    assert all(row["reason"] in html.unescape(report) for row in facts["worklist"])
+    (home / "report.html").unlink()
+    assert "report.html" in oasis("report", "--home", str(home)).stdout
+    assert (home / "report.html").exists()
+
+    listed = json.loads(oasis("wells", "--home", str(home), "--json").stdout)
+    first = listed["wells"][0]
+    assert first == {**first, **{name: facts["worklist"][0][name] for name in ("NodeID", "reason", "score")}}
+    picture = home / "first.png"
+    one = oasis("wells", first["NodeID"].lower(), "--home", str(home), "--out", str(picture))
+    assert one.returncode == 0, one.stderr
+    assert first["reason"] in one.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "no well 'nobody'" in oasis("wells", "nobody", "--home", str(home)).stderr
+    assert (
+        "there is no worklist of 1999-01-01"
+        in oasis("wells", "--day", "1999-01-01", "--home", str(home)).stderr
+    )
 
     again = oasis("run", "--home", str(home), "--json")
     assert again.returncode == 0, again.stderr

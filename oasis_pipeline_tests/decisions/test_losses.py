@@ -1,26 +1,25 @@
-"""Attainable rate and lost oil."""
+"""Attainable rate, and what of it is lost."""
 
 import numpy as np
 import pytest
 
 from oasis_pipeline.decisions.losses import (
     DECLINE_PCT_PER_YEAR,
-    attainable_oil,
+    attainable_rate,
     carry_known,
-    lost_oil,
+    lost_rate,
     smooth_recent,
 )
 
 
-def attainable(oil, run=None, displacement=100.0, cut=0.0, sound=False):
-    """Attainable oil of some wells."""
+def attainable(oil, run=None, displacement=100.0, sound=False):
+    """Attainable rate of some wells."""
     oil = np.asarray(oil, float)
     shape = oil.shape
-    return attainable_oil(
+    return attainable_rate(
         oil,
         np.zeros(shape, np.int64) if run is None else run,
         np.broadcast_to(displacement, shape).astype(float),
-        np.broadcast_to(cut, shape).astype(float),
         np.broadcast_to(sound, shape).astype(bool),
     )
 
@@ -31,7 +30,7 @@ def test_a_well_that_fell_could_make_what_it_made_less_decline():
     assert found.basis[0, -1] == "own_past"
     yearly = 1.0 - DECLINE_PCT_PER_YEAR / 100.0
     assert 24.0 * yearly ** (40 / 365) < found.bpd[0, -1] <= 24.0
-    lost, low, high = lost_oil(found, oil, 0.8 * oil, 1.2 * oil, np.zeros((1, 40), bool))
+    lost, low, high = lost_rate(found, oil, 0.8 * oil, 1.2 * oil, np.zeros((1, 40), bool))
     assert lost[0, -1] == pytest.approx(20.5, abs=1.0)
     assert 0.0 < low[0, -1] < lost[0, -1] < high[0, -1]
     assert lost[0, 20] < 0.5
@@ -48,7 +47,7 @@ def test_a_well_that_is_down_loses_all_of_it():
     stopped = np.zeros((1, 20), bool)
     stopped[0, -1] = True
     found = attainable(oil)
-    lost, _, _ = lost_oil(found, oil, oil, oil, stopped)
+    lost, _, _ = lost_rate(found, oil, oil, oil, stopped)
     assert lost[0, -1] == pytest.approx(found.bpd[0, -1])
 
 

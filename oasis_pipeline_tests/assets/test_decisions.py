@@ -1,0 +1,170 @@
+"""Rows of decisions on a real PostgreSQL: what is read, what is known when, and prices that change."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from oasis_pipeline.assets.common import Days, store_days
+from oasis_pipeline.assets.decision_rows import status_rows, summary_rows, worklist_rows
+from oasis_pipeline.assets.decisions import stored_economics, take_economics
+from oasis_pipeline.decisions import Economics
+from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage import ledger
+from oasis_pipeline.storage.postgres import Warehouse
+
+pytestmark = pytest.mark.server
+
+FIRST = date(2025, 3, 1)
+DAYS = 20
+DIAGNOSED = {
+    "fillage_pct": 98.0,
+    "gross_displacement_bpd": 110.0,
+    "inferred_production_bpd": 100.0,
+    "tv_leak_bpd": 0.0,
+    "sv_leak_bpd": 0.0,
+    "barrel_leak_bpd": 0.0,
+    "gearbox_load_pct": 80.0,
+    "structural_load_pct": 70.0,
+    "max_rod_load_pct": 60.0,
+    "pump_card_source": "computed",
+    "quality": "no_survey",
+    "report": "",
+}
+
+
+def put(warehouse: Warehouse, schema: str, name: str, rows: list[dict]) -> None:
+    """Write rows, columns that are not given null."""
+    target = table(schema, name)
+    columns = arrow_schema(target)
+    fill = {"text": "", "bigint": 0, "timestamp(3)": datetime(2025, 4, 1)}
+    required = {c.name: fill[c.type.sql] for c in target.columns if c.required and c.type.sql in fill}
+    full = [{**required, **row} for row in rows]
+    given = [n for n in columns.names if any(n in row for row in full)]
+    data = pa.table(
+        [pa.array([row.get(n) for row in full], columns.field(n).type) for n in given], names=given
+    )
+    with warehouse.transaction() as tx:
+        tx.upsert(target, data)
+
+
+@pytest.fixture
+def field(warehouse: Warehouse) -> Warehouse:
+    """Three wells that lift 100 bbl/d: one leaks by its tests from day 10 on, one stops sending on day 15, one is sound."""
+    cards, diagnosed, classes = [], [], []
+    for well in ("LEAKS 1", "SILENT 1", "SOUND 1"):
+        for day in range(DAYS):
+            if well == "SILENT 1" and day >= 15:
+                continue
+            for hour in (3, 11, 19):
+                key = {"NodeID": well, "Date": datetime(2025, 3, 1, hour) + timedelta(days=day)}
+                leaks = well == "LEAKS 1" and day >= 10
+                cards.append({**key, "SPM": 8.0, "Runtime": 24.0})
+                diagnosed.append({**key, **DIAGNOSED})
+                label = "Leak in Standing Valve" if leaks else "Full Pump"
+                classes.append(
+                    {**key, "Label1": label, "Prob1": 97.0, "ModelVersion": "m", "in_training": False}
+                )
+    put(warehouse, "xspoc", "card", cards)
+    put(warehouse, "clean", "carddiag", diagnosed)
+    put(warehouse, "clean", "dynapred", classes)
+    tests = [("LEAKS 1", 4, 30.0, 70.0), ("LEAKS 1", 12, 3.0, 7.0), ("SOUND 1", 6, 30.0, 70.0)]
+    put(
+        warehouse,
+        "xspoc",
+        "welltest",
+        [
+            {
+                "NodeID": w,
+                "TestDate": datetime(2025, 3, 1, 6) + timedelta(days=d),
+                "Approved": True,
+                "OilRate": oil,
+                "WaterRate": water,
+            }
+            for w, d, oil, water in tests
+        ],
+    )
+    return warehouse
+
+
+def made(warehouse: Warehouse, first: date, last: date) -> dict[tuple[str, date], dict]:
+    """Make the three tables of some days; gives status and line of each well and day."""
+    days = Days(first, last)
+    store_days(warehouse, table("clean", "wellsummary"), summary_rows(warehouse, days), days)
+    store_days(warehouse, table("clean", "wellstatus"), status_rows(warehouse, days), days)
+    store_days(warehouse, table("clean", "worklist"), worklist_rows(warehouse, days, Economics()), days)
+    rows = warehouse.query(
+        'select s.*, w.rank, w.action, w.reason from clean.wellstatus s join clean.worklist w using ("NodeID", "Date")'
+    ).to_pylist()
+    return {(row["NodeID"], row["Date"]): row for row in rows}
+
+
+def test_from_cards_and_tests_to_the_list(field: Warehouse) -> None:
+    last = FIRST + timedelta(days=DAYS - 1)
+    found = made(field, FIRST, last)
+    leaks, silent, sound = (found[well, last] for well in ("LEAKS 1", "SILENT 1", "SOUND 1"))
+    # 27 bbl/d for certain, half of 30 by the chance that a silent well is down, none
+    assert [leaks["rank"], silent["rank"], sound["rank"]] == [1, 2, 3]
+    assert leaks["action"] == "pull_pump"
+    assert leaks["production_source"] == "inferred_calibrated"
+    assert leaks["production_bpd"] < 30.0
+    assert leaks["water_cut_pct"] == pytest.approx(70.0)
+    assert leaks["lost_oil_bpd"] == pytest.approx(30.0 - leaks["oil_bpd"], abs=3.0)
+    assert "test_below_inferred" in leaks["disagreements"]
+    assert leaks["label_days"] == 10
+    assert silent["state"] == "silent"
+    assert silent["state_since"] == datetime(2025, 3, 15, 19)
+    assert silent["action"] == "check_power_or_communication"
+    assert sound["action"] == "none"
+    assert sound["lost_oil_bpd"] < 1.0
+    assert sound["missing"] == ["no_survey"]
+    assert silent["missing"] == ["no_survey", "no_test", "no_water_cut"]
+
+
+def test_a_day_says_what_was_known_at_its_end(field: Warehouse) -> None:
+    last = FIRST + timedelta(days=DAYS - 1)
+    whole = made(field, FIRST, last)
+    before = whole["LEAKS 1", FIRST + timedelta(days=12)]
+    assert before["test_production_bpd"] == pytest.approx(100.0), (
+        "the test of that day counts from the next one on"
+    )
+    failure = {
+        "NodeID": "SOUND 1",
+        "Failure Start Date": datetime(2025, 3, 9),
+        "Failure End Date": datetime(2025, 3, 12),
+        "Failures": "Pump - Plunger",
+        "failure_class": "Pump",
+        "known_from": datetime(2025, 3, 11),
+    }
+    put(field, "analysis", "failure_info", [failure])
+    with_failure = made(field, FIRST, last)
+    states = [with_failure["SOUND 1", FIRST + timedelta(days=n)]["state"] for n in range(7, 13)]
+    assert states == ["pumping", "pumping", "pumping", "down", "pumping", "pumping"]
+    assert with_failure["SOUND 1", date(2025, 3, 11)]["rank"] == 1
+    unchanged = [key for key in whole if key[1] < date(2025, 3, 10)]
+    assert all(whole[key] == with_failure[key] for key in unchanged)
+
+
+def test_prices_that_change_are_stored_once_and_mark_the_list(warehouse: Warehouse, tmp_path: Path) -> None:
+    def tick() -> int:
+        state = ledger.states(warehouse, ["analysis/economics"]).get(("analysis/economics", ""))
+        return state.changed_tick if state else 0
+
+    assert take_economics(warehouse, tmp_path) is None
+    first = tick()
+    assert first > 0
+    assert take_economics(warehouse, tmp_path) is None
+    assert tick() == first
+    file = tmp_path / "economics.toml"
+    file.write_text("oil_price_per_bbl = 45\n")
+    assert take_economics(warehouse, tmp_path) is None
+    assert tick() > first
+    assert stored_economics(warehouse).oil_price_per_bbl == 45.0
+    file.write_text("oil_price = 45\n")
+    wrong = take_economics(warehouse, tmp_path)
+    assert wrong is not None
+    assert "oil_price" in wrong
+    assert stored_economics(warehouse).oil_price_per_bbl == 45.0
