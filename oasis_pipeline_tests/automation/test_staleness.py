@@ -104,8 +104,12 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     for model in models[:-1]:
         ledger.made(model)
     predictions = ("clean/dynapred", "clean/xpred", "clean/runlife", "clean/cardpred", "clean/cardanomaly")
-    assert next_runs(stale(ledger.states)) == [(predictions, whole)]
-    for asset in predictions:
+    decisions = ("clean/wellsummary", "clean/worklist")
+    assert next_runs(stale(ledger.states)) == [((*predictions, *decisions), whole)]
+    for asset in (*predictions, *decisions):
+        ledger.made(asset, *DAYS)
+    for asset in ("clean/wellstatus", "clean/worklist"):
+        assert next_runs(stale(ledger.states)) == [((asset,), whole)]
         ledger.made(asset, *DAYS)
     for assets in (("clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
         assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
@@ -152,6 +156,7 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
         "clean/card_features": {DAYS[1]},
         "clean/well_days": {DAYS[1]},
         "clean/card_days": {DAYS[1]},
+        "clean/wellsummary": {DAYS[1]},
     }
     assert not plan.whole
     # bounds of the last day come out the same, so nothing behind them is made again
@@ -167,6 +172,8 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
         "clean/card_features": {DAYS[2]},
         "clean/dynapred": {DAYS[1]},
         "clean/trend": {DAYS[1], DAYS[2]},
+        "clean/wellsummary": {DAYS[1]},
+        "clean/worklist": {DAYS[1], DAYS[2]},
     }
 
 
@@ -190,8 +197,9 @@ def test_other_equipment_makes_the_diagnosis_and_what_is_seen_of_it_again_and_no
     ledger.changed(f"xspoc/{table}")
     assert not stale(ledger.states), "the newest state says nothing of the days on which it held"
     ledger.changed(f"xspoc/{table}_history", "")
+    status = ["clean/wellstatus"] if table == "welldetails" else []  # the water cut
     assert stale(ledger.states).days == {
-        name: set(DAYS) for name in ("clean/carddiag", "clean/roddiag", "clean/card_features")
+        name: set(DAYS) for name in ("clean/carddiag", "clean/roddiag", "clean/card_features", *status)
     }
     ledger.make_all()
     assert not stale(ledger.states)
