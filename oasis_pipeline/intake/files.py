@@ -802,14 +802,15 @@ def _json_chunk(
 def _read_xlsx(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
     import openpyxl  # 0.2 s to import and seldom needed
 
-    place = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        check_sheets(place)
-        book = openpyxl.load_workbook(place, read_only=True, data_only=True)
-        try:
-            rows = _rows_of_sheet(book.worksheets[0].iter_rows(values_only=True))
-        finally:
-            book.close()
+        # never by its path: openpyxl judges a file by the end of its name, and that of a claimed file is another
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+            check_sheets(stream)
+            book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+            try:
+                rows = _rows_of_sheet(book.worksheets[0].iter_rows(values_only=True))
+            finally:
+                book.close()
     except UnreadableFileError:
         raise
     except Exception as error:  # openpyxl raises whatever its zip and XML readers come upon

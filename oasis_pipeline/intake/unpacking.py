@@ -13,6 +13,7 @@ import codecs
 import io
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -302,12 +303,13 @@ def check_footer(source: Path | bytes) -> None:
         )
 
 
-def check_sheets(source: Path | io.BytesIO) -> None:
+def check_sheets(source: IO[bytes]) -> None:
     """Refuse an Excel file that unfolds beyond bounds.
 
     Parameters
     ----------
-    source : Path or BytesIO
+    source : file
+        Open for reading.
 
     Raises
     ------

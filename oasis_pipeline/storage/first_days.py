@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -180,8 +181,10 @@ def note_first_days(warehouse: Warehouse, settings: Settings) -> tuple[list[Firs
     """
     make_home(settings.home)
     with (settings.home / "first_day.lock").open("a") as lock:
-        # a process that asked the ledger earlier must not write after one that asked later
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        # a process that asked the ledger earlier must not write after one that asked later; on a file system without locks it may,
+        # and the next pass notes anew
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         first = first_days(warehouse, settings)
         moved = False
         for each in first:
