@@ -35,7 +35,7 @@ class Type(Enum):
     @property
     def sql(self) -> str:
         """PostgreSQL type name."""
-        return self.value[0]
+        return str(self.value[0])
 
     @property
     def arrow(self) -> pa.DataType:
