@@ -35,7 +35,9 @@ MIN_ROD_LOAD_LBF = 200.0
 STROKE_MISFIT = 2.0
 """Factor between a card's stroke and its row's that no other crank hole explains."""
 STRAIGHT_SHARE = 3e-4
-"""Share of the loads' variance off a straight line over the positions, below which a pump card is no card (rounding to whole pounds stays below)."""
+"""Share of the loads' variance off a straight line over the positions, below which a pump card is no card."""
+ROUNDED_SHARE = 1e-2
+"""... where every load is a whole pound, none of the line's further off than rounding takes it: it hides a line of 12 lbf no more."""
 EXACT_SHARE = 1e-8
 """... and a surface card: a stuck pump's rods are nearly a spring."""
 
@@ -95,7 +97,7 @@ def _judge(position: FloatArray, load: FloatArray, pump: bool, said: FloatArray)
     stroke = greatest.reduce(position, axis=1) - least.reduce(position, axis=1)
     high, low = greatest.reduce(load, axis=1), least.reduce(load, axis=1)
     codes = np.zeros(len(position), np.int8)
-    codes[_straight(position, load, STRAIGHT_SHARE if pump else EXACT_SHARE)] = Unusable.NO_AREA
+    codes[_straight(position, load, pump)] = Unusable.NO_AREA
     if pump:
         codes[high == low] = Unusable.NO_AREA
         with np.errstate(invalid="ignore"):
@@ -110,27 +112,33 @@ def _judge(position: FloatArray, load: FloatArray, pump: bool, said: FloatArray)
     return codes
 
 
-def _straight(position: FloatArray, load: FloatArray, share: float) -> NDArray[np.bool_]:
+def _straight(position: FloatArray, load: FloatArray, pump: bool) -> NDArray[np.bool_]:
     """Cards whose loads lie on one sloping straight line over the positions; NaN is left out."""
     # A card that is straight as a whole is so in a few of its points, and hardly any is.
     few = max(1, position.shape[1] // 16)
-    maybe = _off_line(position[:, ::few], load[:, ::few]) < 30.0 * share
+    left, spread = _off_line(position[:, ::few], load[:, ::few])
+    rows = np.flatnonzero(left < (10.0 * ROUNDED_SHARE if pump else 30.0 * EXACT_SHARE) * spread)
     result = np.zeros(len(position), np.bool_)
-    rows = np.flatnonzero(maybe)
-    result[rows] = _off_line(position[rows], load[rows]) < share
+    position, load = position[rows], load[rows]
+    left, spread = _off_line(position, load)
+    result[rows] = left < (STRAIGHT_SHARE if pump else EXACT_SHARE) * spread
+    if pump:
+        whole = (~np.isfinite(load) | (load == np.rint(load))).all(axis=1)
+        # no point is rounded by more than half a pound, and no line fits better than the best
+        result[rows] |= whole & (left <= 0.25) & (left < ROUNDED_SHARE * spread)
     return result
 
 
-def _off_line(position: FloatArray, load: FloatArray) -> NDArray[np.float64]:
-    """Share of the loads' variance that a straight line over the positions leaves over, NaN where there is none."""
+def _off_line(position: FloatArray, load: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance of the loads that a straight line over the positions leaves over (NaN where there is none), and all of it."""
     there = np.isfinite(position) & np.isfinite(load)
     n = np.maximum(there.sum(axis=1), 1)
     x, y = (np.where(there, values, 0.0).astype(np.float64) for values in (position, load))
     x = np.where(there, x - (x.sum(axis=1) / n)[:, None], 0.0)
     y = np.where(there, y - (y.sum(axis=1) / n)[:, None], 0.0)
-    xx, yy, xy = (np.einsum("ij,ij->i", a, b) for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = (np.einsum("ij,ij->i", a, b) / n for a, b in ((x, x), (y, y), (x, y)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(1.0 - xy * xy / (xx * yy))
+        return np.asarray((1.0 - xy * xy / (xx * yy)) * yy), yy
 
 
 @dataclass(frozen=True)
@@ -268,7 +276,8 @@ def misfit_text(
         return f"{plain} ({order})" if order else plain
     column = without_padding(CardColumn.from_rows([(position, load)]))
     x, y = column.row(0)
-    x, y = x[np.isfinite(x)].astype(np.float64), y[np.isfinite(y)].astype(np.float64)
+    there = ~unusable_points(x[None], y[None])[0]
+    x, y = x[there].astype(np.float64), y[there].astype(np.float64)
     if code == Unusable.NO_AREA:
         return _no_area(*column.row(0))
     if code == Unusable.IMPOSSIBLE_LOAD:

@@ -10,7 +10,7 @@ The rules, in the order in which they are asked; the first that holds names the 
 3. more than 20 % of the points have a NaN in position or load: ``TOO_MANY_NAN``;
 4. fewer than 8 usable points: ``TOO_FEW_POINTS``;
 5. all usable points at one position: ``ZERO_STROKE``;
-6. positions, then loads, beyond what any pumping unit and any rods can have: ``IMPOSSIBLE_POSITION``, ``IMPOSSIBLE_LOAD``.
+6. positions, then loads, of usable points beyond what any pumping unit and any rods can have: ``IMPOSSIBLE_POSITION``, ``IMPOSSIBLE_LOAD``.
 
 The further states are those of a card beside its row or its well (``misfit``). Points that only fill a record up are no
 points (:func:`without_padding`). A closing point (the last point repeats the first exactly) is no point of its own and is not counted, so that an
@@ -106,8 +106,10 @@ def usable(column: CardColumn) -> NDArray[np.int8]:
         for end in np.unique(last[marred_here]).tolist():
             rows = np.flatnonzero(marred_here & (last == end))
             x, y = position[rows, :end], load[rows, :end]
-            found = judge(x, y, unusable_points(x, y))
-            extent = [f.reduce(v, axis=1) for v in (x, y) for f in (np.fmin, np.fmax)]
+            unusable = unusable_points(x, y)
+            found = judge(x, y, unusable)
+            inside = [np.where(unusable, np.nan, values) for values in (x, y)]
+            extent = [f.reduce(values, axis=1) for values in inside for f in (np.fmin, np.fmax)]
             codes[indices[rows]] = impossible(found, *extent)
     return codes
 

@@ -32,6 +32,24 @@ def any_columns(draw, elements=finite_or_nan):
 
 
 @st.composite
+def marred_columns(draw):
+    """Cards of up to 14 points between usable and not: of few values, any float32 and those that rules ask about."""
+    counts = np.array(draw(st.lists(st.integers(0, 14), max_size=6)), np.int64)
+    values = np.float32([*draw(st.lists(st.floats(width=32), max_size=4)), 0.0, np.nan, np.inf, 1e9])
+    usual = np.float32(draw(st.sampled_from([[1.0, 40.0], [600.0, 900.0]])))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    share = draw(st.sampled_from([0.05, 0.1, 0.2, 1.0]))
+    total = int(counts.sum())
+    position, load = (
+        np.where(rng.random(total) < share, rng.choice(values, total), rng.choice(usual, total))
+        for _ in range(2)
+    )
+    lost = rng.random(total) < share / 2
+    position[lost] = load[lost] = 0
+    return CardColumn(position, load, np.concatenate([[0], np.cumsum(counts)]))
+
+
+@st.composite
 def clean_cards(draw, min_points=12, max_points=80):
     """One card in time form: clockwise, from the bottom, no two points alike, far from (0, 0)."""
     n = draw(st.integers(min_points, max_points))

@@ -150,18 +150,29 @@ def test_several_strokes_are_counted(many: int, card: tuple[np.ndarray, np.ndarr
 
 
 @given(
-    true_cards(), st.sampled_from([1.0, -1.0, 0.01, 40.0, 0.0]), st.sampled_from([0.0, 500.0]), st.booleans()
+    true_cards(),
+    st.sampled_from([1.0, -1.0, 0.4, 0.01, 40.0, 0.0]),
+    st.sampled_from([0.0, 500.0]),
+    st.booleans(),
 )
 def test_pump_cards_on_a_line_have_no_area(
     card: tuple[np.ndarray, np.ndarray, float], factor: float, shift: float, whole: bool
 ) -> None:
     x, _, stroke = card
     load = factor * x + shift
-    cards = CardColumn.from_rows([(x, np.round(load) if whole and np.ptp(load) > 40 else load)])
+    cards = CardColumn.from_rows([(x, np.round(load) if whole and np.ptp(load) > 12 else load)])
     assert judge_cards(cards, pump=True, stroke_length_in=np.array([stroke])).tolist() in (
         [Unusable.NO_AREA],
         [Unusable.ALL_ZERO],
     )
+
+
+@pytest.mark.parametrize("lift", [3.0, 30.0, 3_000.0])
+def test_a_pump_card_in_whole_pounds_is_not_on_a_line(lift: float) -> None:
+    phase = 2 * np.pi * np.arange(100) / 100
+    x = 50 - 50 * np.cos(phase)
+    cards = CardColumn.from_rows([(x, np.round(0.4 * x + lift * (np.sin(phase) > 0)))])
+    assert judge_cards(cards, pump=True).tolist() == [Unusable.USABLE]
 
 
 @given(

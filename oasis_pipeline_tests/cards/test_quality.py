@@ -9,7 +9,7 @@ from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.codec import CardColumn, Unusable, decode_blobs, pack_bytes, usable
 from oasis_pipeline.cards.quality import unusable_points
 
-from .strategies import STRANGE, any_columns, arrivals, arrive, clean_cards
+from .strategies import STRANGE, arrivals, arrive, clean_cards, marred_columns
 
 NAN = float("nan")
 
@@ -100,7 +100,18 @@ def test_the_rule_for_zeros_knows_neither_start_nor_direction_nor_unit(card, at,
     np.testing.assert_array_equal(arrive((first, first), **arrival)[0], moved)
 
 
-@given(any_columns(elements=st.floats(width=32) | st.just(0.0)))
+def test_points_that_are_not_used_do_not_make_a_card_impossible():
+    x, y = ring(40)
+    infinite, huge, lost = (x.copy(), y.copy()), (x.copy(), y.copy()), (x + 600, y.copy())
+    infinite[1][5] = np.inf
+    huge[0][5], huge[1][5] = NAN, 1e9
+    lost[0][5] = lost[1][5] = 0
+    column = CardColumn.from_rows([infinite, huge, lost, (x, np.where(x > 90, 1e9, y))])
+    codes = [Unusable.USABLE] * 3 + [Unusable.IMPOSSIBLE_LOAD]
+    assert usable(column).tolist() == time_form_column(column).unusable.tolist() == codes
+
+
+@given(marred_columns())
 def test_a_batch_is_judged_as_its_cards_one_at_a_time(column):
     codes = usable(column)
     assert codes.tolist() == [int(usable(column.take([index]))[0]) for index in range(len(column))]
