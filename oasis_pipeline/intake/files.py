@@ -328,7 +328,10 @@ def read_chunks(source: Path | bytes, suffix: str, kind: DropKind) -> Iterator[C
             yield from _read_ndjson(source, kind)
         else:
             yield from _sized(_read_csv(source, kind, compressed=suffix.endswith(".gz")), kind)
-    except pa.ArrowException as error:
+    except (
+        pa.ArrowException,
+        UnicodeDecodeError,
+    ) as error:  # Arrow decodes the names of Parquet columns by itself
         raise UnreadableFileError(_said(error)) from error
     except OSError as error:
         # Arrow reports damage inside a file (bad gzip, bad Parquet) as an OSError without a number.
