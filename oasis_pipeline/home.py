@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _RECORD = "running.json"
 _GRACE_S = 20.0
 _KILL_S = 10.0
+_OVER = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def make_home(home: Path, group: int | None = None) -> Path:
@@ -130,7 +131,7 @@ def start_mark(pid: int) -> str:
     """
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if process.status() in _OVER:
             return ""
         if sys.platform == "linux":
             # ticks since the system was started: field 22, counted after the name, which may hold anything
@@ -179,22 +180,26 @@ def end_recorded(home: Path, processes: Iterable[Recorded], grace_s: float = _GR
         Those of which something was left to end.
     """
     wanted = {process.pid: process for process in processes if process.pid > 0}
-    ended: dict[int, Recorded] = {}
+    met: dict[psutil.Process, int] = {}
+
+    def left() -> list[psutil.Process]:
+        # one on its way out has no environment any more, but still its port and its locks: it is waited for to its end
+        met.update(_members(home, wanted))
+        return [member for member in met if not is_over(member)]
 
     def signal_all(number: int) -> bool:
         """True if there was nobody to signal."""
-        found = _members(home, wanted)
-        for member, pid in found:
-            ended[pid] = wanted[pid]
+        found = left()
+        for member in found:
             with suppress(psutil.Error):
                 member.send_signal(number)
         return not found
 
     signal_all(signal.SIGTERM)
-    if not until(lambda: not _members(home, wanted), grace_s):
+    if not until(lambda: not left(), grace_s):
         # again and again: a process may have started another one between the look and the signal
         until(lambda: signal_all(signal.SIGKILL), _KILL_S)
-    return list(ended.values())
+    return [wanted[pid] for pid in dict.fromkeys(met.values())]
 
 
 def _members(home: Path, wanted: dict[int, Recorded]) -> list[tuple[psutil.Process, int]]:
@@ -205,7 +210,7 @@ def _members(home: Path, wanted: dict[int, Recorded]) -> list[tuple[psutil.Proce
     for process in psutil.process_iter():
         try:
             group = os.getpgid(process.pid)
-            if group not in mine or process.status() == psutil.STATUS_ZOMBIE:
+            if group not in mine or process.status() in _OVER:
                 continue
             if process.environ().get("OASIS_HOME") != str(home):
                 continue
@@ -213,6 +218,14 @@ def _members(home: Path, wanted: dict[int, Recorded]) -> list[tuple[psutil.Proce
             continue
         found.append((process, group))
     return found
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether a process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() in _OVER
+    except psutil.Error:
+        return True
 
 
 def until(condition: Callable[[], bool], seconds: float, pause_s: float = 0.05) -> bool:

@@ -277,7 +277,7 @@ class Supervisor:
 
 
 class DatabaseWatch:
-    """Starts the embedded server again when it has died.
+    """Starts the embedded server again when it has died, and notices when another watch, as the data service's, was first.
 
     Parameters
     ----------
@@ -293,13 +293,21 @@ class DatabaseWatch:
         self._restarts = Restarts()
         self._waits = False
         self._last = ""
+        self._number = embedded.process_number(self._data) if self._data is not None else 0
 
     def look(self) -> bool:
         """Look once, and start it if it is time to; True if there is something new to say of it."""
-        if self._data is None or embedded.alive(self._data):
-            self._waits = False
+        if self._data is None:
             return False
         now = time.monotonic()
+        if embedded.alive(self._data):
+            self._waits = False
+            before, self._number = self._number, embedded.process_number(self._data) or self._number
+            if before in (0, self._number):
+                return False
+            self._restarts.note(now)
+            self._tell(f"had died and was started again (restart {self._restarts.count})")
+            return True
         wait_s = self._restarts.wait_s(now)
         if wait_s > 0:
             if self._waits:
@@ -310,6 +318,7 @@ class DatabaseWatch:
         self._restarts.note(now)
         try:
             embedded.start(self._data)
+            self._number = embedded.process_number(self._data)
             self._tell(f"had died and was started again (restart {self._restarts.count})")
         except Exception as error:  # whatever it was, the next look tries again
             self._tell(f"has died and can't be started: {error}")

@@ -34,7 +34,7 @@ from typing import IO
 
 import psutil
 
-from oasis_pipeline.home import make_home, open_lock, until
+from oasis_pipeline.home import is_over, make_home, open_lock, until
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.binaries import (
     MAJOR,
@@ -322,7 +322,7 @@ def _start(data: Path) -> Address:
 def _answered(data: Path, server: psutil.Process, seconds: float) -> bool:
     """Wait while a server starts or recovers; False if it does not come so far, ends, or stops."""
     until(
-        lambda: running(data) is not None or _is_over(server) or _status(data) == "stopping",
+        lambda: running(data) is not None or is_over(server) or _status(data) == "stopping",
         seconds,
     )
     return running(data) is not None
@@ -420,13 +420,6 @@ def _works_in(process: psutil.Process, data: Path) -> bool:
         return False
 
 
-def _is_over(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
-
-
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     """Signal this process, not another one that has got its number."""
     with suppress(psutil.NoSuchProcess):
@@ -450,16 +443,16 @@ def _end(data: Path, server: psutil.Process) -> None:
     ways = dict(_STOP_TIMEOUTS_S)
     if (stopping_s := _stopping_s(data)) is not None:
         # asked already, by somebody who did not see the end of it
-        if until(lambda: _is_over(server), ways.pop(signal.SIGINT) - stopping_s):
+        if until(lambda: is_over(server), ways.pop(signal.SIGINT) - stopping_s):
             ways.clear()
     elif not _answered(data, server, _RECOVERY_TIMEOUT_S):
         # a fast stop hangs while it recovers; after an immediate one it recovers at the next start
         del ways[signal.SIGINT]
     for number, seconds in ways.items():
         _send(server, number)
-        if until(lambda: _is_over(server), seconds):
+        if until(lambda: is_over(server), seconds):
             break
-    if not _is_over(server):
+    if not is_over(server):
         raise StorageError(
             f"the embedded PostgreSQL in {data} (process {server.pid}) does not end, though it was killed"
         )

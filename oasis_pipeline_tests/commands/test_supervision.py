@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oasis_pipeline.commands.supervision import RESTARTS_PER_HOUR, Restarts, running_lines
+from oasis_pipeline.commands.supervision import RESTARTS_PER_HOUR, DatabaseWatch, Restarts, running_lines
 from oasis_pipeline.home import Recorded, read_record, start_mark, until, write_record
+from oasis_pipeline.settings import load_settings
+from oasis_pipeline.storage import embedded
 from oasis_pipeline_tests.fixtures.platform import command, environment
 
 PATIENCE_S = 60
@@ -160,3 +162,26 @@ def test_a_killed_one_is_named_with_what_it_left(tmp_path: Path) -> None:
     me = Recorded("daemon", os.getpid(), start_mark(os.getpid()), "x")
     write_record(tmp_path, [Recorded("oasis up", 0, "", "x"), me])
     assert running_lines(tmp_path) == ["oasis up was killed and left daemon: `oasis down` ends it"]
+
+
+@pytest.mark.server
+def test_a_database_that_another_watch_started_again_is_told_of_too(server_folder: Path) -> None:
+    settings = load_settings(server_folder / "home")
+    data = settings.postgres_data
+    embedded.start(data)
+    try:
+        said: dict[str, list[str]] = {"first": [], "second": []}
+        first, second = (DatabaseWatch(settings, lines.append) for lines in said.values())
+        assert (first.look(), second.look()) == (False, False)
+        os.kill(embedded.process_number(data), signal.SIGKILL)
+        assert until(lambda: not embedded.alive(data), PATIENCE_S)
+        for watch in (first, second):
+            assert watch.look()
+            assert not watch.look()
+            record = watch.record()
+            assert record is not None
+            assert (record.pid, record.restarts) == (embedded.process_number(data), 1)
+        lines = ["the database had died and was started again (restart 1)"]
+        assert said == {"first": lines, "second": lines}
+    finally:
+        embedded.stop(data)

@@ -143,10 +143,6 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
         assert json.loads(line.recv(timeout=60)) == {"type": "connection_ack"}
     with pytest.raises(InvalidStatus):
         connect(socket, origin="http://evil.example", subprotocols=["graphql-ws"])  # type: ignore[list-item, arg-type]
-    logs = b"".join((up.home / "logs" / f"{name}.log").read_bytes() for name in ("daemon", "web_server"))
-    assert b"SensorDaemon" in logs
-    assert b"\x1b[" not in logs, "no colours in a file"
-
     # the same port, and another port on the same home: two daemons would start every run twice
     assert f"127.0.0.1:{port}" in refused(
         "up", "--home", str(up.home.with_name("other")), "--port", str(port)
@@ -162,6 +158,10 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     up.wait_for("the database had died and was started again")
     wait(up, lambda: is_ready(up))
     wait(up, lambda: any(runs(process, "dagster-daemon") for process in up.tree()))
+    log = up.home / "logs" / "daemon.log"
+    wait(up, lambda: b"SensorDaemon" in log.read_bytes())
+    logs = log.read_bytes() + (up.home / "logs" / "web_server.log").read_bytes()
+    assert b"\x1b[" not in logs, "no colours in a file"
     told = subprocess.run(
         command("status", "--home", str(up.home)),
         env=environment(),
@@ -180,6 +180,7 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     assert down(up) == f"nothing runs for {up.home}\n"
 
 
+@pytest.mark.slow
 def test_sigterm_during_the_start_stops_all_and_so_does_ctrl_c_later(
     started: Callable[[int], Up], port: int
 ) -> None:
@@ -192,6 +193,7 @@ def test_sigterm_during_the_start_stops_all_and_so_does_ctrl_c_later(
     assert_stopped(up, signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_one_and_the_next_one_ends_what_does(
     started: Callable[[int], Up], port: int
 ) -> None:
