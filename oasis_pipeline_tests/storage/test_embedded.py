@@ -195,6 +195,7 @@ def test_a_server_that_hangs_while_it_stops_is_ended_and_started_anew(
     monkeypatch.setattr(
         embedded, "_STOP_TIMEOUTS_S", {signal.SIGINT: 1.0, signal.SIGQUIT: 1.0, signal.SIGKILL: 10.0}
     )
+    monkeypatch.setattr(embedded, "_ORPHANS_TIMEOUT_S", 1.0)
     embedded.start(data)
     ask(data, "DROP TABLE IF EXISTS kept; CREATE TABLE kept (x int)")
     hung = server_pid(data)
