@@ -31,7 +31,8 @@ PAST_DAYS, UPPER_LEVEL = 90, 0.8
 def disturb(home: Path, rng: np.random.Generator) -> dict[str, Any]:
     """Spoil a simulated drop folder as real fields do; gives the wells that fall silent and since which day."""
     drop = home / "drop"
-    nodes = sorted(pd.read_csv(next(drop.glob("WellDetails.*.csv")), dtype=str)["NodeID"])
+    details = [pd.read_csv(path, dtype=str) for path in sorted(drop.glob("WellDetails.*.csv"))]
+    nodes = sorted(set(pd.concat(details)["NodeID"]))
     silent = rng.choice(nodes, 2, replace=False).tolist()
     since = datetime.combine(FIRST_DAY, datetime.min.time()) + timedelta(days=DAYS - 6)
     for path in sorted(drop.glob("*.csv")):
