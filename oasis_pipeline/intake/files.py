@@ -605,7 +605,7 @@ def _read_parquet(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
                 raise UnreadableFileError(
                     f"column {name} of type {schema.field(position).type} can't be read as a value"
                 )
-        check_parquet(file, source)
+        check_parquet(source)
         rows = file.metadata.num_rows
         size = sum(
             file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)

@@ -13,10 +13,9 @@ import codecs
 import io
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 RATIO = 200
 """A file that unfolds to more than this times its own size, and to more than `FREE_BYTES`, is made to harm; hex and numbers reach 20."""
@@ -167,35 +166,56 @@ class TextStream(io.BufferedIOBase):
         return b"" if self._last in (b"", b"\n", b"\r") else b"\n"
 
 
-def check_parquet(file: pq.ParquetFile, source: Path | bytes) -> None:
+def check_parquet(source: Path | bytes) -> None:
     """Refuse a Parquet file of which a page would unfold beyond bounds.
 
     Parameters
     ----------
-    file : pyarrow.parquet.ParquetFile
     source : Path or bytes
-        The same file.
+        A file that `check_footer` has let through.
 
     Raises
     ------
     UnreadableFileError
         If it has such a page, or pages that can't be told.
     """
-    meta = file.metadata
     with open_source(source, compressed=False) as stream:
         size = stream.size()
-        for group in range(meta.num_row_groups):
+        for columns in _column_chunks(stream, size):
             together = 0  # a page of each column is unfolded at the same time
-            for column in range(meta.num_columns):
-                chunk = meta.row_group(group).column(column)
-                start = chunk.data_page_offset
-                if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
-                    start = min(start, chunk.dictionary_page_offset)
-                together += _largest_page(stream, start, min(start + chunk.total_compressed_size, size))
+            for start, length in columns:
+                together += _largest_page(stream, start, min(start + length, size))
                 if together > PAGES_BYTES:
                     raise UnreadableFileError(
                         f"a page of each column unfolds to {together >> 20} MB together; write it with smaller pages"
                     )
+
+
+# RowGroups (4), their columns (1), meta_data (3): total_compressed_size, data_page_offset, dictionary_page_offset
+_LENGTH, _DATA, _DICTIONARY = 7, 9, 11
+_FOOTER: dict[int, Any] = {4: {1: {3: {_LENGTH: {}, _DATA: {}, _DICTIONARY: {}}}}}
+
+
+def _column_chunks(stream: pa.NativeFile, size: int) -> list[list[tuple[int, int]]]:
+    """Start and length of each column of each row group.
+
+    Read here because pyarrow ends the process, without an exception, at some damaged descriptions of a column.
+    """
+    stream.seek(max(0, size - 8))
+    length = int.from_bytes(stream.read(4), "little")
+    stream.seek(max(0, size - 8 - length))
+    try:
+        footer: Any = _Thrift(stream.read(length)).struct(_FOOTER)
+        found = []
+        for group in footer[4]:
+            metas = [column[3] for column in group[1]]
+            places = [
+                (min(meta[_DATA], meta.get(_DICTIONARY) or meta[_DATA]), meta[_LENGTH]) for meta in metas
+            ]
+            found.append(places)
+    except (IndexError, KeyError, TypeError, RecursionError):
+        raise UnreadableFileError("can't be read: the description of its columns is damaged") from None
+    return found
 
 
 def _largest_page(stream: pa.NativeFile, start: int, end: int) -> int:
@@ -228,6 +248,32 @@ class _Thrift:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
+
+    def struct(self, wanted: dict[int, Any]) -> dict[int, Any]:
+        """Read a struct to its end; answer with the wanted fields: numbers, structs and lists of structs, whose wanted fields stand inside."""
+        found: dict[int, Any] = {}
+        number = 0
+        while (head := self._byte()) != 0:
+            kind, step = head & 0x0F, head >> 4
+            number = number + step if step else self._zigzag()
+            inner = wanted.get(number)
+            if inner is None:
+                self._skip(kind)
+            elif kind in (4, 5, 6):
+                found[number] = self._zigzag()
+            elif kind == 12:
+                found[number] = self.struct(inner)
+            elif kind == 9:
+                start, head = self.at, self._byte()
+                count = head >> 4 if head >> 4 < 15 else self._varint()
+                if head & 0x0F == 12:
+                    found[number] = [self.struct(inner) for _ in range(count)]
+                else:
+                    self.at = start
+                    self._skip(kind)
+            else:
+                self._skip(kind)
+        return found
 
     def numbers(self, most: int) -> dict[int, int]:
         """Read a struct to its end; answer with its numbers up to that field."""
