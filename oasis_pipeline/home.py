@@ -14,7 +14,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -207,7 +207,7 @@ def _members(home: Path, wanted: dict[int, Recorded]) -> list[tuple[psutil.Proce
     # a number that somebody else has got says nothing of the group any more
     mine = {pid for pid, one in wanted.items() if start_mark(pid) in ("", one.started)}
     found = []
-    for process in psutil.process_iter():
+    for process in list_processes():
         try:
             group = os.getpgid(process.pid)
             if group not in mine or process.status() in _OVER:
@@ -218,6 +218,17 @@ def _members(home: Path, wanted: dict[int, Recorded]) -> list[tuple[psutil.Proce
             continue
         found.append((process, group))
     return found
+
+
+def list_processes() -> Iterator[psutil.Process]:
+    """Every process that runs, as it is now.
+
+    `psutil.process_iter` keeps what it met before: a process with a number given away again would be taken for the earlier one,
+    which is over.
+    """
+    for pid in psutil.pids():
+        with suppress(psutil.Error):
+            yield psutil.Process(pid)
 
 
 def is_over(process: psutil.Process) -> bool:

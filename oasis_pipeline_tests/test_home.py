@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oasis_pipeline.home import (
     Recorded,
     end_recorded,
     identify,
+    list_processes,
     make_home,
     open_lock,
     read_record,
@@ -114,6 +116,16 @@ def test_a_group_ends_with_what_it_started_whether_or_not_its_leader_lives(
         assert start_mark(child) == ""
         assert process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
         assert end_recorded(tmp_path, [record]) == []
+
+
+def test_a_number_given_away_again_is_the_process_that_has_it_now(tmp_path: Path, start: Start) -> None:
+    """A system with 32,768 numbers gives one out twice within a working day; psutil keeps what it met under it before."""
+    process = start()
+    earlier = next(one for one in psutil.process_iter() if one.pid == process.pid)
+    earlier._ident = (process.pid, 0.0)
+    assert all(one.is_running() for one in list_processes() if one.pid == process.pid)
+    record = identify("it", process.pid, process.args)  # type: ignore[arg-type]
+    assert end_recorded(tmp_path, [record]) == [record]
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, start: Start) -> None:

@@ -34,7 +34,7 @@ from typing import IO
 
 import psutil
 
-from oasis_pipeline.home import is_over, make_home, open_lock, until
+from oasis_pipeline.home import is_over, list_processes, make_home, open_lock, until
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.binaries import (
     MAJOR,
@@ -166,7 +166,7 @@ def left_running(data: Path) -> bool:
     bool
     """
     data = _resolved(data)
-    return _server(data) is not None or any(_works_in(process, data) for process in psutil.process_iter())
+    return _server(data) is not None or any(_works_in(process, data) for process in list_processes())
 
 
 def stop(data: Path) -> bool:
@@ -376,8 +376,12 @@ def _end_orphans(data: Path) -> bool:
         False if there was nothing.
     """
 
+    met: set[psutil.Process] = set()
+
     def orphans() -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if _works_in(process, data)]
+        # one on its way out has no working directory any more, but still the shared memory: it is waited for to its end
+        met.update(process for process in list_processes() if _works_in(process, data))
+        return [process for process in met if not is_over(process)]
 
     pid = _PidFile.read(data)
     if pid is not None and pid.pid < 0 and psutil.pid_exists(-pid.pid) and orphans():

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import psycopg2
 
+from oasis_pipeline.home import list_processes
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline_tests.faults.bench import (
@@ -83,7 +84,7 @@ def _own_place(bench: Bench, work: str, load: str) -> Place:
 def _processes_in(home: Path) -> list[psutil.Process]:
     """Server processes and parts of a home folder that are alive."""
     found = []
-    for process in psutil.process_iter():
+    for process in list_processes():
         with suppress(psutil.Error):
             if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
                 continue
