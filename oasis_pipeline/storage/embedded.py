@@ -375,7 +375,6 @@ def _end_orphans(data: Path) -> bool:
     bool
         False if there was nothing.
     """
-
     met: set[psutil.Process] = set()
 
     def orphans() -> list[psutil.Process]:
