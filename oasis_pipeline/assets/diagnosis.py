@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
 from oasis_pipeline.assets.pictures import diagnosed_examples
 from oasis_pipeline.assets.wells import Equipment, EquipmentStates
 from oasis_pipeline.cards.canonical import TimeForm, time_form_column
@@ -27,6 +26,7 @@ from oasis_pipeline.cards.column import rows_at
 from oasis_pipeline.cards.quality import MIN_POINTS
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, diagnose_all
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
 
 if TYPE_CHECKING:

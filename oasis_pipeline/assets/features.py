@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.wells import EquipmentStates
 from oasis_pipeline.cards.canonical import time_form_column
-from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     HISTORY_COLUMNS,
@@ -30,15 +29,8 @@ from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
 from oasis_pipeline.physics.diagnosis.well import columns_of
+from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
-
-USABLE_POINTS = """
-    case when c.surfcard_fault is null then c.surfcard_position end as surface_position,
-    case when c.surfcard_fault is null then c.surfcard_load end as surface_load,
-    case when c.pocdowncard_fault is null then c.pocdowncard_position end as pump_position,
-    case when c.pocdowncard_fault is null then c.pocdowncard_load end as pump_load
-"""
-"""Points of the two cards of a row of ``xspoc.card as c``, null where a card can't be used."""
 
 FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION}"
 """Code version of the files: that of the features of both methods."""
@@ -194,27 +186,6 @@ def _findings(warehouse: Warehouse, rows: pa.Table) -> Findings:
     which = np.array([states.index(node, when) for node, when in zip(nodes, dates, strict=True)], np.intp)
     diagnosed = {name: _floats(rows[f"found_{name}"]) for name in DIAGNOSED}
     return Findings(diagnosed, columns_of([equipment.well for equipment in states.found]), which)
-
-
-def cards_of(position: pa.ChunkedArray, load: pa.ChunkedArray) -> CardColumn:
-    """Lay the points of two list columns end to end.
-
-    Parameters
-    ----------
-    position, load : pyarrow.ChunkedArray of lists
-        In, lbf; a null is a missing card.
-
-    Returns
-    -------
-    CardColumn
-    """
-    offsets = np.zeros(len(load) + 1, dtype=np.int64)
-    np.cumsum(pc.fill_null(pc.list_value_length(load), 0).to_numpy(), out=offsets[1:])
-    flat = [
-        pc.list_flatten(column).combine_chunks().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        for column in (position, load)
-    ]
-    return CardColumn(flat[0], flat[1], offsets)
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:

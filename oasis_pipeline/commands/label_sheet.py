@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from oasis_pipeline.assets.features import USABLE_POINTS
 from oasis_pipeline.assets.pictures import pictures_of
 from oasis_pipeline.plotting.cards import cards_grid
 from oasis_pipeline.plotting.style import data_uri
+from oasis_pipeline.storage.card_points import USABLE_POINTS
 from oasis_pipeline.storage.postgres import Warehouse
 
 _A_PICTURE = 12

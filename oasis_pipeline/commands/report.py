@@ -174,7 +174,8 @@ def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> d
     from oasis_pipeline.assets.common import Days
     from oasis_pipeline.assets.pictures import BY_LABEL, pictures_of
     from oasis_pipeline.plotting.cards import cards_grid, class_shares
-    from oasis_pipeline.plotting.style import class_colours, data_uri
+    from oasis_pipeline.plotting.colours import class_colours
+    from oasis_pipeline.plotting.style import data_uri
 
     facts = field_facts(warehouse)
     colours = class_colours(facts["counts"])
@@ -247,8 +248,8 @@ def _lines(
     """Lines of the list with the newest card of each well and the course of its risk."""
     import numpy as np
 
-    from oasis_pipeline.assets.features import USABLE_POINTS, cards_of
     from oasis_pipeline.plotting.svg import card_svg, course_svg
+    from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 
     nodes = [row["NodeID"] for row in rows]
     keyed = [row for row in rows if row["last_card_at"] is not None]

@@ -236,10 +236,10 @@ def _reasons(warehouse: Warehouse, settings: Settings, node: str, when: datetime
 
 def draw_card(warehouse: Warehouse, facts: dict[str, Any], out: Path) -> None:
     """Draw the newest card of a well with what was found in it."""
-    from oasis_pipeline.assets.features import USABLE_POINTS
     from oasis_pipeline.assets.pictures import pictures_of
     from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_figure
     from oasis_pipeline.plotting.style import png
+    from oasis_pipeline.storage.card_points import USABLE_POINTS
 
     rows = warehouse.query(
         f'select c."NodeID", c."Date", \'\' as title, {USABLE_POINTS} from xspoc.card as c where c."NodeID" = $1 and c."Date" = $2',

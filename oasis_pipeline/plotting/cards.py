@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from oasis_pipeline.plotting.colours import class_colours
 from oasis_pipeline.plotting.style import (
     INK,
     MUTED,
     PUMP_COLOUR,
     SURFACE_COLOUR,
-    class_colours,
     grid,
     label_card,
     new_figure,

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from oasis_pipeline.plotting.style import INK, MUTED, SURFACE_COLOUR, class_colours, new_figure, tidy
+from oasis_pipeline.plotting.colours import class_colours
+from oasis_pipeline.plotting.style import INK, MUTED, SURFACE_COLOUR, new_figure, tidy
 
 Series = tuple[str, NDArray[np.float64], NDArray[np.float64], Mapping[str, NDArray[np.bool_]]]
 

@@ -1,13 +1,12 @@
-"""Colours, sizes and output of all pictures; one place, so that a class has one colour everywhere.
+"""Inks, sizes and output of all pictures.
 
-Not here: any particular picture.
+Not here: colours of classes (``colours``), any particular picture.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -21,35 +20,6 @@ MUTED = "#6b7785"
 GRID = "#e3e8ee"
 SURFACE_COLOUR = "#1f5fa8"
 PUMP_COLOUR = "#b3471d"
-UNKNOWN_COLOUR = "#9aa5b1"
-
-# Okabe and Ito's colours, which people with colour-blindness can tell apart, then darker relatives of them
-_CYCLE = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
-    "#8c6d1f", "#004c75", "#7a1f5c", "#00634a", "#8f3d00", "#b8a900",
-)  # fmt: skip
-
-
-_QUIET = {"Full Pump": "#c9dccf", "Normal": "#c9dccf"}
-"""Classes that mean no trouble recede; everything else catches the eye."""
-
-
-def class_colours(labels: Iterable[str]) -> dict[str, str]:
-    """Give each class a colour.
-
-    Parameters
-    ----------
-    labels : iterable of str
-        Class texts.
-
-    Returns
-    -------
-    dict of str to str
-        Colour by class; the same set of classes always gets the same colours. ``Unknown`` is grey.
-    """
-    ordered = sorted({label for label in labels if label != "Unknown" and label not in _QUIET})
-    colours = {label: _CYCLE[i % len(_CYCLE)] for i, label in enumerate(ordered)}
-    return {**_QUIET, **colours, "Unknown": UNKNOWN_COLOUR}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

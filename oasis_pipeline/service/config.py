@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from oasis_pipeline.service import limits
@@ -21,6 +22,7 @@ from oasis_pipeline.storage.address import Address
 DJANGO_SCHEMA = "django"
 """Schema of Django's own tables: users, groups, sessions, tokens."""
 
+_PAGES = Path(__file__).parent / "pages"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -163,12 +165,14 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
             {
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
                 "APP_DIRS": True,
+                "DIRS": [_PAGES / "templates"],
                 "OPTIONS": {
+                    "builtins": ["oasis_pipeline.service.pages.tags"],
                     "context_processors": [
                         "django.template.context_processors.request",
                         f"{contrib}.auth.context_processors.auth",
                         f"{contrib}.messages.context_processors.messages",
-                    ]
+                    ],
                 },
             }
         ],
@@ -193,7 +197,7 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
         "SESSION_COOKIE_AGE": limits.PASS_SECONDS,
         "CSRF_COOKIE_SECURE": True,
         "CSRF_COOKIE_SAMESITE": "Lax",
-        "CSRF_FAILURE_VIEW": "oasis_pipeline.service.pages.csrf_failure",
+        "CSRF_FAILURE_VIEW": "oasis_pipeline.service.pages.entry.csrf_failure",
         "SECURE_CONTENT_TYPE_NOSNIFF": True,
         "SECURE_REFERRER_POLICY": "same-origin",
         "SECURE_CROSS_ORIGIN_OPENER_POLICY": "same-origin",
@@ -210,6 +214,7 @@ def django_configuration(settings: Settings, address: Address, exposure: Exposur
         "DATA_UPLOAD_MAX_MEMORY_SIZE": limits.MAX_BODY_BYTES,
         "DATA_UPLOAD_MAX_NUMBER_FIELDS": 2000,
         "STATIC_URL": "/static/",
+        "STATICFILES_DIRS": [_PAGES / "static"],
         # straight out of the packages, so that there is no step of collecting them
         "WHITENOISE_USE_FINDERS": True,
         "WHITENOISE_AUTOREFRESH": False,

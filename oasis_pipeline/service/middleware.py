@@ -105,11 +105,12 @@ def _completed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
 
 
 def _as_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Turn Django's own pages for errors into JSON; those of the administration stay as they are."""
+    """Turn Django's own pages for errors into JSON; those of the administration and of our pages stay as they are."""
     plain = response.status_code >= 400 and not response.headers.get("Content-Type", "").startswith(
         "application/json"
     )
-    if not plain or request.path.startswith(_PAGES) or settings.DEBUG:
+    own = request.path.startswith(_PAGES) or getattr(response, "oasis_page", False)
+    if not plain or own or settings.DEBUG:
         return response
     reasons = {
         400: "the request can't be understood",

@@ -1,30 +1,22 @@
 """What stands where.
 
-Here: paths. Not here: views.
+Here: the three parts of the service. Not here: views.
 """
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
 
-from oasis_pipeline.service import pages
 from oasis_pipeline.service.api import api
 
 urlpatterns = [
-    path("", pages.home),
-    path("ready", pages.ready),
-    path("ready/", pages.ready),
-    path("favicon.ico", RedirectView.as_view(url="/static/ninja/favicon.png")),
-    path("login/", pages.Login.as_view()),
-    path("logout/", LogoutView.as_view()),
+    path("", include("oasis_pipeline.service.pages.urls")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
 ]
 
-handler400 = pages.bad_request
-handler403 = pages.forbidden
-handler404 = pages.not_found
-handler500 = pages.failed
+handler400 = "oasis_pipeline.service.pages.entry.bad_request"
+handler403 = "oasis_pipeline.service.pages.entry.forbidden"
+handler404 = "oasis_pipeline.service.pages.entry.not_found"
+handler500 = "oasis_pipeline.service.pages.entry.failed"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from oasis_pipeline.plotting.cards import Picture, cards_grid, class_shares, closed
-from oasis_pipeline.plotting.style import class_colours, data_uri, markdown, png
+from oasis_pipeline.plotting.colours import class_colours
+from oasis_pipeline.plotting.style import data_uri, markdown, png
 
 SQUARE = (np.array([0.0, 100.0, 100.0, 0.0]), np.array([10000.0, 10000.0, 5000.0, 5000.0]))
 

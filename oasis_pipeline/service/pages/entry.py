@@ -1,6 +1,7 @@
-"""Pages that are no part of the API: readiness, log-in, the first page, and errors.
+"""Around the pages: readiness, log-in, and errors.
 
-Here: small views. Not here: whether the process lives (``posting``), the administration site (``admin``) and the API's documentation, which ninja renders.
+Here: small views. Not here: whether the process lives (``posting``), errors of a page (``shared``), the administration site (``admin``) and the API's
+documentation, which ninja renders.
 """
 
 from __future__ import annotations
@@ -8,13 +9,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 
 from oasis_pipeline.service.login import LoginForm
+from oasis_pipeline.service.pages.shared import THEME_COOKIE, THEMES
 from oasis_pipeline.service.rows import LATER, NO_DATABASE
 from oasis_pipeline.service.warehouse import warehouse
 from oasis_pipeline.storage.errors import StorageError, is_passing
@@ -37,15 +37,15 @@ def ready(request: HttpRequest) -> HttpResponse:
 class Login(LoginView):
     """Log-in page for everybody; the administration's own is for its staff."""
 
-    template_name = "service/login.html"
+    template_name = "pages/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
-
-@login_required
-def home(request: HttpRequest) -> HttpResponse:
-    """Show where to go."""
-    return render(request, "service/home.html")
+    def get_context_data(self, **named: Any) -> dict[str, Any]:
+        """Add the colours that the visitor has chosen."""
+        theme = self.request.COOKIES.get(THEME_COOKIE, "")
+        context: dict[str, Any] = super().get_context_data(**named)
+        return {**context, "theme": theme if theme in THEMES else THEMES[0]}
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
