@@ -1,6 +1,6 @@
 """Rows of ``clean.alarm``: the rule of ``learning.failures.alarms`` on the forecasts, beside what people said.
 
-Here: what is read, how alarms of a making meet those that stand, what a person may do. Not here: the rule.
+Here: what is read, how alarms of a making meet those that stand. Not here: the rule, and what a person may do (``alarm_decisions``).
 
 A remake never takes back what a person said: an alarm keeps its AlarmID, its state and its note as long as the rule raises
 one for the same event, and stays in the table when it no longer does.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from oasis_pipeline.assets.alarm_decisions import ALARM, decided_alarms
 from oasis_pipeline.assets.failure_forecasts import forecaster_named, read_known
 from oasis_pipeline.assets.well_days import BASE_CLASSES, failure_log
 from oasis_pipeline.learning.failures.alarms import (
@@ -32,23 +33,16 @@ from oasis_pipeline.learning.failures.alarms import (
 from oasis_pipeline.learning.failures.log import DAY_MS, life_of
 from oasis_pipeline.learning.failures.reasons import reasons, weight_of_quantities
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
-from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.schema import arrow_schema
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
-ALARM = table("clean", "alarm")
-
 ALARM_VERSION = "1"
 """Raise it when the same forecasts raise other alarms."""
 
-DECISIONS = ("acknowledged", "dismissed")
 SAME_EVENT_DAYS = 7.0
 """Alarms of one well raised within so many days of each other are of the same event."""
-
-
-class AlarmError(ValueError):
-    """What was asked of an alarm can't be done; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +158,8 @@ def make_alarms(warehouse: Warehouse, store: ObjectStore) -> AlarmSummary:
     with warehouse.transaction() as tx:
         tx.lock("alarms")
         stored = tx.query('select * from clean.alarm order by "RaisedAt", "AlarmID"').to_pylist()
+        known = {row["AlarmID"] for row in stored}
+        stored += [row for row in decided_alarms(tx) if row["AlarmID"] not in known]
         fresh: list[dict[str, Any]] = []
         if found is not None and alarms is not None:
             texts = _reasons(warehouse, store, found, alarms, stored)
@@ -344,60 +340,6 @@ def _reasons_of(
         said = reasons(weight, features, known.rows.channels, age)
         texts |= {(item[1], item[2]): text for item, text in zip(mine, said, strict=True)}
     return texts
-
-
-def decide(
-    warehouse: Warehouse, alarm_id: str, decision: str, by: str, note: str | None = None
-) -> dict[str, Any]:
-    """Note what a person says of an alarm.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    alarm_id : str
-    decision : str
-        One of `DECISIONS`.
-    by : str
-        Who.
-    note : str, optional
-
-    Returns
-    -------
-    dict
-        The alarm as it is now.
-
-    Raises
-    ------
-    AlarmError
-        If there is no such alarm, or it has ended.
-    """
-    if decision not in DECISIONS:
-        raise AlarmError(f"an alarm can be {' or '.join(DECISIONS)}, not {decision}")
-    with warehouse.transaction() as tx:
-        tx.lock("alarms")
-        found = tx.query('select * from clean.alarm where "AlarmID" = $1', (alarm_id,)).to_pylist()
-        if not found:
-            raise AlarmError(f"there is no alarm {alarm_id!r}; `oasis alarms` lists those that stand")
-        row: dict[str, Any] = found[0]
-        if row["State"] == "closed":
-            raise AlarmError(f"the alarm {alarm_id!r} has ended at {row['ClosedAt']}")
-        row |= {
-            "State": decision,
-            "decided_by": by,
-            "decided_at": datetime.now(UTC),
-            "note": note or row["note"],
-        }
-        tx.upsert(ALARM, pa.Table.from_pylist([row], schema=arrow_schema(ALARM)))
-        return row
-
-
-def list_alarms(warehouse: Warehouse, states: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Alarms in some states, the newest first."""
-    rows: list[dict[str, Any]] = warehouse.query(
-        'select * from clean.alarm where "State" = any($1::text[]) order by "RaisedAt" desc, "NodeID"',
-        (list(states),),
-    ).to_pylist()
-    return rows
 
 
 def backtest(warehouse: Warehouse, store: ObjectStore) -> dict[str, Any]:

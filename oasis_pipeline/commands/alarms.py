@@ -36,7 +36,7 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
     """List alarms, the newest first; acknowledge or dismiss one by its id."""
     if context.invoked_subcommand is not None:
         return
-    from oasis_pipeline.assets.alarms import list_alarms
+    from oasis_pipeline.assets.alarm_decisions import list_alarms
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = list_alarms(warehouse, states)
@@ -54,11 +54,12 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
 
 
 def _decide(home: Path | None, alarm_id: str, decision: str, note: str | None, as_json: bool) -> None:
-    from oasis_pipeline.assets.alarms import AlarmError, decide
+    from oasis_pipeline.assets.alarm_decisions import AlarmError, decide
 
     with existing_warehouse(settings_of(home)) as warehouse:
         try:
-            row = decide(warehouse, alarm_id, decision, getpass.getuser(), note)
+            with warehouse.transaction() as tx:
+                row = decide(tx, alarm_id, decision, getpass.getuser(), note)
         except AlarmError as error:
             raise click.ClickException(str(error)) from None
     if as_json:
@@ -79,9 +80,9 @@ def acknowledge(alarm_id: str, note: str | None, home: Path | None, as_json: boo
 
 @alarms.command()
 @click.argument("alarm_id")
-@click.option("--note", help="Why it is none.")
+@click.option("--note", required=True, help="Why it is none.")
 @home_option
 @json_option
-def dismiss(alarm_id: str, note: str | None, home: Path | None, as_json: bool) -> None:
+def dismiss(alarm_id: str, note: str, home: Path | None, as_json: bool) -> None:
     """Say that an alarm is none; it is not raised again while the same signal lasts."""
     _decide(home, alarm_id, "dismissed", note, as_json)

@@ -548,6 +548,34 @@ ALARM = Table(
     indexes=(("NodeID", "RaisedAt"),),
 )
 
+ALARM_DECISION = Table(
+    "analysis",
+    "alarm_decision",
+    ("AlarmID", "decided_at"),
+    (
+        *(
+            ALARM.by_name[name]
+            for name in (
+                "AlarmID",
+                "NodeID",
+                "RaisedAt",
+                "Class",
+                "Prob",
+                "Reason",
+                "threshold",
+                "ModelVersion",
+            )
+        ),
+        Column("decision", Type.TEXT, description="acknowledged or dismissed", required=True),
+        Column("decided_by", Type.TEXT, description="Who said it", required=True),
+        Column("decided_at", Type.UTC, description="When"),
+        Column("note", Type.TEXT, description="Why, or what is done about it"),
+    ),
+    Kind.SYSTEM,
+    "What people said of alarms, each beside the alarm as it stood then: the source of the state in clean.alarm.",
+    indexes=(("NodeID", "RaisedAt"),),
+)
+
 CLEAN_TABLES: tuple[Table, ...] = (
     FAILURE_INFO,
     DYNALABEL,
@@ -565,4 +593,5 @@ CLEAN_TABLES: tuple[Table, ...] = (
     TREND,
     RUNLIFE,
     ALARM,
+    ALARM_DECISION,
 )

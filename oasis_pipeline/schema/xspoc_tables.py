@@ -389,7 +389,7 @@ REJECTED = Table(
         Column("NodeID", Type.TEXT, description="Well, as far as it could be read"),
         Column("Date", Type.TIME, description="Time, as far as it could be read"),
         Column("Reason", Type.TEXT, description="What is wrong and with which column", required=True),
-        Column("Raw", Type.JSON, description="The row as it came, column by column"),
+        Column("Raw", Type.DOCUMENT, description="The row as it came, column by column"),
         Column("RejectedAt", Type.UTC, description="When intake refused the row", required=True),
     ),
     Kind.SYSTEM,

@@ -20,6 +20,7 @@ from ninja.errors import AuthenticationError
 from oasis_pipeline import __version__
 from oasis_pipeline.service import openapi, output
 from oasis_pipeline.service.access import HOW_TO_LOG_IN, LOG_IN, SCHEMES, logged_in, require
+from oasis_pipeline.service.alarms import decide_alarm, said_of_alarm
 from oasis_pipeline.service.batches import batches
 from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.first_day import note_again, note_first_day
@@ -41,6 +42,7 @@ from oasis_pipeline.service.resources import (
     reading_resource,
     table_resource,
 )
+from oasis_pipeline.service.roles import MATRIX
 from oasis_pipeline.service.rows import answer, parameters_of, storage_error
 from oasis_pipeline.service.store import (
     MODULE,
@@ -233,16 +235,36 @@ def remove_profiles(request: HttpRequest) -> HttpResponse:
 def post_labels(request: HttpRequest) -> HttpResponse:
     """Label one card or many, all or none."""
     principal = require(request, "dynalabel")
-    labels, single = store_labels(_body(request), principal.name, datetime.now())
+    labels, single = store_labels(_body(request), principal.name, installation().field_now())
     note(request, labels=len(labels))
     for label in labels:
         label["Date"], label["LabeledAt"] = label["Date"].isoformat(), label["LabeledAt"].isoformat()
     return _as_came(labels, single)
 
 
+@api.post("/alarm/{path:alarm_id}/acknowledge", **openapi.decide_alarm("acknowledge"))
+def acknowledge_alarm(request: HttpRequest, alarm_id: str) -> HttpResponse:
+    """Say that somebody takes care of an alarm."""
+    return _decide(request, alarm_id, "acknowledged", "note")
+
+
+@api.post("/alarm/{path:alarm_id}/dismiss", **openapi.decide_alarm("dismiss"))
+def dismiss_alarm(request: HttpRequest, alarm_id: str) -> HttpResponse:
+    """Say that an alarm is none, and why."""
+    return _decide(request, alarm_id, "dismissed", "reason")
+
+
+def _decide(request: HttpRequest, alarm_id: str, decision: str, field: str) -> HttpResponse:
+    principal = require(request, "alarm")
+    alarm = decide_alarm(alarm_id, decision, principal.name, said_of_alarm(_body(request), field))
+    note(request, decision=decision)
+    fields = table_resource("alarm").fields
+    return _json(output.rows_of(alarm.to_batches()[0], fields)[0])
+
+
 def _add_table(name: str) -> None:
     def read(request: HttpRequest) -> HttpResponseBase:
-        require(request, "dynalabel" if name == "dynalabel" else "tables")
+        require(request, name if name in MATRIX else "tables")
         return answer(request, table_resource(name))
 
     read.__name__ = f"get_{name}"

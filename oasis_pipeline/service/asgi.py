@@ -213,11 +213,13 @@ def bounded(application: Application) -> Application:
 
 
 def spelled(path: str) -> str:
-    """Path of the API as it is spelled here: collections in lower case, with a slash at the end."""
-    low = path.lower()
-    if not low.startswith("/api/"):
+    """Path of the API as it is spelled here: collections in lower case, with a slash at the end; what lies in one as it came, without."""
+    if not path.lower().startswith("/api/"):
         return path
-    bare = low.rstrip("/")
+    collection, _, item = path[5:].rstrip("/").partition("/")
+    if item:
+        return f"/api/{collection.lower()}/{item}"
+    bare = f"/api/{collection.lower()}".rstrip("/")
     return bare if bare in _PLAIN_PATHS else bare + "/"
 
 

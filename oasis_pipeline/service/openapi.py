@@ -78,11 +78,52 @@ _STATUSES = {
     403: "The role does not allow it, or the CSRF token of a session is missing",
     406: "None of the forms asked for",
     408: "The body did not arrive in time",
+    404: "There is no such alarm",
+    409: "The alarm has ended: nothing is left to decide",
     413: "Too many items or bytes",
     415: "Not JSON, JSON lines, or gzip of them",
     429: "Too many requests: `Retry-After` says when",
     503: "Busy, or the database does not answer: try again",
 }
+
+
+NAMES = {
+    "module": "modules",
+    "rawdata": "readings",
+    "userprofile": "users",
+    "card": "cards",
+    "xdiagresults": "vendor diagnoses",
+    "xdiagrodresults": "vendor rod loads",
+    "welltest": "well tests",
+    "welldetails": "well details",
+    "rods": "rod strings",
+    "deviations": "directional surveys",
+    "pumpingunits": "pumping units",
+    "rejected": "rejected rows",
+    "failure_info": "failures",
+    "dynalabel": "labels",
+    "xspoc": "cards beside vendor results",
+    "dynabounds": "bounds of cards",
+    "dynapred": "predicted classes",
+    "label_queue": "cards to label next",
+    "label_suspect": "suspected labels",
+    "carddiag": "diagnoses",
+    "roddiag": "rod stresses",
+    "xpred": "failure forecasts",
+    "cardpred": "card forecasts",
+    "cardanomaly": "card anomalies",
+    "trend": "trends",
+    "runlife": "run lives",
+    "alarm": "alarms",
+    "alarm_decision": "decisions on alarms",
+    "wellsummary": "well days",
+    "wellstatus": "well states",
+    "worklist": "worklist entries",
+    "setpoint": "advice on set points",
+    "well_group": "groups of wells",
+    "economics": "prices and costs",
+}
+"""What a resource holds, in the plural; a table without an entry goes by its name."""
 
 
 def _answers(*statuses: int) -> dict[int, Any]:
@@ -152,9 +193,13 @@ def _roles(resource: str, method: str) -> str:
     return "For " + ", ".join(role for role in ROLES if role in MATRIX[resource][method]) + "."
 
 
-def _operation(name: str, verb: str, tag: str, text: str, **extra: Any) -> dict[str, Any]:
+def _operation(
+    name: str, verb: str, tag: str, text: str, *, summary: str = "", **extra: Any
+) -> dict[str, Any]:
+    done = {"get": "List", "post": "Store", "delete": "Delete"}[verb]
     return {
         "operation_id": f"{verb}_{name}",
+        "summary": summary or f"{done} {NAMES.get(name, name)}",
         "tags": [tag],
         "description": text,
         "openapi_extra": extra,
@@ -385,6 +430,41 @@ def post_labels() -> dict[str, Any]:
     return _post("dynalabel", "results", text, item, stored, example)
 
 
+def decide_alarm(decision: str) -> dict[str, Any]:
+    """Describe the POST of what a person says of an alarm; ``acknowledge`` or ``dismiss``."""
+    dismiss = decision == "dismiss"
+    field = "reason" if dismiss else "note"
+    body = {
+        "type": "object",
+        "properties": {field: _text(1000, required=dismiss)},
+        "required": ["reason"] if dismiss else [],
+        "additionalProperties": False,
+    }
+    text = (
+        "Say that an alarm is none, and why; it is not raised again while the same signal lasts."
+        if dismiss
+        else "Say that somebody takes care of an alarm; a body is not needed."
+    )
+    alarm_id = {"in": "path", "name": "alarm_id", "schema": {"type": "string"}, "required": True}
+    example = {"reason": "load cell was changed"} if dismiss else {"note": "crew goes on Tuesday"}
+    return _operation(
+        f"{decision}_alarm",
+        "post",
+        "results",
+        f"{text} Who said it and when is kept; the same again changes nothing. {_roles('alarm', 'POST')}",
+        summary=f"{decision.capitalize()} an alarm",
+        parameters=[{**alarm_id, "description": "AlarmID"}],
+        requestBody={
+            "required": dismiss,
+            "content": {"application/json": {"schema": body, "example": example}},
+        },
+        responses={
+            200: {"description": "The alarm as it is now", "content": _json(_row(_resource("alarm")))},
+            **_answers(400, 401, 403, 404, 408, 409, 413, 415, 429, 503),
+        },
+    )
+
+
 def databatch() -> dict[str, Any]:
     """Describe the GET of batches."""
     pairs = {
@@ -434,6 +514,7 @@ def databatch() -> dict[str, Any]:
         "readings",
         "Features of windows of one module's readings, by `window_size` or by `window`, over its measures."
         f" {_roles('databatch', 'GET')}",
+        summary="Compute features of windows",
         parameters=[*filters, *own],
         responses={
             200: {"description": "Windows", "content": _json({"type": "array", "items": batch})},

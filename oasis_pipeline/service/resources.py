@@ -2,8 +2,8 @@
 
 Here: which tables are resources, and the columns that came with the data. Not here: filters (``query``).
 
-Every table of the schema ``clean`` is one, but for histories, and ``xspoc.card``: a table that is added to the schema source appears here by
-itself.
+Every table of wells is one (schemas ``xspoc``, ``clean``, ``analysis``), but for histories and the platform's own book-keeping: a table that is
+added to the schema source appears here by itself.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from oasis_pipeline.schema import TABLES, Table, Type, quote, table
+from oasis_pipeline.schema import TABLES, Kind, Table, Type, quote, table
 from oasis_pipeline.service.query import Field, Resource, resource_of
 from oasis_pipeline.service.warehouse import warehouse
 
+_WELL_SCHEMAS = ("xspoc", "clean", "analysis")
+_FOR_PEOPLE = ("rejected", "alarm_decision")
+"""Of the book-keeping, what people look at."""
 _READING = ("module_num", "timestamp", "measures", "temperature", "voltage", "description")
 _NEWEST_COLUMNS_SECONDS = 5.0
 _TYPES = {t.sql: t for t in Type} | {
@@ -52,8 +55,8 @@ def _with_synonym(resource: Resource) -> Resource:
 @lru_cache(maxsize=1)
 def readable_tables() -> Mapping[str, Table]:
     """Tables that are resources, by the last part of their path."""
-    chosen = [t for t in TABLES if t.schema == "clean" and not t.name.endswith("_history")]
-    return {t.name: t for t in (table("xspoc", "card"), *chosen)}
+    wells = (t for t in TABLES if t.schema in _WELL_SCHEMAS and not t.name.endswith("_history"))
+    return {t.name: t for t in wells if t.kind is not Kind.SYSTEM or t.name in _FOR_PEOPLE}
 
 
 class _Grown:

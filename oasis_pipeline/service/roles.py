@@ -22,6 +22,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "userprofile": {"GET": _EVERYONE, "POST": _ADMIN, "DELETE": _ADMIN},
     "databatch": {"GET": _READERS},
     "dynalabel": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
+    "alarm": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
     # cards and everything that is derived from them
     "tables": {"GET": _READERS},
     "docs": {"GET": _EVERYONE},

@@ -53,7 +53,27 @@ class Step:
     apply: str | Callable[[Cursor], None] = ""
 
 
-STEPS: tuple[Step, ...] = (Step(1, "first schema"),)
+_DECISIONS = """
+CREATE SCHEMA IF NOT EXISTS analysis;
+CREATE TABLE IF NOT EXISTS analysis.alarm_decision (
+    "AlarmID" text NOT NULL, "NodeID" text NOT NULL, "RaisedAt" timestamp(3) NOT NULL, "Class" text NOT NULL,
+    "Prob" double precision NOT NULL, "Reason" text NOT NULL, threshold double precision NOT NULL, "ModelVersion" text NOT NULL,
+    decision text NOT NULL, decided_by text NOT NULL, decided_at timestamptz NOT NULL, note text,
+    PRIMARY KEY ("AlarmID", decided_at));
+DO $$ BEGIN
+    IF to_regclass('clean.alarm') IS NOT NULL THEN
+        INSERT INTO analysis.alarm_decision
+        SELECT "AlarmID", "NodeID", "RaisedAt", "Class", "Prob", "Reason", threshold, "ModelVersion",
+            CASE WHEN "State" = 'dismissed' THEN 'dismissed' ELSE 'acknowledged' END, decided_by, decided_at, note
+        FROM clean.alarm WHERE decided_at IS NOT NULL AND decided_by IS NOT NULL ON CONFLICT DO NOTHING;
+    END IF;
+END $$
+"""
+
+STEPS: tuple[Step, ...] = (
+    Step(1, "first schema"),
+    Step(2, "what people said of alarms in a table of its own", _DECISIONS),
+)
 
 
 def prepare(address: Address, tables: Sequence[Table] = TABLES, steps: Sequence[Step] = STEPS) -> None:

@@ -12,6 +12,12 @@ import pyarrow as pa
 import pytest
 
 from oasis_pipeline.assets import alarms
+from oasis_pipeline.assets.alarm_decisions import (
+    AlarmError,
+    EndedAlarmError,
+    NoAlarmError,
+    decide,
+)
 from oasis_pipeline.assets.common import Days, day_partitions, making
 from oasis_pipeline.assets.failure_forecasts import (
     FORECASTER_ASSET,
@@ -229,12 +235,37 @@ def test_what_a_person_said_of_an_alarm_stays(made: tuple[Warehouse, LocalStore]
             'update clean.alarm set "State" = \'open\', "ClosedAt" = null where "AlarmID" = $1',
             (row["AlarmID"],),
         )
-    alarms.decide(warehouse, row["AlarmID"], "dismissed", "somebody", "sand")
-    with pytest.raises(alarms.AlarmError, match="no alarm"):
-        alarms.decide(warehouse, "nothing", "dismissed", "somebody")
+
+    def say(alarm: str, decision: str, by: str, note: str | None = None) -> dict[str, Any]:
+        with warehouse.transaction() as tx:
+            return decide(tx, alarm, decision, by, note)
+
+    def kept() -> dict[str, Any]:
+        found = warehouse.query('select * from clean.alarm where "AlarmID" = $1', (row["AlarmID"],))
+        return dict(found.to_pylist()[0])
+
+    with pytest.raises(AlarmError, match="reason"):
+        say(row["AlarmID"], "dismissed", "somebody", "  ")
+    say(row["AlarmID"], "acknowledged", "first")
+    said = say(row["AlarmID"], "dismissed", "somebody", " sand ")
+    assert say(row["AlarmID"], "dismissed", "another") == said, "said already: nothing changes"
+    with pytest.raises(NoAlarmError, match="no alarm"):
+        say("nothing", "dismissed", "somebody", "sand")
     alarms.make_alarms(warehouse, store)
-    kept = warehouse.query('select * from clean.alarm where "AlarmID" = $1', (row["AlarmID"],)).to_pylist()[0]
-    assert (kept["State"], kept["decided_by"], kept["note"]) == ("dismissed", "somebody", "sand")
+    assert (kept()["State"], kept()["decided_by"], kept()["note"]) == ("dismissed", "somebody", "sand")
+    history = warehouse.query("select decision, decided_by from analysis.alarm_decision order by decided_at")
+    assert history.to_pylist() == [
+        {"decision": "acknowledged", "decided_by": "first"},
+        {"decision": "dismissed", "decided_by": "somebody"},
+    ]
+    before = kept()
+    with warehouse.transaction() as tx:
+        tx.execute("delete from clean.alarm")
+    assert alarms.make_alarms(warehouse, store).raised == first.raised
+    assert kept() == before, "an alarm that is made again from nothing finds what was said of it"
+    ended = warehouse.query("""select "AlarmID" from clean.alarm where "State" = 'closed' limit 1""")
+    with pytest.raises(EndedAlarmError, match="ended"):
+        say(ended["AlarmID"][0].as_py(), "acknowledged", "somebody")
     figures = alarms.backtest(warehouse, store)
     assert figures["failures"] > 0
     assert (

@@ -103,7 +103,7 @@ READING = [
     ["status"],
     ["alarms"],
     ["alarms", "acknowledge", "x"],
-    ["alarms", "dismiss", "x"],
+    ["alarms", "dismiss", "x", "--note", "sand"],
     ["dsn"],
     ["labels", "queue"],
     ["labels", "export"],

@@ -10,9 +10,10 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -101,7 +102,7 @@ class Service:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": bare,
+            "path": unquote(bare),
             "raw_path": bare.encode(),
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
@@ -201,8 +202,8 @@ def service(prepared_service: Service) -> Iterator[Service]:
     from oasis_pipeline.service.roles import ROLES
 
     tables = (
-        "iot.rawdata, iot.module, clean.dynalabel, clean.dynalabel_history, clean.xpred, clean.dynapred, xspoc.node, oasis.asset_state,"
-        " django.auth_user, django.django_session"
+        "iot.rawdata, iot.module, clean.dynalabel, clean.dynalabel_history, clean.xpred, clean.dynapred, clean.alarm,"
+        " analysis.alarm_decision, xspoc.node, oasis.asset_state, django.auth_user, django.django_session"
     )
     with prepared_service.warehouse.transaction() as tx:
         tx.execute(f"TRUNCATE {tables} CASCADE")
@@ -220,6 +221,19 @@ def service(prepared_service: Service) -> Iterator[Service]:
     prepared_service.tokens["module"] = make_token(Token, "gateway", module_num="34.B2.9F.A9")
     yield prepared_service
     connections.close_all()
+
+
+def add_alarm(service: Service, node: str = "Well 7", state: str = "open", day: int = 5) -> str:
+    """Put an alarm there; its id."""
+    alarm_id = f"{node} 2024-01-{day:02} 06:00:00"
+    with service.warehouse.transaction() as tx:
+        tx.execute(
+            'INSERT INTO clean.alarm ("AlarmID", "NodeID", "RaisedAt", "Class", "Prob", "Reason", "State", "ClosedAt", threshold,'
+            """ "ModelVersion") VALUES ($1, $2, $3::timestamp, 'Pump', 41.5, 'fillage falls', $4,"""
+            " CASE WHEN $4 = 'closed' THEN $3::timestamp + interval '3 days' END, 30, 'base-1')",
+            (alarm_id, node, datetime(2024, 1, day, 6), state),
+        )
+    return alarm_id
 
 
 def make_token(model: Any, name: str, **owner: Any) -> str:

@@ -6,20 +6,31 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.asgi import bounded
 from oasis_pipeline.service.roles import MATRIX, ROLES, allowed
-from oasis_pipeline_tests.service.conftest import EXAMPLES, Service, basic, make_token
+from oasis_pipeline_tests.service.conftest import EXAMPLES, Service, add_alarm, basic, make_token
 
 pytestmark = pytest.mark.server
 
 MODULE = "34.B2.9F.A9"
 READERS = {"admin", "engineer", "viewer"}
 # written out by hand, not taken from the code: path, method, body, who may
-TABLES = ("card", "carddiag", "dynapred", "xpred", "dynalabel")
+TABLES = (
+    "card",
+    "carddiag",
+    "dynapred",
+    "xpred",
+    "dynalabel",
+    "alarm",
+    "rejected",
+    "failure_info",
+    "welltest",
+)
 WHO: list[tuple[str, str, Any, set[str]]] = [
     ("/api/module/", "GET", None, READERS),
     ("/api/module/", "POST", {"module_num": "new"}, {"admin", "engineer"}),
@@ -38,6 +49,8 @@ WHO: list[tuple[str, str, Any, set[str]]] = [
         {"NodeID": "W1", "Date": "2024-01-01T00:00:00", "TrueLabel1": "Full Pump"},
         {"admin", "engineer"},
     ),
+    ("/api/alarm/{alarm_id}/acknowledge", "POST", None, {"admin", "engineer"}),
+    ("/api/alarm/{alarm_id}/dismiss", "POST", {"reason": "sand"}, {"admin", "engineer"}),
     ("/api/docs", "GET", None, {*ROLES, "module"}),
     ("/api/openapi.json", "GET", None, {*ROLES, "module"}),
 ]
@@ -53,7 +66,9 @@ def give_module(username: str, module: str | None) -> None:
 
 def test_each_role_may_do_what_the_matrix_says(service: Service) -> None:
     give_module("device", MODULE)
-    for path, method, body, who in WHO:
+    alarm = quote(add_alarm(service, "Well 7/8"))
+    for listed, method, body, who in WHO:
+        path = listed.replace("{alarm_id}", alarm)
         for role in (*ROLES, "module"):
             answer = service.ask(method, path, body, role=role)
             case = (method, path, role, answer.status, answer.body[:300])

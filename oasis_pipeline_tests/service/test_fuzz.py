@@ -77,7 +77,7 @@ def send(service: Service, case: Any) -> Any:
     if isinstance(body, str):
         body = body.encode("utf-8", "replace")
     headers = {"content-type": case.media_type} if case.media_type and body is not None else {}
-    path = case.path + (f"?{query}" if query else "")
+    path = case.formatted_path + (f"?{query}" if query else "")
     return service.ask(case.method, path, body if isinstance(body, bytes) else None, headers=headers)
 
 

@@ -191,6 +191,7 @@ def test_paths_are_spelled_one_way() -> None:
     assert spelled("/api/Module") == spelled("/API/module/") == "/api/module/"
     assert spelled("/api/docs/") == "/api/docs"
     assert spelled("/admin/Auth") == "/admin/Auth"
+    assert spelled("/API/Alarm/Well 7/8 #1 at 6:00/dismiss/") == "/api/alarm/Well 7/8 #1 at 6:00/dismiss"
 
 
 @pytest.mark.parametrize(

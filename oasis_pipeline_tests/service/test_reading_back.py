@@ -269,6 +269,37 @@ def test_cards_come_as_lists_of_points(service: Service) -> None:
     assert found["surfcard_load"].to_pylist() == [[1.0, 2.0, 3.0]]
 
 
+def test_every_table_of_wells_can_be_read_and_has_a_name_in_words(service: Service) -> None:
+    named = """welltest failure_info welldetails rods roddiag trend cardanomaly runlife alarm wellstatus worklist rejected"""
+    paths = service.get("/api/openapi.json").json()["paths"]
+    assert {f"/api/{name}/" for name in named.split()} <= set(paths)
+    summaries = [operation["summary"] for methods in paths.values() for operation in methods.values()]
+    assert len(summaries) == len(set(summaries))
+    assert {text.split()[0] for text in summaries} <= {
+        "List", "Store", "Delete", "Compute", "Acknowledge", "Dismiss",
+    }  # fmt: skip
+    assert not [text for text in summaries if "_" in text], (
+        "a table goes by its name: give it one in openapi.NAMES"
+    )
+    for path, methods in paths.items():
+        if "get" in methods and path != "/api/databatch/":
+            for form in ("json", "csv", "parquet"):
+                assert service.get(path, format=form, limit=3).status == 200, (path, form)
+
+
+def test_rejected_rows_come_as_they_came(service: Service) -> None:
+    with service.warehouse.transaction() as tx:
+        tx.execute(
+            """INSERT INTO xspoc.rejected VALUES ('CardData', 'CardData.x.csv', 3, 'Well 7', NULL, 'Date: is no time',"""
+            """ '{"NodeID": "Well 7", "Date": "<b>soon</b>"}', '2024-01-05T06:00:00Z') ON CONFLICT DO NOTHING"""
+        )
+    (row,) = service.get("/api/rejected/", NodeID="Well 7", Kind="CardData").json()
+    assert row["Raw"] == {"NodeID": "Well 7", "Date": "<b>soon</b>"}
+    assert row["RejectedAt"] == "2024-01-05T06:00:00Z"
+    assert service.get("/api/rejected/", Reason__contains="no time", format="csv").status == 200
+    assert service.get("/api/rejected/", Raw="x").status == 400
+
+
 def test_csv_holds_nothing_that_a_spreadsheet_runs(service: Service) -> None:
     text = "=HYPERLINK(0)"
     reading = {"module": "34.B2.9F.A9", "timestamp": "2024-01-01", "temperature": -4.5, "description": text}
