@@ -1,7 +1,7 @@
-"""The queue of cards to label, and what people have said about cards: who, when, and where they disagree.
+"""The queue of cards to label.
 
-Here: candidates read, the table ``clean.label_queue``, its asset, and the queries behind ``oasis labels``. Not here: the order itself
-(``learning.label_queue``), and how labels come in (``intake``).
+Here: candidates read, the table ``clean.label_queue``, its asset. Not here: the order itself (``learning.label_queue``), the queue as people read
+it, and what they have said about cards (``labels``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow as pa
 from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
 from oasis_pipeline.assets.factory import Run, all_days, kept, whole, whole_asset
 from oasis_pipeline.assets.features import FEATURES_VERSION
+from oasis_pipeline.assets.labels import disagreements
 from oasis_pipeline.assets.predictions import load_classifier, matrix_for
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.artifact import Model
@@ -29,8 +30,8 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 LABEL_QUEUE = table("clean", "label_queue")
 
-QUEUE_LENGTH = 500
-"""More cards than a person labels before the model has learned and the queue is made again."""
+QUEUE_LENGTH = 1200
+"""More cards than a person labels in an hour."""
 
 # What keeps the queue cheap on a field with millions of cards: it asks about the newest month, and looks closely at the least sure
 # cards of each well only.
@@ -71,7 +72,7 @@ order by l."Date" desc, l."NodeID" limit $2::int
         whole("clean/dynalabel"),
         kept(FEATURES, f"models/{CLASSIFIER}"),
     ],
-    code_version="1",
+    code_version="2",
     description="Unlabelled cards in the order in which labels would teach most: the model is unsure of them, they are unlike "
     "those labelled already, and their wells have few labels. `oasis labels queue` shows it.",
     table=LABEL_QUEUE,
@@ -179,129 +180,3 @@ def _of_day(
 
 def _pairs(rows: pa.Table) -> Iterable[tuple[str, Any]]:
     return zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True)
-
-
-def queue(warehouse: Warehouse, limit: int) -> list[dict[str, Any]]:
-    """Read the head of the queue.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    limit : int
-        Cards at most.
-
-    Returns
-    -------
-    list of dict
-        Rows of ``clean.label_queue`` by rank; cards that have got a label since it was made are left out.
-    """
-    rows: list[dict[str, Any]] = warehouse.query(
-        "select q.* from clean.label_queue q where not exists "
-        '(select from clean.dynalabel d where d."NodeID" = q."NodeID" and d."Date" = q."Date") '
-        "order by q.rank limit $1::int",
-        (limit,),
-    ).to_pylist()
-    return rows
-
-
-_PEOPLE = 'coalesce(s.person, h."LabeledBy")'
-_SOURCES = 'left join oasis.label_source as s on s.source_file = h."LabeledBy"'
-
-
-def labels_in_force(warehouse: Warehouse, *, history: bool = False) -> pa.Table:
-    """Read labels with who gave them and when.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    history : bool
-        Every label ever given, instead of those in force.
-
-    Returns
-    -------
-    pyarrow.Table
-        NodeID, Date, TrueLabel1, TrueLabel2, LabeledBy (the person where one was named, else the file), LabeledAt; by well, time and age.
-    """
-    source = "clean.dynalabel_history" if history else "clean.dynalabel"
-    return warehouse.query(
-        f'select h."NodeID", h."Date", h."TrueLabel1", h."TrueLabel2", {_PEOPLE} as "LabeledBy", h."LabeledAt" '
-        f'from {source} as h {_SOURCES} order by h."NodeID", h."Date", h."LabeledAt", 5'
-    )
-
-
-def disagreements(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """Find cards that people have labelled differently.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-
-    Returns
-    -------
-    list of dict
-        ``NodeID``, ``Date``, and ``labels``: the newest label of each person (or file, where no person was named), oldest first, each
-        with ``labels``, ``by``, ``at`` and ``in_force``. The order of two labels is no difference.
-    """
-    rows = warehouse.query(
-        f"""
-        with each as (
-            select distinct on (h."NodeID", h."Date", {_PEOPLE})
-                h."NodeID", h."Date", {_PEOPLE} as person, h."LabeledBy", h."LabeledAt",
-                array(
-                    select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
-                ) as texts
-            from clean.dynalabel_history as h {_SOURCES}
-            order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
-        ),
-        differing as (
-            select "NodeID", "Date" from each group by "NodeID", "Date" having count(distinct texts) > 1
-        )
-        select e."NodeID", e."Date", e.person, e."LabeledAt", e.texts,
-            (d."LabeledBy" = e."LabeledBy" and d."LabeledAt" = e."LabeledAt") as in_force
-        from each as e
-        join differing using ("NodeID", "Date")
-        join clean.dynalabel as d using ("NodeID", "Date")
-        order by e."NodeID", e."Date", e."LabeledAt", e.person
-        """
-    ).to_pylist()
-    found: dict[tuple[str, Any], list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault((row["NodeID"], row["Date"]), []).append(
-            {"labels": row["texts"], "by": row["person"], "at": row["LabeledAt"], "in_force": row["in_force"]}
-        )
-    return [{"NodeID": node, "Date": when, "labels": labels} for (node, when), labels in found.items()]
-
-
-def suspects(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """Read the labels that the newest training doubts, the surest first; those changed since are left out.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-
-    Returns
-    -------
-    list of dict
-        Rows of ``clean.label_suspect``, LabeledBy the person where one was named.
-    """
-    rows: list[dict[str, Any]] = warehouse.query(
-        f"""
-        select h."NodeID", h."Date", h."TrueLabel1", h."TrueLabel2", h.doubted, h.suggested, h.doubt_pct,
-            {_PEOPLE} as "LabeledBy", h."LabeledAt", h."ModelVersion"
-        from clean.label_suspect as h {_SOURCES}
-        join clean.dynalabel as d using ("NodeID", "Date")
-        where (d."TrueLabel1", d."TrueLabel2") is not distinct from (h."TrueLabel1", h."TrueLabel2")
-        order by h.doubt_pct desc, h."NodeID", h."Date"
-        """
-    ).to_pylist()
-    return rows
-
-
-def name_person(warehouse: Warehouse, source_file: str, person: str) -> None:
-    """Keep who labelled the cards of a file."""
-    with warehouse.transaction() as tx:
-        tx.execute(
-            "insert into oasis.label_source (source_file, person) values ($1, $2) "
-            "on conflict (source_file) do update set person = excluded.person",
-            (source_file, person),
-        )

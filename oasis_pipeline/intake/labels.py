@@ -11,14 +11,14 @@ of labels under the time it came with; cards that come later are looked through 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.rules import last_of_each
-from oasis_pipeline.schema import table
+from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
 from oasis_pipeline.storage.upsert import Upserted
 
@@ -32,6 +32,18 @@ _COARSE = 'l."Date" = date_trunc(\'second\', l."Date")'
 _WITHOUT_CARD = (
     f'NOT EXISTS (SELECT FROM {CARD.full_name} AS c WHERE c."NodeID" = l."NodeID" AND c."Date" = l."Date")'
 )
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in DYNALABEL.column_names)
+IN_FORCE = f"""
+SELECT DISTINCT ON ("NodeID", "Date") {_COLUMNS} FROM (
+    SELECT DISTINCT ON ("NodeID", "Date", "LabeledBy") {_COLUMNS} FROM {DYNALABEL_HISTORY.full_name}
+    WHERE $1::text IS NULL OR ("NodeID" = $1 AND "Date" = $2::timestamp)
+    ORDER BY "NodeID", "Date", "LabeledBy", "LabeledAt" DESC
+) AS said WHERE "TrueLabel1" IS NOT NULL ORDER BY "NodeID", "Date", "LabeledAt" DESC
+"""
+"""Labels in force by the history, of one card (NodeID, Date) or all (null, null): of what each said last, the newest. A row without labels is one
+that was taken back."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +193,54 @@ def load_labels(tx: Transaction, rows: pa.Table, source_file: str, stamp: dateti
     if _in_force(tx) != before:
         marks.whole(DYNALABEL, done.changed)
     return done
+
+
+def take_back_label(
+    tx: Transaction, node: str, time: datetime, by: str, stamp: datetime, marks: Marks
+) -> bool:
+    """Take back what somebody said of a card: what others said of it comes into force again, and the history keeps both.
+
+    Parameters
+    ----------
+    tx : Transaction
+    node : str
+        Well in the shown spelling.
+    time : datetime
+        The card's.
+    by : str
+        Who takes back; only what he said himself.
+    stamp : datetime
+        When, in the field's local time.
+    marks : Marks
+        Gets ``clean/dynalabel``.
+
+    Returns
+    -------
+    bool
+        False where he has said nothing of this card, or taken it back already.
+    """
+    last = tx.query(
+        f'SELECT "TrueLabel1", "LabeledAt" FROM {DYNALABEL_HISTORY.full_name} WHERE "NodeID" = $1 AND "Date" = $2::timestamp '
+        'AND "LabeledBy" = $3 ORDER BY "LabeledAt" DESC LIMIT 1',
+        (node, time, by),
+    ).to_pylist()
+    if not last or last[0]["TrueLabel1"] is None:
+        return False
+    # later than what it takes back, also within the same millisecond
+    stamp = max(stamp, last[0]["LabeledAt"] + timedelta(milliseconds=1))
+    row = dict.fromkeys(DYNALABEL.column_names) | {
+        "NodeID": node,
+        "Date": time,
+        "LabeledBy": by,
+        "LabeledAt": stamp,
+    }
+    tx.upsert(DYNALABEL_HISTORY, pa.Table.from_pylist([row], schema=arrow_schema(DYNALABEL_HISTORY)))
+    tx.execute(
+        f'DELETE FROM {DYNALABEL.full_name} WHERE "NodeID" = $1 AND "Date" = $2::timestamp', (node, time)
+    )
+    tx.upsert(DYNALABEL, tx.query(IN_FORCE, (node, time)))
+    marks.whole(DYNALABEL, 1)
+    return True
 
 
 def spell_labels(tx: Transaction, rows: pa.Table) -> pa.Table:

@@ -23,7 +23,7 @@ from oasis_pipeline.intake.archive import ArchiveError, archived_name
 from oasis_pipeline.intake.equipment import Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures, mark_spans, package_rules, stored_failures
 from oasis_pipeline.intake.files import archive_path, read_chunks
-from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, load_labels, to_cards
+from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, IN_FORCE, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
 from oasis_pipeline.intake.rules import Rules, last_of_each
@@ -259,7 +259,6 @@ def _forget_labels(tx: Transaction, names: list[str]) -> None:
         tx.execute(f'DELETE FROM {each.full_name} WHERE "LabeledBy" = ANY($1::text[])', (names,))
     columns = ", ".join(quote(name) for name in DYNALABEL.column_names)
     tx.execute(
-        f"INSERT INTO {DYNALABEL.full_name} ({columns}) "
-        f'SELECT DISTINCT ON ("NodeID", "Date") {columns} FROM {DYNALABEL_HISTORY.full_name} '
-        'ORDER BY "NodeID", "Date", "LabeledAt" DESC ON CONFLICT DO NOTHING'
+        f"INSERT INTO {DYNALABEL.full_name} ({columns}) SELECT * FROM ({IN_FORCE}) AS f ON CONFLICT DO NOTHING",
+        (None, None),
     )

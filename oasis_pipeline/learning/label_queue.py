@@ -6,7 +6,8 @@ not belong here: where cards are read and where the queue is kept.
 Cards are taken one after another. Each time the card with the greatest product of three factors comes next: the model's uncertainty, the
 distance to the nearest card that is labelled or already in the queue, and a weight that falls with the labels that its well has or
 will have. The first finds what the model does not know, the second keeps one strange group of cards from filling the queue, the third
-goes to other wells, because neighbouring cards of a well are nearly the same card.
+goes to other wells, because neighbouring cards of a well are nearly the same card. A well whose cards are all strange would still come again and
+again, so no well comes twice in a row, or more than twice in twelve cards, while there are others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from oasis_pipeline.learning.splits import number_wells
 _CLIP = 3.0
 _LEAST_FACTOR = 0.05
 _BLOCK = 2048
+SPAN, MOST_OF_A_WELL = 12, 2
+"""Of so many cards in a row at most so many are of one well, while other wells have any."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,11 @@ def order_to_label(
     # far is as far as cards usually are from each other: beyond that, further away teaches nothing more
     far = float(np.median(finite)) if finite.size else float(np.median(_from_first(points)))
     left = np.ones(cards, bool)
-    rows, scores, distances = [], [], []
+    rows: list[int] = []
+    scores, distances = [], []
     for _ in range(min(limit, cards)):
         novelty = np.clip(distance / max(far, 1e-12), _LEAST_FACTOR, 1.0)
-        score = np.where(left, doubt * novelty / (1.0 + counts), -1.0)
+        score = np.where(left & _may_follow(number, left, rows), doubt * novelty / (1.0 + counts), -1.0)
         best = int(score.argmax())
         rows.append(best)
         scores.append(score[best])
@@ -145,6 +149,19 @@ def order_to_label(
         distance = np.minimum(distance, np.sqrt(np.einsum("ij,ij->i", step, step)))
     chosen = np.array(rows, np.intp)
     return Queue(chosen, np.array(scores, np.float64), unsure[chosen], np.array(distances, np.float64))
+
+
+def _may_follow(number: NDArray[np.int64], left: NDArray[np.bool_], rows: list[int]) -> NDArray[np.bool_]:
+    """Whether each card's well has a turn after the cards chosen so far; of those left at least one has."""
+    wells = int(number.max(initial=-1)) + 1
+    there = np.bincount(number[left], minlength=wells) > 0
+    if not rows or there.sum() < 2:
+        return np.ones(len(number), bool)
+    recent = np.bincount(number[rows[1 - SPAN :]], minlength=wells).astype(np.float64)
+    # the well of the card before comes last, whatever else
+    recent[number[rows[-1]]] += SPAN
+    most = max(MOST_OF_A_WELL - 1, recent[there].min())
+    return np.asarray((recent <= most)[number])
 
 
 def _from_first(points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Labels of experts, as they come over http.
 
-Here: `POST /api/dynalabel/`, which goes the way of a Labels file: the same rules for a row, the same spelling of wells and labels, the same
+Here: `POST /api/dynalabel/` and the page of labels, which go the way of a Labels file: the same rules for a row, the same spelling of wells and labels, the same
 history and marks. Not here: those rules (``intake``).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from oasis_pipeline.intake.files import Chunk, DropName, match_header
-from oasis_pipeline.intake.labels import DYNALABEL, load_labels
+from oasis_pipeline.intake.labels import DYNALABEL, load_labels, take_back_label
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
 from oasis_pipeline.intake.rules import Rules, last_of_each
@@ -53,7 +53,7 @@ def store_labels(body: Body, labelled_by: str, now: datetime) -> tuple[list[dict
     faults.raise_any()
     if not texts:
         return [], single
-    stamp = now.replace(microsecond=now.microsecond // 1000 * 1000, tzinfo=None)
+    stamp = _stamp(now)
     drop = DropName("", KIND, stamp, ".csv")
     columns = [pa.array([row[name] for row in texts], pa.string()) for name in KIND.columns]
     chunk = Chunk(match_header(KIND, KIND.columns), columns, np.arange(1, len(texts) + 1))
@@ -75,6 +75,37 @@ def store_labels(body: Body, labelled_by: str, now: datetime) -> tuple[list[dict
     stands = {(row["NodeID"], row["Date"]): row for row in found.to_pylist()}
     keys = zip(shown.to_pylist(), checked.rows["Date"].to_pylist(), strict=True)
     return [stands[key] for key in keys], single
+
+
+def take_back(node: str, time: datetime, labelled_by: str, now: datetime) -> bool:
+    """Take back what somebody said of a card.
+
+    Parameters
+    ----------
+    node : str
+        Well in the shown spelling.
+    time : datetime
+        The card's.
+    labelled_by : str
+        Who takes back what he said himself.
+    now : datetime
+        The field's local time, without a zone.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to take back.
+    """
+    with changing() as tx:
+        tx.lock("intake")
+        marks = Marks()
+        done = take_back_label(tx, node, time, labelled_by, _stamp(now), marks)
+        marks.write(tx)
+    return done
+
+
+def _stamp(now: datetime) -> datetime:
+    return now.replace(microsecond=now.microsecond // 1000 * 1000, tzinfo=None)
 
 
 def _texts(item: Any, index: int, faults: Faults) -> dict[str, str | None]:

@@ -16,7 +16,7 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import labelling, training
+from oasis_pipeline.assets import labelling, labels, training
 from oasis_pipeline.assets.bounds import bounds_rows
 from oasis_pipeline.assets.common import Days, store_days
 from oasis_pipeline.assets.drift import check_drift, load_reference, reference_path
@@ -310,31 +310,31 @@ def test_the_queue_holds_unlabelled_cards_with_new_wells_ahead(house: House) -> 
     assert fresh[:5].all(), "wells without labels come first"
     with house.warehouse.transaction() as tx:
         tx.replace_days(labelling.LABEL_QUEUE, rows, None, None)
-    assert [row["rank"] for row in labelling.queue(house.warehouse, 4)] == [1, 2, 3, 4]
+    assert [row["rank"] for row in labels.queue(house.warehouse, 4)] == [1, 2, 3, 4]
     house.label({keys[0]: ("Full Pump", None)}, "somebody", 1)
-    assert [row["rank"] for row in labelling.queue(house.warehouse, 4)] == [2, 3, 4, 5], "labelled since"
+    assert [row["rank"] for row in labels.queue(house.warehouse, 4)] == [2, 3, 4, 5], "labelled since"
 
 
 def test_people_who_disagree_are_shown_and_all_is_kept(house: House) -> None:
     (card, own), (other, same), *_ = labels_of(house).items()
-    assert labelling.disagreements(house.warehouse) == []
+    assert labels.disagreements(house.warehouse) == []
     house.label(
         {card: ("Something else", None), other: (same[1] or same[0], same[0] if same[1] else None)},
         "second.csv",
         1,
     )
-    (found,) = labelling.disagreements(house.warehouse)
+    (found,) = labels.disagreements(house.warehouse)
     assert (found["NodeID"], found["Date"]) == card, (
         "the same two labels in the other order are no disagreement"
     )
     assert [said["labels"] for said in found["labels"]] == [sorted(t for t in own if t), ["Something else"]]
     assert [said["in_force"] for said in found["labels"]] == [False, True]
     first_file = found["labels"][0]["by"]
-    labelling.name_person(house.warehouse, "second.csv", "Crew A")
-    labelling.name_person(house.warehouse, first_file, "Crew A")
-    assert labelling.disagreements(house.warehouse) == [], "who changes their own mind disagrees with nobody"
-    history = labelling.labels_in_force(house.warehouse, history=True)
-    assert history.num_rows > labelling.labels_in_force(house.warehouse).num_rows
+    labels.name_person(house.warehouse, "second.csv", "Crew A")
+    labels.name_person(house.warehouse, first_file, "Crew A")
+    assert labels.disagreements(house.warehouse) == [], "who changes their own mind disagrees with nobody"
+    history = labels.labels_in_force(house.warehouse, history=True)
+    assert history.num_rows > labels.labels_in_force(house.warehouse).num_rows
     assert "Crew A" in history["LabeledBy"].to_pylist()
 
 
@@ -354,7 +354,7 @@ def test_suspects_stand_in_their_table_until_somebody_labels_again(
     wrong = set(keys[:4])
     house.label(dict.fromkeys(wrong, ("Heavy", None)), "wrong.csv", 2)
     trained = house.train()
-    rows = labelling.suspects(house.warehouse)
+    rows = labels.suspects(house.warehouse)
     assert {(row["NodeID"], row["Date"]) for row in rows} == wrong
     assert {row["suggested"] for row in rows} == {"Light"}
     assert {row["LabeledBy"] for row in rows} == {"wrong.csv"}
@@ -364,7 +364,7 @@ def test_suspects_stand_in_their_table_until_somebody_labels_again(
         assert row["suggested"] not in (row["TrueLabel1"], row["TrueLabel2"])
         assert row["ModelVersion"] == trained.version
     house.label({(rows[0]["NodeID"], rows[0]["Date"]): ("Looked at again", None)}, "again.csv", 3)
-    assert len(labelling.suspects(house.warehouse)) == len(rows) - 1
+    assert len(labels.suspects(house.warehouse)) == len(rows) - 1
 
 
 def test_the_vendors_texts_are_asked_of_wells_without_labels_only(

@@ -47,6 +47,37 @@ def test_a_queue_covers_wells_before_it_comes_back_to_one() -> None:
     assert len(set(wells[queue.rows])) >= 9
 
 
+def test_a_well_that_is_strange_throughout_does_not_come_five_times_in_a_row() -> None:
+    """One well of which the model knows nothing, and eight that it knows well."""
+    wells = np.repeat(np.arange(9), 12)
+    proba = np.where(wells == 0, 0.5, 0.999)[:, None]
+    space = np.random.default_rng(3).normal(size=(108, 3)) * np.where(wells == 0, 5.0, 0.01)[:, None]
+    queue = wells[order_to_label(proba, space, wells, np.zeros(108, int), space[:0], 60).rows]
+    assert queue[0] == 0, "what it knows nothing of goes first"
+    assert (queue[1:] != queue[:-1]).all()
+    for first in range(len(queue) - 11):
+        assert np.bincount(queue[first : first + 12]).max() <= 2, first
+    assert (queue[:24] == 0).sum() == 4, "and as often as may be"
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=7), st.integers(0, 5))
+def test_few_wells_take_turns_as_long_as_each_has_cards(cards: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    wells = np.repeat(np.arange(len(cards)), cards)
+    count = len(wells)
+    inputs = (rng.random((count, 2)), rng.normal(size=(count, 3)), wells, np.zeros(count, int))
+    queue = wells[order_to_label(*inputs, np.zeros((0, 3)), count).rows]
+    left = np.bincount(wells)
+    for place, well in enumerate(queue):
+        others = np.flatnonzero(left)
+        assert place == 0 or well != queue[place - 1] or others.tolist() == [well]
+        recent = np.bincount(queue[max(place - 11, 0) : place], minlength=len(cards))
+        assert recent[well] < 2 or recent[well] <= min(
+            (recent[o] for o in others if o != queue[place - 1]), default=99
+        )
+        left[well] -= 1
+
+
 @given(st.integers(0, 30), st.integers(0, 40), st.integers(0, 5), st.integers(0, 3))
 def test_a_queue_holds_each_card_once_and_is_repeatable(
     cards: int, limit: int, taught: int, seed: int

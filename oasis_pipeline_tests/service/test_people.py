@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from oasis_pipeline.assets import labels
+from oasis_pipeline.intake.labels import IN_FORCE
 from oasis_pipeline_tests.service.conftest import Service, basic
 
 pytestmark = pytest.mark.server
@@ -109,6 +112,33 @@ def test_labels_go_the_way_of_a_labels_file(service: Service) -> None:
     assert tick() == before, "the same labels in force are no reason to learn anew"
     service.post("/api/dynalabel/", {**later[1], "TrueLabel1": "Gas Interference"}, role="engineer")
     assert tick() > before
+
+
+def test_a_label_taken_back_lets_what_others_said_come_into_force_again(service: Service) -> None:
+    from oasis_pipeline.service.labels import take_back
+
+    house, moment = service.warehouse, datetime(2024, 1, 5, 6)
+    label = {"NodeID": "Well 7", "Date": moment.isoformat(), "TrueLabel1": "Fluid Pound"}
+    service.post("/api/dynalabel/", label, role="engineer")
+    service.post("/api/dynalabel/", {**label, "TrueLabel1": "Full Pump"}, role="admin")
+
+    def in_force() -> list[tuple[str, str]]:
+        return [(row["TrueLabel1"], row["LabeledBy"]) for row in service.get("/api/dynalabel/").json()]
+
+    now = datetime(2024, 1, 6)
+    assert not take_back("Well 7", moment, "viewer", now), "who said nothing has nothing to take back"
+    assert in_force() == [("Full Pump", "admin")]
+    assert take_back("Well 7", moment, "admin", now)
+    assert not take_back("Well 7", moment, "admin", now), "once"
+    assert in_force() == [("Fluid Pound", "engineer")]
+    assert take_back("Well 7", moment, "engineer", now)
+    assert in_force() == []
+    assert service.count("clean.dynalabel_history") == 4, "nothing is removed"
+    assert labels.disagreements(house) == []
+    with house.transaction() as tx:
+        assert tx.query(IN_FORCE, (None, None)).num_rows == 0
+    service.post("/api/dynalabel/", label, role="engineer")
+    assert in_force() == [("Fluid Pound", "engineer")]
 
 
 def test_faults_of_labels_are_listed_and_none_is_stored(service: Service) -> None:
