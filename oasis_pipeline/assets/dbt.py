@@ -143,8 +143,8 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """Give the schema."""
-        return str(dbt_resource_props["schema"])
+        """Give the group that the model's own description names, or the schema."""
+        return super().get_group_name(dbt_resource_props) or str(dbt_resource_props["schema"])
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """Give the one team that keeps the warehouse."""

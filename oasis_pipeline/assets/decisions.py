@@ -61,6 +61,7 @@ source(
         same_day("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", "clean/dynapred", "clean/cardanomaly")
     ],
     code_version=DECISIONS_VERSION,
+    group="decisions",
     description=WELLSUMMARY.description,
     table=WELLSUMMARY,
     pool=WAREHOUSE_POOL,
@@ -79,6 +80,7 @@ def wellsummary(run: Run) -> None:
         histories("welldetails"),
     ],
     code_version=DECISIONS_VERSION,
+    group="decisions",
     description=WELLSTATUS.description,
     table=WELLSTATUS,
 )
@@ -98,6 +100,7 @@ def wellstatus(run: Run) -> dict[str, Any]:
         whole(ECONOMICS.asset),
     ],
     code_version=DECISIONS_VERSION,
+    group="decisions",
     description=WORKLIST.description,
     table=WORKLIST,
     pool=WAREHOUSE_POOL,

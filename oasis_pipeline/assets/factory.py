@@ -162,6 +162,8 @@ class Asset:
     together : bool
         Made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to make than
         a run.
+    group : str
+        Group in Dagster; the schema if empty.
     owner, kinds, pool : str
     metadata : mapping
         Further metadata of the definition.
@@ -185,6 +187,7 @@ class Asset:
     partitions: Callable[[Warehouse], list[str]] | None = None
     waits_for_labels: int = 1
     together: bool = False
+    group: str = ""
     owner: str = SCIENCE_OWNER
     kinds: frozenset[str] = frozenset()
     pool: str = MEMORY_POOL
@@ -201,9 +204,9 @@ class Asset:
         return bool(self.code_version)
 
     @property
-    def group(self) -> str:
-        """Group in Dagster: the schema."""
-        return self.key.split("/")[0]
+    def group_name(self) -> str:
+        """Group in Dagster."""
+        return self.group or self.key.split("/")[0]
 
     def named(self, *reaches: Reach) -> tuple[str, ...]:
         """Names of the inputs that reach so."""
@@ -472,7 +475,7 @@ def spec_of(asset: Asset, days: DaysOf, partitioned: Mapping[str, bool], **more:
     """Dagster's specification of a declared asset."""
     return dg.AssetSpec(
         asset.asset_key,
-        group_name=asset.group,
+        group_name=asset.group_name,
         deps=dependencies(asset, partitioned),
         owners=[asset.owner],
         kinds=set(asset.kinds)

@@ -62,6 +62,7 @@ BACKTEST = "clean/alarm_backtest"
     WELL_DAYS,
     inputs=[same_day("xspoc/card", "xspoc/xdiagresults", "clean/carddiag", FEATURES)],
     code_version=WELL_DAYS_VERSION,
+    group="forecasts",
     description="The mean of each quantity of a well and day that failures are forecast from. One Parquet file a day in the "
     "object store.",
     columns=well_days_schema,
@@ -93,6 +94,7 @@ def failure_forecaster(run: Run) -> dict[str, Any]:
         from_its_day("analysis/failure_info", FORECASTER_ASSET),
     ],
     code_version=XPRED_VERSION,
+    group="forecasts",
     description="Probability of each failure class within 3, 7, 15 and 30 days after each well's day, by a model whose data lie "
     "before that day, or by the base model.",
     table=XPRED,
@@ -125,6 +127,7 @@ def run_life(run: Run) -> dict[str, Any]:
     "clean/runlife",
     inputs=[same_day(WELL_DAYS), from_its_day("analysis/failure_info", RUN_LIFE_ASSET)],
     code_version=RUNLIFE_VERSION,
+    group="forecasts",
     description="Median and 90 % interval of the remaining life of tubing, pump and rods of each well, day by day.",
     table=RUNLIFE,
     pool=WAREHOUSE_POOL,
@@ -138,6 +141,7 @@ def runlife(run: Run) -> None:
     "clean/alarm",
     inputs=[all_days("clean/xpred"), kept(FORECASTER_ASSET, WELL_DAYS, "analysis/failure_info")],
     code_version=ALARM_VERSION,
+    group="forecasts",
     description="Alarms of failures to come, one an event, with the reasons in words. What a person said of one stays.",
     table=ALARM,
 )
@@ -153,6 +157,7 @@ def alarm(run: Run) -> dict[str, Any]:
     BACKTEST,
     inputs=[all_days("clean/xpred"), whole("clean/alarm", "analysis/failure_info")],
     code_version=ALARM_VERSION,
+    group="forecasts",
     description="How the rule of alarms did on the past: failures caught, lead, false alarms, with the forecasts as they were.",
     pool=WAREHOUSE_POOL,
 )

@@ -55,7 +55,7 @@ DAY_ASSETS_OF_CARDS = tuple(
 )
 """What a day of cards is made into."""
 
-MODELS = tuple(asset.key for asset in GRAPH if asset.group == "models")
+MODELS = tuple(asset.key for asset in GRAPH if asset.group_name == "models")
 """What is learned."""
 
 

@@ -50,6 +50,7 @@ from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
     CARD_DAYS,
     inputs=[same_day("xspoc/card", "clean/dynabounds")],
     code_version=STATE_VERSION,
+    group="forecasts",
     description="The newest card and the mean card of each well and day, in inches and pounds: what cards are forecast "
     "from. One Parquet file a day in the object store.",
     columns=card_days_schema,
@@ -83,6 +84,7 @@ def card_forecaster(run: Run) -> dict[str, Any]:
         kept(MODEL_ASSET),
     ],
     code_version=CARDPRED_VERSION,
+    group="forecasts",
     description="The next cards of each well, 1, 3 and 7 days after its newest one, whole, in inches and pounds, with a band "
     "that nine in ten of their points lie in.",
     table=CARDPRED,
@@ -109,6 +111,7 @@ def cardpred(run: Run) -> dict[str, Any]:
     "clean/cardanomaly",
     inputs=[same_day(CARD_DAYS), days_back(OLDEST_FORECAST_DAYS + 1, "clean/cardpred")],
     code_version=ANOMALY_VERSION,
+    group="forecasts",
     description="Each card held against the newest forecast of an earlier day: how far off, how rare that is, and what "
     "departs most.",
     table=CARDANOMALY,
@@ -125,6 +128,7 @@ def cardanomaly(run: Run) -> dict[str, Any]:
     "clean/trend",
     inputs=[days_back(TREND_REACH_DAYS, "clean/xspoc", "clean/carddiag")],
     code_version=TREND_VERSION,
+    group="forecasts",
     description="Fillage, speed and production of each well 1, 7, 14 and 30 days ahead, with a band; by the forecaster that did "
     "best in the field over the weeks before.",
     table=TREND,

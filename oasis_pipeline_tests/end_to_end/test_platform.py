@@ -114,9 +114,14 @@ def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
         page = browser.new_page(viewport={"width": 1900, "height": 1700})
         page.set_default_timeout(90_000)
 
-        page.goto(f"{platform.url}/locations/oasis_pipeline/asset-groups/clean/lineage")
-        for asset in ("dynabounds", "card_features", "dynapred", "dynalabel", "winpred"):
-            page.get_by_text(asset, exact=True).first.wait_for()
+        for group, assets in (
+            ("clean", ("dynabounds", "card_features", "dynapred", "dynalabel")),
+            ("forecasts", ("cardpred", "winpred", "alarm")),
+            ("decisions", ("wellstatus", "worklist")),
+        ):
+            page.goto(f"{platform.url}/locations/oasis_pipeline/asset-groups/{group}/lineage")
+            for asset in assets:
+                page.get_by_text(asset, exact=True).first.wait_for()
 
         page.goto(f"{platform.url}/assets/clean/dynapred")
         page.get_by_text("Most probable class, or Unknown").wait_for()
