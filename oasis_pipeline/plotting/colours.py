@@ -16,7 +16,8 @@ _CYCLE = (
 )  # fmt: skip
 
 
-_QUIET = {"Full Pump": "#c9dccf", "Normal": "#c9dccf"}
+QUIET_COLOUR = "#c9dccf"
+QUIET = ("Full Pump", "Normal")
 """Classes that mean no trouble recede; everything else catches the eye."""
 
 
@@ -33,6 +34,6 @@ def class_colours(labels: Iterable[str]) -> dict[str, str]:
     dict of str to str
         Colour by class; the same set of classes always gets the same colours. ``Unknown`` is grey.
     """
-    ordered = sorted({label for label in labels if label != "Unknown" and label not in _QUIET})
+    ordered = sorted({label for label in labels if label != "Unknown" and label not in QUIET})
     colours = {label: _CYCLE[i % len(_CYCLE)] for i, label in enumerate(ordered)}
-    return {**_QUIET, **colours, "Unknown": UNKNOWN_COLOUR}
+    return {**dict.fromkeys(QUIET, QUIET_COLOUR), **colours, "Unknown": UNKNOWN_COLOUR}

@@ -6,8 +6,9 @@ one picture fits light and dark pages. Not here: pictures of one card with its f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,6 +138,7 @@ def days_svg(
     *,
     cell: int = 14,
     name_width: int = 150,
+    links: Sequence[str] = (),
 ) -> str:
     """Draw a field day by day: a row a well, a column a day, the colour of the class, and letters for events.
 
@@ -152,6 +154,8 @@ def days_svg(
         Text (a letter or two) in the cell of a well and a day, such as F for a failure.
     cell, name_width : int
         Sizes in pixels.
+    links : sequence of str, optional
+        Address of each well's page; its name leads there.
 
     Returns
     -------
@@ -170,23 +174,71 @@ def days_svg(
     ]
     for row, well in enumerate(wells):
         y = cell * (row + 1)
-        parts.append(f'<text x="0" y="{y + cell - 4}">{escape(well)}</text>')
-        start = 0
-        while start < len(days):
-            name, stop = label[row, start], start + 1
-            while stop < len(days) and label[row, stop] == name:
-                stop += 1
-            if name is not None:
-                parts.append(
-                    f'<rect x="{name_width + cell * start}" y="{y}" width="{cell * (stop - start) - 1}" height="{cell - 2}" '
-                    f'fill="{colours[name]}"><title>{escape(well)}, {days[start]} to {days[stop - 1]}: {escape(name)}</title></rect>'
-                )
-            start = stop
+        name = f'<text x="0" y="{y + cell - 4}">{escape(well)}</text>'
+        parts.append(f'<a href="{escape(links[row], quote=True)}">{name}</a>' if links else name)
+        parts += [
+            f'<rect x="{name_width + cell * start}" y="{y}" width="{cell * (stop - start) - 1}" height="{cell - 2}" '
+            f'fill="{colours[kind]}"><title>{escape(well)}, {days[start]} to {days[stop - 1]}: {escape(kind)}</title></rect>'
+            for start, stop, kind in _spans(label[row].tolist())
+        ]
     for (row, day), text in marks.items():
         parts.append(
             f'<text x="{name_width + cell * day + cell // 2}" y="{cell * (row + 2) - 4}" class="mark">{escape(text)}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def strip_svg(
+    days: Sequence[str],
+    label: Sequence[str | None],
+    colours: Mapping[str, str],
+    *,
+    cell: int = 4,
+    height: int = 9,
+    title: str = "",
+) -> str:
+    """Draw the classes of one well day by day as a thin strip.
+
+    Parameters
+    ----------
+    days : sequence of str
+        ISO dates.
+    label : sequence of str or None
+        Class of each day; None where there was no card.
+    colours : mapping of str to str
+        Colour of each class.
+    cell, height : int
+        Width of a day and height, in pixels.
+    title : str
+        What a screen reader says.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; days in a row of one class are one rectangle.
+    """
+    width = cell * len(days)
+    parts = [
+        f'<svg class="strip" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(title or "classes day by day", quote=True)}">'
+    ]
+    for start, stop, name in _spans(label):
+        span = days[start] if stop == start + 1 else f"{days[start]} to {days[stop - 1]}"
+        parts.append(
+            f'<rect x="{cell * start}" width="{cell * (stop - start)}" height="{height}" fill="{colours.get(name, "var(--line)")}">'
+            f"<title>{span}: {escape(name)}</title></rect>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _spans(label: Sequence[str | None]) -> Iterator[tuple[int, int, str]]:
+    """Days in a row of one class: first, one after the last, class."""
+    start = 0
+    for name, days in groupby(label):
+        stop = start + sum(1 for _ in days)
+        if name is not None:
+            yield start, stop, name
+        start = stop
 
 
 def _finite(card: Card) -> NDArray[np.float64]:

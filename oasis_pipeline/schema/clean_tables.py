@@ -25,6 +25,22 @@ FAILURE_INFO = Table(
     "Failures of wells.",
 )
 
+WELL_GROUP = Table(
+    "analysis",
+    "well_group",
+    ("NodeID", "GroupName"),
+    (
+        NODE,
+        Column(
+            "GroupName", Type.TEXT, description="Route, battery, foreman: whatever wells are looked at by"
+        ),
+        STAMP,
+    ),
+    Kind.STATE,
+    "Groups that wells belong to; a well may belong to several.",
+    indexes=(("GroupName",),),
+)
+
 DYNALABEL = Table(
     "clean",
     "dynalabel",
@@ -578,6 +594,7 @@ ALARM_DECISION = Table(
 
 CLEAN_TABLES: tuple[Table, ...] = (
     FAILURE_INFO,
+    WELL_GROUP,
     DYNALABEL,
     DYNALABEL_HISTORY,
     XSPOC,

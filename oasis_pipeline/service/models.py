@@ -1,4 +1,4 @@
-"""What the administration site shows and Django keeps: profiles, tokens, and modules.
+"""What the administration site shows and Django keeps: profiles, tokens, what people chose and noted, and modules.
 
 Here: tables of the service itself (schema ``django``), and a window on ``iot.module``, which the schema source owns. Not here:
 readings, which go by COPY (``store``), and the check of a token (``access``).
@@ -108,6 +108,41 @@ class Token(models.Model):
 def digest_of(secret: str) -> str:
     """Hash of a token's secret. It has 256 random bits, so that nothing slower than SHA-256 is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Preference(models.Model):
+    """What a user chose on a page the last time."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="preferences")
+    page = models.CharField(max_length=30)
+    chosen = models.CharField(max_length=2000)
+
+    class Meta:
+        """Names and rules."""
+
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "page"], name="preference_of_page")]
+
+    def __str__(self) -> str:
+        """Whose it is, and of what."""
+        return f"{self.user}, {self.page}"
+
+
+class Note(models.Model):
+    """What somebody wrote about a well, for the others."""
+
+    node = models.CharField("well", max_length=200, db_index=True)
+    text = models.TextField(max_length=4000)
+    written_by = models.CharField(max_length=150, editable=False)
+    written_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Names."""
+
+        ordering: ClassVar = ["-written_at"]
+
+    def __str__(self) -> str:
+        """Its well and its first words."""
+        return f"{self.node}: {str(self.text)[:60]}"
 
 
 class Module(models.Model):

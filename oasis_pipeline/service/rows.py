@@ -55,8 +55,27 @@ def answer(request: HttpRequest, resource: Resource, *more: str) -> HttpResponse
     form = output.form_of(query.form, request.headers.get("Accept", ""))
     if query.limit is not None:
         return _page(request, query, form, more)
+    return everything(query, form, *more)
+
+
+def everything(query: Query, form: str, *more: str) -> StreamingHttpResponse:
+    """Answer with all rows of a query, as a stream.
+
+    Parameters
+    ----------
+    query : Query
+        Its limit is not looked at.
+    form : str
+        Key of `output.MEDIA`.
+    *more : str
+        Further SQL conditions.
+
+    Returns
+    -------
+    StreamingHttpResponse
+    """
     response = streamed(_everything(query, form, more), output.MEDIA[form])
-    _name_file(response, resource, form)
+    _name_file(response, query.resource, form)
     return response
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from oasis_pipeline.plotting.colours import class_colours
+from oasis_pipeline.plotting.colours import QUIET, class_colours
 from oasis_pipeline.plotting.svg import card_svg
 from oasis_pipeline.service.access import Remembered
 from oasis_pipeline.service.warehouse import warehouse
@@ -23,7 +23,7 @@ _CARDS = f"""
 select c."NodeID", c."Date", b.pos_min, b.pos_max, b.load_min, b.load_max, {USABLE_POINTS}
 from unnest($1::text[], $2::timestamp[]) as k(node, moment)
 join xspoc.card as c on c."NodeID" = k.node and c."Date" = k.moment
-left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date and b.card = 'surfcard'
+left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date
 """
 
 
@@ -79,6 +79,7 @@ def colours_of_classes() -> dict[str, str]:
         rows = warehouse().query(
             'select distinct "Label1" as label from clean.wellsummary where "Label1" is not null'
         )
-        return class_colours(rows["label"].to_pylist())
+        quiet = dict.fromkeys(QUIET, "var(--quiet)")
+        return {**class_colours(rows["label"].to_pylist()), **quiet}
 
     return _colours.get("classes", find)

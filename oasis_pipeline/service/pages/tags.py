@@ -46,7 +46,7 @@ def hours(value: float | None) -> str:
     """A length of time in the unit that suits it, given in hours."""
     if value is None or value != value:
         return NOTHING
-    if value < 1.0:
+    if value < 0.99:
         return f"{60.0 * value:.0f} min"
     return f"{value:.0f} h" if value < 48.0 else f"{value / 24.0:.0f} d"
 
