@@ -55,7 +55,7 @@ def batches(request: HttpRequest) -> HttpResponseBase:
             filters.append((name, value))
         elif own.setdefault(name, value) != value:
             raise ApiError(400, f"{name} is given twice")
-    for name in ("order_by", "limit", "cursor"):
+    for name in ("order_by", "limit", "cursor", "fields"):
         if any(given == name for given, _ in filters):
             raise ApiError(
                 400, f"{name} has no meaning here: windows go in the order of time over all that matches"

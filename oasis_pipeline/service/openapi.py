@@ -22,7 +22,7 @@ needs the header `X-CSRFToken`). Roles are {", ".join(ROLES)}.
 
 **Filters**: any field, `field=value`, and {", ".join(f"`field__{name}`" for name in LOOKUPS)}; lists as `(a,b)`.
 `order_by=field` or `(a,-b)`; with `limit` an answer is a page, and the header `X-Next-Cursor` holds the `cursor` of the next one. Without, everything
-is streamed. `format` or `Accept`: {", ".join(MEDIA)}.
+is streamed. `fields=(a,b)` answers those only. `format` or `Accept`: {", ".join(MEDIA)}.
 
 **Errors** are JSON with a `reason`. A body has at most {limits.MAX_READINGS:,} items and {limits.MAX_BODY_BYTES >> 20} MB, also unpacked."""
 
@@ -218,8 +218,10 @@ def read(name: str) -> dict[str, Any]:
         _parameter("limit", {"type": "integer", "minimum": 1, "maximum": limits.MAX_PAGE}, "Rows of a page"),
         _parameter("cursor", {"type": "string"}, "`X-Next-Cursor` of the page before"),
         _parameter("format", {"type": "string", "enum": list(MEDIA)}, "Stronger than `Accept`"),
+        _parameter("fields", {"type": "string"}, "Only these: `field` or `(a,b)`; all by default"),
     ]
-    row = _row(resource)
+    # with `fields` a row has fewer
+    row = {**_row(resource), "required": []}
     forms: dict[str, Any] = {MEDIA["json"]: {"schema": {"type": "array", "items": row}}}
     forms |= {
         MEDIA[form]: {"schema": {"type": "string", "format": "binary"}}

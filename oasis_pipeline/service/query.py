@@ -28,7 +28,7 @@ from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
 
 LOOKUPS = ("gte", "gt", "lte", "lt", "in", "range", "contains")
-RESERVED = ("order_by", "limit", "cursor", "format")
+RESERVED = ("order_by", "limit", "cursor", "format", "fields")
 _SIGNS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "exact": "="}
 _ORDERED = frozenset({Type.TEXT, Type.FLOAT, Type.INT, Type.TIME, Type.UTC, Type.DAY})
 _PLUS = re.compile(r"(?<=\d) (?=\d{2}:?\d{2}$)")
@@ -142,6 +142,8 @@ class Query:
         Condition of the cursor.
     form : str or None
         ``format``, as it came.
+    chosen : tuple of Field
+        What the answer holds.
     """
 
     resource: Resource
@@ -150,6 +152,18 @@ class Query:
     limit: int | None
     after: str | None
     form: str | None
+    chosen: Sequence[Field]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of what the answer holds."""
+        return [found.name for found in self.chosen]
+
+    @property
+    def needed(self) -> list[Field]:
+        """What a page has to be read with: what was chosen, and what the cursor is made of."""
+        have = set(self.names)
+        return [*self.chosen, *(term.field for term in self.order if term.field.name not in have)]
 
     def condition(self, more: Iterable[str] = ()) -> str:
         """Everything after WHERE."""
@@ -160,7 +174,7 @@ class Query:
         self, columns: Sequence[Field] | None = None, more: Iterable[str] = (), limit: int | None = None
     ) -> str:
         """Build the statement."""
-        chosen = columns if columns is not None else list(self.resource.fields.values())
+        chosen = columns if columns is not None else self.chosen
         names = ", ".join(f"{f.sql} AS {quote(f.name)}" for f in chosen)
         end = f" LIMIT {limit}" if limit is not None else ""
         order = ", ".join(term.sql for term in self.order)
@@ -253,11 +267,12 @@ def parse(resource: Resource, parameters: Iterable[tuple[str, str]], *, only_fil
                 where.append(condition)
     order = _order(resource, reserved.get("order_by"), faults)
     limit = _limit(reserved.get("limit"), faults)
+    chosen = _chosen(resource, reserved.get("fields"), faults)
     after = None
     if "cursor" in reserved and not faults.errors:
         after = _after(reserved["cursor"], _mark(resource, where, order), order, faults)
     faults.raise_any()
-    return Query(resource, where, order, limit, after, reserved.get("format"))
+    return Query(resource, where, order, limit, after, reserved.get("format"), chosen)
 
 
 def literal(text: str) -> str:
@@ -473,6 +488,23 @@ def _order(resource: Resource, text: str | None, faults: Faults) -> list[Order]:
     # ties go the way of the last term, so that one index serves the whole
     down = bool(terms) and terms[-1].descending
     return [*terms, *(Order(resource.fields[name], down) for name in resource.key if name not in given)]
+
+
+def _chosen(resource: Resource, text: str | None, faults: Faults) -> list[Field]:
+    """Fields of the answer: all of them, or those of a list in its order."""
+    if text is None:
+        return list(resource.fields.values())
+    names = split_list(text)
+    chosen: dict[str, Field] = {}
+    for name in [text.strip()] if names is None else names:
+        found = resource.field(name)
+        if found is None:
+            faults.add_unknown(f"fields={name}")
+        else:
+            chosen[found.name] = found
+    if names == []:
+        faults.add("fields", "names no field")
+    return list(chosen.values())
 
 
 def _limit(text: str | None, faults: Faults) -> int | None:

@@ -82,15 +82,16 @@ def everything(query: Query, form: str, *more: str) -> StreamingHttpResponse:
 def _page(request: HttpRequest, query: Query, form: str, more: tuple[str, ...]) -> HttpResponse:
     limit = query.limit or 0
     with reading() as tx:
-        found = tx.query(query.sql(more=more, limit=limit + 1))
-    page = found.slice(0, limit).combine_chunks()
+        found = tx.query(query.sql(query.needed, more=more, limit=limit + 1))
+    whole = found.slice(0, limit).combine_chunks()
+    page = whole.select(query.names)
     batches = page.to_batches() or [pa.RecordBatch.from_pylist([], schema=page.schema)]
     response = HttpResponse(
         b"".join(output.encoded(form, batches, query.resource.fields)), content_type=output.MEDIA[form]
     )
     note(request, rows=page.num_rows)
     if found.num_rows > limit:
-        last = page.slice(limit - 1, 1).to_pylist()[0]
+        last = whole.slice(limit - 1, 1).to_pylist()[0]
         cursor = query.cursor_after(last)
         kept = [(name, value) for name, value in parameters_of(request) if name != "cursor"]
         response.headers["X-Next-Cursor"] = cursor
