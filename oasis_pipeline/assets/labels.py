@@ -6,38 +6,164 @@ Here: the queries behind ``oasis labels`` and the page of labels. Not here: how 
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.postgres import Transaction, Warehouse
+
+_PEOPLE = 'coalesce(s.person, h."LabeledBy")'
+_SOURCES = 'left join oasis.label_source as s on s.source_file = h."LabeledBy"'
 
 
-def queue(warehouse: Warehouse, limit: int) -> list[dict[str, Any]]:
+def queue(source: Warehouse | Transaction, limit: int, after: int = 0) -> list[dict[str, Any]]:
     """Read the head of the queue.
 
     Parameters
     ----------
-    warehouse : Warehouse
+    source : Warehouse or Transaction
     limit : int
         Cards at most.
+    after : int
+        Rank of the last card that has been shown already.
 
     Returns
     -------
     list of dict
         Rows of ``clean.label_queue`` by rank; cards that have got a label since it was made are left out.
     """
-    rows: list[dict[str, Any]] = warehouse.query(
-        "select q.* from clean.label_queue q where not exists "
+    rows: list[dict[str, Any]] = source.query(
+        "select q.* from clean.label_queue q where q.rank > $2::int and not exists "
         '(select from clean.dynalabel d where d."NodeID" = q."NodeID" and d."Date" = q."Date") '
         "order by q.rank limit $1::int",
-        (limit,),
+        (limit, after),
     ).to_pylist()
     return rows
 
 
-_PEOPLE = 'coalesce(s.person, h."LabeledBy")'
-_SOURCES = 'left join oasis.label_source as s on s.source_file = h."LabeledBy"'
+_AGAIN = """
+with own as (
+    select distinct on ("NodeID", "Date") "NodeID", "Date", "TrueLabel1" from clean.dynalabel_history
+    where "LabeledBy" = $1 order by "NodeID", "Date", "LabeledAt" desc
+),
+asked as (
+    select r."NodeID", r."Date", 0 as kind from analysis.opinion_request as r where r.asked_by <> $1 and not exists (
+        select from clean.dynalabel_history as h where h."NodeID" = r."NodeID" and h."Date" = r."Date"
+        and h."LabeledBy" <> r.asked_by and h."LabeledAt" >= r.asked_at and h."TrueLabel1" is not null
+    )
+),
+doubted as (
+    select s."NodeID", s."Date", 1 as kind from clean.label_suspect as s join clean.dynalabel as d using ("NodeID", "Date")
+    where (d."TrueLabel1", d."TrueLabel2") is not distinct from (s."TrueLabel1", s."TrueLabel2") and d."LabeledBy" <> $1
+),
+every as (
+    select * from asked union all select * from doubted
+    union all select "NodeID", "Date", 2 from clean.dynalabel where "LabeledBy" <> $1
+),
+placed as (
+    select "NodeID", "Date", min(kind) as kind, min(kind) || md5("NodeID" || "Date"::text) as place
+    from every group by "NodeID", "Date"
+)
+select p.* from placed as p left join own as o using ("NodeID", "Date")
+where o."TrueLabel1" is null and p.place > $3 order by p.place limit $2::int
+"""
+
+
+def to_see_again(
+    source: Warehouse | Transaction, person: str, limit: int, after: str = ""
+) -> list[dict[str, Any]]:
+    """Choose cards of which a person could give a second opinion.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+    person : str
+        Who will be asked; cards that he has labelled himself are left out.
+    limit : int
+        Cards at most.
+    after : str
+        ``place`` of the last card that has been shown already.
+
+    Returns
+    -------
+    list of dict
+        ``NodeID``, ``Date``, ``kind`` (0 somebody asks for it, 1 the newest training doubts the label, 2 any other labelled card) and ``place``, in this
+        order and by chance within each kind; what others have said is not told.
+    """
+    rows: list[dict[str, Any]] = source.query(_AGAIN, (person, limit, after)).to_pylist()
+    return rows
+
+
+def ask_opinion(tx: Transaction, node: str, time: datetime, person: str, now: datetime) -> None:
+    """Note that a person would like to know what somebody else sees on a card; asked again, the time is the newer one."""
+    tx.execute(
+        'insert into analysis.opinion_request ("NodeID", "Date", asked_by, asked_at) values ($1, $2::timestamp, $3, $4::timestamp) '
+        'on conflict ("NodeID", "Date", asked_by) do update set asked_at = excluded.asked_at',
+        (node, time, person, now),
+    )
+
+
+def progress(source: Warehouse | Transaction, person: str, today: date) -> dict[str, Any]:
+    """Tell how far the labelling is.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+    person : str
+        Whose share is told too.
+    today : date
+        In the field's local time.
+
+    Returns
+    -------
+    dict
+        ``cards`` and ``wells`` with a label, ``mine``, ``mine_today``, and ``waiting`` in the queue.
+    """
+    row: dict[str, Any] = source.query(
+        'select count(*) as cards, count(distinct d."NodeID") as wells, count(*) filter (where d."LabeledBy" = $1) as mine, '
+        'count(*) filter (where d."LabeledBy" = $1 and d."LabeledAt" >= $2::date) as mine_today, '
+        "(select count(*) from clean.label_queue as q where not exists (select from clean.dynalabel as l "
+        'where l."NodeID" = q."NodeID" and l."Date" = q."Date")) as waiting from clean.dynalabel as d',
+        (person, today),
+    ).to_pylist()[0]
+    return row
+
+
+def counts_of_labels(source: Warehouse | Transaction) -> dict[str, int]:
+    """Count the cards of each label in force, the most frequent first."""
+    rows = source.query(
+        'select l.label, count(*) as cards from clean.dynalabel, unnest(array["TrueLabel1", "TrueLabel2"]) as l(label) '
+        "where l.label is not null group by 1 order by 2 desc, 1"
+    )
+    return dict(zip(rows["label"].to_pylist(), rows["cards"].to_pylist(), strict=True))
+
+
+def newest_labels(source: Warehouse | Transaction, person: str, limit: int) -> list[dict[str, Any]]:
+    """Read what a person has said last, taken back or not, the newest first."""
+    rows: list[dict[str, Any]] = source.query(
+        'select * from clean.dynalabel_history where "LabeledBy" = $1 order by "LabeledAt" desc limit $2::int',
+        (person, limit),
+    ).to_pylist()
+    return rows
+
+
+def pairs_of_opinions(source: Warehouse | Transaction) -> list[tuple[frozenset[str], frozenset[str], int]]:
+    """Read what each two people said last of the same card: both sets of labels, and of how many cards they said so."""
+    rows = source.query(
+        f"""
+        with said as (
+            select distinct on (h."NodeID", h."Date", {_PEOPLE}) h."NodeID", h."Date", {_PEOPLE} as person,
+                array(
+                    select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
+                ) as texts
+            from clean.dynalabel_history as h {_SOURCES} order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
+        )
+        select a.texts as one, b.texts as other, count(*) as cards from said as a join said as b using ("NodeID", "Date")
+        where a.person < b.person and cardinality(a.texts) > 0 and cardinality(b.texts) > 0 group by 1, 2
+        """
+    ).to_pylist()
+    return [(frozenset(row["one"]), frozenset(row["other"]), row["cards"]) for row in rows]
 
 
 def labels_in_force(warehouse: Warehouse, *, history: bool = False) -> pa.Table:
@@ -61,7 +187,7 @@ def labels_in_force(warehouse: Warehouse, *, history: bool = False) -> pa.Table:
     )
 
 
-def disagreements(warehouse: Warehouse) -> list[dict[str, Any]]:
+def disagreements(warehouse: Warehouse | Transaction) -> list[dict[str, Any]]:
     """Find cards that people have labelled differently.
 
     Parameters

@@ -18,7 +18,7 @@ from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.errors import StorageError, one_line
 from oasis_pipeline.storage.objects import ObjectStore
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.postgres import Transaction, Warehouse
 from oasis_pipeline.storage.versions import check_version
 
 MODEL = table("oasis", "model")
@@ -212,12 +212,12 @@ def newest_named(warehouse: Warehouse, name: str, prefix: str) -> dict[str, Any]
     return found[0] if found else None
 
 
-def models_of(warehouse: Warehouse, name: str | None = None) -> list[dict[str, Any]]:
+def models_of(warehouse: Warehouse | Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """List the models of the registry, the newest of each name first.
 
     Parameters
     ----------
-    warehouse : Warehouse
+    warehouse : Warehouse or Transaction
         Where the registry stands.
     name : str, optional
         Of one name only.

@@ -592,6 +592,20 @@ ALARM_DECISION = Table(
     indexes=(("NodeID", "RaisedAt"),),
 )
 
+OPINION_REQUEST = Table(
+    "analysis",
+    "opinion_request",
+    ("NodeID", "Date", "asked_by"),
+    (
+        NODE,
+        DATE,
+        Column("asked_by", Type.TEXT, description="Who would like to know what somebody else sees"),
+        Column("asked_at", Type.TIME, description="When, in the field's local time", required=True),
+    ),
+    Kind.SYSTEM,
+    "Cards for which a person asks for a second opinion; answered by the next label of somebody else.",
+)
+
 CLEAN_TABLES: tuple[Table, ...] = (
     FAILURE_INFO,
     WELL_GROUP,
@@ -611,4 +625,5 @@ CLEAN_TABLES: tuple[Table, ...] = (
     RUNLIFE,
     ALARM,
     ALARM_DECISION,
+    OPINION_REQUEST,
 )

@@ -116,6 +116,7 @@ NAMES = {
     "runlife": "run lives",
     "alarm": "alarms",
     "alarm_decision": "decisions on alarms",
+    "opinion_request": "requests for second opinions",
     "wellsummary": "well days",
     "wellstatus": "well states",
     "worklist": "worklist entries",

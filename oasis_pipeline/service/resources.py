@@ -19,7 +19,7 @@ from oasis_pipeline.service.query import Field, Resource, resource_of
 from oasis_pipeline.service.warehouse import warehouse
 
 _WELL_SCHEMAS = ("xspoc", "clean", "analysis")
-_FOR_PEOPLE = ("rejected", "alarm_decision")
+_FOR_PEOPLE = ("rejected", "alarm_decision", "opinion_request")
 """Of the book-keeping, what people look at."""
 _READING = ("module_num", "timestamp", "measures", "temperature", "voltage", "description")
 _NEWEST_COLUMNS_SECONDS = 5.0

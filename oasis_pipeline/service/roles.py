@@ -23,6 +23,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "databatch": {"GET": _READERS},
     "dynalabel": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
     "alarm": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
+    "models": {"GET": _READERS, "POST": _ADMIN},
     # cards and everything that is derived from them
     "tables": {"GET": _READERS},
     "docs": {"GET": _EVERYONE},

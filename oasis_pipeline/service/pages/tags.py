@@ -61,3 +61,25 @@ def words(code: str | None) -> str:
 def signed(value: float | None, digits: int = 0) -> str:
     """A change with its sign."""
     return NOTHING if value is None or value != value else f"{value:+,.{digits}f}"
+
+
+@register.filter
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share, 0 to 1, in per cent; a dash where there is none."""
+    text: str = number(None if value is None else 100.0 * value, digits)
+    return text
+
+
+@register.filter
+def brief(value: float | None) -> str:
+    """A figure that is mostly a whole number: a decimal only where it has one."""
+    text: str = number(value, 0 if value is None or value == round(value) else 1)
+    return text
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A measured value of any size, to four digits; a dash where there is none."""
+    if value is None or value != value:
+        return NOTHING
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e9 else f"{value:.4g}"

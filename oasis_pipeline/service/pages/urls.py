@@ -9,10 +9,19 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from oasis_pipeline.service.pages import entry, field
+from oasis_pipeline.service.pages import alarms, entry, field, label, models, sensors
 
 urlpatterns = [
     path("", field.show),
+    path("alarms", alarms.show),
+    path("alarms/decide", alarms.decide),
+    path("label", label.show),
+    path("label/guide", label.show_guide),
+    path("label/undo", label.undo),
+    path("label/ask", label.ask),
+    path("models", models.show),
+    path("models/use", models.use),
+    path("sensors", sensors.show),
     path("ready", entry.ready),
     path("ready/", entry.ready),
     path("favicon.ico", RedirectView.as_view(url="/static/pages/icon.svg")),

@@ -1,0 +1,255 @@
+"""Models: which one predicts, how good it is beside the baselines, what it confuses, and those before it; administrators choose.
+
+Here: the page. Not here: the registry (``assets.registry``), and how a model comes into use by itself (``assets.training``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+
+from oasis_pipeline.assets.registry import find_model, models_of, use_model
+from oasis_pipeline.learning.scores import confusion
+from oasis_pipeline.service.access import asking
+from oasis_pipeline.service.middleware import note
+from oasis_pipeline.service.pages.shared import PageError, page, render_page
+from oasis_pipeline.service.roles import allowed
+from oasis_pipeline.service.warehouse import installation, reading, warehouse, writing
+from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.objects import open_store
+
+CLASSIFIER = "dyna_classifier"
+WORDS = {
+    CLASSIFIER: ("Classes of cards", "says what each card shows"),
+    "card_forecaster": (
+        "Next cards",
+        "forecasts the next cards with a band; learned anew for each Monday, and each keeps its weeks",
+    ),
+    "failure_forecaster": (
+        "Failures",
+        "forecasts failures within 3 to 30 days; learned at cut-offs, and each keeps its days",
+    ),
+    "run_life": (
+        "Run life",
+        "forecasts how long components last; learned at cut-offs, and each keeps its days",
+    ),
+}
+SHOWN_VERSIONS = 12
+"""Of each name, the newest ones; all on request."""
+
+_PREDICTED_BY = """
+select 'Classes of cards' as what, "ModelVersion" as version, max("Date") as until, count(*) as rows from clean.dynapred
+    where "Date" > (select max("Date") - interval '7 days' from clean.dynapred) group by 2
+union all select 'Next cards', "ModelVersion", max("IssuedAt"), count(*) from clean.cardpred
+    where "IssuedAt" > (select max("IssuedAt") - interval '7 days' from clean.cardpred) group by 2
+union all select 'Failures', "ModelVersion", max("Date"), count(*) from clean.xpred
+    where "Date" > (select max("Date") - interval '7 days' from clean.xpred) group by 2
+union all select 'Run life', "ModelVersion", max("Date"), count(*) from clean.runlife
+    where "Date" > (select max("Date") - interval '7 days' from clean.runlife) group by 2
+order by 1, 3 desc, 2
+"""
+
+
+@page("models")
+def show(request: HttpRequest) -> HttpResponseBase:
+    """Show the models, one of them closely."""
+    version, name = request.GET.get("version"), request.GET.get("name")
+    if "\x00" in (version or "") + (name or ""):
+        raise PageError(400, "That can't be shown", "a version has no NUL")
+    with reading() as tx:
+        every = models_of(tx)
+        predicted = tx.query(_PREDICTED_BY).to_pylist()
+    chosen = _chosen(every, version, name)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in every:
+        groups.setdefault(row["name"], []).append(row)
+    whole = request.GET.get("all") == "1"
+    return render_page(
+        request,
+        "pages/models.html",
+        {
+            "title": "Models",
+            "predicted": predicted,
+            "chosen": _closely(chosen) if chosen else None,
+            "groups": [_group(key, groups[key], whole) for key in sorted(groups, key=_place)],
+            "may_choose": allowed(asking(request).roles, "models", "POST"),
+            "classifier": CLASSIFIER,
+        },
+    )
+
+
+def _place(name: str) -> tuple[int, str]:
+    known = list(WORDS)
+    return (known.index(name) if name in known else len(known), name)
+
+
+def _chosen(every: list[dict[str, Any]], version: str | None, name: str | None) -> dict[str, Any] | None:
+    if version is None:
+        return next((row for row in every if row["name"] == CLASSIFIER and row["in_use"]), None)
+    found = [row for row in every if row["version"] == version and name in (None, row["name"])]
+    if not found:
+        raise PageError(404, "No such model", f"the registry has no model {version[:100]}")
+    return found[0]
+
+
+def _group(name: str, rows: list[dict[str, Any]], whole: bool) -> dict[str, Any]:
+    shown = rows if whole else rows[:SHOWN_VERSIONS] + [row for row in rows[SHOWN_VERSIONS:] if row["in_use"]]
+    used = next((row for row in rows if row["in_use"]), None)
+    title, does = WORDS.get(name, (name, ""))
+    return {
+        "name": name,
+        "title": title,
+        "does": does,
+        "can_choose": name == CLASSIFIER,
+        "left_out": len(rows) - len(shown),
+        "rows": [_entry(row, used) for row in shown],
+    }
+
+
+def _entry(row: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
+    """A line of the history."""
+    manifest = row["manifest"]
+    promotion = manifest.get("promotion") or {}
+    best = _scores(manifest)
+    return {
+        "name": row["name"],
+        "version": row["version"],
+        "created_at": row["created_at"],
+        "in_use": row["in_use"],
+        "is_base": row["is_base"],
+        "cards": manifest.get("cards"),
+        "wells": manifest.get("wells"),
+        "macro_f1": best[0].get("macro_f1") if best else None,
+        "refused": promotion.get("reason") if promotion.get("promoted") is False else None,
+        "older": used is not None and row["created_at"] < used["created_at"],
+    }
+
+
+def _scores(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (manifest.get("metrics") or {}).get("models") or []
+    return found
+
+
+def _closely(row: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is shown of one model."""
+    manifest = row["manifest"]
+    metrics = manifest.get("metrics") or {}
+    scored = _scores(manifest)
+    best = scored[0] if scored else {}
+    classes = sorted((best.get("per_class") or {}).items(), key=lambda pair: -pair[1].get("cards", 0))
+    promotion = manifest.get("promotion") or {}
+    return {
+        "name": row["name"],
+        "title": WORDS.get(row["name"], (row["name"], ""))[0],
+        "version": row["version"],
+        "created_at": row["created_at"],
+        "in_use": row["in_use"],
+        "is_base": row["is_base"],
+        "cards": manifest.get("cards"),
+        "wells": manifest.get("wells"),
+        "scheme": metrics.get("scheme"),
+        "folds": metrics.get("folds"),
+        "scores": scored,
+        "best": best,
+        "classes": [{"label": label, **figures} for label, figures in classes],
+        "unlearned": sorted((manifest.get("unlearned") or {}).items()),
+        "risk": _risk_svg(best.get("risk_coverage") or []),
+        "confusion": _confusion(row) if row["name"] == CLASSIFIER and classes else None,
+        "promotion": promotion.get("reason"),
+        "facts": _facts(manifest) if not scored else [],
+    }
+
+
+_LEFT_OUT = ("version", "created", "kind", "format", "name")
+
+
+def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the manifest of a model without such scores says in single words and figures."""
+    flat: list[tuple[str, str]] = []
+    for name, value in manifest.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        for key, single in inner:
+            if isinstance(single, (str, int, float)) and name not in _LEFT_OUT:
+                text = f"{single:.4g}" if isinstance(single, float) else str(single)
+                flat.append((f"{name} {key}".strip().replace("_", " "), text))
+    return flat[:40]
+
+
+def _risk_svg(points: list[list[float]], width: int = 300, height: int = 110) -> str:
+    """Draw the share of wrong first classes among the surest cards over their share; empty without points."""
+    known = [(float(share), float(risk)) for share, risk in points]
+    if len(known) < 2:
+        return ""
+    most = max(0.05, *(risk for _, risk in known))
+    line = "L".join(
+        f"{36 + share * (width - 44):.1f} {height - 18 - risk / most * (height - 30):.1f}"
+        for share, risk in known
+    )
+    return (
+        f'<svg class="curve" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="Share of wrong classes among the surest cards: {known[0][1]:.0%} of the surest {known[0][0]:.0%}, {known[-1][1]:.0%} of all">'
+        f'<path d="M36 {height - 18}H{width - 8}M36 8V{height - 18}" stroke="var(--strong-line)" fill="none"/>'
+        f'<path d="M{line}" stroke="var(--risk)" stroke-width="1.8" fill="none"/>'
+        f'<text x="32" y="14" class="tick" text-anchor="end">{most:.0%}</text><text x="32" y="{height - 16}" class="tick" text-anchor="end">0</text>'
+        f'<text x="{width - 8}" y="{height - 4}" class="tick" text-anchor="end">all cards</text><text x="36" y="{height - 4}" class="tick">surest</text></svg>'
+    )
+
+
+def _confusion(row: dict[str, Any]) -> dict[str, Any] | None:
+    """What the held-out folds of its training said of labelled cards; None where that was not kept or can't be read."""
+    path = f"models/{CLASSIFIER}/{row['version']}.cards.parquet"
+    try:
+        taught = open_store(installation()).read_table(path)
+    except StorageError:
+        return None
+    if "shown" not in taught.column_names:
+        return None
+    classes = list(row["manifest"].get("classes") or [])
+    pairs = zip(taught["TrueLabel1"].to_pylist(), taught["TrueLabel2"].to_pylist(), strict=True)
+    truth = np.array([[name in pair for name in classes] for pair in pairs], bool).reshape(-1, len(classes))
+    said = [shown or [] for shown in taught["shown"].to_pylist()]
+    table = confusion(
+        truth,
+        np.array([[name in shown for name in classes] for shown in said], bool).reshape(-1, len(classes)),
+    )
+    lines = []
+    for place, label in enumerate(classes):
+        cards = int(truth[:, place].sum())
+        cells = [
+            {
+                "cards": float(count),
+                "right": other == place,
+                "share": round(100 * float(count) / max(cards, 1)),
+            }
+            for other, count in enumerate(table[place])
+        ]
+        lines.append({"label": label, "cells": cells, "cards": cards})
+    return {"classes": classes, "lines": lines}
+
+
+@page("models")
+def use(request: HttpRequest) -> HttpResponseBase:
+    """Let a version predict from now on, as ``oasis models use`` does."""
+    if request.method != "POST":
+        raise PageError(405, "Not by a link", "a model is chosen by the button of its line")
+    name, version = request.POST.get("name", ""), request.POST.get("version", "")
+    # brings Dagster along, which no other page needs
+    from oasis_pipeline.assets.predictions import check_fits
+
+    if name != CLASSIFIER or "\x00" in version:
+        raise PageError(
+            400,
+            "That can't be chosen",
+            "only classifiers are chosen by hand; every other model keeps the days it was learned for",
+        )
+    try:
+        row = find_model(warehouse(), version, name)
+        check_fits(row)
+    except ValueError as error:
+        raise PageError(409, "That model can't predict", str(error)) from None
+    with writing():
+        use_model(warehouse(), name, version)
+    note(request, model=version)
+    return HttpResponseRedirect("/models", status=303)
