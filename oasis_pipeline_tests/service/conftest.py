@@ -223,10 +223,10 @@ def service(prepared_service: Service) -> Iterator[Service]:
     connections.close_all()
 
 
-def add_alarm(service: Service, node: str = "Well 7", state: str = "open", day: int = 5) -> str:
+def add_alarm(warehouse: Warehouse, node: str = "Well 7", state: str = "open", day: int = 5) -> str:
     """Put an alarm there; its id."""
     alarm_id = f"{node} 2024-01-{day:02} 06:00:00"
-    with service.warehouse.transaction() as tx:
+    with warehouse.transaction() as tx:
         tx.execute(
             'INSERT INTO clean.alarm ("AlarmID", "NodeID", "RaisedAt", "Class", "Prob", "Reason", "State", "ClosedAt", threshold,'
             """ "ModelVersion") VALUES ($1, $2, $3::timestamp, 'Pump', 41.5, 'fillage falls', $4,"""

@@ -66,7 +66,7 @@ def give_module(username: str, module: str | None) -> None:
 
 def test_each_role_may_do_what_the_matrix_says(service: Service) -> None:
     give_module("device", MODULE)
-    alarm = quote(add_alarm(service, "Well 7/8"))
+    alarm = quote(add_alarm(service.warehouse, "Well 7/8"))
     for listed, method, body, who in WHO:
         path = listed.replace("{alarm_id}", alarm)
         for role in (*ROLES, "module"):

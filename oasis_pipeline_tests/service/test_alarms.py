@@ -22,7 +22,7 @@ def history(service: Service) -> list[tuple[str, str, str | None]]:
 
 
 def test_an_alarm_is_acknowledged_then_dismissed_and_both_are_kept(service: Service) -> None:
-    alarm = add_alarm(service, "Sable 24/24H #1 50%")
+    alarm = add_alarm(service.warehouse, "Sable 24/24H #1 50%")
     first = say(service, alarm, "acknowledge")
     assert first.status == 200, first.body
     row = first.json()
@@ -50,7 +50,7 @@ def test_an_alarm_is_acknowledged_then_dismissed_and_both_are_kept(service: Serv
 
 
 def test_what_is_wrong_with_a_decision_is_said_and_nothing_is_kept(service: Service) -> None:
-    alarm, ended = add_alarm(service), add_alarm(service, state="closed", day=1)
+    alarm, ended = add_alarm(service.warehouse), add_alarm(service.warehouse, state="closed", day=1)
     cases: list[tuple[str, str, Any, int, str]] = [
         ("nothing", "acknowledge", None, 404, "no alarm"),
         (ended, "acknowledge", None, 409, "has ended"),
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_a_decision_is_said_and_nothing_is_kept(service: Serv
 
 
 def test_a_session_needs_the_token_of_its_page(service: Service) -> None:
-    alarm = quote(add_alarm(service))
+    alarm = quote(add_alarm(service.warehouse))
     session = service.log_in("engineer")
     bare = {"cookie": session["cookie"]}
     assert service.post(f"/api/alarm/{alarm}/acknowledge", None, role=None, headers=bare).status == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ from typing import Any
 import pytest
 
 from oasis_pipeline.client import Client
+from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
+from oasis_pipeline.storage.postgres import using_warehouse
+from oasis_pipeline_tests.fixtures.label_queue import fill_queue
 from oasis_pipeline_tests.fixtures.servers import server_home
 from oasis_pipeline_tests.fixtures.service import Served
+from oasis_pipeline_tests.service.conftest import add_alarm
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -138,3 +143,85 @@ def test_a_token_is_made_shown_once_used_and_revoked(served: Served, page: Any) 
         page.wait_for_timeout(1100)
         with pytest.raises(Exception, match="log in"):
             gateway.post_readings([{"module": "34.B2.9F.A9", "measures": {"V": 2.0}}])
+
+
+def test_twenty_cards_are_labelled_and_alarms_answered_by_keyboard_alone(served: Served, page: Any) -> None:
+    url = f"http://localhost:{served.port}"
+    with using_warehouse(load_settings(served.home)) as warehouse:
+        fill_queue(warehouse, 60)
+
+        def labels() -> list[tuple[str | None, str | None]]:
+            rows = warehouse.query(
+                'select "TrueLabel1" as a, "TrueLabel2" as b from clean.dynalabel order by "Date"'
+            )
+            return [(row["a"], row["b"]) for row in rows.to_pylist()]
+
+        def until(number: int) -> None:
+            end = time.monotonic() + 30
+            while len(labels()) != number:
+                assert time.monotonic() < end, labels()
+                time.sleep(0.05)
+
+        log_in(page, f"{url}/label", "boss", PASSWORD)
+        page.locator(".to-label.current").wait_for()
+        look(page, "label")
+        keys = page.keyboard
+        for key in "1234567890":
+            keys.press(f"Digit{key}")
+        for _ in range(6):
+            keys.press("Enter")  # as the model says
+        keys.press("Shift+Digit2")
+        keys.press("Digit6")
+        keys.press("q")
+        keys.press("w")
+        keys.press("z")  # that was the wrong one
+        keys.press("Digit1")
+        keys.press("Space")  # this one is left out
+        keys.press("o")  # and of this one somebody else shall say something
+        keys.press("Digit3")
+        until(20)
+        said = labels()
+        assert said[1] == ("Fluid Pound", None)
+        assert said[10:16] == [("Fluid Pound", None)] * 6
+        assert said[16:] == [
+            ("Fluid Pound", "Wellbore Friction"),
+            ("Parted Rod", None),
+            ("Full Pump", None),
+            ("Gas Interference", None),
+        ]
+        page.get_by_text("20 labels since this page was opened").wait_for()
+        assert warehouse.query("select count(*) as n from analysis.opinion_request")["n"][0].as_py() == 1
+
+        page.goto(f"{url}/label?view=twelve")
+        page.locator(".to-label.current").wait_for()
+        assert page.locator(".to-label:visible").count() == 12
+        look(page, "label_twelve")
+        for key in ("ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
+            keys.press(key)
+        for _ in range(13):
+            keys.press("Digit9")
+        until(33)
+        assert labels().count(("Pump Tagging Down", None)) == 14
+
+        raised = [add_alarm(warehouse, f"Well {number}", day=number) for number in (3, 2, 1)]
+        page.goto(f"{url}/alarms")
+        look(page, "alarms")
+        keys.press("ArrowDown")
+        keys.press("a")
+        page.locator("tr.alarm.at .badge", has_text="acknowledged").wait_for()
+        keys.press("ArrowDown")
+        keys.press("d")
+        keys.type("the load cell was changed")
+        keys.press("Enter")
+        page.locator("tr.alarm.at .badge", has_text="dismissed").wait_for()
+        page.get_by_text("dismissed by boss").wait_for()
+        rows = warehouse.query('select "AlarmID" as id, "State" as state, note from clean.alarm').to_pylist()
+        assert {row["id"]: (row["state"], row["note"]) for row in rows} == {
+            raised[0]: ("acknowledged", None),
+            raised[1]: ("dismissed", "the load cell was changed"),
+            raised[2]: ("open", None),
+        }
+        for path in ("/label/guide", "/models", "/sensors"):
+            page.goto(url + path)
+            page.locator("h1").wait_for()
+            look(page, path.strip("/").replace("/", "_"))

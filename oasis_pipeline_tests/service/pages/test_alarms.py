@@ -35,9 +35,9 @@ def test_an_empty_warehouse_says_what_to_do(service: Service) -> None:
 
 
 def test_alarms_are_listed_filtered_and_ordered(service: Service) -> None:
-    add_alarm(service, NODE, day=5)
-    add_alarm(service, "Well 2", "closed", day=7)
-    add_alarm(service, "Well 3", "acknowledged", day=6)
+    add_alarm(service.warehouse, NODE, day=5)
+    add_alarm(service.warehouse, "Well 2", "closed", day=7)
+    add_alarm(service.warehouse, "Well 3", "acknowledged", day=6)
     assert wells(service.get("/alarms", role="viewer")) == ["Well 3", NODE]
     assert wells(service.get("/alarms?state=all", role="viewer")) == ["Well 2", "Well 3", NODE]
     assert wells(service.get("/alarms?state=closed", role="viewer")) == ["Well 2"]
@@ -71,7 +71,7 @@ def test_pages_follow_each_other(service: Service) -> None:
 
 
 def test_a_row_is_acknowledged_and_dismissed_and_shows_who_said_what(service: Service) -> None:
-    alarm = add_alarm(service, NODE)
+    alarm = add_alarm(service.warehouse, NODE)
     session = service.log_in("engineer")
     row = decide(service, session, AlarmID=alarm, decision="acknowledged", note="crew <b>on</b> Tuesday")
     text = row.body.decode()
@@ -104,7 +104,7 @@ def test_a_row_is_acknowledged_and_dismissed_and_shows_who_said_what(service: Se
 
 
 def test_what_can_not_be_decided_is_told(service: Service) -> None:
-    ended = add_alarm(service, state="closed")
+    ended = add_alarm(service.warehouse, state="closed")
     session = service.log_in("engineer")
     assert decide(service, session, htmx=False, AlarmID=ended, decision="acknowledged").status == 409
     assert "has ended" in decide(service, session, AlarmID=ended, decision="acknowledged").body.decode()
@@ -120,7 +120,7 @@ def test_what_can_not_be_decided_is_told(service: Service) -> None:
 
 
 def test_roles_and_hostile_parameters(service: Service) -> None:
-    alarm = add_alarm(service)
+    alarm = add_alarm(service.warehouse)
     assert b"Acknowledge</button>" in service.get("/alarms", role="engineer").body
     assert b"Acknowledge</button>" not in service.get("/alarms", role="viewer").body
     session = service.log_in("viewer")

@@ -4,56 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from oasis_pipeline_tests.fixtures.label_queue import fill_queue, moment, node
 from oasis_pipeline_tests.service.conftest import Answer, Service
 
 pytestmark = pytest.mark.server
 
-NODES = ("Well 7", "Well <b>8</b>/9", "Well 'x' & 100%")
-FIRST = datetime(2024, 1, 5, 6, 0, 0, 250_000)
 CARDS = 30
-SQUARE = "{0,0,100,100}", "{1000,9000,9000,1000}"
-
-
-def moment(number: int) -> datetime:
-    return FIRST + timedelta(hours=number)
-
-
-def node(number: int) -> str:
-    return NODES[number % len(NODES)]
 
 
 @pytest.fixture
 def cards(service: Service) -> Iterator[Service]:
     """Thirty cards of three wells in the queue."""
-    emptied = "xspoc.card, clean.label_queue, clean.label_suspect, analysis.opinion_request, clean.dynabounds, clean.carddiag"
-    with service.warehouse.transaction() as tx:
-        tx.execute(f"TRUNCATE {emptied}")
-        for number in range(CARDS):
-            at = (node(number), moment(number))
-            tx.execute(
-                'INSERT INTO xspoc.card ("NodeID", "Date", pocdowncard_position, pocdowncard_load, surfcard_position, surfcard_load, "SPM", file_stamp)'
-                " VALUES ($1, $2::timestamp, $3::text::real[], $4::text::real[], $3::text::real[], $4::text::real[], 6.5, '2024-01-01')",
-                (*at, *SQUARE),
-            )
-            tx.execute(
-                'INSERT INTO clean.label_queue ("NodeID", "Date", rank, score, uncertainty_bits, well_labels, "Label1", "Prob1", "ModelVersion")'
-                " VALUES ($1, $2::timestamp, $3, 0.5, 1, 0, 'Fluid Pound', 61, 'card-1')",
-                (*at, number + 1),
-            )
-            tx.execute(
-                'INSERT INTO clean.dynapred ("NodeID", "Date", "Label1", "Prob1", "ModelVersion", in_training)'
-                " VALUES ($1, $2::timestamp, 'Fluid Pound', 61, 'card-1', false)",
-                at,
-            )
+    fill_queue(service.warehouse, CARDS)
     yield service
-    with service.warehouse.transaction() as tx:
-        tx.execute(f"TRUNCATE {emptied}")
+    fill_queue(service.warehouse, 0)
 
 
 def shown(answer: Answer) -> list[str]:

@@ -110,6 +110,8 @@
             body,
           });
           if (answer.ok) {
+            // read to its end, else the browser counts the request as broken off
+            await answer.arrayBuffer();
             item.classList.remove("failed");
             break;
           }
