@@ -162,24 +162,6 @@ left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"
 where c."NodeID" = $1 and c."Date" = $2
 """
 
-_EVENTS = """
-select moment, what from (
-    select "Failure Start Date" as moment, 'failure: ' || coalesce("Failures", 'unknown')
-        || case when "Failure End Date" is null then ', open' else ', ended ' || to_char("Failure End Date", 'YYYY-MM-DD') end as what
-    from analysis.failure_info where "NodeID" = $1 and known_from < $2
-    union all
-    select "RaisedAt", 'alarm (' || "State" || '): ' || "Reason" from clean.alarm where "NodeID" = $1 and "RaisedAt" < $2
-    union all
-    select "TestDate", 'well test' || case when "Approved" then '' else ', not approved' end || ': '
-        || round(coalesce("OilRate", 0)::numeric) || ' oil, ' || round(coalesce("WaterRate", 0)::numeric) || ' water, bbl/d'
-    from xspoc.welltest where "NodeID" = $1 and "TestDate" < $2
-    union all
-    select "ValidFrom", 'equipment changed' from xspoc.welldetails_history where "NodeID" = $1 and "ValidFrom" < $2
-    union all
-    select distinct "ValidFrom", 'rods changed' from xspoc.rods_history where "NodeID" = $1 and "ValidFrom" < $2
-) as events order by moment desc limit $3
-"""
-
 
 def well_facts(warehouse: Warehouse, settings: Settings, well: str, day: date) -> dict[str, Any]:
     """Read everything about one well as known at the end of a day.
@@ -206,6 +188,8 @@ def well_facts(warehouse: Warehouse, settings: Settings, well: str, day: date) -
     found = warehouse.query(_STATUS, (" ".join(well.replace("#", "").split()), day)).to_pylist()
     if not found:
         raise WellError(f"no well {well!r} on {day}: `oasis wells --limit 1000` lists them")
+    from oasis_pipeline.storage.well_events import read_events
+
     status = found[0]
     status["parts"] = json.loads(status["parts"]) if status["parts"] else None
     node, end = status["NodeID"], datetime.combine(day + timedelta(days=1), datetime.min.time())
@@ -218,7 +202,7 @@ def well_facts(warehouse: Warehouse, settings: Settings, well: str, day: date) -
         "status": status,
         "card": cards[0] if cards else None,
         "reasons": _reasons(warehouse, settings, node, status["last_card_at"]) if cards else [],
-        "events": warehouse.query(_EVENTS, (node, end, EVENTS)).to_pylist(),
+        "events": read_events(warehouse, node, end, EVENTS),
     }
 
 

@@ -47,7 +47,9 @@ def card_svg(
         An ``<svg>`` element; an empty one where there is nothing to draw.
     """
     cards = [
-        (name, _finite(card)) for name, card in (("surface", surface), ("pump", pump)) if card is not None
+        (name, finite_points(card))
+        for name, card in (("surface", surface), ("pump", pump))
+        if card is not None
     ]
     cards = [(name, points) for name, points in cards if points.shape[1] > 1]
     head = (
@@ -219,7 +221,7 @@ def strip_svg(
     """
     width = cell * len(days)
     parts = [
-        f'<svg class="strip" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'<svg class="strip" preserveAspectRatio="none" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-label="{escape(title or "classes day by day", quote=True)}">'
     ]
     for start, stop, name in _spans(label):
@@ -241,6 +243,18 @@ def _spans(label: Sequence[str | None]) -> Iterator[tuple[int, int, str]]:
         start = stop
 
 
-def _finite(card: Card) -> NDArray[np.float64]:
+def finite_points(card: Card) -> NDArray[np.float64]:
+    """Points of a card that can be drawn.
+
+    Parameters
+    ----------
+    card : tuple of array_like, shape (n,)
+        Position (in), load (lbf).
+
+    Returns
+    -------
+    ndarray of float, shape (2, m)
+        Those of which both are finite.
+    """
     points = np.array([np.asarray(axis, dtype=np.float64) for axis in card])
     return points[:, np.isfinite(points).all(axis=0)]

@@ -130,7 +130,12 @@ class Preference(models.Model):
 class Note(models.Model):
     """What somebody wrote about a well, for the others."""
 
-    node = models.CharField("well", max_length=200, db_index=True)
+    node = models.CharField(
+        "well",
+        max_length=200,
+        db_index=True,
+        help_text="In lower case, as in xspoc.node: its spelling may change.",
+    )
     text = models.TextField(max_length=4000)
     written_by = models.CharField(max_length=150, editable=False)
     written_at = models.DateTimeField(auto_now_add=True)

@@ -24,6 +24,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "dynalabel": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
     "alarm": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
     "models": {"GET": _READERS, "POST": _ADMIN},
+    "note": {"GET": _READERS, "POST": frozenset({ADMIN, ENGINEER})},
     # cards and everything that is derived from them
     "tables": {"GET": _READERS},
     "docs": {"GET": _EVERYONE},

@@ -19,7 +19,15 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("node", models.CharField(db_index=True, max_length=200, verbose_name="well")),
+                (
+                    "node",
+                    models.CharField(
+                        db_index=True,
+                        help_text="In lower case, as in xspoc.node: its spelling may change.",
+                        max_length=200,
+                        verbose_name="well",
+                    ),
+                ),
                 ("text", models.TextField(max_length=4000)),
                 ("written_by", models.CharField(editable=False, max_length=150)),
                 ("written_at", models.DateTimeField(auto_now_add=True)),

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from oasis_pipeline.service.login import LoginForm
-from oasis_pipeline.service.pages.shared import THEME_COOKIE, THEMES
+from oasis_pipeline.service.pages.shared import THEME_COOKIE, THEMES, PageError, render_error
 from oasis_pipeline.service.rows import LATER, NO_DATABASE
 from oasis_pipeline.service.warehouse import warehouse
 from oasis_pipeline.storage.errors import StorageError, is_passing
@@ -56,8 +56,11 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     )
 
 
-def _failure(status: int, reason: str) -> Any:
+def _failure(status: int, reason: str, title: str = "That did not work") -> Any:
     def answer(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        # people get words on a page, programs JSON
+        if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"):
+            return render_error(request, PageError(status, title, reason))
         return JsonResponse({"reason": reason}, status=status)
 
     return answer
@@ -65,7 +68,7 @@ def _failure(status: int, reason: str) -> Any:
 
 bad_request = _failure(400, "the request can't be understood; check the Host header and the parameters")
 forbidden = _failure(403, "not allowed")
-not_found = _failure(404, "there is nothing here; /api/docs lists what there is")
+not_found = _failure(404, "there is nothing here; /api/docs lists what there is", "Nothing here")
 _failed = _failure(500, "the service has failed; its log says why")
 
 

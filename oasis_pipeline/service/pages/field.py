@@ -224,7 +224,7 @@ def show(request: HttpRequest) -> HttpResponseBase:
     wanted = read_address(request.GET)
     who = asking(request)
     if _comes_from_here(request):
-        preferences.write(who, "field", wanted.address(day=None).partition("?")[2])
+        preferences.write(who, "field", wanted.address(day=None, search="").partition("?")[2])
     elif not request.GET and (kept := preferences.read(who, "field")):
         return HttpResponseRedirect(f"/?{kept}")
     with reading() as tx:

@@ -6,7 +6,8 @@ Here: how figures, times and addresses are written on all pages. Not here: pictu
 from __future__ import annotations
 
 from datetime import date, datetime
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from django import template
 
@@ -71,6 +72,31 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 @register.filter
+def iso(value: datetime | None) -> str:
+    """A moment as an address holds it."""
+    return "" if value is None else value.isoformat()
+
+
+@register.filter
+def epoch(value: datetime) -> int:
+    """Seconds since 1970 of a moment without a zone, for sliders and axes."""
+    return int((value - datetime(1970, 1, 1)).total_seconds())
+
+
+@register.filter
+def share(percent: float | None) -> str:
+    """A width in CSS, 100 % at most."""
+    return "0" if percent is None or percent != percent else f"{min(max(percent, 0.0), 100.0):.1f}%"
+
+
+@register.filter
+def thousands(value: float | None, digits: int = 0) -> str:
+    """A figure in thousands."""
+    text: str = number(None if value is None else value / 1000.0, digits)
+    return text
+
+
+@register.filter
 def brief(value: float | None) -> str:
     """A figure that is mostly a whole number: a decimal only where it has one."""
     text: str = number(value, 0 if value is None or value == round(value) else 1)
@@ -78,8 +104,36 @@ def brief(value: float | None) -> str:
 
 
 @register.filter
-def figure(value: float | None) -> str:
-    """A measured value of any size, to four digits; a dash where there is none."""
+def figure(value: Any) -> str:
+    """A measured value of any size, to four digits; a dash where there is none, texts and flags as they are."""
     if value is None or value != value:
         return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
+        return str(value)
     return f"{value:,.0f}" if 10_000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+@register.filter
+def is_text(value: Any) -> bool:
+    """Whether it is a text, and no figure or list."""
+    return isinstance(value, str)
+
+
+@register.filter
+def words_of(text: str) -> list[str]:
+    """Words of a text, to go through in a template."""
+    return text.split()
+
+
+@register.filter
+def note_url(node: str) -> str:
+    """Where a note about a well is sent."""
+    return "/note/" + quote(node, safe="")
+
+
+@register.filter
+def api_url(node: str, resource: str) -> str:
+    """Address of a well's rows of a resource, as csv."""
+    return f"/api/{resource}/?{urlencode({'NodeID': node, 'format': 'csv'})}"

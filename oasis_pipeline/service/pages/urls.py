@@ -9,7 +9,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from oasis_pipeline.service.pages import alarms, entry, field, label, models, sensors
+from oasis_pipeline.service.pages import alarms, entry, field, label, models, sensors, well
 
 urlpatterns = [
     path("", field.show),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("models", models.show),
     path("models/use", models.use),
     path("sensors", sensors.show),
+    path("well/<path:node>", well.show),
+    path("note/<path:node>", well.write_note),
     path("ready", entry.ready),
     path("ready/", entry.ready),
     path("favicon.ico", RedirectView.as_view(url="/static/pages/icon.svg")),
