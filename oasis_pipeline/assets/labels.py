@@ -15,6 +15,22 @@ from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
 _PEOPLE = 'coalesce(s.person, h."LabeledBy")'
 _SOURCES = 'left join oasis.label_source as s on s.source_file = h."LabeledBy"'
+_SAID = f"""
+several as (
+    select "NodeID", "Date" from clean.dynalabel_history group by 1, 2 having min("LabeledBy") <> max("LabeledBy")
+),
+each as (
+    select distinct on (h."NodeID", h."Date", {_PEOPLE})
+        h."NodeID", h."Date", {_PEOPLE} as person, h."LabeledBy", h."LabeledAt",
+        array(
+            select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
+        ) as texts
+    from several join clean.dynalabel_history as h using ("NodeID", "Date") {_SOURCES}
+    order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
+),
+said as (select * from each where cardinality(texts) > 0)
+"""
+"""Of cards of which more than one has said something: what each person said last and did not take back."""
 
 
 def queue(source: Warehouse | Transaction, limit: int, after: int = 0) -> list[dict[str, Any]]:
@@ -48,25 +64,29 @@ with own as (
     where "LabeledBy" = $1 order by "NodeID", "Date", "LabeledAt" desc
 ),
 asked as (
-    select r."NodeID", r."Date", 0 as kind from analysis.opinion_request as r where r.asked_by <> $1 and not exists (
+    select distinct r."NodeID", r."Date" from analysis.opinion_request as r where r.asked_by <> $1 and not exists (
         select from clean.dynalabel_history as h where h."NodeID" = r."NodeID" and h."Date" = r."Date"
         and h."LabeledBy" <> r.asked_by and h."LabeledAt" >= r.asked_at and h."TrueLabel1" is not null
     )
 ),
-doubted as (
-    select s."NodeID", s."Date", 1 as kind from clean.label_suspect as s join clean.dynalabel as d using ("NodeID", "Date")
-    where (d."TrueLabel1", d."TrueLabel2") is not distinct from (s."TrueLabel1", s."TrueLabel2") and d."LabeledBy" <> $1
-),
 every as (
-    select * from asked union all select * from doubted
-    union all select "NodeID", "Date", 2 from clean.dynalabel where "LabeledBy" <> $1
+    select d."NodeID", d."Date", case
+        when a."NodeID" is not null then 0
+        when (d."TrueLabel1", d."TrueLabel2") is not distinct from (s."TrueLabel1", s."TrueLabel2") then 1
+        else 2
+    end as kind
+    from clean.dynalabel as d left join asked as a using ("NodeID", "Date") left join clean.label_suspect as s using ("NodeID", "Date")
+    where d."LabeledBy" <> $1
+    union all
+    select a."NodeID", a."Date", 0 from asked as a
+    where not exists (select from clean.dynalabel as d where d."NodeID" = a."NodeID" and d."Date" = a."Date" and d."LabeledBy" <> $1)
 ),
 placed as (
-    select "NodeID", "Date", min(kind) as kind, min(kind) || md5("NodeID" || "Date"::text) as place
-    from every group by "NodeID", "Date"
+    select e."NodeID", e."Date", e.kind,
+        e.kind || lpad(to_hex(hashtextextended(e."NodeID", extract(epoch from e."Date")::bigint)), 16, '0') as place
+    from every as e left join own as o using ("NodeID", "Date") where o."TrueLabel1" is null
 )
-select p.* from placed as p left join own as o using ("NodeID", "Date")
-where o."TrueLabel1" is null and p.place > $3 order by p.place limit $2::int
+select * from placed where place > $3 order by place limit $2::int
 """
 
 
@@ -152,15 +172,9 @@ def pairs_of_opinions(source: Warehouse | Transaction) -> list[tuple[frozenset[s
     """Read what each two people said last of the same card: both sets of labels, and of how many cards they said so."""
     rows = source.query(
         f"""
-        with said as (
-            select distinct on (h."NodeID", h."Date", {_PEOPLE}) h."NodeID", h."Date", {_PEOPLE} as person,
-                array(
-                    select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
-                ) as texts
-            from clean.dynalabel_history as h {_SOURCES} order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
-        )
+        with {_SAID}
         select a.texts as one, b.texts as other, count(*) as cards from said as a join said as b using ("NodeID", "Date")
-        where a.person < b.person and cardinality(a.texts) > 0 and cardinality(b.texts) > 0 group by 1, 2
+        where a.person < b.person group by 1, 2
         """
     ).to_pylist()
     return [(frozenset(row["one"]), frozenset(row["other"]), row["cards"]) for row in rows]
@@ -202,16 +216,7 @@ def disagreements(warehouse: Warehouse | Transaction) -> list[dict[str, Any]]:
     """
     rows = warehouse.query(
         f"""
-        with each as (
-            select distinct on (h."NodeID", h."Date", {_PEOPLE})
-                h."NodeID", h."Date", {_PEOPLE} as person, h."LabeledBy", h."LabeledAt",
-                array(
-                    select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
-                ) as texts
-            from clean.dynalabel_history as h {_SOURCES}
-            order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc
-        ),
-        said as (select * from each where cardinality(texts) > 0),
+        with {_SAID},
         differing as (
             select "NodeID", "Date" from said group by "NodeID", "Date" having count(distinct texts) > 1
         )

@@ -41,6 +41,7 @@ MODES = ("queue", "second")
 BATCH = 24
 """Cards that a page brings along, so that the next one is there before its key is pressed."""
 
+SHOWN_DISAGREEMENTS, MOST_DISAGREEMENTS = 8, 500
 _SIZE = {"width": 460, "height": 290}
 _WHY = (
     "somebody asks for another opinion",
@@ -130,50 +131,36 @@ def show(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST":
         return _form(request)
     asked, who = _asked(request), asking(request)
+    part = "part" in request.GET
     now = installation().field_now()
     with reading() as tx:
         cards = _cards(tx, asked, who.name)
         counts = labels.counts_of_labels(tx)
         context = {
-            "progress": labels.progress(tx, who.name, now.date()),
-            "newest": labels.newest_labels(tx, who.name, 8),
-            "agreement": agreement(labels.pairs_of_opinions(tx)),
-            "disagreements": labels.disagreements(tx)[:8],
-        }
-    classes = guidelines(list(counts))
-    colours = colours_of_classes()
-    most = max(counts.values(), default=1)
-    if request.headers.get("HX-Request") and "part" in request.GET:
-        return render_page(
-            request,
-            "pages/label_cards.html",
-            {"cards": cards, "classes": classes, "asked": asked, "may_label": _may(request)},
-        )
-    return render_page(
-        request,
-        "pages/label.html",
-        {
-            **context,
             "title": "Label",
             "asked": asked,
             "cards": cards,
-            "classes": classes,
-            "may_label": _may(request),
-            "counts": [
-                {
-                    "label": label,
-                    "cards": count,
-                    "width": round(100 * count / most),
-                    "colour": colours.get(label, "var(--muted)"),
-                }
-                for label, count in counts.items()
-            ],
-        },
-    )
-
-
-def _may(request: HttpRequest) -> bool:
-    return allowed(asking(request).roles, "dynalabel", "POST")
+            "classes": guidelines(list(counts)),
+            "may_label": allowed(who.roles, "dynalabel", "POST"),
+        }
+        if part:
+            return render_page(request, "pages/label_cards.html", context)
+        context |= {
+            "progress": labels.progress(tx, who.name, now.date()),
+            "newest": labels.newest_labels(tx, who.name, 8),
+        }
+    colours = colours_of_classes()
+    most = max(counts.values(), default=1)
+    context["counts"] = [
+        {
+            "label": label,
+            "cards": count,
+            "width": round(100 * count / most),
+            "colour": colours.get(label, "var(--muted)"),
+        }
+        for label, count in counts.items()
+    ]
+    return render_page(request, "pages/label.html", context)
 
 
 @page("dynalabel")
@@ -190,6 +177,25 @@ def show_guide(request: HttpRequest) -> HttpResponseBase:
         request,
         "pages/label_guide.html",
         {"title": "How to tell cards apart", "entries": entries, "here": "/label"},
+    )
+
+
+@page("dynalabel")
+def show_agreement(request: HttpRequest) -> HttpResponseBase:
+    """Show how far people agree and on which cards they do not; as a part of the page of labels the first of them."""
+    with reading() as tx:
+        opinions, cards = agreement(labels.pairs_of_opinions(tx)), labels.disagreements(tx)
+    part = "HX-Request" in request.headers
+    shown = cards[: SHOWN_DISAGREEMENTS if part else MOST_DISAGREEMENTS]
+    context = {
+        "title": "Agreement",
+        "agreement": opinions,
+        "disagreements": shown,
+        "all": len(cards),
+        "here": "/label",
+    }
+    return render_page(
+        request, "pages/label_opinions.html" if part else "pages/label_agreement.html", context
     )
 
 

@@ -17,6 +17,7 @@ urlpatterns = [
     path("alarms/decide", alarms.decide),
     path("label", label.show),
     path("label/guide", label.show_guide),
+    path("label/agreement", label.show_agreement),
     path("label/undo", label.undo),
     path("label/ask", label.ask),
     path("models", models.show),

@@ -98,6 +98,7 @@ def test_a_form_stores_a_label_and_one_button_takes_it_back(cards: Service) -> N
 
 
 def test_second_opinions_ask_for_what_others_have_labelled_and_do_not_tell_it(cards: Service) -> None:
+    assert b"No card has labels by two people yet" in cards.get("/label/agreement", role="admin").body
     nothing = cards.get("/label?mode=second", role="admin")
     assert b"Nothing to look at again" in nothing.body
     for number in range(6):
@@ -121,7 +122,9 @@ def test_second_opinions_ask_for_what_others_have_labelled_and_do_not_tell_it(ca
     label(cards, 0, "Parted Rod", "admin")
     label(cards, 1, "Fluid Pound", "admin")
     assert moment(9).isoformat() not in shown(cards.get("/label?mode=second", role="viewer"))[:1]
-    text = cards.get("/label", role="viewer").body.decode()
+    assert b"No card has labels by two people" not in cards.get("/label/agreement", role="viewer").body
+    text = cards.get("/label/agreement", role="viewer").body.decode()
+    assert cards.get("/label/agreement", role="viewer", headers={"hx-request": "true"}).body.decode() in text
     assert "Of <b>2</b> opinions of two people on the same card <b>50 %</b> are the same" in text
     assert re.search(r"engineer: Parted Rod.*admin: Fluid Pound <span class=\"badge good\">in force", text)
 
@@ -144,6 +147,7 @@ def test_roles_and_whoever_is_not_logged_in(cards: Service) -> None:
     for path in ("/label", "/label/undo", "/label/ask"):
         assert submit(cards, path, session, **card, TrueLabel1="Full Pump").status == 403
     assert cards.get("/label", role=None).status == 302
+    assert cards.get("/label/agreement", role="device").status == 403
     for path in ("/label/undo", "/label/ask"):
         assert cards.get(path, role="admin").status == 405
     assert cards.get("/api/dynalabel/").json() == []
