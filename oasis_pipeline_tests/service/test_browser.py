@@ -1,4 +1,4 @@
-"""The administration site and the documentation in a real browser, on a service that was started from nothing."""
+"""Pages, the administration site and the documentation in a real browser, on a service that was started from nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from oasis_pipeline.client import Client
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.postgres import using_warehouse
+from oasis_pipeline_tests.fixtures.field import empty_field, fill_field
 from oasis_pipeline_tests.fixtures.label_queue import fill_queue
 from oasis_pipeline_tests.fixtures.servers import server_home
 from oasis_pipeline_tests.fixtures.service import Served
@@ -225,3 +226,100 @@ def test_twenty_cards_are_labelled_and_alarms_answered_by_keyboard_alone(served:
             page.goto(url + path)
             page.locator("h1").wait_for()
             look(page, path.strip("/").replace("/", "_"))
+
+
+def test_the_first_well_is_found_and_its_cards_looked_through_by_keyboard(served: Served, page: Any) -> None:
+    url = f"http://localhost:{served.port}"
+    with using_warehouse(load_settings(served.home)) as warehouse:
+        empty_field(warehouse)
+        fill_field(warehouse, 120, 20)
+        log_in(page, url, "boss", PASSWORD)
+        first = page.locator("a.well").first
+        first.wait_for()
+        look(page, "field")
+        keys = page.keyboard
+
+        # a search, the address that goes with it, and the list by keys
+        keys.press("/")
+        keys.type("line 11")
+        page.wait_for_url("**/?q=line+11")
+        assert page.locator("a.well").all_inner_texts() == ["Well 0011", *(f"Well 011{n}" for n in range(10))]
+        keys.press("ArrowDown")
+        keys.press("ArrowDown")
+        keys.press("ArrowUp")
+        assert page.evaluate("document.activeElement.textContent") == "Well 0011"
+        page.locator("#search").fill("")
+        page.wait_for_url(f"{url}/")
+        page.wait_for_load_state("networkidle")
+        keys.press("ArrowDown")
+        keys.press("Enter")
+        page.wait_for_url("**/well/Well%200001")
+        page.get_by_text("Lengthen the idle time.").wait_for()
+
+        def shown(moment: str) -> None:
+            page.locator(f'#card[data-card="{moment}"]').wait_for()
+
+        shown("2025-03-31T02:00:00")
+        page.locator("#charts canvas").nth(6).wait_for()
+        look(page, "well")
+        keys.press("ArrowLeft")
+        shown("2025-03-30T02:00:00")
+        keys.press("p")
+        page.locator("#card .mark-pin").wait_for()
+        keys.press("Shift+ArrowLeft")
+        shown("2025-03-29T02:00:00")
+        keys.press("ArrowRight")
+        shown("2025-03-30T02:00:00")
+        slider = page.locator("#slider")
+        assert float(slider.input_value()) == 1743300000.0
+        slider.evaluate("e => { e.value = e.min; e.dispatchEvent(new Event('input')) }")
+        shown("2025-03-12T02:00:00")
+        # the address is that of what is shown
+        page.reload()
+        shown("2025-03-12T02:00:00")
+        assert page.locator("#card .mark-pin").count() == 1
+
+        # zoom of one chart is that of all, and ends with a double click
+        page.locator("#charts canvas").nth(6).wait_for()
+        over = page.locator("#charts .u-over").first
+        over.scroll_into_view_if_needed()
+        box = over.bounding_box()
+
+        def zoom() -> None:
+            page.mouse.move(box["x"] + 100, box["y"] + 40)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 260, box["y"] + 40, steps=4)
+            page.mouse.up()
+            page.locator("#zoom-span").wait_for()
+
+        zoom()
+        # as the last chart has it, which was not dragged in
+        begin, end = page.locator("#zoom-span").inner_text().split(" to ")
+        assert "2025-03-12" < begin < end < "2025-03-31"
+        page.mouse.dblclick(box["x"] + 100, box["y"] + 40)
+        page.locator("#zoom-span").wait_for(state="hidden")
+        zoom()
+        page.get_by_role("button", name="All of it").click()
+        page.locator("#zoom-span").wait_for(state="hidden")
+
+        page.fill("#note-text", "Seen on the way")
+        page.get_by_role("button", name="Keep it").click()
+        page.locator("#notes article", has_text="Seen on the way").wait_for()
+        keys.press("]")
+        page.wait_for_url("**/well/Well%200002")
+
+        # colours: chosen once, kept in the next page
+        page.locator("details.who summary").click()
+        page.locator("[data-choose-theme=dark]").click()
+        page.goto(f"{url}/?view=map")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.locator("svg.days").wait_for()
+        look(page, "map_dark")
+        page.set_viewport_size({"width": 390, "height": 844})
+        for path in ("/", "/?view=map", "/well/Well%200001"):
+            page.goto(url + path)
+            page.locator("h1").wait_for()
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        look(page, "well_phone")
+        empty_field(warehouse)

@@ -36,6 +36,8 @@
   });
 
   document.addEventListener("change", (event) => {
+    // what was typed has been asked for already: when the focus leaves, the list under it must stay
+    if (event.target.id === "search") event.stopPropagation();
     if (event.target.name !== "day") return;
     event.stopPropagation();
     const address = new URL(location.href);

@@ -21,7 +21,6 @@
       location.assign(url);
       return;
     }
-    // a log-in that has ended, or an error: the whole page says it
     if (!answer.ok) {
       location.assign(url);
       return;
@@ -104,7 +103,7 @@
 
   async function rows(resource, fields, time) {
     const query = new URLSearchParams({ NodeID: node, fields: `(${fields})`, order_by: time, limit: "20000" });
-    query.set(`${time}__gte`, time === "Date" && resource.startsWith("well") ? spelled(end - days * 86400).slice(0, 10) : spelled(end - days * 86400));
+    query.set(`${time}__gte`, spelled(end - days * 86400).slice(0, 10));
     const answer = await fetch(`/api/${resource}/?${query}`, { headers: { Accept: "application/json" } });
     return answer.ok ? answer.json() : [];
   }
@@ -133,7 +132,7 @@
     const times = [...new Set(chart.series.flatMap(([source]) => data[source].map((row) => row.at)))].sort((a, b) => a - b);
     const index = new Map(times.map((time, i) => [time, i]));
     const columns = chart.series.map(([source, name]) => {
-      // where series of several sources meet, a value that another one has no time for is no gap
+      // undefined, not null: where sources meet, a time of another one is no gap
       const column = new Array(times.length).fill(undefined);
       for (const row of data[source]) column[index.get(row.at)] = row[name] === null ? null : row[name] * (chart.scale ?? 1);
       return column;
@@ -190,12 +189,24 @@
     const { min, max } = u.scales.x;
     for (const other of charts) if (other !== u) other.setScale("x", { min, max });
     zooming = false;
+    setTimeout(sayZoom);
   }
 
-  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  function sayZoom() {
+    const { min, max } = charts.at(-1)?.scales.x ?? {};
+    const whole = !charts.length || (min === start() && max === end);
+    document.getElementById("zoom").hidden = whole;
+    if (!whole) document.getElementById("zoom-span").textContent = `${spelled(min).slice(0, 10)} to ${spelled(max).slice(0, 10)}`;
+  }
+
+  const start = () => Math.max(end - days * 86400, Math.floor(epoch(first.slice(0, 19)) / 86400) * 86400);
+
+  const showAll = () => charts[0]?.setScale("x", { min: start(), max: end });
+  document.querySelector("#zoom button").addEventListener("click", showAll);
+
   function dayOf(time, step) {
     const at = new Date(time * 1000);
-    return step < 86400 && time % 86400 !== 0 ? at.toISOString().slice(11, 16) : `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
+    return step < 86400 && time % 86400 !== 0 ? at.toISOString().slice(11, 16) : at.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
   }
 
   function faded(colour, share) {
@@ -208,7 +219,6 @@
     place.replaceChildren();
     const ink = window.oasis.colour("muted");
     const grid = window.oasis.colour("line");
-    const from = Math.max(end - days * 86400, Math.floor(epoch(first.slice(0, 19)) / 86400) * 86400);
     const drawn = [];
     for (const chart of CHARTS) {
       const columns = table(chart);
@@ -233,7 +243,7 @@
           entry.textContent = label;
           shown.append(entry);
         }
-        const plain = { label, stroke, width: kind === "thin" ? 1 : 1.6, spanGaps: false, points: { show: false } };
+        const plain = { label, stroke, width: kind === "thin" ? 1 : 1.6, points: { show: false } };
         if (kind === "edge") return { ...plain, stroke: "transparent", width: 0 };
         if (kind === "point") return { ...plain, width: 0, paths: () => null, points: { show: true, size: 8, fill: stroke, stroke } };
         if (kind === "steps") return { ...plain, paths: window.uPlot.paths.stepped({ align: 1 }), fill: faded(stroke, 18) };
@@ -248,8 +258,8 @@
         height: 132,
         tzDate: (ts) => window.uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
         legend: { show: false },
-        cursor: { sync: { key: "well", setSeries: false }, drag: { x: true, y: false, setScale: true }, points: { size: 6 } },
-        scales: { x: { time: true, min: from, max: end, range: (u, low, high) => (low === null || !zoomed(u) ? [from, end] : [low, high]) }, y: chart.range ? { range: (u, low, high) => [chart.range[0], Math.max(chart.range[1], high ?? 0)] } : { range: { min: { pad: 0.1 }, max: { pad: 0.1 } } } },
+        cursor: { sync: { key: "well", setSeries: false }, bind: { dblclick: () => showAll }, drag: { x: true, y: false }, points: { size: 6 } },
+        scales: { x: { time: true, auto: false, range: (u, low, high) => [low, high] }, y: chart.range ? { range: (u, low, high) => [chart.range[0], Math.max(chart.range[1], high ?? 0)] } : { range: { min: { pad: 0.1 }, max: { pad: 0.1 } } } },
         axes: [{ ...axis, size: 24, values: (u, splits, a, space, step) => splits.map((t) => dayOf(t, step)) }, { ...axis, size: 46 }],
         series: [{}, ...series],
         bands,
@@ -259,12 +269,8 @@
       const made = new window.uPlot(options, columns, box);
       charts.push(made);
     }
+    showAll();
     if (!charts.length) place.textContent = "No figures of these days.";
-  }
-
-  // uPlot asks for the range of an axis also when it is zoomed: then what was asked for is the answer
-  function zoomed(u) {
-    return u.status === 1;
   }
 
   // figures under the pointer stand in the caption, so that no chart jumps
