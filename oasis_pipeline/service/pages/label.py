@@ -28,6 +28,7 @@ from oasis_pipeline.service.labels import store_labels, take_back
 from oasis_pipeline.service.middleware import note
 from oasis_pipeline.service.pages.cards import colours_of_classes
 from oasis_pipeline.service.pages.guidelines import guidelines, own_examples, simulated_examples
+from oasis_pipeline.service.pages.pump_cards import pump_cards_by_rods
 from oasis_pipeline.service.pages.shared import PageError, page, render_page
 from oasis_pipeline.service.readings import Body
 from oasis_pipeline.service.roles import allowed
@@ -49,7 +50,7 @@ _WHY = (
     "labelled by somebody else",
 )
 _CARDS = f"""
-select c."NodeID", c."Date", p."Label1", p."Prob1", p."Label2", p."Prob2", d.fillage_pct, d.report, c."SPM", c."StrokeLength",
+select c."NodeID", c."Date", p."Label1", p."Prob1", p."Label2", p."Prob2", d.fillage_pct, d.pump_card_source, d.damping, d.position_phase_deg, c."SPM",
     own."TrueLabel1" as own1, own."TrueLabel2" as own2, b.card as bounded, b.pos_min, b.pos_max, b.load_min, b.load_max, {USABLE_POINTS}
 from unnest($1::text[], $2::timestamp[]) with ordinality as k(node, moment, place)
 join xspoc.card as c on c."NodeID" = k.node and c."Date" = k.moment
@@ -291,12 +292,19 @@ def _cards(tx: Transaction, asked: Asked, person: str) -> list[dict[str, Any]]:
     surface = cards_of(found["surface_position"], found["surface_load"])
     pump = cards_of(found["pump_position"], found["pump_load"])
     plain = found.drop_columns(["surface_position", "surface_load", "pump_position", "pump_load"]).to_pylist()
+    # a controller that stores no pump card leaves that to the rods
+    lacking = [place for place, row in enumerate(plain) if not pump.counts[place]]
+    by_rods = (
+        pump_cards_by_rods(tx, [plain[place] for place in lacking], surface.take(lacking)) if lacking else []
+    )
+    computed = dict(zip(lacking, by_rods, strict=True))
     about = {(row["NodeID"], row["Date"]): row for row in wanted}
     cards = []
     for place, row in enumerate(plain):
         edges = (row["pos_min"], row["pos_max"], row["load_min"], row["load_max"])
         limits = {} if None in edges else {row["bounded"]: edges}
         spoken = f"of {row['NodeID']}, {row['Date']:%Y-%m-%d %H:%M}"
+        below = pump.row(place) if pump.counts[place] else computed.get(place)
         on_top = surface.row(place) if surface.counts[place] else None
         cards.append(
             {
@@ -310,13 +318,14 @@ def _cards(tx: Transaction, asked: Asked, person: str) -> list[dict[str, Any]]:
                 else "",
                 "pump": card_svg(
                     None,
-                    pump.row(place),
-                    limits.get("pocdowncard"),
+                    below,
+                    limits.get("pocdowncard") if pump.counts[place] else None,
                     title=f"pump card {spoken}",
                     **_SIZE,
                 )
-                if pump.counts[place]
+                if below is not None
                 else "",
+                "by_rods": computed.get(place) is not None,
                 "loads": (float(max(on_top[1])), float(min(on_top[1]))) if on_top is not None else None,
             }
         )

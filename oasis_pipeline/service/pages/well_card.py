@@ -7,19 +7,15 @@ Here: what is read of a card and how its part of the well's page is put together
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.wells import EquipmentStates
-from oasis_pipeline.cards.canonical import time_form_column
-from oasis_pipeline.physics.diagnosis.again import pump_cards_again
-from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.plotting.card_picture import PIN_COLOURS, Band, CardPicture, Pin, picture_svg
 from oasis_pipeline.plotting.svg import Card
 from oasis_pipeline.service.pages import findings
+from oasis_pipeline.service.pages.pump_cards import pump_cards_by_rods
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Transaction
 
@@ -116,7 +112,7 @@ def read_card(
             _side(row["band_card"]), row.pop("band_position"), row.pop("band_lower"), row.pop("band_upper")
         )
     limits = (row["pos_min"], row["pos_max"], row["load_min"], row["load_max"])
-    computed = _computed_pump(tx, node, row, found)
+    (computed,) = pump_cards_by_rods(tx, [row], cards_of(found["surface_position"], found["surface_load"]))
     of_controller = row["pump_card_source"] == "poc"
     picture = CardPicture(
         surface,
@@ -151,31 +147,6 @@ def read_card(
         "said": findings.said_of(codes),
         "balance": _balance(row),
     }
-
-
-def _computed_pump(tx: Transaction, node: str, row: Mapping[str, Any], found: pa.Table) -> Card | None:
-    """Pump card computed from the surface card, with what the diagnosis found; None where it was not computed."""
-    if row["pump_card_source"] != "computed" or row["damping"] is None or not row["SPM"]:
-        return None
-    form = time_form_column(cards_of(found["surface_position"], found["surface_load"]))
-    if not form.column.counts[0] or form.is_open[0]:
-        return None
-    states = EquipmentStates.read(tx, [node], row["Date"], row["Date"] + timedelta(seconds=1))
-    place = states.index(node, row["Date"])
-    wells = columns_of([states.found[place].well])
-    if not wells.has_rods[0]:
-        return None
-    position, load = form.column.row(0)
-    x, f = pump_cards_again(
-        np.asarray(position, np.float64)[None],
-        np.asarray(load, np.float64)[None],
-        wells,
-        np.zeros(1, np.intp),
-        np.array([row["SPM"]]),
-        np.array([row["damping"]]),
-        np.array([row["position_phase_deg"] or 0.0]),
-    )
-    return x[0], f[0]
 
 
 def _pairs(found: pa.Table, names: Sequence[str] = ("surface", "pump")) -> list[list[Card | None]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 
 from oasis_pipeline_tests.fixtures.label_queue import fill_queue, moment, node
@@ -67,6 +68,41 @@ def test_a_certain_card_has_an_address_and_shows_what_one_has_said(cards: Servic
     assert (
         b'data-own1=""' in cards.get("/label", role="admin", NodeID=node(1), Date=moment(1).isoformat()).body
     )
+
+
+def test_where_the_controller_sends_no_pump_card_the_rods_give_one(cards: Service) -> None:
+    turn = np.linspace(0.0, 2.0 * np.pi, 100, endpoint=False)
+    position, load = (
+        60.0 - 60.0 * np.cos(turn),
+        12_000.0 + 4_000.0 * np.sin(turn) + 300.0 * np.sin(5.0 * turn),
+    )
+    key = (node(0), moment(0))
+    with cards.warehouse.transaction() as tx:
+        tx.execute(
+            "UPDATE xspoc.card SET pocdowncard_position = null, pocdowncard_load = null, surfcard_position = $3::text::real[],"
+            ' surfcard_load = $4::text::real[] WHERE "NodeID" = $1 AND "Date" = $2::timestamp',
+            (*key, *("{" + ",".join(f"{value:.2f}" for value in axis) + "}" for axis in (position, load))),
+        )
+        tx.execute(
+            'INSERT INTO clean.carddiag ("NodeID", "Date", pump_card_source, damping, position_phase_deg, fillage_pct, quality, report)'
+            " VALUES ($1, $2::timestamp, 'computed', 0.1, 0, 83, '', '')",
+            key,
+        )
+        tx.execute(
+            'INSERT INTO xspoc.rods_history ("NodeID", "RodNum", "Grade", "Length", "Diameter", "ValidFrom")'
+            " VALUES ($1, 1, 'D', 2500, 0.875, '2023-01-01'), ($1, 2, 'D', 2500, 0.75, '2023-01-01') ON CONFLICT DO NOTHING",
+            (node(0),),
+        )
+    text = cards.get("/label", role="engineer").body.decode()
+    assert "Pump card by the rods, fillage 83 %" in text
+    assert text.count('aria-label="pump card of') == 24
+    picture = text[text.index('aria-label="pump card of') :]
+    assert picture[: picture.index("</svg>")].count("L") > 40
+    with cards.warehouse.transaction() as tx:
+        tx.execute('DELETE FROM xspoc.rods_history WHERE "NodeID" = $1', (node(0),))
+    text = cards.get("/label", role="engineer").body.decode()
+    assert "by the rods" not in text, "without rods there is none"
+    assert text.count('aria-label="pump card of') == 23
 
 
 def test_a_form_stores_a_label_and_one_button_takes_it_back(cards: Service) -> None:
