@@ -5,6 +5,7 @@ Here: the page. Not here: the registry (``assets.registry``), and how a model co
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from oasis_pipeline.assets.registry import find_model, models_of, use_model
 from oasis_pipeline.learning.scores import confusion
-from oasis_pipeline.service.access import asking
+from oasis_pipeline.service.access import Remembered, asking
 from oasis_pipeline.service.middleware import note
 from oasis_pipeline.service.pages.shared import PageError, page, render_page
 from oasis_pipeline.service.roles import allowed
@@ -38,6 +39,10 @@ WORDS = {
 }
 SHOWN_VERSIONS = 12
 """Of each name, the newest ones; all on request."""
+
+DRIFT_DAYS = 7
+"""Days whose drift is measured; it takes seconds, so that it is done on request and remembered for a while."""
+_drifts: Remembered[list[dict[str, Any]]] = Remembered(300.0)
 
 _PREDICTED_BY = """
 select 'Classes of cards' as what, "ModelVersion" as version, max("Date") as until, count(*) as rows from clean.dynapred
@@ -227,6 +232,61 @@ def _confusion(row: dict[str, Any]) -> dict[str, Any] | None:
         ]
         lines.append({"label": label, "cells": cells, "cards": cards})
     return {"classes": classes, "lines": lines}
+
+
+@page("models")
+def show_drift(request: HttpRequest) -> HttpResponseBase:
+    """Show whether the cards of the newest days still look like those that the classifier in use has learned."""
+    # brings Dagster along, which most other pages do not need
+    from oasis_pipeline.assets.common import Days
+    from oasis_pipeline.assets.drift import drift_of_days, load_reference
+    from oasis_pipeline.learning.drift import LEAST_WELLS
+
+    with reading() as tx:
+        used = next((row for row in models_of(tx, CLASSIFIER) if row["in_use"]), None)
+        newest = tx.query('select max("Date")::date as day from clean.dynapred')["day"][0].as_py()
+    store = open_store(installation())
+    reference = load_reference(store, used["version"]) if used is not None else None
+    days: list[dict[str, Any]] = []
+    if used is not None and reference is not None and newest is not None:
+        span = Days(newest - timedelta(days=DRIFT_DAYS - 1), newest)
+        days = _drifts.get(
+            (used["version"], newest), lambda: [_day(each) for each in drift_of_days(store, reference, span)]
+        )
+    groups = next((list(day["index"]) for day in days if day["index"]), [])
+    context = {
+        "title": "Drift",
+        "here": "/models",
+        "used": used,
+        "has_reference": reference is not None,
+        "groups": groups,
+        "days": [{**day, "cells": [day["index"].get(group) for group in groups]} for day in days],
+        "least_wells": LEAST_WELLS,
+        "days_looked_at": DRIFT_DAYS,
+    }
+    return render_page(request, "pages/models_drift.html", context)
+
+
+def _day(found: Any) -> dict[str, Any]:
+    """Drift of one day: by group of features the index as a share of its limit, and what moved most."""
+    drift = found.drift
+    if drift is None:
+        return {"day": found.day, "cards": None, "wells": None, "index": {}}
+    return {
+        "day": found.day,
+        "cards": drift.cards,
+        "wells": drift.wells,
+        "index": {
+            group: {
+                "value": value,
+                "limit": drift.limit[group],
+                "share": round(100.0 * value / drift.limit[group]) if drift.limit[group] else 0,
+                "moved": drift.feature[group].replace("_", " "),
+                "beyond": group in drift.drifted,
+            }
+            for group, value in drift.index.items()
+        },
+    }
 
 
 @page("models")

@@ -21,6 +21,7 @@ urlpatterns = [
     path("label/undo", label.undo),
     path("label/ask", label.ask),
     path("models", models.show),
+    path("models/drift", models.show_drift),
     path("models/use", models.use),
     path("sensors", sensors.show),
     path("well/<path:node>", well.show),

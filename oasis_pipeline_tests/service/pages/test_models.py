@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.learning.features import FEATURE_VERSION
+from oasis_pipeline.assets.drift import FEATURES, keep_reference
+from oasis_pipeline.assets.features import FEATURES_VERSION
+from oasis_pipeline.learning.drift import measured_features
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
+from oasis_pipeline.storage.io_managers import day_path, stamped
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline_tests.service.conftest import Answer, Service
 
@@ -140,3 +146,37 @@ def test_only_administrators_choose_and_only_what_can_predict(registry: Service)
     assert use(registry, "admin", name="card_forecaster", version="cards-2024").status == 400
     assert registry.get("/models/use", role="admin").status == 405
     assert used(registry) == ["card-old"]
+
+
+def test_drift_is_measured_on_request(registry: Service) -> None:
+    none = registry.get("/models/drift", role="viewer")
+    assert b"Nothing to compare with" in none.body
+    store = open_store(registry.settings)
+    names = measured_features(feature_names())[:40]
+    rng = np.random.default_rng(0)
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(10)]
+    for number, day in enumerate(days):
+        table = {
+            "NodeID": [f"W{n % 8}" for n in range(24)],
+            "Date": [datetime.combine(day, datetime.min.time())] * 24,
+        }
+        # on the last day a load cell of every well reads something else
+        table |= {name: rng.normal(50.0 * (number == 9), 1.0, 24).astype(np.float32) for name in names}
+        store.write_table(day_path(FEATURES, day), stamped(pa.table(table), FEATURES_VERSION))
+    assert keep_reference(store, ["card-used"], days[:8]) == 8
+    assert b"Nothing could be measured" in registry.get("/models/drift", role="viewer").body, (
+        "nothing is predicted"
+    )
+    with registry.warehouse.transaction() as tx:
+        tx.execute(
+            'INSERT INTO clean.dynapred ("NodeID", "Date", "Label1", "Prob1", "ModelVersion", in_training)'
+            " VALUES ('W1', '2024-01-10 08:00', 'Full Pump', 90, 'card-used', false)"
+        )
+    text = registry.get("/models/drift", role="viewer").body.decode()
+    lines = re.findall(r'<th scope="row">(.*?)</tr>', text, re.DOTALL)
+    assert len(lines) == 7
+    assert "9 Jan 2024" in lines[5]
+    assert "24 cards, 8 wells" in lines[6]
+    assert "<br>" not in lines[5]
+    assert "<br>" in lines[6], "beyond its limit, with what moved most"
+    assert registry.get("/models/drift", role="device").status == 403
