@@ -19,6 +19,19 @@ PROMOTED = "promoted"
 """Check of a training: a warning where the new model is not taken."""
 
 
+class TrainingConfig(dg.Config):
+    """What a training may be told.
+
+    Attributes
+    ----------
+    compare_earlier_method : bool
+        Train, judge and register the earlier platform's method beside the classifier. The weekly training does; it takes longer than all
+        the rest of a training.
+    """
+
+    compare_earlier_method: bool = False
+
+
 @whole_asset(
     "models/dyna_classifier",
     inputs=[
@@ -28,8 +41,9 @@ PROMOTED = "promoted"
     # a training takes minutes on a large field, and people label card by card
     waits_for_labels=20,
     code_version=FEATURES_VERSION,
-    description="Classifier of cards: learned from all labelled cards, judged on wells held out beside the earlier "
-    "platform's method; a base model learned on simulated cards until there are enough labels.",
+    config=TrainingConfig,
+    description="Classifier of cards: learned from all labelled cards and judged on held-out wells, once a week beside the "
+    "earlier platform's method; a base model learned on simulated cards until there are enough labels.",
     kinds=frozenset({"python", "scikitlearn"}),
     checks=(
         Check(
@@ -40,7 +54,12 @@ PROMOTED = "promoted"
 )
 def dyna_classifier(run: Run) -> dict[str, Any]:
     """Make ``models/dyna_classifier``."""
-    trained = train_classifier(run.warehouse, run.store, home=run.settings.home)
+    trained = train_classifier(
+        run.warehouse,
+        run.store,
+        home=run.settings.home,
+        compare_earlier_method=run.config.compare_earlier_method,
+    )
     with run.warehouse.transaction() as tx:
         ledger.mark_changed(tx, "models/dyna_classifier", {"": trained.labelled})
     run.checked[PROMOTED] = promotion_check(trained)

@@ -166,7 +166,12 @@ class WeakTrial:
 
 
 def train_classifier(
-    warehouse: Warehouse, store: ObjectStore, *, home: Path | None = None, seed: int = 0
+    warehouse: Warehouse,
+    store: ObjectStore,
+    *,
+    home: Path | None = None,
+    compare_earlier_method: bool = False,
+    seed: int = 0,
 ) -> TrainedClassifier:
     """Learn from all labelled cards, or, while there are too few labels, see to a base model.
 
@@ -178,6 +183,9 @@ def train_classifier(
         Where the artifact goes.
     home : Path, optional
         Where a rule file of the vendor's texts may lie.
+    compare_earlier_method : bool
+        Train, judge and register the earlier platform's method too, which takes longer than all the rest. It is done in any case while that
+        method is in use.
     seed : int
         Of the training.
 
@@ -191,7 +199,10 @@ def train_classifier(
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
     inputs = card_inputs(warehouse, rows)
-    of_seed = inputs.seed_features()
+    used = model_row(warehouse, CLASSIFIER)
+    if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
+        compare_earlier_method = True
+    of_seed = inputs.seed_features() if compare_earlier_method else None
     cards = _LabelledCards(
         feature_matrix(inputs.features()),
         labels,
@@ -243,19 +254,22 @@ def train_classifier(
     taught = cards.keys.take(pa.array(training.rows)).append_column(
         "shown", pa.array(shown, pa.list_(pa.string()))
     )
-    earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
-    for name, kept in ((earlier, taught.drop_columns(["shown"])), (version, taught)):
-        store.write_table(taught_path(name), kept)
-    keep_reference(store, (earlier, version), days_of_cards(taught))
-    # before the classifier, which is the newest of the registry then
-    _register(
-        warehouse,
-        store,
-        fit_seed_method(of_seed[training.rows], labels.take(training.rows), seed),
-        {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
-        is_base=False,
-        in_use=False,
-    )
+    kept = {version: taught}
+    if of_seed is not None:
+        earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
+        kept[earlier] = taught.drop_columns(["shown"])
+        # before the classifier, which is the newest of the registry then
+        _register(
+            warehouse,
+            store,
+            fit_seed_method(of_seed[training.rows], labels.take(training.rows), seed),
+            {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
+            is_base=False,
+            in_use=False,
+        )
+    for name, rows_kept in kept.items():
+        store.write_table(taught_path(name), rows_kept)
+    keep_reference(store, tuple(kept), days_of_cards(taught))
     _register(warehouse, store, training.model, manifest, is_base=False, in_use=promotion.promoted)
     suspects = _suspect_rows(cards, training, version)
     with warehouse.transaction() as tx:

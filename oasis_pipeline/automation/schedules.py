@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from oasis_pipeline.assets.factory import Calendar
-from oasis_pipeline.assets.graph import DAY_ASSETS_OF_CARDS, MODELS
+from oasis_pipeline.assets.factory import Calendar, step_name
+from oasis_pipeline.assets.graph import BY_KEY, DAY_ASSETS_OF_CARDS, MODELS
 from oasis_pipeline.automation.jobs import Jobs, keys_of
 from oasis_pipeline.automation.staleness import current_plan, days_with_rows
 from oasis_pipeline.storage import ledger
@@ -79,6 +79,9 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
             run_key=f"week:{_day_before(context, timezone)}",
             # the classifier in any case: the vendor says something of new cards each week
             asset_selection=keys_of([each for each in MODELS if each in stale or each == CLASSIFIER]),
+            run_config={
+                "ops": {step_name([BY_KEY[CLASSIFIER]]): {"config": {"compare_earlier_method": True}}}
+            },
         )
 
     @dg.schedule(

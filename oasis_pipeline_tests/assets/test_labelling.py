@@ -28,7 +28,7 @@ from oasis_pipeline.assets.training import new_labels, train_classifier
 from oasis_pipeline.automation.staleness import Plan, wait_for_labels
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import seed_method
-from oasis_pipeline.learning.evaluation import train_and_evaluate
+from oasis_pipeline.learning.evaluation import SEED, TRIVIAL, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION
 from oasis_pipeline.learning.weak_labels import RULE_FILE
@@ -53,8 +53,13 @@ class House:
     store: LocalStore
     settings: Settings
 
-    def train(self) -> Any:
-        return train_classifier(self.warehouse, self.store, home=self.settings.home)
+    def train(self, *, compare_earlier_method: bool = False) -> Any:
+        return train_classifier(
+            self.warehouse,
+            self.store,
+            home=self.settings.home,
+            compare_earlier_method=compare_earlier_method,
+        )
 
     def one(self, sql: str, *params: Any) -> Any:
         return self.warehouse.query(sql, params).columns[0][0].as_py()
@@ -183,7 +188,9 @@ def test_a_worse_model_is_registered_but_not_taken_until_a_person_says_so(
 def test_the_earlier_method_chosen_by_hand_stays_while_it_is_better(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.train()
+    assert house.train().training.evaluation.models[-1].name == TRIVIAL
+    assert not [row for row in models_of(house.warehouse) if row["version"].startswith(SEED_FEATURE_VERSION)]
+    assert SEED in [each.name for each in house.train(compare_earlier_method=True).training.evaluation.models]
     earlier = next(
         row["version"]
         for row in models_of(house.warehouse)

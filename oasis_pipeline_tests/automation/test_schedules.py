@@ -45,3 +45,26 @@ def test_the_day_before_is_the_fields(settings: Settings, warehouse: Warehouse, 
             asked = schedule(context)
         assert isinstance(asked, dg.RunRequest), asked
         assert asked.partition_key == "2026-03-05"
+
+
+@pytest.mark.server
+def test_the_weekly_training_compares_with_the_earlier_method(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    with warehouse.transaction() as tx:
+        ledger.mark_changed(tx, "xspoc/card", {"2026-03-05": 5})
+    (schedule,) = [each for each in build_schedules(build_jobs(), "UTC") if each.name == "weekly_training"]
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_schedule_context(
+            instance,
+            scheduled_execution_time=datetime(2026, 3, 8, 4, 45, tzinfo=ZoneInfo("UTC")),
+            resources={"warehouse": build_resources(settings)["warehouse"]},
+        ) as context,
+    ):
+        asked = schedule(context)
+    assert isinstance(asked, dg.RunRequest), asked
+    train = build_definitions(settings).resolve_job_def("train")
+    assert dg.validate_run_config(train, asked.run_config)["ops"]["models__dyna_classifier"]["config"] == {
+        "compare_earlier_method": True
+    }

@@ -119,4 +119,6 @@ def test_a_home_of_the_earlier_release_ends_as_a_fresh_one(
     ours, theirs = files_of(earlier), files_of(fresh)
     assert ours.keys() == theirs.keys()
     for path, table in ours.items():
-        assert table.equals(theirs[path], check_metadata=True), path
+        assert table.schema.equals(theirs[path].schema, check_metadata=True), path
+        # as text, in which one value that is not a number is another
+        assert list(map(str, table.to_pylist())) == list(map(str, theirs[path].to_pylist())), path
