@@ -12,7 +12,7 @@ from oasis_pipeline_tests.service.conftest import EXAMPLES, Service
 
 pytestmark = pytest.mark.server
 
-USUAL, MANY = 4, 150
+USUAL, MANY = 4, 60
 
 
 def run(service: Service, examples: int) -> dict[str, set[int]]:
