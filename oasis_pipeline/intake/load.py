@@ -22,6 +22,7 @@ from oasis_pipeline.intake.blobs import NO_CARD
 from oasis_pipeline.intake.equipment import NOT_WHOLE, Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures
 from oasis_pipeline.intake.files import Chunk, DropName
+from oasis_pipeline.intake.groups import load_groups
 from oasis_pipeline.intake.labels import give_waiting_labels, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
@@ -389,6 +390,8 @@ def _load_whole(
         return load_labels(tx, rows, source_file, drop.stamp, marks)
     if drop.kind.name == "Failures":
         return load_failures(tx, rows, context.failure_rules, drop.stamp, marks)
+    if drop.kind.name == "Groups":
+        return load_groups(tx, rows, drop.stamp, marks)
     return load_equipment(tx, drop.kind, rows, drop.stamp, marks)
 
 

@@ -23,6 +23,7 @@ from oasis_pipeline.intake.archive import ArchiveError, archived_name
 from oasis_pipeline.intake.equipment import Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures, mark_spans, package_rules, stored_failures
 from oasis_pipeline.intake.files import archive_path, read_chunks
+from oasis_pipeline.intake.groups import load_groups
 from oasis_pipeline.intake.labels import DYNALABEL, DYNALABEL_HISTORY, IN_FORCE, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
@@ -59,7 +60,7 @@ def reload_days(
     Returns
     -------
     Upserted
-        Rows that are the same as stored are no change; rows that no file brings go away (labels that people
+        Rows that are the same as stored are no change; rows that no file brings go away (labels and groups that people
         gave otherwise than by file stay). What changed is marked in the ledger.
 
     Raises
@@ -198,6 +199,9 @@ def _reload_state(
     names = [file.source_file for file in files]
     if kind.name == "Labels":
         _forget_labels(tx, names)
+    elif kind.name == "Groups":
+        # what people chose by hand is in no file
+        tx.execute(f"DELETE FROM {table.full_name} WHERE given_by IS NULL")
     else:
         for each in (table, *([history_of(table)] if kind.has_history else [])):
             tx.execute(f"DELETE FROM {each.full_name}")
@@ -209,6 +213,8 @@ def _reload_state(
             load_labels(tx, rows, file.source_file, file.stamp, Marks())
         elif kind.name == "Failures":
             load_failures(tx, rows, package_rules(), file.stamp, Marks())
+        elif kind.name == "Groups":
+            load_groups(tx, rows, file.stamp, Marks())
         else:
             load_equipment(tx, kind, rows, file.stamp, Marks())
     if kind.name == "Failures":

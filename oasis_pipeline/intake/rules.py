@@ -92,11 +92,11 @@ class Checked:
 
 
 def time_column(kind: DropKind) -> str | None:
-    """Column with the time of a row of this kind; None for equipment."""
+    """Column with the time of a row of this kind; None for equipment and groups."""
     if kind.has_history:
         return None
     return kind.time_column or next(
-        name for name in kind.table.key if kind.table.by_name[name].type is Type.TIME
+        (name for name in kind.table.key if kind.table.by_name[name].type is Type.TIME), None
     )
 
 
@@ -174,6 +174,8 @@ class Rules:
             _check_times(columns[when], when, stamp, self._earliest_day, faults)
         if kind.name == "Failures":
             _check_end(columns["Failure Start Date"], columns["Failure End Date"], faults)
+        if kind.name == "Groups":
+            _settle_groups(columns, faults)
         if kind.name == "Labels":
             _settle_labels(columns, faults)
         fields = [arrow_schema(kind.table).field(name) for name in columns]
@@ -311,6 +313,14 @@ def _check_end(start: pa.Array, end: pa.Array, faults: values.Faults) -> None:
     last = pc.add(ends, pa.array(np.where(whole_day, _DAY_MS - 1, 0)))
     before = values.as_mask(pc.less(last, pc.cast(start, pa.int64())))
     faults.add(before, "Failure End Date", "lies before Failure Start Date", end)
+
+
+def _settle_groups(columns: dict[str, pa.Array], faults: values.Faults) -> None:
+    """Trim the names of groups, and make runs of blanks one; a name that is too long can't be chosen on a page."""
+    single = pc.replace_substring_regex(values.plain_spaces(columns["GroupName"]), r"\s+", " ")
+    columns["GroupName"] = names = values.tidy(single)
+    long = values.as_mask(pc.greater(pc.utf8_length(names), MAX_NAME))
+    faults.add(long, "GroupName", f"is longer than {MAX_NAME} characters", names)
 
 
 def _settle_labels(columns: dict[str, pa.Array], faults: values.Faults) -> None:

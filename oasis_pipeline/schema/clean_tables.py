@@ -34,6 +34,9 @@ WELL_GROUP = Table(
         Column(
             "GroupName", Type.TEXT, description="Route, battery, foreman: whatever wells are looked at by"
         ),
+        Column(
+            "given_by", Type.TEXT, description="Who put the well there by hand; empty for what a file says"
+        ),
         STAMP,
     ),
     Kind.STATE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oasis_pipeline.schema.clean_tables import CLEAN_TABLES, DYNALABEL, FAILURE_INFO
+from oasis_pipeline.schema.clean_tables import CLEAN_TABLES, DYNALABEL, FAILURE_INFO, WELL_GROUP
 from oasis_pipeline.schema.decision_tables import DECISION_TABLES
 from oasis_pipeline.schema.iot_tables import IOT_TABLES, RAWDATA
 from oasis_pipeline.schema.model import Table
@@ -133,6 +133,7 @@ _KINDS = (
         suffixes=(".csv", ".csv.gz", ".parquet", ".xlsx"),
     ),
     DropKind("Labels", DYNALABEL, ("NodeID", "Date", "TrueLabel1", "TrueLabel2")),
+    DropKind("Groups", WELL_GROUP, ("NodeID", "GroupName")),
     DropKind(
         "Readings",
         RAWDATA,

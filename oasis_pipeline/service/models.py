@@ -150,6 +150,30 @@ class Note(models.Model):
         return f"{self.node}: {str(self.text)[:60]}"
 
 
+class WellGroup(models.Model):
+    """A group of wells, by its name; which wells it has is read and written beside (``admin``). The table is the schema source's."""
+
+    name = models.CharField(
+        max_length=100,
+        primary_key=True,
+        db_column="GroupName",
+        help_text="A route, a battery, a foreman: whatever wells are looked at by.",
+    )
+
+    class Meta:
+        """Where it stands."""
+
+        managed = False
+        db_table = '"analysis"."well_group"'
+        ordering: ClassVar = ["name"]
+        verbose_name = "group of wells"
+        verbose_name_plural = "groups of wells"
+
+    def __str__(self) -> str:
+        """Its name."""
+        return str(self.name)
+
+
 class Module(models.Model):
     """A sensor module; the table is the schema source's."""
 

@@ -351,9 +351,11 @@ def test_every_column_of_every_kind_is_stored(field: Field) -> None:
         assert (file.stored, file.missing_columns, file.ignored_columns) == (1, [], [])
     for drop in DROP_KINDS.values():
         stored = field.rows(f"SELECT * FROM {drop.table.full_name}")[0]
-        # labels: the same text twice is one label; a card without a fault has none
+        # labels: the same text twice is one label; nobody gave a group by hand; a card without a fault has none
         empty = {name for name, value in stored.items() if value is None}
-        assert empty == {"TrueLabel2"} & set(stored) | {name for name in stored if name.endswith("_fault")}
+        assert empty == {"TrueLabel2", "given_by"} & set(stored) | {
+            name for name in stored if name.endswith("_fault")
+        }
 
 
 def test_missing_columns_are_null_and_extra_ones_named(field: Field) -> None:

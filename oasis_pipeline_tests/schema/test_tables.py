@@ -34,6 +34,7 @@ def test_the_kinds_and_targets_of_the_drop_folder() -> None:
         "PumpingUnits": "xspoc/pumpingunits",
         "Failures": "analysis/failure_info",
         "Labels": "clean/dynalabel",
+        "Groups": "analysis/well_group",
         "Readings": "iot/rawdata",
     }
 

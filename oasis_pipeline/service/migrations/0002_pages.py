@@ -11,6 +11,28 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="WellGroup",
+            fields=[
+                (
+                    "name",
+                    models.CharField(
+                        db_column="GroupName",
+                        help_text="A route, a battery, a foreman: whatever wells are looked at by.",
+                        max_length=100,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "group of wells",
+                "verbose_name_plural": "groups of wells",
+                "db_table": '"analysis"."well_group"',
+                "ordering": ["name"],
+                "managed": False,
+            },
+        ),
+        migrations.CreateModel(
             name="Note",
             fields=[
                 (

@@ -6,11 +6,11 @@ import csv
 import io
 import re
 from html import unescape
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from oasis_pipeline_tests.service.conftest import Service
+from oasis_pipeline_tests.service.conftest import Answer, Service
 from oasis_pipeline_tests.service.pages.conftest import WELLS, Asked
 
 pytestmark = pytest.mark.server
@@ -173,3 +173,40 @@ def test_the_list_is_read_in_few_statements_each_by_an_index(field: Service, ask
     tables = {"card", "worklist", "wellstatus", "dynabounds", "carddiag", "failure_info"}
     assert asked.scans(field, tables) == []
     assert asked.scans(field, {"wellsummary"}) == []
+
+
+def test_groups_are_made_by_hand_in_the_administration_site(field: Service) -> None:
+    session = field.log_in("root")
+    form = {**session, "content-type": "application/x-www-form-urlencoded"}
+
+    def send(path: str, **values: str) -> Answer:
+        answer = field.post(path, urlencode(values).encode(), role=None, headers=form)
+        assert answer.status in (200, 302), answer.body[:300]
+        return answer
+
+    wrong = send("/admin/service/wellgroup/add/", name="North", wells="Well 0001\nwell 9999")
+    assert b"No such well: well 9999." in wrong.body
+    assert (
+        send("/admin/service/wellgroup/add/", name=" North  side ", wells="WELL 0001\n\n#well 0003 ").status
+        == 302
+    )
+    assert wells_of(field, "/?group=North+side") == ["Well 0001", "Well 0003"]
+    assert b"North side (2)" in field.get("/", role="viewer").body
+    listed = field.get("/admin/service/wellgroup/", role=None, headers=session).body.decode()
+    assert listed.count(">North side<") == 1
+    assert "9 groups of wells" in listed
+    path = "/admin/service/wellgroup/North%20side/change/"
+    page = field.get(path, role=None, headers=session)
+    assert page.status == 200
+    assert b"Well 0001\nWell 0003" in page.body
+    send(path, wells="Well 0005")
+    assert wells_of(field, "/?group=North+side") == ["Well 0005"]
+    who = field.warehouse.query(
+        """select given_by from analysis.well_group where "GroupName" = 'North side'"""
+    )
+    assert who["given_by"].to_pylist() == ["root"]
+    send(path.replace("change", "delete"), post="yes")
+    assert wells_of(field, "/?group=North+side") == []
+    send("/admin/service/wellgroup/", action="delete_selected", _selected_action="Route 1", post="yes")
+    assert wells_of(field, "/?group=Route+1") == []
+    assert len(wells_of(field, "/?group=Route+2")) == 15
