@@ -234,6 +234,9 @@ with psycopg2.connect({address.uri()!r}) as connection, connection.cursor() as c
     )
     assert busy.stdout is not None
     backend = psutil.Process(int(busy.stdout.readline()))
+    begun = backend.cpu_times().user
+    # an idle one ends with its server
+    assert until(lambda: backend.cpu_times().user > begun + 0.2, 60)
     os.kill(server_pid(data), signal.SIGKILL)
     assert embedded.stop(data), "there was something to end"
     assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
