@@ -33,7 +33,7 @@ test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; tests without s
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST)
 
 slow: $(VENV)/.dev  ## the platform left alone with a drop folder, and looked at in a browser
-	$(BIN)/python -m pytest -m slow $(TEST)
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(TEST)
 
 faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against an undisturbed run (FAULTS_MINUTES=25)
 	$(PIP) --editable '.[faults]'
