@@ -50,6 +50,10 @@ class Economics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         What a barrel of oil earns net of royalty, tax and transport.
     horizon_days : float
         Time over which lost oil and risk are counted: until somebody would act anyhow.
+    energy_price_per_kwh : float
+        Electric energy.
+    wear_per_1000_strokes : float
+        What a thousand strokes wear off pump, rods and tubing: cost of their jobs over the strokes between jobs.
     job_days : float
         How long a well is down for a workover, waiting for the rig included.
     overload_failure_pct : float
@@ -63,6 +67,8 @@ class Economics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str = "USD"
     oil_price_per_bbl: Amount = 60.0
     horizon_days: Annotated[float, msgspec.Meta(ge=1.0, le=365.0)] = 30.0
+    energy_price_per_kwh: Amount = 0.10
+    wear_per_1000_strokes: Amount = 2.0
     job_days: Annotated[float, msgspec.Meta(ge=0.0, le=365.0)] = 7.0
     overload_failure_pct: Percent = 2.0
     down_first_bpd: Amount = 1.0

@@ -1,0 +1,764 @@
+"""At which speed and idle time a well earns most, inside its limits, and how sure that is.
+
+Here: what is possible for a well (an ensemble), what each set point would bring, the choice, and its sentence. Not here: the tables of
+loads by speed (``well_response``), the balance of pump and reservoir (``inflow``).
+
+The ensemble. Each well has `MEMBERS` possible wells: samples of damping and rod drag (fitted to peak load, load range and work of the
+card), fillage, intake pressure, trusted production, reservoir pressure, whether the pump empties the well or is short of liquid because of
+gas, and whether what the pump displaces but doesn't deliver leaks or is missing stroke. Each has a weight: how well it goes with what
+was measured, and with what rate, fillage and intake pressure did when the speed or run time was another one. Changes are those of the model
+added to what was measured, so that what the model has wrong at the present point cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oasis_pipeline.decisions.economics import Economics
+from oasis_pipeline.decisions.inflow import Course, balance_rates, vogel_share
+from oasis_pipeline.decisions.well_response import (
+    DAMPINGS,
+    GAS_SHARE,
+    QUANTITIES,
+    Response,
+)
+from oasis_pipeline.physics.constants import (
+    INCH_POUNDS_PER_MINUTE_PER_HP,
+    MINUTES_PER_DAY,
+    PUMP_CONSTANT_BPD,
+    STANDARD_PRESSURE_PSI,
+)
+from oasis_pipeline.physics.fluids import liquid_fill, valve_opening_position
+
+Array = NDArray[np.float64]
+
+MEMBERS = 128
+Z90, Z80 = 1.6449, 1.2816
+
+MIN_SPM = 3.0
+"""Slower, splash lubrication of gearboxes fails. A rule of thumb; a well that runs slower already may stay there."""
+
+SPEED_FACTORS = np.concatenate([np.geomspace(0.5, 1.0, 12)[:-1], np.geomspace(1.0, 1.25, 7)[1:]])
+DUTY_FACTORS = np.linspace(0.3, 0.95, 10)
+LONGER_DUTY_FACTORS = np.array([1.08, 1.16, 1.3, 1.5, 1.8])
+"""Set points that are tried, times the present one: a step at a time, then look at the next cards."""
+
+EFFICIENCY = 0.6
+"""Polished-rod power over electric power."""
+KW_PER_HP = 0.7457
+
+EXPECTED_LIMIT_PCT, LIMIT_PCT = 97.0, 100.0
+"""What an advice may bring a load to: expected, and by the upper edge of its interval. Loads are measured to some percent themselves."""
+
+SURE_SHARE = 0.10
+"""An advice is given where the change gains in all but this share of the possible wells, errors of the model counted."""
+
+ERROR_SHARES = {"gearbox": 0.40, "structure": 0.10, "rods": 0.30, "least": 0.20, "oil": 0.20, "energy": 0.10}
+ERROR_FLOOR, ERROR_BY_SPEED = 0.01, 0.05
+"""Error of a predicted change that the possible wells don't have (standard deviation): shares of the change; of the load itself where the
+set point is another one; and of the load for a change of speed by a factor of e, because near a resonance of the rods a load climbs within
+a tenth of the speed. From the benchmark ``setpoint``."""
+
+RATE_RATIO_SPREAD = 0.07
+FILL_SPREAD = 0.06
+INTAKE_SPREAD_PSI = 50.0
+"""How far ratio of rates, fillage and change of intake pressure at an earlier set point may miss what a member says (standard deviations)."""
+
+PARTLY_FILLED_ODDS, FILLED_ODDS = 1.5, 0.04
+"""What a fillage of 90 % or less, and one of 97 % or more, say for a pump that empties its well: of such pumps one in 25 fills that much."""
+
+PRIOR_SHARE = 0.01
+"""Weight that earlier set points can't take away."""
+
+SMALLEST_CHANGE = 0.03
+"""Smaller changes of speed or run time are not worth a word."""
+
+FLOAT_SHARE = 0.05
+"""Share of the rods' buoyant weight that the polished rod carries at least: less, and the carrier bar leaves it."""
+
+FULL_PCT = 93.0
+"""Fillage from which on a pump is called full."""
+
+LIMITS = ("gearbox", "structure", "rods", "polished_rod_float")
+ACTIONS = ("none", "slow_down", "speed_up", "lengthen_idle_time", "shorten_idle_time")
+
+
+@dataclass(frozen=True)
+class Points:
+    """Present points of n wells, every array of shape (n,); NaN where something is not known.
+
+    Attributes
+    ----------
+    spm, stroke_in, run_h : ndarray
+        Speed, stroke, run time (h/d; 24 where it is not known).
+    fillage_pct, fillage_spread_pct : ndarray
+        Fillage and how far its methods disagree.
+    intake_psi, intake_lower_psi, intake_upper_psi : ndarray
+        Intake pressure and its interval of two standard deviations each way.
+    production_bpd, production_lower_bpd, production_upper_bpd : ndarray
+        Trusted liquid rate and its 90 % interval.
+    inferred_bpd : ndarray
+        Rate inferred from the cards, in the same way as that of earlier set points.
+    water_cut_pct, casing_psi : ndarray
+    pprl_lbf, mprl_lbf, power_hp, torque_in_lbf : ndarray
+        Of the surface card.
+    gearbox_pct, structure_pct, rods_pct : ndarray
+        Loads in percent of their ratings.
+    damping : ndarray
+        Dimensionless, of the diagnosis.
+    gas_exponent : ndarray
+    pound_pct, gas_pct : ndarray
+        Probability of the classes Fluid Pound and Gas Interference; 0 for another class, NaN without a class.
+    course : ndarray of str
+        `Course` of a burst of cards.
+    may_rise : ndarray of bool
+        Whether more strokes a day may be advised: not with trouble that more strokes would make worse.
+    """
+
+    spm: Array
+    stroke_in: Array
+    run_h: Array
+    fillage_pct: Array
+    fillage_spread_pct: Array
+    intake_psi: Array
+    intake_lower_psi: Array
+    intake_upper_psi: Array
+    production_bpd: Array
+    production_lower_bpd: Array
+    production_upper_bpd: Array
+    inferred_bpd: Array
+    water_cut_pct: Array
+    casing_psi: Array
+    pprl_lbf: Array
+    mprl_lbf: Array
+    power_hp: Array
+    torque_in_lbf: Array
+    gearbox_pct: Array
+    structure_pct: Array
+    rods_pct: Array
+    damping: Array
+    gas_exponent: Array
+    pound_pct: Array
+    gas_pct: Array
+    course: NDArray[np.str_]
+    may_rise: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Count the wells."""
+        return len(self.spm)
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Points:
+        """Pick wells."""
+        return Points(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Past:
+    """Earlier set points of the same equipment, shape (n, h): medians of the days at each; NaN where there are fewer."""
+
+    spm: Array
+    run_h: Array
+    fillage_pct: Array
+    intake_psi: Array
+    rate_bpd: Array
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Past:
+        """Pick wells."""
+        return Past(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def none(cls, wells: int) -> Past:
+        """Make the past of wells whose set point was never another one."""
+        return cls(*(np.full((wells, 0), np.nan) for _ in range(5)))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Expected value and 90 % interval, each of shape (n,)."""
+
+    mean: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True)
+class Setpoints:
+    """What is advised to n wells, shape (n,).
+
+    Attributes
+    ----------
+    action : ndarray of str
+        One of `ACTIONS`.
+    why_none : ndarray of str
+        Where no advice is given: ``best_already``, ``too_unsure`` or ``missing``; empty where one is.
+    spm, run_h : ndarray
+        Advised; the present ones without an advice.
+    oil_bpd, energy_kwh_d, gearbox_pct, structure_pct, rods_pct, gain_per_day : Interval
+        Expected changes at the advised point; `gain_per_day` in money.
+    fillage_pct, intake_psi : ndarray
+        Expected at the advised point.
+    energy_kwh_per_bbl, advised_energy_kwh_per_bbl : ndarray
+        Of liquid, now and at the advised point.
+    confidence_pct : ndarray
+        Weight of the possible wells that gain.
+    off_pct : ndarray
+        Weight of the possible wells whose pump empties them, percent.
+    binding : ndarray of str
+        Limit that keeps a better point out; empty where none does.
+    not_judged : list of tuple of str
+        Limits that are not known, and so not judged.
+    """
+
+    action: NDArray[np.str_]
+    why_none: NDArray[np.str_]
+    spm: Array
+    run_h: Array
+    oil_bpd: Interval
+    energy_kwh_d: Interval
+    gearbox_pct: Interval
+    structure_pct: Interval
+    rods_pct: Interval
+    gain_per_day: Interval
+    fillage_pct: Array
+    intake_psi: Array
+    energy_kwh_per_bbl: Array
+    advised_energy_kwh_per_bbl: Array
+    confidence_pct: Array
+    off_pct: Array
+    binding: NDArray[np.str_]
+    not_judged: list[tuple[str, ...]]
+
+
+def _draw_evenly(dimensions: int) -> Array:
+    """Latin hypercube of MEMBERS points in (0, 1), shape (MEMBERS, dimensions)."""
+    rng = np.random.default_rng(20_261_201)
+    places = np.stack([rng.permutation(MEMBERS) for _ in range(dimensions)], axis=1)
+    return np.asarray((places + 0.5) / MEMBERS)
+
+
+_CUBE = _draw_evenly(8)
+_NORMAL = np.vectorize(NormalDist().inv_cdf)(_CUBE)
+"""The same draws for every well and day, evenly and normally distributed, so that the same inputs give the same advice."""
+
+_AT_ONCE = 32
+
+
+def lacks(points: Points) -> list[list[str]]:
+    """Name what each well lacks for an advice, as codes.
+
+    Parameters
+    ----------
+    points : Points
+
+    Returns
+    -------
+    list of list of str
+        Empty where nothing is missing.
+    """
+    needed = {
+        "no_spm": points.spm,
+        "no_fillage": points.fillage_pct,
+        "no_production": points.production_bpd,
+        "no_water_cut": points.water_cut_pct,
+        "no_surface_card": points.pprl_lbf + points.mprl_lbf + points.power_hp,
+    }
+    bad = {code: ~np.isfinite(values) for code, values in needed.items()}
+    with np.errstate(invalid="ignore"):
+        bad["no_spm"] |= ~(points.spm > 0.0)
+        bad["no_production"] |= ~(points.production_bpd > 0.0)
+        bad["no_fillage"] |= ~(points.fillage_pct > 1.0)
+        bad["no_runtime"] = ~(points.run_h > 0.25)
+        bad["no_surface_card"] |= ~(points.power_hp > 0.0)
+    return [[code for code, rows in bad.items() if rows[i]] for i in range(len(points))]
+
+
+def fastest_spm(stroke_in: Array) -> Array:
+    """Speed above which rods don't fall freely: 0.7 sqrt(60,000 / stroke), a rule for conventional units (Takacs, 2015)."""
+    return np.asarray(0.7 * np.sqrt(60_000.0 / stroke_in))
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Possible wells, shape (n, m)."""
+
+    damping: Array
+    drag: Array
+    floor: Array
+    reservoir: Array
+    greatest: Array
+    gas: Array
+    efficiency: Array
+    leak: Array
+    off: NDArray[np.bool_]
+    weight: Array
+
+
+def advise_setpoints(points: Points, response: Response, past: Past, economics: Economics) -> Setpoints:
+    """Advise set points.
+
+    Parameters
+    ----------
+    points : Points
+        Present points of n wells.
+    response : Response
+        Their tables.
+    past : Past
+        Earlier set points, n rows.
+    economics : Economics
+        Prices.
+
+    Returns
+    -------
+    Setpoints
+        A well that lacks something (`lacks`) gets ``why_none`` ``missing`` and NaN.
+    """
+    count = len(points)
+    parts = []
+    for start in range(0, count, _AT_ONCE):
+        rows = slice(start, min(start + _AT_ONCE, count))
+        tables = Response(**{f.name: getattr(response, f.name)[rows] for f in fields(Response)})
+        parts.append(_advise(points.take(rows), tables, past.take(rows), economics))
+    if not parts:
+        return _advise(points, response, past, economics)
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Setpoints]) -> Setpoints:
+    made: dict[str, object] = {}
+    for f in fields(Setpoints):
+        values = [getattr(part, f.name) for part in parts]
+        if isinstance(values[0], Interval):
+            made[f.name] = Interval(
+                *(np.concatenate([getattr(v, name) for v in values]) for name in ("mean", "lower", "upper"))
+            )
+        elif isinstance(values[0], list):
+            made[f.name] = [entry for value in values for entry in value]
+        else:
+            made[f.name] = np.concatenate(values)
+    return Setpoints(**made)  # type: ignore[arg-type]
+
+
+def _mixed(tables: Array, members: _Members) -> Array:
+    """Tables of full pumps at the members' damping and drag, shape (n, m, c, quantities)."""
+    place = np.interp(np.log(members.damping), np.log(DAMPINGS), np.arange(len(DAMPINGS)))
+    hats = np.maximum(1.0 - np.abs(place[..., None] - np.arange(len(DAMPINGS))), 0.0)
+    full = np.einsum("nmk,nckq->nmcq", hats, tables[:, :, : len(DAMPINGS)])
+    drag = tables[:, :, 3] - tables[:, :, 1]
+    return np.asarray(full + members.drag[:, :, None, None] * drag[:, None])
+
+
+def _values(tables: Array, members: _Members, fill: Array, intake: Array, low: Array, high: Array) -> Array:
+    """Quantities at fill and intake pressure of each member and set point, shape (n, m, c, quantities)."""
+    gas = (tables[:, :, 4] - tables[:, :, 1])[:, None] * ((1.0 - fill) / GAS_SHARE)[..., None]
+    span = (high - low)[:, None, None]
+    pressure = (tables[:, :, 5] - tables[:, :, 1])[:, None] * ((intake - low[:, None, None]) / span)[
+        ..., None
+    ]
+    return np.asarray(_mixed(tables, members) + gas + pressure)
+
+
+def _displacement(
+    tables: Array, members: _Members, spm: Array, area: Array, low: Array, high: Array
+) -> tuple[Array, Array]:
+    """Displacement of 24 h at no intake pressure and its change by psi, shape (n, m, c), the efficiency not counted."""
+    stroke = QUANTITIES.index("stroke_in")
+    full = _mixed(tables, members)[..., stroke]
+    slope = ((tables[:, :, 5, stroke] - tables[:, :, 1, stroke]) / (high - low)[:, None])[:, None]
+    rate = (PUMP_CONSTANT_BPD * 4.0 / np.pi * area[:, None] * spm)[:, None]
+    return rate * (full - slope * low[:, None, None]), rate * slope + 0.0 * full
+
+
+def _fit(
+    points: Points, tables: Array, fill: Array, intake: Array, response: Response
+) -> tuple[Array, Array]:
+    """Sample damping and drag from how well they explain peak load, load range and work; each of shape (n, m)."""
+    damping = np.geomspace(0.03, 0.45, 15)
+    drag = np.linspace(0.0, 2.0, 9)
+    grid = np.stack(np.meshgrid(damping, drag, indexing="ij"), axis=-1).reshape(-1, 2)
+    count = len(points)
+    ones = np.ones((count, len(grid)))
+    trial = _Members(grid[:, 0] * ones, grid[:, 1] * ones, *([ones] * 8))  # type: ignore[arg-type]
+    got = _values(
+        tables,
+        trial,
+        fill[:, None, None] * ones[..., None],
+        intake[:, None, None] * ones[..., None],
+        response.low_intake_psi,
+        response.high_intake_psi,
+    )[:, :, 0]
+    pprl, mprl, work = (got[..., QUANTITIES.index(name)] for name in ("pprl_lbf", "mprl_lbf", "work_in_lbf"))
+    measured = points.power_hp * INCH_POUNDS_PER_MINUTE_PER_HP / points.spm
+    span = points.pprl_lbf - points.mprl_lbf
+    miss = ((pprl - points.pprl_lbf[:, None]) / np.maximum(0.02 * points.pprl_lbf, 200.0)[:, None]) ** 2
+    miss += ((pprl - mprl - span[:, None]) / np.maximum(0.04 * span, 100.0)[:, None]) ** 2
+    miss += ((work - measured[:, None]) / (0.05 * measured)[:, None]) ** 2
+    known = np.where(points.damping > 0.0, points.damping, 0.12)[:, None]
+    miss += (np.log(grid[:, 0] / np.clip(known, 0.03, 0.45)) / 0.5) ** 2 + 2.0 * grid[:, 1] / 0.5
+    weight = np.exp(-0.5 * (miss - np.nanmin(miss, axis=1, keepdims=True)))
+    share = np.cumsum(np.nan_to_num(weight), axis=1)
+    share /= share[:, -1:]
+    found = [np.searchsorted(row, _CUBE[:, 0]) for row in share]
+    chosen = np.array(found, dtype=np.intp).reshape(count, MEMBERS)
+    return grid[chosen, 0], grid[chosen, 1]
+
+
+def _sample(points: Points, tables: Array, response: Response, past: Past) -> _Members:
+    """Draw the possible wells and weigh them."""
+    u, z = _CUBE, _NORMAL
+    fillage = np.clip(points.fillage_pct / 100.0, 0.02, 1.0)[:, None]
+    spread = np.clip(np.nan_to_num(points.fillage_spread_pct, nan=4.0) / 200.0, 0.02, 0.08)[:, None]
+    opening = np.clip(fillage + spread * z[:, 1], 0.02, 1.0)
+    discharge = response.discharge_psi[:, None]
+    casing = np.where(np.isfinite(points.casing_psi), points.casing_psi, 60.0)[:, None]
+    floor = np.minimum(1.1 * casing + 2.0 + 40.0 * u[:, 2], 0.5 * discharge)
+
+    # Does the pump empty the well? Strokes tell; else the class, the fillage, and how near the intake pressure is to the floor.
+    pound = np.clip(np.nan_to_num(points.pound_pct) / 100.0, 0.0, 1.0)
+    gassy = np.clip(np.nan_to_num(points.gas_pct) / 100.0, 0.0, 1.0)
+    prior = np.clip((pound + 0.05) / (pound + gassy + 0.1), 0.03, 0.97)
+    prior = np.where(points.course == Course.MARCHES, 0.97, prior)
+    prior = np.where(points.course == Course.JUMPS, 0.03, prior)
+    odds = np.exp(np.interp(fillage[:, 0], [0.90, 0.97], np.log([PARTLY_FILLED_ODDS, FILLED_ODDS])))
+    off = u[:, 3] < 0.5
+    off = np.broadcast_to(off, opening.shape)
+    # a pressure that is known by its bounds only lies in their middle
+    middle = 0.5 * (points.intake_lower_psi + points.intake_upper_psi)
+    centre = np.where(np.isfinite(points.intake_psi), points.intake_psi, middle)[:, None]
+    known = np.isfinite(centre)
+    width = 0.25 * (points.intake_upper_psi - points.intake_lower_psi)[:, None]
+    width = 1.3 * np.maximum(np.where(np.isfinite(width), width, 60.0), 30.0)
+    guess = floor + (0.4 * discharge - floor) * u[:, 4] ** 2
+    centre = np.where(known, centre, 0.0)
+    # below the floor no pressure lies: what would, lies as far above it
+    intake = np.where(known, floor + np.abs(centre + width * z[:, 4] - floor), guess)
+    intake = np.where(off, floor, np.minimum(intake, 0.9 * discharge))
+    density = np.exp(-0.5 * ((centre - floor) / width) ** 2) / (np.sqrt(2.0 * np.pi) * width)
+    evenly = 1.0 / np.maximum(0.35 * discharge, 100.0)
+    of_off = prior[:, None] * odds[:, None] * np.where(known, density, evenly)
+    weight = np.where(off, of_off, (1.0 - prior)[:, None] * evenly)
+
+    fill = liquid_fill(
+        opening,
+        (intake + STANDARD_PRESSURE_PSI) / (discharge + STANDARD_PRESSURE_PSI),
+        points.gas_exponent[:, None],
+    )
+    fill = np.maximum(fill, 0.02)
+    damping, drag = _fit(points, tables, fill.mean(axis=1), intake.mean(axis=1), response)
+    upper, lower = (np.maximum(p, 0.01) for p in (points.production_upper_bpd, points.production_lower_bpd))
+    sigma = np.log(upper / lower) / (2.0 * Z90)
+    sigma = np.where(np.isfinite(sigma), np.clip(sigma, 0.03, 0.6), 0.3)[:, None]
+    rate = points.production_bpd[:, None] * np.exp(sigma * z[:, 5])
+    duty = np.clip(points.run_h / 24.0, 0.01, 1.0)[:, None]
+    blank = np.ones_like(opening)
+    bare = _Members(damping, drag, floor, blank, blank, blank, blank, blank, off, weight)
+    base, slope = _displacement(
+        tables,
+        bare,
+        points.spm[:, None],
+        response.plunger_area_in2,
+        response.low_intake_psi,
+        response.high_intake_psi,
+    )
+    swept = np.maximum(base[..., 0] + slope[..., 0] * intake, 1e-3) * fill
+    # What is displaced and not delivered leaks back at any speed, or is missing in every stroke.
+    missing = np.maximum(swept - rate / duty, 0.0)
+    leak = u[:, 6] * missing
+    efficiency = np.clip((rate / duty + leak) / swept, 0.1, 1.5)
+    most = np.maximum(0.42 * response.vertical_depth_ft[:, None], 2.0 * (intake + 50.0))
+    least = 1.25 * (intake + 50.0)
+    reservoir = least * (most / least) ** u[:, 7]
+    greatest = rate / np.maximum(vogel_share(intake, reservoir), 1e-3)
+    gas = np.where(off, 0.0, (intake + STANDARD_PRESSURE_PSI) * (1.0 / fill - 1.0))
+    members = _Members(damping, drag, floor, reservoir, greatest, gas, efficiency, leak, off, weight)
+    weight = _weigh_past(points, response, past, members, tables)
+    total = weight.sum(axis=1, keepdims=True)
+    weight = np.where(total > 0.0, weight / np.where(total > 0.0, total, 1.0), 1.0 / MEMBERS)
+    return _Members(damping, drag, floor, reservoir, greatest, gas, efficiency, leak, off, weight)
+
+
+def _balanced(
+    members: _Members, tables: Array, response: Response, spm: Array, duty: Array
+) -> tuple[Array, Array, Array]:
+    """Rate, intake pressure and fill of each member at set points, shape (n, m, c)."""
+    base, slope = _displacement(
+        tables, members, spm, response.plunger_area_in2, response.low_intake_psi, response.high_intake_psi
+    )
+    column = {
+        name: getattr(members, name)[:, :, None]
+        for name in ("greatest", "reservoir", "floor", "gas", "efficiency", "leak")
+    }
+    return balance_rates(
+        column["greatest"],
+        column["reservoir"],
+        column["floor"],
+        column["gas"],
+        base * column["efficiency"],
+        slope * column["efficiency"],
+        column["leak"],
+        duty[:, None],
+    )
+
+
+def _weigh_past(points: Points, response: Response, past: Past, members: _Members, tables: Array) -> Array:
+    """Weigh members by what rate, fillage and intake pressure did when speed or run time was another one."""
+    prior: Array = members.weight / np.maximum(members.weight.sum(axis=1, keepdims=True), 1e-300)
+    if not past.spm.shape[1]:
+        return prior
+    spm = np.concatenate([points.spm[:, None], past.spm], axis=1)
+    duty = np.concatenate([points.run_h[:, None], past.run_h], axis=1) / 24.0
+    usable = np.isfinite(spm) & (spm > 0.0) & np.isfinite(duty) & (duty > 0.0)
+    filled = np.where(usable, spm, points.spm[:, None])
+    rate, intake, fill = _balanced(
+        members, response.at(filled), response, filled, np.where(usable, duty, 1.0)
+    )
+    absolute = response.discharge_psi[:, None, None] + STANDARD_PRESSURE_PSI
+    opening = valve_opening_position(
+        fill, (intake + STANDARD_PRESSURE_PSI) / absolute, points.gas_exponent[:, None, None]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(rate[..., 1:] / rate[..., :1])
+        seen = np.log(past.rate_bpd / points.inferred_bpd[:, None])[:, None]
+        miss = np.nan_to_num(((ratio - seen) / RATE_RATIO_SPREAD) ** 2)
+        miss += np.nan_to_num(((opening[..., 1:] - past.fillage_pct[:, None] / 100.0) / FILL_SPREAD) ** 2)
+        moved = intake[..., 1:] - intake[..., :1]
+        seen = (past.intake_psi - points.intake_psi[:, None])[:, None]
+        miss += np.nan_to_num(((moved - seen) / INTAKE_SPREAD_PSI) ** 2)
+    # one gross outlier must not rule
+    miss = np.minimum(miss, 25.0) * usable[:, None, 1:]
+    total = miss.sum(axis=2)
+    likely = np.exp(-0.5 * (total - total.min(axis=1, keepdims=True))) * prior
+    likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-300)
+    return np.asarray((1.0 - PRIOR_SHARE) * likely + PRIOR_SHARE * prior)
+
+
+def _candidates(points: Points, stroke: Array) -> tuple[Array, Array]:
+    """Speeds and duties that are tried, the present point first; shape (n, c). Points that are out of bounds repeat the present one."""
+    spm = points.spm[:, None]
+    duty = np.clip(points.run_h / 24.0, 0.01, 1.0)[:, None]
+    top = np.maximum(fastest_spm(stroke), points.spm)[:, None]
+    low = np.minimum(MIN_SPM, points.spm)[:, None]
+    speeds = np.round(spm * SPEED_FACTORS, 1)
+    speeds = np.where((speeds >= low) & (speeds <= top), speeds, spm)
+    duties = np.clip(duty * np.concatenate([DUTY_FACTORS, LONGER_DUTY_FACTORS]), 0.05, 1.0)
+    rests = duty < 23.5 / 24.0
+    never = np.where(rests & (speeds != spm), 1.0, duty)
+    return (
+        np.concatenate([spm, speeds, np.where(rests, speeds, spm), spm + 0.0 * duties], axis=1),
+        np.concatenate([duty, duty + 0.0 * speeds, never, duties], axis=1),
+    )
+
+
+def _quantiles(values: Array, weight: Array, shares: Sequence[float]) -> list[Array]:
+    """Weighted quantiles over the members (axis 1) of (n, m, c), each of shape (n, c)."""
+    # members last: sorting along memory is several times faster
+    turned = np.ascontiguousarray(np.moveaxis(values, 1, 2))
+    order = np.argsort(turned, axis=2)
+    mass = np.cumsum(weight[np.arange(len(weight))[:, None, None], order], axis=2)
+    found = []
+    for share in shares:
+        place = (mass < share * mass[..., -1:]).sum(axis=2, keepdims=True)
+        chosen = np.take_along_axis(order, np.minimum(place, values.shape[1] - 1), axis=2)
+        found.append(np.take_along_axis(turned, chosen, axis=2)[..., 0])
+    return found
+
+
+def _spread(values: Array, weight: Array, error: Array) -> Interval:
+    """Mean and 90 % interval of (n, m, c) over the members, an error of the model (n, c) added in quadrature."""
+    mean = np.einsum("nmc,nm->nc", values, weight)
+    low, high = _quantiles(values, weight, (0.05, 0.95))
+    return Interval(
+        mean,
+        mean - np.hypot(np.maximum(mean - low, 0.0), Z90 * error),
+        mean + np.hypot(np.maximum(high - mean, 0.0), Z90 * error),
+    )
+
+
+def _advise(points: Points, response: Response, past: Past, economics: Economics) -> Setpoints:
+    count = len(points)
+    missing = np.array([bool(codes) for codes in lacks(points)], dtype=np.bool_)
+    given = points
+    # wells that lack something run along with numbers that can't hurt, and get nothing
+    points = _filled(points, missing)
+    tables_now = response.at(points.spm[:, None])
+    members = _sample(points, tables_now, response, past)
+    weight = members.weight
+    stroke = np.where(points.stroke_in > 0.0, points.stroke_in, 100.0)
+    spm, duty = _candidates(points, stroke)
+    tables = response.at(spm)
+    rate, intake, fill = _balanced(members, tables, response, spm, duty)
+    got = _values(tables, members, fill, intake, response.low_intake_psi, response.high_intake_psi)
+    column = {name: got[..., k] for k, name in enumerate(QUANTITIES)}
+
+    def change(name: str) -> Array:
+        return np.asarray(column[name] - column[name][:, :, :1])
+
+    moved = (np.abs(spm / spm[:, :1] - 1.0) + np.abs(duty / duty[:, :1] - 1.0) > 1e-9).astype(np.float64)
+    floor = ERROR_FLOOR * moved + ERROR_BY_SPEED * np.maximum(np.log(spm / spm[:, :1]), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_torque = np.where(points.torque_in_lbf > 0.0, points.gearbox_pct / points.torque_in_lbf, np.nan)
+        per_load = np.where(points.pprl_lbf > 0.0, points.structure_pct / points.pprl_lbf, np.nan)
+    present = {"gearbox": points.gearbox_pct, "structure": points.structure_pct, "rods": points.rods_pct}
+    shifts = {
+        "gearbox": change("torque_in_lbf") * per_torque[:, None, None],
+        "structure": change("pprl_lbf") * per_load[:, None, None],
+        "rods": change("rods_pct"),
+    }
+    loads, allowed = {}, {}
+    for name, shift in shifts.items():
+        centre = np.einsum("nmc,nm->nc", shift, weight)
+        error = ERROR_SHARES[name] * np.abs(centre) + floor * present[name][:, None]
+        loads[name] = _spread(shift, weight, error)
+        level = present[name][:, None]
+        judged = np.isfinite(level + loads[name].upper)
+        # An overload may stay where it is or fall, never grow.
+        calm = (loads[name].upper <= 0.5) | (
+            (loads[name].mean <= 0.0) & (level + loads[name].upper <= LIMIT_PCT)
+        )
+        with np.errstate(invalid="ignore"):
+            inside = (level + loads[name].upper <= LIMIT_PCT) & (
+                level + loads[name].mean <= EXPECTED_LIMIT_PCT
+            )
+            allowed[name] = ~judged | inside | calm | (moved == 0.0)
+    least = change("mprl_lbf")
+    centre = np.einsum("nmc,nm->nc", least, weight)
+    error = ERROR_SHARES["least"] * np.abs(centre) + floor * points.pprl_lbf[:, None]
+    low_load = points.mprl_lbf[:, None] + _spread(least, weight, error).lower
+    wanted = FLOAT_SHARE * response.rod_weight_lbf[:, None]
+    allowed["polished_rod_float"] = (low_load >= wanted) | (centre >= 0.0) | (moved == 0.0)
+    feasible = np.logical_and.reduce(list(allowed.values()))
+    strokes = spm * duty * MINUTES_PER_DAY
+    may = points.may_rise[:, None] | (strokes <= strokes[:, :1])
+
+    share = 1.0 - np.clip(points.water_cut_pct, 0.0, 100.0)[:, None, None] / 100.0
+    oil = rate * share
+    work = np.maximum(column["work_in_lbf"], 1.0)
+    power = points.power_hp[:, None, None] * work / work[:, :, :1] * (spm / spm[:, :1])[:, None]
+    energy = power * KW_PER_HP / EFFICIENCY * 24.0 * duty[:, None]
+    net = (
+        oil * economics.oil_price_per_bbl
+        - energy * economics.energy_price_per_kwh
+        - strokes[:, None] / 1000.0 * economics.wear_per_1000_strokes
+    )
+    for name, cost in (
+        ("gearbox", economics.job_cost.gearbox),
+        ("structure", economics.job_cost.gearbox),
+        ("rods", economics.job_cost.rod),
+    ):
+        over = np.nan_to_num(np.maximum(present[name][:, None, None] + shifts[name] - 100.0, 0.0))
+        net = net - economics.overload_failure_pct / 100.0 * over / 10.0 * cost / economics.horizon_days
+    gain = net - net[:, :, :1]
+    more = oil - oil[:, :, :1]
+    expected = np.einsum("nmc,nm->nc", more, weight)
+    oil_error = ERROR_SHARES["oil"] * np.abs(expected)
+    price = economics.oil_price_per_bbl
+    value = _spread(gain, weight, oil_error * price)
+    visit = economics.job_cost.visit / economics.horizon_days
+    cost_of_change = np.where(np.abs(spm / spm[:, :1] - 1.0) > 1e-9, visit, 0.25 * visit) * moved
+    # half way to the lower edge: of two points that earn alike the surer one
+    worth = 0.5 * (value.mean + value.lower) - cost_of_change
+    size = np.maximum(np.abs(spm / spm[:, :1] - 1.0), np.abs(duty / duty[:, :1] - 1.0))
+    good = may & (size >= SMALLEST_CHANGE) & (worth > 0.0)
+    (tenth,) = _quantiles(gain, weight, (SURE_SHARE,))
+    doubt = np.hypot(np.maximum(value.mean - tenth, 0.0), Z80 * oil_error * price)
+    sure = good & (value.mean > doubt)
+    best = np.where(sure & feasible, worth, -np.inf).argmax(axis=1)
+    advised = (sure & feasible).any(axis=1) & ~missing
+    best = np.where(advised, best, 0)
+    dreamt = np.where(sure, worth, -np.inf).argmax(axis=1)
+    row = np.arange(count)
+    binding = np.full(count, "", dtype="<U20")
+    kept_out = ~missing & sure.any(axis=1) & ~feasible[row, dreamt]
+    for name in reversed(LIMITS):
+        binding = np.where(kept_out & ~allowed[name][row, dreamt], name, binding)
+    reason = np.where(
+        advised,
+        "",
+        np.where(missing, "missing", np.where((good & feasible).any(axis=1), "too_unsure", "best_already")),
+    )
+
+    def at(values: Array) -> Array:
+        return np.asarray(np.where(missing, np.nan, values[row, best]))
+
+    def interval(found: Interval) -> Interval:
+        return Interval(at(found.mean), at(found.lower), at(found.upper))
+
+    chosen_spm, chosen_duty = spm[row, best], duty[row, best]
+    faster = chosen_spm > points.spm * (1.0 + 1e-9)
+    slower = chosen_spm < points.spm * (1.0 - 1e-9)
+    rises = chosen_spm * chosen_duty > points.spm * duty[:, 0]
+    more_or_fewer = np.where(
+        rises,
+        np.where(faster, "speed_up", "shorten_idle_time"),
+        np.where(slower, "slow_down", "lengthen_idle_time"),
+    )
+    action = np.where(advised, more_or_fewer, "none")
+    per_barrel = energy / np.maximum(rate, 0.01)
+    absolute = response.discharge_psi[:, None, None] + STANDARD_PRESSURE_PSI
+    opening = valve_opening_position(
+        fill, (intake + STANDARD_PRESSURE_PSI) / absolute, points.gas_exponent[:, None, None]
+    )
+
+    def mean(values: Array) -> Array:
+        return np.asarray(np.einsum("nmc,nm->nc", values, weight))
+
+    saved = energy - energy[:, :, :1]
+
+    def chosen(values: Array, error: Array) -> Interval:
+        """Spread at the best point only."""
+        found = _spread(values[row, :, best][:, :, None], weight, error[row, best][:, None])
+        return Interval(
+            *(np.where(missing, np.nan, part[:, 0]) for part in (found.mean, found.lower, found.upper))
+        )
+
+    won = mean((gain > 0.0).astype(np.float64))
+    return Setpoints(
+        action=action,
+        why_none=reason.astype("<U12"),
+        spm=np.where(advised, chosen_spm, given.spm),
+        run_h=np.where(advised, 24.0 * chosen_duty, given.run_h),
+        oil_bpd=chosen(more, oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)),
+        energy_kwh_d=chosen(saved, ERROR_SHARES["energy"] * np.abs(mean(saved))),
+        gearbox_pct=interval(loads["gearbox"]),
+        structure_pct=interval(loads["structure"]),
+        rods_pct=interval(loads["rods"]),
+        gain_per_day=interval(value),
+        fillage_pct=at(100.0 * mean(opening)),
+        intake_psi=at(mean(intake)),
+        energy_kwh_per_bbl=np.where(missing, np.nan, mean(per_barrel)[:, 0]),
+        advised_energy_kwh_per_bbl=at(mean(per_barrel)),
+        confidence_pct=np.where(advised, 100.0 * won[row, best], np.nan),
+        off_pct=np.where(missing, np.nan, 100.0 * (weight * members.off).sum(axis=1)),
+        binding=binding,
+        not_judged=[
+            tuple(name for name in present if not np.isfinite(present[name][i])) for i in range(count)
+        ],
+    )
+
+
+_HARMLESS = {
+    "spm": 8.0,
+    "run_h": 24.0,
+    "fillage_pct": 90.0,
+    "production_bpd": 100.0,
+    "water_cut_pct": 50.0,
+    "pprl_lbf": 20_000.0,
+    "mprl_lbf": 8_000.0,
+    "power_hp": 10.0,
+}
+
+
+def _filled(points: Points, missing: NDArray[np.bool_]) -> Points:
+    values = {f.name: getattr(points, f.name) for f in fields(points)}
+    for name, column in values.items():
+        if column.dtype.kind == "f":
+            values[name] = np.where(np.isfinite(column), column, np.nan)
+    for name, harmless in _HARMLESS.items():
+        values[name] = np.where(missing, harmless, values[name])
+    exponent = values["gas_exponent"]
+    values["gas_exponent"] = np.where(exponent > 0.0, exponent, 1.18)
+    return Points(**values)
