@@ -134,8 +134,10 @@ select day::date as "Date", max(moment) as moment from (
 _DETAILS = """
 select s.*, d.best_gearbox_torque_in_lbf / nullif(d.peak_gearbox_torque_in_lbf, 0) as best_share, d.counterbalance_lbf,
     d.best_counterbalance_lbf, d.parted_depth_ft, d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.friction_lbf,
-    d.tubing_movement_in, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft
+    d.tubing_movement_in, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft,
+    p.action as advice, p.reason as advice_reason, p.gain_per_day as advice_gain
 from clean.wellstatus as s
+left join clean.setpoint as p on p."NodeID" = s."NodeID" and p."Date" = s."Date"
 left join clean.carddiag as d on d."NodeID" = s."NodeID" and d."Date" = s.last_card_at
 left join lateral (
     select "RodNum" from clean.roddiag as r where r."NodeID" = s."NodeID" and r."Date" = s.last_card_at and r.loading_pct is not null
@@ -606,6 +608,9 @@ def well_day(row: Mapping[str, Any]) -> WellDay:
         and bool(codes & {"parted_rod", "no_fluid_load"}),
         sensor_doubt=bool(codes & _SENSOR_CODES),
         likely_failure=row["likely_failure"],
+        advice=row["advice"] or "none",
+        advice_gain=row["advice_gain"] or 0.0,
+        advice_reason=row["advice_reason"] or "",
         disagreements=tuple(row["disagreements"] or ()),
         silent_down_share=(row["silent_down_share_pct"] or 0.0) / 100.0,
         **numbers,

@@ -1,7 +1,7 @@
-"""Assets of decisions: each well's day, its status, and the ranked list of wells.
+"""Assets of decisions: each well's day, its status, its advised set point, and the ranked list of wells.
 
 Here: declarations, what their metadata shows, and the prices of ``economics.toml`` that the list rests on. What they read stands in
-``decision_rows``, what is decided in ``decisions``.
+``decision_rows`` and ``setpoint_rows``, what is decided in ``decisions``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from oasis_pipeline.assets.factory import (
     source,
     whole,
 )
+from oasis_pipeline.assets.setpoint_rows import CARD_DAYS, PAST_DAYS, setpoint_rows
 from oasis_pipeline.decisions import Economics, EconomicsError, parse_economics
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
@@ -37,11 +38,18 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 WELLSUMMARY = table("clean", "wellsummary")
 WELLSTATUS = table("clean", "wellstatus")
+SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 ECONOMICS = table("analysis", "economics")
 
 DECISIONS_VERSION = "1"
 """Raise it when the same inputs come out otherwise."""
+
+SETPOINT_VERSION = "1"
+"""The same for set points; also when the predictive model changes."""
+
+WORKLIST_VERSION = "2"
+"""The same for the list."""
 
 ECONOMICS_FILE = "economics.toml"
 NEWEST_CARD_DAYS = 8
@@ -93,13 +101,36 @@ def wellstatus(run: Run) -> dict[str, Any]:
 
 
 @day_asset(
+    SETPOINT.asset,
+    inputs=[
+        days_back(CARD_DAYS, WELLSTATUS.asset, "xspoc/card", "clean/carddiag"),
+        days_back(PAST_DAYS + 1, WELLSUMMARY.asset),
+        from_its_day("analysis/failure_info"),
+        histories("welldetails", "rods", "deviations", "pumpingunits"),
+        whole(ECONOMICS.asset),
+    ],
+    code_version=SETPOINT_VERSION,
+    group="decisions",
+    description=SETPOINT.description,
+    table=SETPOINT,
+    pool=WAREHOUSE_POOL,
+)
+def setpoint(run: Run) -> dict[str, Any]:
+    """Make ``clean.setpoint``."""
+    rows = setpoint_rows(run.warehouse, run.days, stored_economics(run.warehouse))
+    _store(run, rows)
+    actions = rows["action"].value_counts().to_pylist()
+    return {f"well_days_{row['values']}": row["counts"] for row in actions}
+
+
+@day_asset(
     WORKLIST.asset,
     inputs=[
-        same_day(WELLSTATUS.asset),
+        same_day(WELLSTATUS.asset, SETPOINT.asset),
         days_back(NEWEST_CARD_DAYS, "clean/carddiag", "clean/roddiag"),
         whole(ECONOMICS.asset),
     ],
-    code_version=DECISIONS_VERSION,
+    code_version=WORKLIST_VERSION,
     group="decisions",
     description=WORKLIST.description,
     table=WORKLIST,

@@ -252,6 +252,8 @@ def print_well(facts: dict[str, Any]) -> None:
         click.echo(f"  do    {action_text(status['action'])}")
         click.echo(f"  why   {status['reason']}")
     rows = [[name, text] for name, text in _lines(status, card) if text]
+    if advice := (status["parts"] or {}).get("setpoint"):
+        rows.append(["set point", advice])
     if facts["reasons"]:
         rows.append(
             [

@@ -111,6 +111,12 @@ class WellDay:
     test_bpd, test_age_d : float
         Newest approved test of this run.
     water_cut_pct : float
+    advice : str
+        Action of the set-point advice, ``none`` without one.
+    advice_gain : float
+        What it gains a day, in money.
+    advice_reason : str
+        The advice in sentences, or why there is none.
     disagreements : tuple of str
         Codes.
     silent_down_share : float
@@ -161,6 +167,9 @@ class WellDay:
     test_bpd: float = float("nan")
     test_age_d: float = float("nan")
     water_cut_pct: float = float("nan")
+    advice: str = "none"
+    advice_gain: float = 0.0
+    advice_reason: str = ""
     disagreements: tuple[str, ...] = ()
     silent_down_share: float = SILENT_DOWN_SHARE
 
@@ -285,6 +294,8 @@ def write_line(day: WellDay, economics: Economics) -> Line:
             {"action": finding.action, "value": round(finding.value), "text": finding.text + finding.detail}
             for finding in findings
         ],
+        "setpoint": day.advice_reason,
+        "setpoint_value": round(_known_or(day.advice_gain, 0.0) * horizon),
         "attainable_basis": day.basis,
         "production_source": day.source,
         "disagreements": list(day.disagreements),
@@ -345,6 +356,8 @@ def _findings(
     if day.state == WellState.IDLE:
         return [_Finding("restart", max(lost, jobs.visit), f"Idle since {_moment(day)}", "", jobs.visit)]
     found = [*_pump_findings(day, economics, lost), *_load_findings(day, over, over_name, over_value)]
+    if day.advice != "none":
+        found = _with_advice(found, day, economics)
     if day.sensor_doubt:
         found.append(_Finding("check_sensor", jobs.visit, "The card's load or position looks wrong"))
     if lost and not any(finding.value >= lost for finding in found):
@@ -354,6 +367,32 @@ def _findings(
     elif any(code.startswith("test_") for code in day.disagreements):
         found.append(_Finding("test_well", 0.5 * jobs.visit, "Test and card contradict each other"))
     return found
+
+
+_FEWER = ("slow_down", "lengthen_idle_time")
+_MORE = ("speed_up", "shorten_idle_time")
+
+
+def _with_advice(found: list[_Finding], day: WellDay, economics: Economics) -> list[_Finding]:
+    """Add the set-point advice: to what speaks for the same already, else as a finding of its own.
+
+    What speaks for the opposite (a rule of thumb) gives way: the advice has counted it.
+    """
+    same, opposite = (_FEWER, _MORE) if day.advice in _FEWER else (_MORE, _FEWER)
+    gain = _known_or(day.advice_gain, 0.0) * economics.horizon_days
+    said = day.advice_reason.split(";")[0]
+    kept = [finding for finding in found if finding.action not in opposite]
+    for place, finding in enumerate(kept):
+        if finding.action in same:
+            kept[place] = _Finding(
+                day.advice,
+                max(finding.value, gain),
+                finding.text,
+                f"{finding.detail}. {said}",
+                economics.job_cost.visit,
+            )
+            return kept
+    return [*kept, _Finding(day.advice, gain, said, "", economics.job_cost.visit)]
 
 
 def _moment(day: WellDay) -> str:

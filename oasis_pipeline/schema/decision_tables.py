@@ -1,6 +1,6 @@
-"""Tables of decisions: what each well's day came to, its status, and the ranked list of wells.
+"""Tables of decisions: what each well's day came to, its status, its advised set point, and the ranked list of wells.
 
-Here: ``clean.wellsummary``, ``clean.wellstatus``, ``clean.worklist``, ``analysis.economics``. Not here: what they are computed from.
+Here: ``clean.wellsummary``, ``clean.wellstatus``, ``clean.setpoint``, ``clean.worklist``, ``analysis.economics``. Not here: what they are computed from.
 """
 
 from __future__ import annotations
@@ -150,6 +150,70 @@ WORKLIST = Table(
     indexes=(("Date", "rank"),),
 )
 
+
+def _expected(name: str, unit: str, what: str) -> tuple[Column, Column, Column]:
+    return (
+        Column(name, Type.FLOAT, unit, f"{what}, expected at the advised set point"),
+        Column(f"{name}_lower", Type.FLOAT, unit, f"{what}: lower edge of the 90 % interval"),
+        Column(f"{name}_upper", Type.FLOAT, unit, f"{what}: upper edge of the 90 % interval"),
+    )
+
+
+SETPOINT = Table(
+    "clean",
+    "setpoint",
+    ("NodeID", "Date"),
+    (
+        NODE,
+        DAY,
+        Column(
+            "action",
+            Type.TEXT,
+            description="slow_down, speed_up, lengthen_idle_time, shorten_idle_time or none",
+            required=True,
+        ),
+        Column("spm", Type.FLOAT, "1/min", "Present speed"),
+        Column("stroke_in", Type.FLOAT, "in", "Present stroke"),
+        Column("idle_min", Type.FLOAT, "min/d", "Minutes a day that the unit stands"),
+        Column("advised_spm", Type.FLOAT, "1/min", "Advised speed; the present one without an advice"),
+        Column(
+            "advised_stroke_in", Type.FLOAT, "in", "Advised stroke: the present one, files know no others"
+        ),
+        Column("advised_idle_min", Type.FLOAT, "min/d", "Advised minutes of standing a day"),
+        *_expected("oil_change_bpd", "bbl/d", "Change of oil"),
+        *_expected("gearbox_load_change_pct", "%", "Change of the gearbox load, percentage points"),
+        *_expected("structural_load_change_pct", "%", "Change of the structural load, percentage points"),
+        *_expected("max_rod_load_change_pct", "%", "Change of the rod loading, percentage points"),
+        *_expected("energy_change_kwh_d", "kWh/d", "Change of electric energy"),
+        *_expected("gain_per_day", "currency", "Money gained a day, at the prices of economics.toml"),
+        Column("energy_kwh_per_bbl", Type.FLOAT, "kWh/bbl", "Electric energy for a barrel of liquid, now"),
+        Column("advised_energy_kwh_per_bbl", Type.FLOAT, "kWh/bbl", "The same at the advised set point"),
+        Column("advised_fillage_pct", Type.FLOAT, "%", "Fillage expected at the advised set point"),
+        Column("advised_intake_pressure_psi", Type.FLOAT, "psi", "Intake pressure expected there"),
+        Column("emptied_pct", Type.FLOAT, "%", "Probability that the pump empties the well"),
+        Column(
+            "strokes_say",
+            Type.TEXT,
+            description="By a burst of consecutive cards: pumped_off (the transfer point marches), gassy (it jumps) or undecided",
+            required=True,
+        ),
+        Column("binding_limit", Type.TEXT, description="Limit that keeps a better set point out"),
+        Column(
+            "confidence", Type.FLOAT, "%", "Probability that the advice gains money; null without an advice"
+        ),
+        Column(
+            "missing",
+            Type.CODES,
+            description="What is missing for an advice, or could not be judged, as codes",
+        ),
+        Column("reason", Type.TEXT, description="The advice, or why none is given", required=True),
+    ),
+    Kind.SERIES,
+    "Speed and idle time at which each pumping well would earn most inside its limits, and how sure that is.",
+    time_column="Date",
+    indexes=(("Date",),),
+)
+
 ECONOMICS = Table(
     "analysis",
     "economics",
@@ -162,4 +226,4 @@ ECONOMICS = Table(
     "Prices and costs that the worklist rests on, from economics.toml.",
 )
 
-DECISION_TABLES: tuple[Table, ...] = (WELLSUMMARY, WELLSTATUS, WORKLIST, ECONOMICS)
+DECISION_TABLES: tuple[Table, ...] = (WELLSUMMARY, WELLSTATUS, SETPOINT, WORKLIST, ECONOMICS)

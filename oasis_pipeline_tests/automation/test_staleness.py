@@ -104,13 +104,14 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     for model in models[:-1]:
         ledger.made(model)
     predictions = ("clean/dynapred", "clean/xpred", "clean/runlife", "clean/cardpred", "clean/cardanomaly")
-    decisions = ("clean/wellsummary", "clean/worklist")
+    decisions = ("clean/wellsummary", "clean/setpoint", "clean/worklist")
     assert next_runs(stale(ledger.states)) == [((*predictions, *decisions), whole)]
     for asset in (*predictions, *decisions):
         ledger.made(asset, *DAYS)
-    for asset in ("clean/wellstatus", "clean/worklist"):
-        assert next_runs(stale(ledger.states)) == [((asset,), whole)]
-        ledger.made(asset, *DAYS)
+    for assets in (("clean/wellstatus",), ("clean/setpoint", "clean/worklist")):
+        assert next_runs(stale(ledger.states)) == [(assets, whole)]
+        for asset in assets:
+            ledger.made(asset, *DAYS)
     for assets in (("clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
         assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
         for asset in assets:
@@ -157,6 +158,7 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
         "clean/well_days": {DAYS[1]},
         "clean/card_days": {DAYS[1]},
         "clean/wellsummary": {DAYS[1]},
+        "clean/setpoint": {DAYS[1], DAYS[2]},
     }
     assert not plan.whole
     # bounds of the last day come out the same, so nothing behind them is made again
@@ -173,6 +175,7 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
         "clean/dynapred": {DAYS[1]},
         "clean/trend": {DAYS[1], DAYS[2]},
         "clean/wellsummary": {DAYS[1]},
+        "clean/setpoint": {DAYS[1], DAYS[2]},
         "clean/worklist": {DAYS[1], DAYS[2]},
     }
 
@@ -199,7 +202,8 @@ def test_other_equipment_makes_the_diagnosis_and_what_is_seen_of_it_again_and_no
     ledger.changed(f"xspoc/{table}_history", "")
     status = ["clean/wellstatus"] if table == "welldetails" else []  # the water cut
     assert stale(ledger.states).days == {
-        name: set(DAYS) for name in ("clean/carddiag", "clean/roddiag", "clean/card_features", *status)
+        name: set(DAYS)
+        for name in ("clean/carddiag", "clean/roddiag", "clean/card_features", "clean/setpoint", *status)
     }
     ledger.make_all()
     assert not stale(ledger.states)
@@ -250,6 +254,7 @@ def test_another_rod_string_makes_bounds_and_diagnosis_again() -> None:
         "clean/card_features",
         "clean/xpred",
         "clean/cardpred",
+        "clean/setpoint",
     }
 
 

@@ -134,6 +134,34 @@ def test_a_contradiction_stands_beside_the_action():
     assert "far below the rate inferred" in line.reason
 
 
+def test_an_advice_takes_the_place_of_the_rule_of_thumb():
+    pound = replace(HEALTHY, label="Fluid Pound", label_pct=95.0, fillage_pct=55.0, run_h=18.0)
+    assert write_line(pound, MONEY).action == "lengthen_idle_time"
+    said = "Slow it down from 8.0 to 5.5 strokes a minute: oil -0.1 bbl/d; worth 20 USD a day."
+    line = write_line(replace(pound, advice="slow_down", advice_gain=20.0, advice_reason=said), MONEY)
+    assert line.action == "slow_down"
+    assert "Fluid Pound" in line.reason
+    assert "from 8.0 to 5.5" in line.reason
+    assert line.parts["setpoint_value"] == 600
+    assert line.score == write_line(pound, MONEY).score, "what could be gained is no loss"
+
+
+def test_the_rule_of_thumb_gives_way_to_an_advice_for_the_opposite():
+    day = replace(HEALTHY, label="Fluid Pound", label_pct=95.0)
+    said = "Speed it up from 8.0 to 8.5 strokes a minute: oil +3.0 bbl/d; worth 150 USD a day."
+    line = write_line(replace(day, advice="speed_up", advice_gain=150.0, advice_reason=said), MONEY)
+    assert line.action == "speed_up"
+    assert "slow" not in line.reason
+
+
+def test_a_pump_that_has_to_be_pulled_is_pulled_whatever_the_advice():
+    leak = replace(HEALTHY, label="Leak in Standing Valve", label_pct=95.0, lost_bpd=15.0, oil_bpd=5.0)
+    line = write_line(
+        replace(leak, advice="slow_down", advice_gain=10.0, advice_reason="Slow it down."), MONEY
+    )
+    assert line.action == "pull_pump"
+
+
 NUMBER = st.one_of(st.just(float("nan")), st.floats(0.0, 5000.0))
 
 
@@ -158,6 +186,8 @@ def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
         worst_taper=data.draw(st.sampled_from([None, 1, 3])),
         no_fluid_load=data.draw(st.booleans()),
         sensor_doubt=data.draw(st.booleans()),
+        advice=data.draw(st.sampled_from(["none", "slow_down", "speed_up", "shorten_idle_time"])),
+        advice_reason="Run it 12.0 h a day instead of 24.0: oil -0.1 bbl/d; worth 20 USD a day.",
         **{name: data.draw(NUMBER) for name in names},
     )
     line = write_line(day, MONEY)

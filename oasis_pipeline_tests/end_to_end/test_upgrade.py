@@ -81,7 +81,7 @@ def files_of(settings: Settings) -> dict[str, pa.Table]:
     return {path: store.read_table(path) for part in ("clean/", "iot/") for path in store.list(part)}
 
 
-NEW = {"clean/wellsummary", "clean/wellstatus", "clean/worklist"}
+NEW = {"clean/wellsummary", "clean/wellstatus", "clean/setpoint", "clean/worklist"}
 """Assets that the earlier release did not have."""
 
 
