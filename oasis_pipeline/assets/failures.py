@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from oasis_pipeline.assets.alarms import ALARM, ALARM_VERSION, AlarmSummary, backtest, make_alarms
+from oasis_pipeline.assets.alarm_decisions import ALARM
+from oasis_pipeline.assets.alarms import ALARM_VERSION, AlarmSummary, backtest, make_alarms
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.factory import (
     Due,
