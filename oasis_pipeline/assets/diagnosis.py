@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CARDDIAG = table("clean", "carddiag")
 RODDIAG = table("clean", "roddiag")
 
-DIAGNOSIS_VERSION = "1"
+DIAGNOSIS_VERSION = "2"
 """Raise it when the diagnosis of the same card comes out otherwise, in any column."""
 
 EXAMPLES = 6

@@ -266,7 +266,12 @@ def _from_diagnosis(known: PumpKnowledge, position: Float, load: Float) -> list[
         loads["upper"],
         loads["lower"],
         loads["fluid"],
-        d["pump_intake_pressure_psi"] / d["pump_discharge_pressure_psi"],
+        # a pressure that is not told because the fluid load is the whole discharge pressure's
+        np.where(
+            np.isnan(d["pump_intake_pressure_psi"]) & (np.abs(loads["fluid"] - 1.0) < 1e-6),
+            0.0,
+            d["pump_intake_pressure_psi"] / d["pump_discharge_pressure_psi"],
+        ),
         d["friction_lbf"] / full,
         d["tubing_movement_in"] / stroke,
         d["tubing_movement_in"] / stroke / np.maximum(loads["fluid"], 0.05),

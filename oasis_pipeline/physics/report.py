@@ -63,9 +63,7 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
         level = d["fluid_above_pump_ft"]
         fluid = f", {level:,.0f} ft of fluid above the pump" if level == level else ""
         doubt = (
-            " (impossible: check gravity, depth and plunger)"
-            if "pressure_impossible" in codes
-            else f" ({low:,.0f} to {high:,.0f} by what is known of the friction)"
+            f" ({low:,.0f} to {high:,.0f} by what is known of the friction)"
             if "friction_assumed" in codes and low == low
             else ""
         )
@@ -77,6 +75,16 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
         said.append(
             f"Fluid load {d['fluid_load_lbf']:,.0f} lbf with ordinary friction; the intake pressure lies between {low:,.0f} and "
             f"{high:,.0f} psi of {d['pump_discharge_pressure_psi']:,.0f} psi discharge and can't be told more closely."
+        )
+    elif "pressure_impossible" in codes:
+        said.append(
+            f"Fluid load {d['fluid_load_lbf']:,.0f} lbf, which no intake pressure explains: check gravity, depth and plunger."
+        )
+    elif "pressure_unresolved" in codes:
+        most = f"; it is at most {high:,.0f} psi by what is known of the friction" if high == high else ""
+        said.append(
+            f"The pump card is at least as high as {d['pump_discharge_pressure_psi']:,.0f} psi discharge can make it, so friction hides "
+            f"the intake pressure{most}."
         )
     elif d["fluid_load_lbf"] == d["fluid_load_lbf"]:
         said.append(f"Fluid load {d['fluid_load_lbf']:,.0f} lbf.")

@@ -12,6 +12,7 @@ from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, dia
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
 from oasis_pipeline.physics.diagnosis.sensors import advance_position
 from oasis_pipeline.physics.diagnosis.well import columns_of, quality_text
+from oasis_pipeline.physics.report import reports
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind
@@ -140,6 +141,31 @@ def test_pressure_of_a_pump_that_is_not_full_does_not_hang_on_its_friction(
     found = diagnose(cards_of(simulate(RODS, UNIT, state)), WELL)
     assert "friction_assumed" not in found["quality"][0]
     assert found["pump_intake_pressure_psi"][0] == pytest.approx(intake, abs=20.0)
+
+
+def test_a_pressure_that_friction_hides_is_null_and_never_zero() -> None:
+    """A full pump shows no shelf, so its card can be higher than the discharge pressure makes it."""
+    state = parameters(
+        3,
+        spm=8.0,
+        discharge_psi=DISCHARGE,
+        gas_fraction=0.0,
+        intake_psi=np.array([20.0, 60.0, 900.0]),
+        plunger_friction_lbf=np.array([900.0, 700.0, 100.0]),
+        clearance_in=5.0,
+    )
+    found = diagnose(cards_of(simulate(RODS, UNIT, state)), WELL)
+    for i in (0, 1):
+        assert "pressure_unresolved" in found["quality"][i]
+        for name in ("pump_intake_pressure_psi", "fluid_above_pump_ft", "fluid_level_ft"):
+            assert np.isnan(found[name][i])
+        assert found["pump_intake_pressure_lower_psi"][i] == 0.0
+        text = reports(found)[i]
+        assert (
+            "can't be told more closely" if "friction_or_zero" in found["quality"][i] else "hides"
+        ) in text
+    assert "pressure_unresolved" not in found["quality"][2]
+    assert found["pump_intake_pressure_psi"][2] == pytest.approx(900.0, abs=60.0)
 
 
 def test_a_worn_barrel_shows_as_a_sag_where_more_leaks_than_the_plunger_sweeps() -> None:

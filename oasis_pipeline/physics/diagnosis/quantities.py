@@ -290,9 +290,13 @@ def pump_columns(
     for name, bound in (("lower", least), ("upper", most)):
         bounded = intake_pressure_psi(diameter, discharge, span - 2.0 * bound)
         out[f"pump_intake_pressure_{name}_psi"] = np.clip(bounded, 0.0, np.maximum(discharge, 0.0))
-    out["pump_intake_pressure_psi"] = np.where(unsettled, np.nan, intake)
     with np.errstate(invalid="ignore"):
-        quality[(intake < -0.02 * discharge - 25.0) | (intake > discharge)] |= Quality.PRESSURE_IMPOSSIBLE
+        impossible = (intake < -0.02 * discharge - 25.0) | (intake > discharge)
+        # At the bound the pressure is zero by construction, whatever it is in the well.
+        unresolved = ~impossible & ((friction <= at_least) | (intake < 0.0)) & np.isfinite(intake)
+    quality[impossible] |= Quality.PRESSURE_IMPOSSIBLE
+    quality[unresolved] |= Quality.PRESSURE_UNRESOLVED
+    out["pump_intake_pressure_psi"] = np.where(unsettled | impossible | unresolved, np.nan, intake)
     above = fluid_above_pump_ft(
         out["pump_intake_pressure_psi"], plain["casing_pressure_psi"], wells.annulus_sg[well]
     )

@@ -74,6 +74,7 @@ class Quality(IntFlag):
     RODS_INCOMPLETE = auto()
     FRICTION_OR_ZERO = auto()
     LEAK_OR_TUBING = auto()
+    PRESSURE_UNRESOLVED = auto()
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ DOUBTS = {
     "methods_disagree": "The methods of reading the fillage disagree.",
     "damping_not_converged": "Power, weight and speed do not fit together.",
     "leak_or_tubing": "A leaking valve can't be told from tubing that moves.",
+    "pressure_unresolved": "The intake pressure can't be told: the pump card is as high as the discharge pressure can make it.",
     "pressure_impossible": "The intake pressure is impossible: check gravity, depth and plunger.",
     "not_of_this_well": "Loads or stroke can't be of this well's equipment.",
     "open_card": "The card holds half a stroke only.",
