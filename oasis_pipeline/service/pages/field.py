@@ -366,7 +366,7 @@ def _figures(wanted: Wanted, counts: Sequence[Mapping[str, Any]]) -> list[dict[s
             "on": wanted.over,
         },
         {
-            "name": f"fail in 15 d, ≥ {RISKY_PCT:.0f} %",
+            "name": f"at risk, ≥ {RISKY_PCT:.0f} %",
             "value": f"{sum(row['risky'] for row in counts):,}",
             "address": wanted.address(**{**plain, "risky": True}),
             "on": wanted.risky,

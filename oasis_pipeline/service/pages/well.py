@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from oasis_pipeline.decisions import ACTIONS
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.plotting.svg import strip_svg
 from oasis_pipeline.schema import TABLES, Table
+from oasis_pipeline.schema.model import Column
 from oasis_pipeline.service.access import asking
 from oasis_pipeline.service.models import Note
 from oasis_pipeline.service.pages import findings
@@ -315,13 +316,50 @@ def _setpoint(tx: Transaction, node: str, day: date | None) -> dict[str, Any] | 
     rows = tx.read(table, where='"NodeID" = $1 and "Date" = $2::date', params=(node, day)).to_pylist()
     if not rows:
         return None
-    row = rows[0]
-    named = [
-        (column.description or column.name.replace("_", " "), row[column.name], column.unit)
-        for column in table.columns
-        if column.name not in ("NodeID", "Date", "reason") and isinstance(row[column.name], (int, float))
+    return advice_of(table, rows[0])
+
+
+def advice_of(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a row of advice into the order in which it is read, by the names of its columns.
+
+    Parameters
+    ----------
+    table : Table
+        A column ``advised_x`` beside ``x`` is a set point or what comes of it; ``x_lower`` and ``x_upper`` beside ``x`` are the interval of a
+        change that is expected.
+    row : mapping
+        Values by column.
+
+    Returns
+    -------
+    dict
+        ``reason``, ``confidence``; ``points`` (name, now, advised, unit) and ``changes`` (name, expected, lower, upper, unit), without those that
+        have no value.
+    """
+    columns = table.by_name
+    points = [
+        (_title(columns[name], "Present "), row[name], row[f"advised_{name}"], columns[name].unit)
+        for name in columns
+        if f"advised_{name}" in columns and row[name] is not None and row[f"advised_{name}"] is not None
     ]
-    return {"reason": row.get("reason"), "facts": named}
+    changes = [
+        (_title(columns[name]), row[name], row[f"{name}_lower"], row[f"{name}_upper"], columns[name].unit)
+        for name in columns
+        if f"{name}_lower" in columns and f"{name}_upper" in columns and row[name] is not None
+    ]
+    return {
+        "reason": row.get("reason"),
+        "confidence": row.get("confidence"),
+        "points": points,
+        "changes": changes,
+    }
+
+
+def _title(column: Column, without: str = "") -> str:
+    """The words before the first comma of a column's description."""
+    return (
+        column.description.removeprefix(without).split(",")[0] or column.name.replace("_", " ")
+    ).capitalize()
 
 
 _EQUIPMENT = ("pumpingunits", "welldetails")

@@ -213,3 +213,31 @@ def test_a_well_is_read_in_few_statements_each_by_an_index(field: Service, asked
         "alarm",
     }
     assert asked.scans(field, tables) == []
+
+
+def test_advice_on_set_points_is_read_by_the_names_of_its_columns(service: Service) -> None:
+    from oasis_pipeline.schema.model import Column, Kind, Table, Type
+    from oasis_pipeline.service.pages.well import advice_of
+
+    names = (
+        "spm",
+        "advised_spm",
+        "idle_min",
+        "advised_idle_min",
+        "oil_change_bpd",
+        "oil_change_bpd_lower",
+        "oil_change_bpd_upper",
+    )
+    words = ("Present speed", "", "Minutes of standing, a day", "", "Change of oil, expected", "", "")
+    columns = [Column(name, Type.FLOAT, "u", text) for name, text in zip(names, words, strict=True)]
+    advice = Table("clean", "advice", ("NodeID",), (Column("NodeID", Type.TEXT), *columns), Kind.SERIES, "")
+    row = dict(zip(names, (8.0, 6.5, 0.0, None, 3.2, 1.0, 5.0), strict=True)) | {
+        "NodeID": "A",
+        "reason": "Slower.",
+    }
+    assert advice_of(advice, row) == {
+        "reason": "Slower.",
+        "confidence": None,
+        "points": [("Speed", 8.0, 6.5, "u")],
+        "changes": [("Change of oil", 3.2, 1.0, 5.0, "u")],
+    }
