@@ -652,8 +652,8 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         over = np.nan_to_num(np.maximum(present[name][:, None, None] + shifts[name] - 100.0, 0.0))
         net = net - economics.overload_failure_pct / 100.0 * over / 10.0 * cost / economics.horizon_days
     gain = net - net[:, :, :1]
-    more = oil - oil[:, :, :1]
-    expected = np.einsum("nmc,nm->nc", more, weight)
+    gained_oil = oil - oil[:, :, :1]
+    expected = np.einsum("nmc,nm->nc", gained_oil, weight)
     oil_error = ERROR_SHARES["oil"] * np.abs(expected)
     price = economics.oil_price_per_bbl
     value = _spread(gain, weight, oil_error * price)
@@ -690,7 +690,9 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     chosen_spm, chosen_duty = spm[row, best], duty[row, best]
     faster = chosen_spm > points.spm * (1.0 + 1e-9)
     slower = chosen_spm < points.spm * (1.0 - 1e-9)
-    rises = chosen_spm * chosen_duty > points.spm * duty[:, 0]
+    share_of_strokes = chosen_spm * chosen_duty / (points.spm * duty[:, 0])
+    # slower all day long instead of faster part of it is a slower unit, not less rest
+    rises = np.where(slower, share_of_strokes > 1.1, share_of_strokes > 1.0)
     more_or_fewer = np.where(
         rises,
         np.where(faster, "speed_up", "shorten_idle_time"),
@@ -721,7 +723,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         why_none=reason.astype("<U12"),
         spm=np.where(advised, chosen_spm, given.spm),
         run_h=np.where(advised, 24.0 * chosen_duty, given.run_h),
-        oil_bpd=chosen(more, oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)),
+        oil_bpd=chosen(gained_oil, oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)),
         energy_kwh_d=chosen(saved, ERROR_SHARES["energy"] * np.abs(mean(saved))),
         gearbox_pct=interval(loads["gearbox"]),
         structure_pct=interval(loads["structure"]),

@@ -331,3 +331,11 @@ def test_a_well_file_that_lacks_something_is_told_by_codes() -> None:
     assert can_respond(replace(WELL, rods=None)) == ["no_rods"]
     assert "no_plunger" in can_respond(replace(WELL, plunger_diameter_in=float("nan")))
     assert can_respond(Well()) == ["no_rods", "no_plunger", "no_fluid_sg", "no_depth", "no_tubing_pressure"]
+
+
+def test_slower_all_day_instead_of_faster_part_of_it_is_called_slower() -> None:
+    rests = {**EMPTIED, "fillage_pct": 62.0, "run_h": 16.0, "production_bpd": 95.0,
+             "production_lower_bpd": 85.0, "production_upper_bpd": 106.0, "inferred_bpd": 95.0}  # fmt: skip
+    found = advise(points(**rests))
+    assert found.action[0] in ("slow_down", "lengthen_idle_time")
+    assert found.spm[0] * found.run_h[0] < 1.1 * SPM * 16.0
