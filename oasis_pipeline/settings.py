@@ -6,6 +6,7 @@ opens a socket or makes a folder when it is imported.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from datetime import date, datetime
 from pathlib import Path
@@ -35,6 +36,11 @@ class Settings(BaseSettings):
         State of this installation (``OASIS_HOME``).
     host, port, user, password, db
         PostgreSQL server (``OASIS_HOST`` ...); without ``host`` an embedded server in the home folder is used.
+    embedded_tcp : str or None
+        ``host:port`` at which the embedded server also listens (``OASIS_EMBEDDED_TCP``), for programs on this machine that can't
+        use its socket; see `embedded_listen`.
+    reader_password : SecretStr or None
+        Password of the read-only role on a server of one's own (``OASIS_READER_PASS``); the embedded one keeps its own in a file.
     data_path : Path or None
         Drop folder (``OASIS_DATA_PATH``); see `drop`.
     s3_bucket, s3_prefix, s3_endpoint : str or None
@@ -59,6 +65,8 @@ class Settings(BaseSettings):
     user: str | None = None
     password: SecretStr | None = Field(default=None, validation_alias="OASIS_PASS")
     db: str = "oasis"
+    embedded_tcp: str | None = None
+    reader_password: SecretStr | None = Field(default=None, validation_alias="OASIS_READER_PASS")
     data_path: Path | None = None
     s3_bucket: str | None = None
     s3_prefix: str = ""
@@ -72,6 +80,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("embedded_tcp")
+    @classmethod
+    def _is_of_this_machine(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parse_listen(value)
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -100,6 +115,16 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether PostgreSQL is the embedded server."""
         return self.host is None
+
+    @property
+    def embedded_listen(self) -> tuple[str, int] | None:
+        """Host and port of `embedded_tcp`; None without one."""
+        return None if self.embedded_tcp is None else _parse_listen(self.embedded_tcp)
+
+    @property
+    def reader_password_file(self) -> Path:
+        """Password of the read-only role of the embedded server, made when it first listens on TCP."""
+        return self.home / "reader_password"
 
     @property
     def drop(self) -> Path:
@@ -140,6 +165,28 @@ class Settings(BaseSettings):
     def earliest_day(self) -> date:
         """Rows before this day are refused."""
         return self.start or EARLIEST_DAY
+
+
+def _parse_listen(value: str) -> tuple[str, int]:
+    """Split ``host:port``, or ``[host]:port``; only addresses that no other machine reaches."""
+    host, colon, port = value.strip().rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else "" if ":" in host else host
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+        raise ValueError("is no host:port: write 127.0.0.1:5433 (or [::1]:5433), with a port from 1 to 65535")
+    if host == "localhost":
+        return host, int(port)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(
+            "names no loopback address: write 127.0.0.1:5433, [::1]:5433 or localhost:5433"
+        ) from None
+    if not address.is_loopback:
+        raise ValueError(
+            "would open the embedded server to other machines, and it speaks without encryption: write 127.0.0.1:5433 and let"
+            " others come through an SSH tunnel, or use a PostgreSQL of your own (OASIS_HOST)"
+        )
+    return str(address), int(port)
 
 
 def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:

@@ -17,6 +17,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "USER",
         "PASS",
         "DB",
+        "EMBEDDED_TCP",
+        "READER_PASS",
         "DATA_PATH",
         "S3_BUCKET",
         "START",
@@ -55,6 +57,7 @@ def test_rejected_files_go_beside_the_drop_folder(tmp_path: Path, monkeypatch: p
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OASIS_PASS", "hunter2")
     monkeypatch.setenv("OASIS_SECRET_KEY", "hunter3")
+    monkeypatch.setenv("OASIS_READER_PASS", "hunter4")
     assert "hunter" not in repr(load_settings())
 
 
@@ -80,3 +83,39 @@ def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"OASIS_DB=\xff\xfe")
     with pytest.raises(SettingsError, match="is no text in UTF-8"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "listen"),
+    [
+        ("127.0.0.1:5433", ("127.0.0.1", 5433)),
+        ("127.8.9.1:1", ("127.8.9.1", 1)),
+        ("localhost:65535", ("localhost", 65535)),
+        ("[::1]:5433", ("::1", 5433)),
+    ],
+)
+def test_the_embedded_server_can_listen_to_programs_of_this_machine(
+    value: str, listen: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().embedded_listen is None
+    monkeypatch.setenv("OASIS_EMBEDDED_TCP", value)
+    assert load_settings().embedded_listen == listen
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0:5433", "[::]:5433", "10.1.2.3:5433", "8.8.8.8:1"])
+def test_but_never_to_other_machines(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OASIS_EMBEDDED_TCP", value)
+    with pytest.raises(SettingsError, match=r"OASIS_EMBEDDED_TCP.*to other machines.*127\.0\.0\.1:5433"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["5433", "127.0.0.1", "127.0.0.1:", ":5433", "127.0.0.1:0", "127.0.0.1:70000", "127.0.0.1:-1", "127.0.0.1:\u0665",
+     "::1:5433", "my host:5433", "127.0.0.1:5433'", "db.example:5433", "127.1:5433"],
+)  # fmt: skip
+def test_what_is_no_host_and_port_is_one_clear_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OASIS_EMBEDDED_TCP", value)
+    with pytest.raises(SettingsError, match=r"OASIS_EMBEDDED_TCP.*write 127\.0\.0\.1:5433") as raised:
+        load_settings()
+    assert "\n" not in str(raised.value)

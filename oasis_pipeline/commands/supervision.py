@@ -289,6 +289,7 @@ class DatabaseWatch:
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._data = settings.postgres_data if settings.embedded else None
+        self._listen = settings.embedded_listen
         self._say = say
         self._restarts = Restarts()
         self._waits = False
@@ -317,7 +318,7 @@ class DatabaseWatch:
             return True
         self._restarts.note(now)
         try:
-            embedded.start(self._data)
+            embedded.start(self._data, listen=self._listen)
             self._number = embedded.process_number(self._data)
             self._tell(f"had died and was started again (restart {self._restarts.count})")
         except Exception as error:  # whatever it was, the next look tries again

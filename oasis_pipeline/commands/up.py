@@ -72,7 +72,7 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
         Ports of the web pages and of the data service.
     """
     from oasis_pipeline.automation.instance import open_instance
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.postgres import reader_address, using_warehouse
 
     os.environ[PAGES_TOKEN_VARIABLE] = secrets.token_urlsafe(32)
     # not below Dagster's own folder: it clears "logs" there, which belongs to its telemetry
@@ -94,6 +94,8 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
             click.echo(f"web pages    http://{host}:{port}")
             click.echo(f"data service http://{host}:{service_port}")
             click.echo(f"database     {warehouse.address.public()}")
+            if (reader := reader_address(settings)) is not None:
+                click.echo(f"to read it   {reader.public()}, password in {settings.reader_password_file}")
             click.echo(f"drop folder  {settings.drop}")
             click.echo(f"logs         {logs}")
             click.echo("Ctrl-C stops all of it.")

@@ -7,6 +7,9 @@ A server is the process that ``postmaster.pid`` names, as long as it is a Postgr
 folder are checked again before each signal. Stopping goes from fast over immediate to SIGKILL, because a PostgreSQL 18
 that is asked for a fast stop while it recovers from the death of one of its processes never ends.
 
+It listens on a socket in the data folder, and on a TCP port of this machine only where one is asked for, there with passwords. Both
+are of the process: a server that runs already keeps what it was started with.
+
 Three files beside the data folder hold the rules together. ``<data>.lock`` is locked while a process starts or stops the
 server, so that only one does. ``<data>.users`` is locked shared by every process that holds a `lease`; the last one out stops the
 server, but only if a lease started it (``<data>.leased`` exists): a server started by `start` stays until `stop`. Locks
@@ -60,14 +63,18 @@ _RECOVERY_TIMEOUT_S = 60.0
 _ORPHANS_TIMEOUT_S = 5.0
 """Children of a killed server notice its death when they next wait for something; a busy one may not for hours."""
 
+_SOCKET_NUMBER = 5432
+"""In the name of the socket, where no port is asked for."""
+
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 _LOG_LIMIT_BYTES = 10_000_000
 _MAP = "oasis"
 """Name of the map from users of the system to roles, in ``pg_ident.conf``."""
 
+Listen = tuple[str, int]
+"""Loopback host and TCP port."""
+
 _SETTINGS = {
-    "listen_addresses": "",
-    "port": "5432",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "256MB",
@@ -86,7 +93,7 @@ _SETTINGS = {
 }
 
 
-def start(data: Path, *, keep: bool = False) -> Address:
+def start(data: Path, *, keep: bool = False, listen: Listen | None = None) -> Address:
     """Start the server over a data folder, or find it running.
 
     Parameters
@@ -95,6 +102,8 @@ def start(data: Path, *, keep: bool = False) -> Address:
         Data folder; made with everything above it if absent.
     keep : bool
         True leaves the server running when the last `lease` ends, whoever started it.
+    listen : (str, int), optional
+        Host and port at which a server that is started now listens besides its socket.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def start(data: Path, *, keep: bool = False) -> Address:
     with _locked(data):
         if keep:
             _leased(data).unlink(missing_ok=True)
-        return _start(data)
+        return _start(data, listen)
 
 
 def running(data: Path) -> Address | None:
@@ -129,6 +138,24 @@ def running(data: Path) -> Address | None:
     data = _resolved(data)
     pid = _PidFile.read(data)
     return pid.address() if pid is not None and pid.status == "ready" and pid.accepts() else None
+
+
+def listens_at(data: Path) -> Listen | None:
+    """Host and port at which the server over a data folder takes connections besides its socket; None if it does not.
+
+    Parameters
+    ----------
+    data : Path
+        Data folder.
+
+    Returns
+    -------
+    (str, int) or None
+    """
+    data = _resolved(data)
+    if running(data) is None or (pid := _PidFile.read(data)) is None or not pid.listens_at:
+        return None
+    return pid.listens_at, pid.port
 
 
 def alive(data: Path) -> bool:
@@ -227,7 +254,7 @@ def stop_when_unused(data: Path) -> bool:
 
 
 @contextmanager
-def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
+def lease(data: Path, *, even_if_used: bool = False, listen: Listen | None = None) -> Iterator[Address]:
     """Keep the server running for the length of a block.
 
     Parameters
@@ -236,6 +263,8 @@ def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
         Data folder.
     even_if_used : bool
         True stops the server at the end although a person's ``psql`` or a dashboard is connected.
+    listen : (str, int), optional
+        As `start`.
 
     Yields
     ------
@@ -250,7 +279,7 @@ def lease(data: Path, *, even_if_used: bool = False) -> Iterator[Address]:
             if _server(data) is None:
                 _leased(data).touch()
             try:
-                address = _start(data)
+                address = _start(data, listen)
             except (KeyboardInterrupt, SystemExit):
                 # nobody would stop what is coming up
                 _stop_if_last(data, users.fileno(), None)
@@ -298,7 +327,7 @@ def application_name() -> str:
     return f"oasis-{os.getpid()}"
 
 
-def _start(data: Path) -> Address:
+def _start(data: Path, listen: Listen | None) -> Address:
     if os.geteuid() != 0:
         # before anything in it is read, which others may not
         require_own(data)
@@ -306,7 +335,7 @@ def _start(data: Path) -> Address:
     while True:
         server = _server(data)
         if server is None:
-            _launch(data)
+            _launch(data, listen)
         elif _status(data) == "stopping":
             # who asked for it was killed, or it hangs
             _end(data, server)
@@ -328,14 +357,16 @@ def _answered(data: Path, server: psutil.Process, seconds: float) -> bool:
     return running(data) is not None
 
 
-def _launch(data: Path) -> None:
+def _launch(data: Path, listen: Listen | None) -> None:
     """Start a server where none runs."""
     if server_user(data) is not None:
         open_the_way(data.parent.parent)
         open_the_way(binaries())
     _make(data)
-    _configure(data)
     _clear_remains(data)
+    if listen is not None:
+        _require_free(listen)
+    _configure(data, listen)
     log = data / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         os.truncate(log, 0)
@@ -480,6 +511,7 @@ class _PidFile:
     pid: int
     port: int
     socket_folder: str
+    listens_at: str
     status: str
 
     @classmethod
@@ -489,8 +521,9 @@ class _PidFile:
             return cls(
                 data,
                 int(lines[0]),
-                int(lines[3]) if len(lines) > 3 else 5432,
+                int(lines[3]) if len(lines) > 3 else _SOCKET_NUMBER,
                 lines[4].strip() if len(lines) > 4 else "",
+                lines[5].strip() if len(lines) > 5 else "",
                 lines[7].strip() if len(lines) > 7 else "",
             )
         except FileNotFoundError:
@@ -500,7 +533,7 @@ class _PidFile:
                 f"the data folder {data} belongs to another user; run as that user or choose another OASIS_HOME"
             ) from None
         except (ValueError, IndexError):
-            return cls(data, 0, 5432, "", "")
+            return cls(data, 0, _SOCKET_NUMBER, "", "", "")
 
     def process(self) -> psutil.Process | None:
         """That process, if it is a server of this folder: after a reboot the number may be anybody's."""
@@ -579,11 +612,26 @@ def _make(data: Path) -> None:
     new.rename(data)
 
 
-def _configure(data: Path) -> None:
+def _require_free(listen: Listen) -> None:
+    """Refuse a port that somebody else has: the server would say so in its log only."""
+    host, port = listen
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"the embedded PostgreSQL can't listen on {host}:{port} ({error.strerror}): end what listens there, or"
+            " write another port into OASIS_EMBEDDED_TCP"
+        ) from None
+
+
+def _configure(data: Path, listen: Listen | None) -> None:
+    host, port = listen or ("", _SOCKET_NUMBER)
     folder = str(_socket_folder(data)).replace("\\", "\\\\").replace("'", "''")
     lines = ["# written by the platform at each start; own settings: at the end of postgresql.conf"]
     lines += [f"{name} = '{value}'" for name, value in _SETTINGS.items()]
-    lines.append(f"unix_socket_directories = '{folder}'")
+    # the number of the socket's name is that of the port
+    lines += [f"listen_addresses = '{host}'", f"port = '{port}'", f"unix_socket_directories = '{folder}'"]
     _write(data / "oasis.conf", lines)
     _admit_by_peer(data)
 
@@ -627,7 +675,7 @@ def _write(file: Path, lines: list[str]) -> None:
 
 
 def _socket_folder(data: Path) -> Path:
-    if len(os.fsencode(data / ".s.PGSQL.5432.lock")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
+    if len(os.fsencode(data / ".s.PGSQL.65535.lock")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
         return data
     folder = _short_socket_folder(data)
     folder.mkdir(mode=0o700, exist_ok=True)

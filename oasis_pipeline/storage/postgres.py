@@ -35,6 +35,7 @@ __all__ = [
     "Warehouse",
     "address_of",
     "open_warehouse",
+    "reader_address",
     "using_warehouse",
 ]
 
@@ -364,9 +365,30 @@ class Transaction:
 def address_of(settings: Settings) -> Address:
     """Address of the database of an installation; starts the embedded server if that is the one and it does not run."""
     if settings.host is None:
-        return replace(embedded.start(settings.postgres_data), db=settings.db)
+        return replace(
+            embedded.start(settings.postgres_data, listen=settings.embedded_listen), db=settings.db
+        )
     password = settings.password.get_secret_value() if settings.password is not None else None
     return Address(settings.host, settings.port, settings.user or "postgres", settings.db, password)
+
+
+def reader_address(settings: Settings) -> Address | None:
+    """Address at which the embedded server, as it runs now, lets the read-only role in by TCP; None if it does not.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+
+    Returns
+    -------
+    Address or None
+        Without the password, which stands in ``settings.reader_password_file``.
+    """
+    from oasis_pipeline.storage.reader import READER
+
+    listens = embedded.listens_at(settings.postgres_data) if settings.embedded else None
+    return None if listens is None else Address(*listens, user=READER, db=settings.db)
 
 
 def open_warehouse(settings: Settings) -> Warehouse:
@@ -388,9 +410,12 @@ def open_warehouse(settings: Settings) -> Warehouse:
         With one clear line, if the server can't be started or reached, is too old, or holds the tables of a newer release.
     """
     from oasis_pipeline.storage.migrate import prepare
+    from oasis_pipeline.storage.reader import keep_reader
 
     address = address_of(settings)
     prepare(address)
+    if settings.embedded and settings.embedded_tcp is not None:
+        keep_reader(address, settings.reader_password_file)
     return Warehouse(address)
 
 
@@ -415,7 +440,7 @@ def using_warehouse(settings: Settings, *, even_if_used: bool = False) -> Iterat
         with closing(warehouse):
             yield warehouse
         return
-    with embedded.lease(settings.postgres_data, even_if_used=even_if_used):
+    with embedded.lease(settings.postgres_data, even_if_used=even_if_used, listen=settings.embedded_listen):
         warehouse = open_warehouse(settings)
         with closing(warehouse):
             yield warehouse

@@ -64,7 +64,7 @@ class WarehouseResource(_Installation):
         opened = _opened(self.home, given, os.getpid())
         if opened.address.is_socket and self.settings().embedded:
             address = embedded.running(self.settings().postgres_data)
-            if address is None or address.host != opened.address.host:
+            if address is None or (address.host, address.port) != (opened.address.host, opened.address.port):
                 _opened.cache_clear()
                 opened = _opened(self.home, given, os.getpid())
         return opened
