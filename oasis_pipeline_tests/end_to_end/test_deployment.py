@@ -430,7 +430,7 @@ def test_ports_are_bound_to_this_host_alone_unless_the_site_says_otherwise() -> 
         name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()
     }
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 

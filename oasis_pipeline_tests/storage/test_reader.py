@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -260,3 +261,37 @@ def test_the_command_tells_where_and_what_to_do_where_there_is_nothing(home: Pat
             assert connection.info.user == READER
     finally:
         embedded.stop(home / "postgres")
+
+
+def test_the_module_makes_it_on_a_server_of_ones_own_or_says_what_is_missing(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    address = warehouse.address
+    ours = {
+        "OASIS_HOST": address.host,
+        "OASIS_PORT": str(address.port),
+        "OASIS_USER": address.user,
+        "OASIS_DB": address.db,
+    }
+    password = {"OASIS_READER_PASS": "s3cr'et $1"}
+    for variables, words in (
+        ({}, "set OASIS_EMBEDDED_TCP"),
+        (ours, "set OASIS_READER_PASS"),
+        (ours | password, ""),
+    ):
+        answer = subprocess.run(
+            [sys.executable, "-m", "oasis_pipeline.storage.reader"],
+            capture_output=True,
+            text=True,
+            env=environment() | variables | {"OASIS_HOME": str(tmp_path / "home")},
+            check=False,
+        )
+        assert answer.returncode == (1 if words else 0), answer.stderr
+        assert words in answer.stderr
+        assert len(answer.stderr.splitlines()) == (1 if words else 0)
+    assert not (tmp_path / "home").exists()
+    assert ask(replace(address, user=READER), "SELECT count(*) FROM clean.worklist") == 0
+    before = ask(address, f"SELECT rolpassword FROM pg_authid WHERE rolname = '{READER}'")
+    (tmp_path / "password").write_text(password["OASIS_READER_PASS"])
+    keep_reader(address, tmp_path / "password")
+    assert ask(address, f"SELECT rolpassword FROM pg_authid WHERE rolname = '{READER}'") == before
