@@ -15,7 +15,7 @@ from oasis_pipeline.commands.supervision import RESTARTS_PER_HOUR, DatabaseWatch
 from oasis_pipeline.home import Recorded, read_record, start_mark, until, write_record
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
-from oasis_pipeline_tests.fixtures.platform import command, environment
+from oasis_pipeline_tests.fixtures.platform import command, environment, free_port
 
 PATIENCE_S = 60
 
@@ -166,9 +166,9 @@ def test_a_killed_one_is_named_with_what_it_left(tmp_path: Path) -> None:
 
 @pytest.mark.server
 def test_a_database_that_another_watch_started_again_is_told_of_too(server_folder: Path) -> None:
-    settings = load_settings(server_folder / "home")
+    settings = load_settings(server_folder / "home", embedded_tcp=f"127.0.0.1:{free_port()}")
     data = settings.postgres_data
-    embedded.start(data)
+    embedded.start(data, listen=settings.embedded_listen)
     try:
         said: dict[str, list[str]] = {"first": [], "second": []}
         first, second = (DatabaseWatch(settings, lines.append) for lines in said.values())
@@ -183,5 +183,6 @@ def test_a_database_that_another_watch_started_again_is_told_of_too(server_folde
             assert (record.pid, record.restarts) == (embedded.process_number(data), 1)
         lines = ["the database had died and was started again (restart 1)"]
         assert said == {"first": lines, "second": lines}
+        assert embedded.listens_at(data) == settings.embedded_listen
     finally:
         embedded.stop(data)
