@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from oasis_pipeline.assets import clean, decisions, failures, iot, labelling, models, outlook, xspoc
+from oasis_pipeline.assets import analysis, clean, decisions, failures, iot, labelling, models, outlook, xspoc
 from oasis_pipeline.assets.checks import evaluate_checks
 from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.factory import (
@@ -28,7 +28,7 @@ from oasis_pipeline.assets.factory import (
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.storage.postgres import Warehouse
 
-MODULES = (xspoc, clean, outlook, failures, iot, models, labelling, decisions)
+MODULES = (xspoc, clean, outlook, failures, iot, models, labelling, decisions, analysis)
 """Modules that declare assets; a new one is named here."""
 
 _ALL = declared()

@@ -159,11 +159,9 @@ def write_report(
     Path
         ``out``.
     """
-    from jinja2 import Environment, PackageLoader
+    from oasis_pipeline.plotting.documents import template
 
-    page = Environment(loader=PackageLoader("oasis_pipeline.commands", "."), autoescape=True).get_template(
-        "report.html"
-    )
+    page = template("oasis_pipeline.commands", "report.html")
     chosen = list_day(warehouse, day)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page.render(**_contents(warehouse, chosen, title, simulated)), encoding="utf-8")

@@ -92,10 +92,11 @@ class Principal:
 
 
 class Remembered(Generic[_T]):
-    """A few thousand answers, each for a short time."""
+    """Some answers, each for a short time."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, most: int = _REMEMBERED) -> None:
         self._seconds = seconds
+        self._most = most
         self._guard = threading.Lock()
         self._kept: OrderedDict[Any, tuple[float, _T]] = OrderedDict()
 
@@ -112,7 +113,7 @@ class Remembered(Generic[_T]):
             with self._guard:
                 self._kept[key] = (now, found)
                 self._kept.move_to_end(key)
-                while len(self._kept) > _REMEMBERED:
+                while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
         return found
 

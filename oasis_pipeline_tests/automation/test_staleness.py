@@ -112,7 +112,7 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
         assert next_runs(stale(ledger.states)) == [(assets, whole)]
         for asset in assets:
             ledger.made(asset, *DAYS)
-    for assets in (("clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
+    for assets in (("analysis/field_report", "clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
         assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
         for asset in assets:
             ledger.made(asset)
@@ -140,7 +140,7 @@ def test_predictions_that_change_make_the_queue_of_cards_to_label_again() -> Non
     ledger.made("clean/dynapred", DAYS[1], changes=False)
     assert not stale(ledger.states)
     ledger.made("clean/dynapred", DAYS[1], changes=True)
-    assert stale(ledger.states).whole == {"clean/label_queue"}
+    assert stale(ledger.states).whole == {"clean/label_queue", "analysis/field_report"}
 
 
 def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:

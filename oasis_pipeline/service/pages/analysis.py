@@ -1,0 +1,169 @@
+"""Analysis: what the data of the field, or of one well, are like in any period, as a page and as a file.
+
+Here: what the address asks for. Not here: what is read and told (``assets.analysis_report``), which the asset of the same name shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+
+from oasis_pipeline.assets.analysis_report import FIELD_REPORT_VERSION, Report, kept_field_report, make_report
+from oasis_pipeline.assets.analysis_rows import Scope, find_well, held_days, scope_of
+from oasis_pipeline.learning.weak_labels import RuleFileError, Rules, read_vendor_rules
+from oasis_pipeline.plotting.analysis import title_of
+from oasis_pipeline.service.access import Remembered
+from oasis_pipeline.service.pages.shared import PageError, page, render_page
+from oasis_pipeline.service.warehouse import installation, reading
+from oasis_pipeline.storage.objects import open_store
+from oasis_pipeline.storage.postgres import Transaction
+
+LONGEST_NAME = 200
+_reports: Remembered[Report] = Remembered(120.0, most=8)
+"""A report of many cards takes seconds; whoever looks at it looks again, or fetches its file. One may have half a megabyte."""
+
+_SHORTCUTS = (7, 30, 90, 365)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the address asks for.
+
+    Attributes
+    ----------
+    first, last : date or None
+        Both included; None: the newest days.
+    well : str
+        As it was written; empty: the field.
+    as_file : bool
+        A file that needs nothing else, not a page.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    well: str = ""
+    as_file: bool = False
+
+    @property
+    def usual(self) -> bool:
+        """Whether it asks for nothing in particular."""
+        return self.first is None and self.last is None and not self.well and not self.as_file
+
+
+def read_address(given: QueryDict) -> Wanted:
+    """Read what the address asks for.
+
+    Raises
+    ------
+    PageError
+        400 for a day that is none.
+    """
+
+    def day(name: str) -> date | None:
+        text = given.get(name, "").strip()
+        try:
+            return date.fromisoformat(text) if text else None
+        except ValueError:
+            raise PageError(
+                400, "No such day", f"{name} is {text[:40]!r}, which is no day: write it as 2025-03-31."
+            ) from None
+
+    well = given.get("well", "").strip()
+    if len(well) > LONGEST_NAME:
+        raise PageError(400, "No such well", f"A well's name has at most {LONGEST_NAME} characters.")
+    return Wanted(day("from"), day("to"), well, given.get("format") == "html")
+
+
+@page("tables")
+def show(request: HttpRequest) -> HttpResponseBase:
+    """Show the report of a period, or (``format=html``) send it as a file."""
+    wanted = read_address(request.GET)
+    rules = _rules()
+    with reading() as tx:
+        held = held_days(tx)
+        if held is None:
+            if wanted.as_file:
+                raise PageError(404, "Nothing to report yet", "No cards have arrived.")
+            return render_page(request, "pages/analysis.html", {"title": "Analysis"})
+        scope = _scope(tx, wanted, held)
+        kept = kept_field_report(_store()) if wanted.usual else None
+        if kept is not None:
+            scope, body, made = kept.scope, kept.body, kept.made
+        else:
+            # a period that has ended may still get late cards, so that nothing is remembered for long
+            report = _reports.get(
+                (scope, FIELD_REPORT_VERSION, _newest(tx)), lambda: make_report(tx, scope, rules)
+            )
+            if wanted.as_file:
+                return _file(report)
+            body, made = report.body, None
+    return render_page(
+        request,
+        "pages/analysis.html",
+        {
+            "title": "Analysis",
+            "heading": title_of(scope),
+            "scope": scope,
+            "held": held,
+            "body": body,
+            "made": made,
+            "well": scope.node or "",
+            "file": scope.address + "&format=html",
+            "shortcuts": _shortcuts(scope, held),
+        },
+    )
+
+
+def _store() -> Any:
+    return open_store(installation())
+
+
+def _rules() -> Rules:
+    try:
+        return read_vendor_rules(installation().home)
+    except RuleFileError as error:
+        raise PageError(409, "That can't be shown", str(error)) from None
+
+
+def _scope(tx: Transaction, wanted: Wanted, held: tuple[date, date]) -> Scope:
+    node = find_well(tx, wanted.well) if wanted.well else None
+    if wanted.well and node is None:
+        raise PageError(
+            404,
+            "No such well",
+            f"No well is called {wanted.well[:80]!r}. The first page lists all wells and searches among them.",
+        )
+    try:
+        return scope_of(held, wanted.first, wanted.last, node)
+    except ValueError as error:
+        raise PageError(400, "No such period", f"{str(error).capitalize()}.") from None
+
+
+_NEWEST = "select max(changed_tick) as tick from oasis.asset_state"
+
+
+def _newest(tx: Transaction) -> int | None:
+    """Tick of the newest change in the warehouse: what was made before it is not shown after it."""
+    tick: int | None = tx.query(_NEWEST)["tick"][0].as_py()
+    return tick
+
+
+def _file(report: Report) -> HttpResponse:
+    answer = HttpResponse(report.document, content_type="text/html; charset=utf-8")
+    # the name holds nothing of the well's, which may hold anything
+    name = f"analysis_{report.scope.first}_{report.scope.last}.html"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _shortcuts(scope: Scope, held: tuple[date, date]) -> list[tuple[str, str, bool]]:
+    """Periods that end with the newest day: words, address, whether it is the one that is shown."""
+    days = (held[1] - held[0]).days + 1
+    found = []
+    for count in (*(each for each in _SHORTCUTS if each < days), days):
+        other = Scope(held[1] - timedelta(days=count - 1), held[1], scope.node)
+        found.append((f"{count} days" if count < days else "all", other.address, other == scope))
+    return found
