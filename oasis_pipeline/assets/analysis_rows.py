@@ -39,7 +39,7 @@ SAMPLE_CARDS = 40_000
 USUAL_DAYS = 30
 """Days of the report that is made when nobody asks for others."""
 
-SHOWN_WELLS = 40
+SHOWN_WELLS = 30
 SHOWN_BINS = 90
 SHOWN_OUTLIERS = 20
 SHOWN_OF_WELL = 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -117,7 +117,7 @@ def share_svg(share: float, *, bad: bool = False) -> str:
 def coverage_svg(
     nodes: Sequence[str], bins: Sequence[str], counts: ArrayLike, *, links: Sequence[str] = ()
 ) -> str:
-    """Draw when cards came: a row a well, a column a bin of days, the stronger the more cards, and nothing where there are none.
+    """Draw when cards came: a row a well, a column a bin of days, the stronger the more cards, nothing where there are none.
 
     Parameters
     ----------
@@ -151,12 +151,19 @@ def coverage_svg(
             f'<text x="0" y="{y + tall - 4}">{escape(_short(node, 22))}<title>{escape(node)}</title></text>'
         )
         parts.append(f'<a href="{escape(links[row], quote=True)}">{name}</a>' if links else name)
-        parts += [
-            f'<rect x="{named + cell * place}" y="{y}" width="{cell - 1}" height="{tall - 3}" fill="var(--surface)" '
-            f'fill-opacity="{strength[row, place]:.2f}"><title>{escape(node)}, {escape(bins[place])}: {count:,} cards</title></rect>'
-            for place, count in enumerate(table[row].tolist())
-            if count
-        ]
+        parts.append(f'<g fill="var(--surface)" transform="translate({named} {y})">')
+        start = 0
+        # days in a row with as many cards are one rectangle
+        for count, group in groupby(table[row].tolist()):
+            stop = start + len(list(group))
+            if count:
+                span = bins[start] if stop == start + 1 else f"{bins[start]} to {bins[stop - 1]}"
+                parts.append(
+                    f'<rect x="{cell * start}" width="{cell * (stop - start) - 1}" height="{tall - 3}" '
+                    f'fill-opacity="{strength[row, start]:.2f}"><title>{escape(span)}: {count:,}</title></rect>'
+                )
+            start = stop
+        parts.append("</g>")
     return "".join([*parts, "</svg>"])
 
 

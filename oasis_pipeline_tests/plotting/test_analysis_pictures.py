@@ -33,10 +33,10 @@ def test_each_bin_with_values_is_a_bar_and_lines_mark_median_and_zero():
 
 def test_a_day_without_cards_is_left_empty():
     svg = coverage_svg(
-        ["W <1>", "W 2"], ["2025-01-01", "2025-01-02"], [[3, 0], [1, 2]], links=["/a?b=1&c", "/d"]
+        ["W <1>", "W 2"], ["2025-01-01", "2025-01-02"], [[3, 0], [2, 2]], links=["/a?b=1&c", "/d"]
     )
-    assert len(elements(svg, "rect")) == 3
-    assert "W &lt;1&gt;, 2025-01-01: 3 cards" in svg
+    titles = [each.text for each in elements(svg, "title")]
+    assert titles == ["W <1>", "2025-01-01: 3", "W 2", "2025-01-01 to 2025-01-02: 2"]
     assert [each.get("href") for each in elements(svg, "a")] == ["/a?b=1&c", "/d"]
     assert elements(coverage_svg([], [], np.zeros((0, 0))), "rect") == []
 

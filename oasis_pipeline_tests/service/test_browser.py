@@ -222,7 +222,7 @@ def test_twenty_cards_are_labelled_and_alarms_answered_by_keyboard_alone(served:
             raised[1]: ("dismissed", "the load cell was changed"),
             raised[2]: ("open", None),
         }
-        for path in ("/label/guide", "/models", "/sensors"):
+        for path in ("/label/guide", "/models", "/sensors", "/analysis"):
             page.goto(url + path)
             page.locator("h1").wait_for()
             look(page, path.strip("/").replace("/", "_"))
