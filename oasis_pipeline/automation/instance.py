@@ -80,7 +80,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "pools": {"default_limit": 2, "granularity": "op"},
             "runs": {"max_concurrent_runs": 2},
         },
-        "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "max_runtime_seconds": 6 * 3600},
+        "run_monitoring": {
+            "enabled": True,
+            "start_timeout_seconds": 300,
+            "max_runtime_seconds": 6 * 3600,
+            # a run whose process was killed keeps its places in the pools, and the next ones wait for them
+            "free_slots_after_run_end_seconds": 60,
+        },
         "run_retries": {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False},
         "retention": {
             "schedule": {"purge_after_days": 30},
@@ -151,3 +157,42 @@ def open_instance(settings: Settings, address: Address) -> dg.DagsterInstance:
     import dagster as dg
 
     return dg.DagsterInstance.from_config(str(prepare_home(settings, address)))
+
+
+PASS_TAG = {"oasis/pass": "run"}
+"""Tag of the runs that ``oasis run`` executes in its own process."""
+
+
+def end_runs_of_killed_passes(instance: dg.DagsterInstance) -> int:
+    """End runs that a killed ``oasis run`` left under way, and free the places in the pools that they and ended runs still hold.
+
+    Without it two killed passes leave no place in a pool, and every later run waits for ever. Call it under the lock of a pass: no other
+    pass is alive then.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+        Instance of the installation.
+
+    Returns
+    -------
+    int
+        Number of runs that were ended.
+    """
+    import dagster as dg
+
+    under_way = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
+    dead = instance.get_runs(dg.RunsFilter(statuses=under_way, tags=PASS_TAG))
+    for run in dead:
+        # canceled and not failed: the next pass makes what is missing, and the daemon must not try this run again
+        instance.report_run_canceled(run, message="the process that executed this run was ended")
+    for run_id in instance.event_log_storage.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return len(dead)

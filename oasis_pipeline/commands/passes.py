@@ -26,7 +26,7 @@ from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, GRAPH
 from oasis_pipeline.assets.predictions import IN_USE, check_fits
 from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.assets.views import observe_views
-from oasis_pipeline.automation.instance import open_instance
+from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
 from oasis_pipeline.automation.staleness import (
     WHOLE,
     DayRange,
@@ -112,8 +112,8 @@ class PassSummary:
 
 
 @contextmanager
-def one_pass_at_a_time(address: Address) -> Iterator[None]:
-    """Hold the lock of a pass; a second pass waits until the first has ended.
+def one_pass_at_a_time(address: Address, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a pass; a second pass waits until the first has ended, or gets False without `wait`.
 
     The lock lives in the database, so that it holds across machines, and vanishes with the process that holds it.
     """
@@ -121,8 +121,10 @@ def one_pass_at_a_time(address: Address) -> Iterator[None]:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_lock(hashtextextended('oasis:pass', 0))")
-        yield
+            function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+            cursor.execute(f"select {function}(hashtextextended('oasis:pass', 0))")
+            (held,) = cursor.fetchone() or (None,)
+        yield held is not False
     finally:
         connection.close()
 
@@ -312,6 +314,7 @@ class _Graph:
     def instance(self) -> dg.DagsterInstance:
         if self._instance is None:
             self._instance = open_instance(self.settings, self.warehouse.address)
+            end_runs_of_killed_passes(self._instance)
         return self._instance
 
     @property
@@ -337,7 +340,7 @@ class _Graph:
     ) -> dict[str, Any]:
         """Make assets in one Dagster run, with the configuration of its steps; what fails is noted in `failures`."""
         began = time.monotonic()
-        tags = {"oasis/pass": "run"}
+        tags = dict(PASS_TAG)
         key: str | None = None
         if days is not None and days.first == days.last:
             key = days.first.isoformat()

@@ -71,7 +71,8 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
     port, service_port : int
         Ports of the web pages and of the data service.
     """
-    from oasis_pipeline.automation.instance import open_instance
+    from oasis_pipeline.automation.instance import end_runs_of_killed_passes, open_instance
+    from oasis_pipeline.commands.passes import one_pass_at_a_time
     from oasis_pipeline.storage.postgres import reader_address, using_warehouse
 
     os.environ[PAGES_TOKEN_VARIABLE] = secrets.token_urlsafe(32)
@@ -84,7 +85,12 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
         _socket_folder() as sockets,
     ):
         settings.drop.mkdir(parents=True, exist_ok=True)
-        open_instance(settings, warehouse.address).dispose()
+        with (
+            open_instance(settings, warehouse.address) as instance,
+            one_pass_at_a_time(warehouse.address, wait=False) as alone,
+        ):
+            if alone:
+                end_runs_of_killed_passes(instance)
         parts = platform_parts(settings, host, port, service_port, sockets / "code")
         supervisor = Supervisor(settings, parts, {"PATH": _path()})
         try:

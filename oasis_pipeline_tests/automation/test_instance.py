@@ -1,0 +1,53 @@
+"""Dagster's instance of an installation: what killed runs leave in it."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from oasis_pipeline.assets.common import MEMORY_POOL
+from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
+from oasis_pipeline.commands.passes import one_pass_at_a_time
+from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.postgres import Warehouse
+
+STARTED, SUCCESS, CANCELED = (
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.CANCELED,
+)
+
+
+@pytest.mark.server
+def test_killed_passes_leave_the_pools_free(settings: Settings, warehouse: Warehouse) -> None:
+    with open_instance(settings, warehouse.address) as instance:
+        pools = instance.event_log_storage
+        pools.initialize_concurrency_limit_to_default(MEMORY_POOL)
+
+        def run(status: dg.DagsterRunStatus, **tags: str) -> str:
+            run_id = create_run_for_test(instance, status=status, tags=tags).run_id
+            pools.claim_concurrency_slot(MEMORY_POOL, run_id, "a_step")
+            return run_id
+
+        killed, ended, others = run(STARTED, **PASS_TAG), run(SUCCESS), run(STARTED)
+        assert {slot.run_id for slot in pools.get_concurrency_info(MEMORY_POOL).claimed_slots} == {
+            killed,
+            ended,
+        }
+        assert end_runs_of_killed_passes(instance) == 1
+        assert pools.claim_concurrency_slot(MEMORY_POOL, others, "a_step").is_claimed
+        assert {slot.run_id for slot in pools.get_concurrency_info(MEMORY_POOL).claimed_slots} == {others}
+        statuses = [instance.get_run_by_id(each).status for each in (killed, ended, others)]  # type: ignore[union-attr]
+        assert statuses == [CANCELED, SUCCESS, STARTED]
+        assert end_runs_of_killed_passes(instance) == 0
+
+
+@pytest.mark.server
+def test_who_does_not_wait_is_told_whether_a_pass_is_alive(warehouse: Warehouse) -> None:
+    with one_pass_at_a_time(warehouse.address) as first:
+        assert first
+        with one_pass_at_a_time(warehouse.address, wait=False) as second:
+            assert not second
+    with one_pass_at_a_time(warehouse.address, wait=False) as third:
+        assert third
