@@ -40,6 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("server") is None:
             return 0
-        return 2 if "end_to_end" in item.path.parts or "commands" in item.path.parts else 1
+        # the longest files before shorter ones, so that no process is left alone with one at the end
+        return 2 if "end_to_end" in item.path.parts else 3 if "commands" in item.path.parts else 1
 
     items.sort(key=rank)
