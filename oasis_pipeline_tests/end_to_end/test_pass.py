@@ -490,7 +490,13 @@ def test_a_damaged_model_names_its_file_and_another_version_takes_over(
 ) -> None:
     store, day = open_store(finished), FIRST.isoformat()
     used = one(copied, "select version from oasis.model where in_use and name = 'dyna_classifier'")
-    other = one(copied, "select version from oasis.model where not in_use and name = 'dyna_classifier'")
+    other, place = "another", "models/dyna_classifier/another.model"
+    store.put_bytes(place, store.get_bytes(f"models/dyna_classifier/{used}.model"))
+    with copied.transaction() as tx:
+        tx.execute(
+            "insert into oasis.model select name, $1, sha256, $2, manifest, is_base, false, now() from oasis.model where version = $3",
+            (other, place, used),
+        )
     store.delete(f"models/dyna_classifier/{used}.model")
     registry._unpacked.cache_clear()
     with copied.transaction() as tx:
