@@ -24,10 +24,10 @@ from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.fixtures.platform import Up, free_port
 from oasis_pipeline_tests.fixtures.servers import server_home
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 DAYS = 3
-PATIENCE_S = 420
+PATIENCE_S = 1200
 
 
 class Platform:
