@@ -7,6 +7,7 @@ opens the pages and starts a backfill of a range.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import urllib.request
@@ -115,13 +116,16 @@ def test_the_pages_show_the_graph_and_its_pictures_and_start_a_backfill(
         page.set_default_timeout(90_000)
 
         for group, assets in (
-            ("clean", ("dynabounds", "card_features", "dynapred", "dynalabel")),
+            ("clean", ("card_features", "dynabounds", "dynapred", "dynalabel")),
             ("forecasts", ("cardpred", "winpred", "alarm")),
-            ("decisions", ("wellstatus", "worklist")),
+            ("decisions", ("wellstatus", "worklist", "setpoint")),
         ):
+            # the lineage draws only what lies in the window
             page.goto(f"{platform.url}/locations/oasis_pipeline/asset-groups/{group}/lineage")
+            page.get_by_text(assets[0], exact=True).first.wait_for()
+            page.get_by_role("tab", name="List").click()
             for asset in assets:
-                page.get_by_text(asset, exact=True).first.wait_for()
+                page.get_by_text(re.compile(f"^clean ?/ ?{asset}$")).first.wait_for()
 
         page.goto(f"{platform.url}/assets/clean/dynapred")
         page.get_by_text("Most probable class, or Unknown").wait_for()
