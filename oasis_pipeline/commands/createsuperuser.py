@@ -64,4 +64,6 @@ def createsuperuser(home: Path | None, username: str | None, email: str | None, 
             from django.db import connections
 
             connections.close_all()
-    click.echo("administrator made: log in at /admin/ of the data service")
+    click.echo(
+        "administrator made: log in at the data service, http://127.0.0.1:8000 while `oasis up` runs; more users at /admin/"
+    )

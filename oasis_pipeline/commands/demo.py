@@ -87,7 +87,8 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     print_worklist(first, day, SHOWN)
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
-    click.echo(f"next    oasis up --home {settings.home}   (the graph in the browser)")
+    click.echo(f"next    oasis createsuperuser --home {settings.home}   (a user for the pages)")
+    click.echo(f"        oasis up --home {settings.home}   (pages and graph in the browser)")
 
 
 def register_simulated(warehouse: Warehouse, modules: Mapping[str, str]) -> None:

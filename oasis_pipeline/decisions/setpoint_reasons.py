@@ -58,7 +58,7 @@ _LIMITS: Mapping[str, str] = {
 
 def _signed(interval: Interval, row: int, digits: int = 1) -> str:
     mean, low, high = (float(values[row]) for values in (interval.mean, interval.lower, interval.upper))
-    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    return f"{mean:+z.{digits}f} ({low:+z.{digits}f} to {high:+z.{digits}f})"
 
 
 def say_missing(codes: Sequence[str]) -> str:
@@ -107,7 +107,7 @@ def say_setpoint(found: Setpoints, points: Points, row: int, currency: str) -> s
         return _say_none(found, row)
     change = say_change(found, points, row)
     loads = [
-        f"{name} {float(interval.mean[row]):+.0f} points"
+        f"{name} {float(interval.mean[row]):+z.0f} points"
         for name, interval in (
             ("gearbox", found.gearbox_pct),
             ("structure", found.structure_pct),
@@ -116,7 +116,7 @@ def say_setpoint(found: Setpoints, points: Points, row: int, currency: str) -> s
         if np.isfinite(interval.mean[row])
     ]
     energy = float(found.energy_kwh_d.mean[row])
-    parts = [f"oil {_signed(found.oil_bpd, row)} bbl/d", *loads, f"energy {energy:+.0f} kWh/d"]
+    parts = [f"oil {_signed(found.oil_bpd, row)} bbl/d", *loads, f"energy {energy:+z.0f} kWh/d"]
     gain = (
         f"worth {float(found.gain_per_day.mean[row]):.0f} {currency} a day "
         f"({float(found.gain_per_day.lower[row]):.0f} to {float(found.gain_per_day.upper[row]):.0f}), "

@@ -61,7 +61,7 @@ def words(code: str | None) -> str:
 @register.filter
 def signed(value: float | None, digits: int = 0) -> str:
     """A change with its sign."""
-    return NOTHING if value is None or value != value else f"{value:+,.{digits}f}"
+    return NOTHING if value is None or value != value else f"{value:+z,.{digits}f}"
 
 
 @register.filter
