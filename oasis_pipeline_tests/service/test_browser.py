@@ -54,7 +54,13 @@ def page(served: Served) -> Iterator[Any]:
         page.on(
             "console", lambda message: complaints.append(message.text) if message.type == "error" else None
         )
-        page.on("requestfailed", lambda request: complaints.append(request.url))
+        # leaving a page aborts what it was still loading
+        page.on(
+            "requestfailed",
+            lambda request: complaints.append(f"{request.url} {request.failure}")
+            if "ERR_ABORTED" not in str(request.failure)
+            else None,
+        )
         yield page
         browser.close()
         # one answer that is refused is what a test is about
