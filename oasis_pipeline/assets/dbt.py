@@ -5,7 +5,9 @@ Here: where the project and its manifest lie, keys and partitions of its models,
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ DAY_MODELS = f"path:models/{ROWS}.sql"
 """dbt selection of the models that hold days."""
 
 _DB = "OASIS_DBT_DB"
+_PARSED_BEFORE = "partial_parse.msgpack"
 
 
 def prepare(settings: Settings) -> DbtProject:
@@ -91,10 +94,21 @@ _manifests: dict[Path, Any] = {}
 """Parsed projects of this process by target folder; each belongs to one database."""
 
 
-def _parsed(folder: Path, target: Path, database: str) -> Any:
-    """Parse the project once a process; dbt finds what it parsed before in ``target`` if its environment is the same."""
+@contextmanager
+def _own_target(shared: Path) -> Iterator[Path]:
+    """A target folder of one run: dbt writes its manifest anew, and who loads the graph meanwhile would read half of it."""
+    with tempfile.TemporaryDirectory(prefix="oasis-dbt-") as folder:
+        own = Path(folder)
+        with suppress(OSError):
+            # what dbt parsed before, so that it does not parse it again
+            shutil.copy(shared / _PARSED_BEFORE, own)
+        yield own
+
+
+def _parsed(folder: Path, target: Path, own: Path, database: str) -> Any:
+    """Parse the project of a target once a process, writing to a folder of this run."""
     if target not in _manifests:
-        _manifests[target] = _invoke(folder, target, ["parse"], {_DB: database})
+        _manifests[target] = _invoke(folder, own, ["parse"], {_DB: database})
     return _manifests[target]
 
 
@@ -198,8 +212,9 @@ def build_dbt_assets(
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         folder, target = project_folder(), Path(project.target_path)
         environment = dbt_environment(warehouse.open().address)
-        manifest = _parsed(folder, target, environment[_DB])
-        results = _invoke(folder, target, ["build", *arguments], environment, manifest)
+        with _own_target(target) as own:
+            manifest = _parsed(folder, target, own, environment[_DB])
+            results = _invoke(folder, own, ["build", *arguments], environment, manifest)
         yield from dbt_events(context, translator, results)
 
     @dbt_assets(

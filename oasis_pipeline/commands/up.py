@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,15 @@ from oasis_pipeline.settings import Settings
 
 _LOGS = ("--log-format", "json")
 """The only form without colours."""
+
+_LOOK_S, _LONGEST_LOOK_S = 15.0, 600.0
+"""Between two looks at the graph; longer each time while it can't be loaded."""
+
+_ENTRIES = (
+    "{ ... on Workspace { locationEntries { locationOrLoadError { ... on PythonError { message } } } } }"
+)
+_ERRORS = f"{{ workspaceOrError {_ENTRIES} }}"
+_RELOAD = f"mutation {{ reloadWorkspace {_ENTRIES} }}"
 
 
 @click.command()
@@ -105,7 +115,8 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
             click.echo(f"drop folder  {settings.drop}")
             click.echo(f"logs         {logs}")
             click.echo("Ctrl-C stops all of it.")
-            supervisor.watch(reloading(settings.first_day_file, f"http://{reachable(host)}:{port}/graphql"))
+            address = f"http://{reachable(host)}:{port}/graphql"
+            supervisor.watch(LoadedGraph(settings.first_day_file, address, supervisor.say).look)
         except KeyboardInterrupt:
             click.echo("stopping ...")
         finally:
@@ -172,36 +183,55 @@ def require_web_server() -> None:
         raise UpError("the web server is not installed: pip install 'oasis-pipeline[serve]'")
 
 
-def reloading(first_day_file: Path, graphql: str) -> Callable[[], None]:
-    """Function that has the graph loaded again when intake has seen another first day.
+class LoadedGraph:
+    """Keeps the graph that the code server holds in step with the home folder.
 
-    The calendar of days is made when the graph is loaded, and on a fresh installation that is before any data has come.
+    The calendar of days is made when the graph is loaded, and on a fresh installation that is before any data has come. A graph that could
+    not be loaded has no sensors, and nothing would ever run again: it is loaded again until it can be.
 
     Parameters
     ----------
     first_day_file : Path
-        Where intake notes it.
+        Where intake notes the first day.
     graphql : str
-        Address of the web server, which has the code server load it again; the daemon sees that by itself.
-
-    Returns
-    -------
-    callable
+        Address of the web server, which has the code server load the graph; the daemon sees that by itself.
+    say : callable
+        Takes what a person should know.
     """
-    seen = _content(first_day_file)
 
-    def look() -> None:
-        nonlocal seen
-        now = _content(first_day_file)
-        if now != seen:
-            seen = now
-            with suppress(OSError):
-                query = json.dumps({"query": "mutation { reloadWorkspace { __typename } }"}).encode()
-                own = {"Authorization": f"Bearer {os.environ.get(PAGES_TOKEN_VARIABLE, '')}"}
-                request = urllib.request.Request(graphql, query, {"Content-Type": "application/json", **own})  # noqa: S310
-                urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
+    def __init__(self, first_day_file: Path, graphql: str, say: Callable[[str], None]) -> None:
+        self._first_day_file = first_day_file
+        self._graphql = graphql
+        self._say = say
+        self._seen = _content(first_day_file)
+        self._due = False
+        self._failures = 0
+        self._next_s = time.monotonic() + _LOOK_S
 
-    return look
+    def look(self) -> None:
+        """Load the graph again if the first day has moved, or if it could not be loaded."""
+        days = _content(self._first_day_file)
+        if days == self._seen and time.monotonic() < self._next_s:
+            return
+        self._due |= days != self._seen
+        self._seen = days
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no answer now: asked again
+            wrong = self._ask(_RELOAD if self._due else _ERRORS)
+            self._due = bool(wrong)
+            self._failures = self._failures + 1 if wrong else 0
+            if wrong:
+                self._say(f"the graph could not be loaded, and is loaded again soon: {wrong}")
+        self._next_s = time.monotonic() + min(_LOOK_S * 2**self._failures, _LONGEST_LOOK_S)
+
+    def _ask(self, query: str) -> str:
+        """Why the graph could not be loaded; empty if it was."""
+        own = {"Authorization": f"Bearer {os.environ.get(PAGES_TOKEN_VARIABLE, '')}"}
+        headers = {"Content-Type": "application/json", **own}
+        request = urllib.request.Request(self._graphql, json.dumps({"query": query}).encode(), headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+            (found,) = json.load(answer)["data"].values()
+        errors = [entry["locationOrLoadError"].get("message") for entry in found["locationEntries"]]
+        return " ".join(str(next(filter(None, errors), "")).split())
 
 
 def _content(first_day_file: Path) -> str:

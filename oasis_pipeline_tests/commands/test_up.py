@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -107,20 +108,25 @@ def is_ready(up: Up) -> bool:
     return True
 
 
+def ask(port: int, query: str) -> Any:
+    """What Dagster's pages answer to a query."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["data"]
+
+
 def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends_all(
     started: Callable[[int], Up], port: int
 ) -> None:
     up = started(port)
     up.wait_for("Ctrl-C stops all of it.")
 
-    query = {
-        "query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { location { name } assetGroups { groupName } } } } }"
-    }
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", json.dumps(query).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        (node,) = json.load(answer)["data"]["repositoriesOrError"]["nodes"]
+    query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { location { name } assetGroups { groupName } } } } }"
+    (node,) = ask(port, query)["repositoriesOrError"]["nodes"]
     assert {"xspoc", "clean", "models"} <= {group["groupName"] for group in node["assetGroups"]}
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
         assert ">Dagster</title>" in page.read().decode()
@@ -172,6 +178,16 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     ).stdout
     assert re.search(r"daemon: process \d+, restarts 1, started again at ", told), told
     assert re.search(r"database: process \d+, restarts 1", told), told
+
+    # a graph that can't be loaded has no sensors: it is loaded again, not left so
+    (manifest,) = (up.home / "dbt").glob("*/manifest.json")
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[: len(whole) // 2])
+    (up.home / "first_day").write_text("2026-01-05")
+    up.wait_for("the graph could not be loaded")
+    manifest.write_bytes(whole)
+    days = '{ assetNodeOrError(assetKey: {path: ["clean", "dynabounds"]}) { ... on AssetNode { partitionKeys } } }'
+    wait(up, lambda: ask(port, days)["assetNodeOrError"].get("partitionKeys"))
 
     everything = up.everything()
     assert down(up) == f"ended the oasis up (process {up.process.pid})\n"

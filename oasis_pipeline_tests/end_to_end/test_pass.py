@@ -171,6 +171,9 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
     assert one(warehouse, "select count(*) from clean.cardanomaly") > 20
     assert one(warehouse, """select count(distinct "Quantity") from clean.trend""") == 3
 
+    # the manifest from which others load the graph meanwhile is left alone
+    assert [file.name for file in installation.home.glob("dbt/*/run_results.json")] == []
+
     before = rows_of(warehouse)
     second = run_pass(installation)
     assert second.runs == []

@@ -61,8 +61,17 @@ class Platform:
             assert self.up.process.poll() is None, self.up.said()
             failed = [run for run in self.runs() if run["status"] == "FAILURE"]
             assert not failed, failed
-            assert time.monotonic() < end, [(run["jobName"], run["status"]) for run in self.runs()]
+            assert time.monotonic() < end, self.tell()
             time.sleep(1)
+
+    def tell(self) -> str:
+        """What happened so far: runs, stale partitions, the last ticks and the end of each log."""
+        told = [f"{run['jobName']} {run['status']}" for run in self.runs()]
+        told.append(str(current_plan(self.warehouse)))
+        ticks = self.warehouse.query("select tick_body from dagster.job_ticks order by id desc limit 6")
+        told += ticks["tick_body"].to_pylist()
+        told += [f"{log.name}: {log.read_text()[-3000:]}" for log in (self.up.home / "logs").iterdir()]
+        return "\n".join(told)
 
 
 @pytest.fixture(scope="module")

@@ -57,9 +57,11 @@ def page(served: Served) -> Iterator[Any]:
         # leaving a page aborts what it was still loading
         page.on(
             "requestfailed",
-            lambda request: complaints.append(f"{request.url} {request.failure}")
-            if "ERR_ABORTED" not in str(request.failure)
-            else None,
+            lambda request: (
+                complaints.append(f"{request.url} {request.failure}")
+                if "ERR_ABORTED" not in str(request.failure)
+                else None
+            ),
         )
         yield page
         browser.close()
