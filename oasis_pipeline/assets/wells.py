@@ -8,6 +8,7 @@ unknown, like one that is missing: the quantities that need it stay null, and ``
 
 from __future__ import annotations
 
+import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.physics.diagnosis import Well
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
@@ -112,6 +114,59 @@ class EquipmentStates:
             self._known[key] = len(self.found)
             self.found.append(equipment_of(*parts))
         return self._known[key]
+
+
+class UnknownWellError(LookupError):
+    """No well has this NodeID; the message names those that come close."""
+
+
+def find_node(source: Warehouse | Transaction, name: str) -> str:
+    """Return the NodeID of a well as shown.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+    name : str
+        In any spelling.
+
+    Raises
+    ------
+    UnknownWellError
+        If there is no such well.
+    """
+    rows = source.query('select node_key, "NodeID" from xspoc.node').to_pylist()
+    nodes: dict[str, str] = {row["node_key"]: row["NodeID"] for row in rows}
+    key = node_key(clean_node(name))
+    if key not in nodes:
+        close = [nodes[k] for k in difflib.get_close_matches(key, nodes, n=3)]
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise UnknownWellError(f"there is no well {name!r} in the warehouse ({len(nodes)} wells){hint}")
+    return nodes[key]
+
+
+def newest_well(source: Warehouse | Transaction, name: str) -> tuple[str, Well]:
+    """Read the newest equipment of a well.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+    name : str
+        NodeID in any spelling.
+
+    Returns
+    -------
+    node : str
+        NodeID as shown.
+    well : Well
+
+    Raises
+    ------
+    UnknownWellError
+        If there is no such well.
+    """
+    node, newest = find_node(source, name), datetime.max.replace(microsecond=0)
+    states = EquipmentStates.read(source, [node], newest, newest)
+    return node, states.found[states.index(node, newest)].well
 
 
 def _read(

@@ -74,7 +74,7 @@ def require_installation(settings: Settings) -> None:
     """Refuse where nobody has made an installation; see `existing_warehouse`."""
     if settings.embedded:
         there, where = (settings.postgres_data / "PG_VERSION").exists(), str(settings.home)
-        other = "say --home with the folder of yours (or set OASIS_HOME)"
+        other = "use --home with the folder of yours (or set OASIS_HOME)"
     else:
         from oasis_pipeline.storage.migrate import is_prepared
         from oasis_pipeline.storage.postgres import address_of
@@ -84,7 +84,7 @@ def require_installation(settings: Settings) -> None:
         other = "correct OASIS_HOST, OASIS_PORT and OASIS_DB"
     if not there:
         raise NoInstallationError(
-            f"there is no installation in {where}: {other}, or make one there by `oasis run`, `oasis up` or `oasis demo`"
+            f"there is no installation in {where}: {other}, or make one there with `oasis run`, `oasis up` or `oasis demo`"
         )
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from oasis_pipeline.physics.diagnosis import CardDiagnosis, Well
 from oasis_pipeline.plotting.cards import closed
 from oasis_pipeline.plotting.style import (
     GRID,
@@ -94,6 +95,22 @@ class DiagnosedCard:
     limits: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     structural_rating_lbf: float = float("nan")
     report: str = ""
+
+    @classmethod
+    def of(cls, found: CardDiagnosis, well: Well, *, title: str, note: str = "") -> DiagnosedCard:
+        """Take what is drawn from the diagnosis of one card."""
+        rating = float("nan") if well.unit is None else float(np.asarray(well.unit.structural_rating_lbf))
+        return cls(
+            title,
+            note,
+            found.surface if len(found.surface[0]) else None,
+            found.pump if len(found.pump[0]) else None,
+            found.pump_fd if len(found.pump_fd[0]) else None,
+            {name: value for name, value in found.findings.items() if isinstance(value, float)},
+            found.limits,
+            rating,
+            found.report,
+        )
 
     def found(self, name: str) -> float:
         """One finding, NaN where it is not known."""

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oasis_pipeline.commands.diagnose import ASSUMED, NEEDED_BY
 from oasis_pipeline.commands.main import cli
+from oasis_pipeline.physics.diagnosis.one_card import ASSUMED, NEEDED_BY
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind

@@ -493,14 +493,24 @@ def test_quality_codes_are_spelled() -> None:
     assert list(quality_text(codes)) == ["", "no_rods; low_rate"]
 
 
+def test_a_single_card_is_a_batch_of_one(simulated: SimulatedCards) -> None:
+    batch = cards_of(simulated)
+    one = diagnose(Cards(batch.position_in[0], batch.load_lbf[0]), WELL)
+    among = diagnose(Cards(batch.position_in[:1], batch.load_lbf[:1]), WELL)
+    for name, values in among.items():
+        np.testing.assert_array_equal(one[name], values)
+
+
 def test_wrong_input_is_refused(simulated: SimulatedCards) -> None:
     cards = cards_of(simulated)
     with pytest.raises(ValueError, match="counts 1 wells from 0"):
         diagnose(replace(cards, well=np.ones(len(cards), dtype=int)), WELL)
     with pytest.raises(ValueError, match="needs a well"):
         diagnose(cards, [])
-    with pytest.raises(ValueError, match=r"have to be \(k, n\)"):
-        Cards(np.zeros(9), np.zeros(9))
+    with pytest.raises(ValueError, match=r"must have the same shape, \(k, n\) or \(n,\)"):
+        Cards(np.zeros((2, 3, 9)), np.zeros((2, 3, 9)))
+    with pytest.raises(ValueError, match=r"must have the same shape"):
+        Cards(np.zeros(9), np.zeros(10))
     with pytest.raises(ValueError, match="8 points or more"):
         Cards(np.zeros((1, 5)), np.zeros((1, 5)))
     with pytest.raises(ValueError, match="spm has shape"):

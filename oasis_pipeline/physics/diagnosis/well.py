@@ -140,9 +140,11 @@ class Well:
 class Cards:
     """Cards in time form (points equally spaced over one stroke, bottom of stroke first), all with n points.
 
+    A single card may be given without the batch axis; it becomes a batch of one.
+
     Attributes
     ----------
-    position_in, load_lbf : ndarray, shape (k, n)
+    position_in, load_lbf : ndarray, shape (k, n) or (n,)
         Surface cards; rows of NaN where there is none.
     spm : ndarray, shape (k,), optional
         Speeds; the well's where NaN.
@@ -150,7 +152,7 @@ class Cards:
         Runtime; a full day is assumed, and said so, where NaN.
     well : ndarray of int, shape (k,), optional
         Which well each card belongs to, the first by default.
-    pump_position_in, pump_load_lbf : ndarray, shape (k, m), optional
+    pump_position_in, pump_load_lbf : ndarray, shape (k, m) or (m,), optional
         Pump cards of the controller in time form, used where none can be computed.
     is_open : ndarray of bool, shape (k,), optional
         Cards that hold half a stroke only: nothing is read from them but the loads' bounds.
@@ -166,10 +168,18 @@ class Cards:
     is_open: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        """Check shapes."""
+        """Give a single card its batch axis, then check shapes."""
+        for name in ("position_in", "load_lbf", "pump_position_in", "pump_load_lbf"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.atleast_2d(np.asarray(value)))
+        for name in ("spm", "runtime_h_per_d", "well", "is_open"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.atleast_1d(np.asarray(value)))
         if self.position_in.ndim != 2 or self.position_in.shape != self.load_lbf.shape:
             raise ValueError(
-                f"position {self.position_in.shape} and load {self.load_lbf.shape} have to be (k, n)"
+                f"position {self.position_in.shape} and load {self.load_lbf.shape} must have the same shape, (k, n) or (n,)"
             )
         if self.position_in.shape[1] < 8:
             raise ValueError("a card needs 8 points or more")
