@@ -453,12 +453,12 @@ def _write_well_tests(field: Field, folder: _Folder, rng: np.random.Generator) -
 
 
 def _write_failures(field: Field, folder: _Folder) -> None:
-    """Failures, known the day after the job has ended; one still open at the end has an empty end."""
+    """Failures, known the day after the job has ended; one still open at the end is known the morning after it began, without an end."""
     for failure in field.failures:
         began = field.start + timedelta(seconds=60 * round(failure.start_day * 1440.0))
         ended = field.start + timedelta(seconds=60 * round(failure.end_day * 1440.0))
         still_open = failure.end_day + 1.0 >= field.days
-        known = field.days - 1 if still_open else int(failure.end_day) + 1
+        known = min(int(failure.start_day), field.days - 1) if still_open else int(failure.end_day) + 1
         table: Table = {
             "NodeID": [field.nodes[failure.well]],
             "Failure Start Date": [tables.stamp_text(began)],
