@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, product
 
 from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
 from oasis_pipeline.assets.graph import GRAPH
@@ -36,6 +36,17 @@ FIRST_WAIT, LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=6)
 once when an input changes."""
 
 WHOLE_ASSETS = frozenset(asset.key for asset in GRAPH if not asset.partitioned)
+
+ALONG = frozenset(
+    asset.key
+    for asset in GRAPH
+    if asset.partitioned and asset.group == "decisions" and not asset.named(Reach.KEPT)
+)
+"""Assets whose days are made along although they are current, where that joins two runs: they look back on many days and change on some of
+them, a day of them takes a fraction of a second, and making it again changes nothing."""
+
+MOST_ALONG = 15
+"""So many partitions at most for one run less, which takes a second or two by itself."""
 
 NEW_LABELS = {asset.key: asset.waits_for_labels for asset in GRAPH if asset.waits_for_labels > 1}
 
@@ -67,12 +78,15 @@ class Plan:
         Asset and partition that are stale and not due: why.
     upgraded : set of str
         Assets of `whole` that another code version made.
+    current : dict of str to set of str
+        Partitions of `ALONG` that were made and are not stale.
     """
 
     days: dict[str, set[str]] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)
     upgraded: set[str] = field(default_factory=set)
+    current: dict[str, set[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.whole) or any(self.days.values())
@@ -144,6 +158,13 @@ def stale(
             }
             if due:
                 plan.days[asset.key] = due
+            if asset.key in ALONG:
+                made = ledger_of.get(asset.key, {})
+                plan.current[asset.key] = {
+                    day
+                    for day in existing
+                    if day not in days and (state := made.get(day)) is not None and state.made_tick
+                }
         elif existing:
             tick = _whole_is_stale(asset, ledger_of)
             if tick is not None and not _waits(asset, WHOLE, tick, ledger_of, plan, now, since):
@@ -357,8 +378,30 @@ def _first_wave(plan: Plan) -> list[str]:
     return wave
 
 
+_Run = tuple[tuple[str, ...], DayRange]
+
+
+def _join_runs(runs: Iterable[_Run], plan: Plan, family: Iterable[str]) -> list[_Run]:
+    """Join runs that follow each other where few partitions that are current have to be made along."""
+    joined: list[_Run] = []
+    for assets, span in sorted(runs, key=lambda run: run[1].first):
+        if joined:
+            before, earlier = joined[-1]
+            both = tuple(asset for asset in family if asset in {*before, *assets})
+            whole = DayRange(earlier.first, max(earlier.last, span.last))
+            held = {*product(before, earlier.keys()), *product(assets, span.keys())}
+            along = [pair for pair in product(both, whole.keys()) if pair not in held]
+            if len(along) <= MOST_ALONG and all(day in plan.current.get(asset, ()) for asset, day in along):
+                joined[-1] = both, whole
+                continue
+        joined.append((assets, span))
+    return sorted(joined, key=lambda run: (run[0], run[1].first))
+
+
 def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     """Cut the next wave of a plan into runs: days in a row that need the same assets are one run.
+
+    Where partitions of `ALONG` that are current lie between two runs, they may be made along, so that the two are one.
 
     Parameters
     ----------
@@ -381,7 +424,8 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
         for day in set().union(*(plan.days[asset] for asset in family)):
             assets = tuple(asset for asset in family if day in plan.days[asset])
             needs.setdefault(assets, set()).add(day)
-        runs += [(assets, span) for assets, days in sorted(needs.items()) for span in ranges(days)]
+        cut = [(assets, span) for assets, days in needs.items() for span in ranges(days)]
+        runs += _join_runs(cut, plan, family)
     return runs
 
 

@@ -316,6 +316,31 @@ def test_days_that_need_the_same_are_one_run_and_gaps_end_it() -> None:
     ]
 
 
+def test_decisions_that_change_on_some_days_are_one_run_and_nothing_failed_or_dear_is_made_along() -> None:
+    days = [(date(2025, 2, 24) + timedelta(days=n)).isoformat() for n in range(12)]
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *days)
+    ledger.make_all()
+    ledger.changed("clean/wellstatus", days[0], days[2], days[3], days[9])
+    whole = DayRange(date(2025, 2, 24), date(2025, 3, 7))
+    plan = stale(ledger.states)
+    assert plan.days["clean/worklist"] == {days[n] for n in (0, 2, 3, 9)}
+    assert next_runs(plan) == [(("clean/setpoint", "clean/worklist"), whole)]
+    ledger.failed("clean/worklist", days[5])
+    spans = [span for assets, span in next_runs(stale(ledger.states, now=None)) if "clean/worklist" in assets]
+    assert sorted(itertools.chain(*(span.keys() for span in spans))) == sorted(set(days)), (
+        "due again without a clock"
+    )
+    ledger.make_all()
+    ledger.changed("xspoc/card", days[1], days[3])
+    runs = next_runs(stale(ledger.states))
+    assert [span for assets, span in runs if "clean/carddiag" in assets] == [
+        DayRange(date(2025, 2, n), date(2025, 2, n)) for n in (25, 27)
+    ], "diagnoses between them stay as they are"
+    ledger.make_all()
+    assert not stale(ledger.states)
+
+
 @given(st.sets(st.integers(0, 400)))
 def test_ranges_hold_exactly_the_days_and_never_touch(numbers: set[int]) -> None:
     days = {(date(2024, 1, 1) + timedelta(days=n)).isoformat() for n in numbers}
