@@ -135,7 +135,8 @@ _DETAILS = """
 select s.*, d.best_gearbox_torque_in_lbf / nullif(d.peak_gearbox_torque_in_lbf, 0) as best_share, d.counterbalance_lbf,
     d.best_counterbalance_lbf, d.parted_depth_ft, d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.friction_lbf,
     d.tubing_movement_in, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft,
-    p.action as advice, p.reason as advice_reason, p.gain_per_day as advice_gain
+    p.action as advice, p.reason as advice_reason, p.gain_per_day as advice_gain,
+    p.oil_change_bpd as advice_oil_bpd
 from clean.wellstatus as s
 left join clean.setpoint as p on p."NodeID" = s."NodeID" and p."Date" = s."Date"
 left join clean.carddiag as d on d."NodeID" = s."NodeID" and d."Date" = s.last_card_at
@@ -547,10 +548,13 @@ def worklist_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
     out: dict[str, list[Any]] = {name: [] for name in schema.names}
     for day, of_day in _by_day(rows):
         for rank, line in enumerate(rank_lines([write_line(well_day(row), economics) for row in of_day]), 1):
-            overload = None if line.overload_pct != line.overload_pct else line.overload_pct
+            overload, gain_oil, gain_value = (
+                None if number != number else number
+                for number in (line.overload_pct, line.gain_oil_bpd, line.gain_value)
+            )
             values = (
-                line.well, day, rank, line.score, line.lost_oil_bpd, line.value_at_risk, overload, line.action,
-                line.reason, json.dumps(line.parts, ensure_ascii=False),
+                line.well, day, rank, line.score, line.lost_oil_bpd, line.value_at_risk, overload, gain_oil,
+                gain_value, line.action, line.reason, json.dumps(line.parts, ensure_ascii=False),
             )  # fmt: skip
             for name, value in zip(schema.names, values, strict=True):
                 out[name].append(value)
@@ -574,7 +578,7 @@ _NUMBERS = {
     "sv_leak_bpd": "sv_leak_bpd", "barrel_leak_bpd": "barrel_leak_bpd", "friction_lbf": "friction_lbf",
     "tubing_movement_in": "tubing_movement_in", "failure_prob_3d": "failure_prob_3d",
     "failure_prob_15d": "failure_prob_15d", "failure_prob_change_7d": "failure_prob_change_7d",
-    "test_bpd": "test_production_bpd", "test_age_d": "test_age_d", "water_cut_pct": "water_cut_pct",
+    "test_bpd": "test_production_bpd", "test_age_d": "test_age_d", "water_cut_pct": "water_cut_pct", "advice_oil_bpd": "advice_oil_bpd",
 }  # fmt: skip
 """Field of `WellDay` -> column."""
 

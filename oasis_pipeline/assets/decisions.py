@@ -48,7 +48,7 @@ DECISIONS_VERSION = "1"
 SETPOINT_VERSION = "1"
 """The same for set points; also when the predictive model changes."""
 
-WORKLIST_VERSION = "2"
+WORKLIST_VERSION = "3"
 """The same for the list."""
 
 ECONOMICS_FILE = "economics.toml"

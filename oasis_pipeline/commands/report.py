@@ -19,7 +19,7 @@ from oasis_pipeline.commands.common import (
     print_json,
     settings_of,
 )
-from oasis_pipeline.commands.wells import DAY, action_text, list_day, worklist
+from oasis_pipeline.commands.wells import DAY, action_text, gain_text, list_day, worklist
 
 if TYPE_CHECKING:
     import numpy as np
@@ -231,6 +231,7 @@ def _line(row: dict[str, Any], colours: dict[str, str]) -> dict[str, Any]:
         "label": row["Label1"] or "",
         "colour": colours.get(row["Label1"], "transparent"),
         "lost": f"{row['lost_oil_bpd'] or 0.0:,.0f}",
+        "gain": gain_text(row["gain_oil_bpd"]),
         "score": f"{row['score']:,.0f}",
         "risk": "" if risk is None else f"{risk:.0f} %",
         "overload": "" if overload is None else f"{overload:.0f} %",

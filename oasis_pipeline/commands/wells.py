@@ -97,8 +97,8 @@ def list_day(warehouse: Warehouse, wanted: date | None) -> date:
 
 
 _LIST = """
-select w.rank, w."NodeID", w.score, w.lost_oil_bpd, w.value_at_risk, w.overload_pct, w.action, w.reason, w.parts::text as parts,
-    s.state, s.state_since, s.last_card_at, s.data_age_h, s."Label1", s."Prob1", s.label_days, s.oil_bpd, s.attainable_oil_bpd,
+select w.rank, w."NodeID", w.score, w.lost_oil_bpd, w.value_at_risk, w.overload_pct, w.gain_oil_bpd, w.gain_value,
+    w.action, w.reason, w.parts::text as parts, s.state, s.state_since, s.last_card_at, s.data_age_h, s."Label1", s."Prob1", s.label_days, s.oil_bpd, s.attainable_oil_bpd,
     s.production_bpd, s.production_lower_bpd, s.production_upper_bpd, s.production_source, s.failure_prob_15d,
     s.failure_prob_change_7d, s.disagreements, s.missing
 from clean.worklist as w
@@ -123,12 +123,19 @@ def action_text(action: str) -> str:
     return ACTIONS.get(action, action)
 
 
+def gain_text(oil_bpd: float | None) -> str:
+    """Oil that an action brings back or adds, bbl/d; a question mark where only a look or a test can tell."""
+    if oil_bpd is None:
+        return "?"
+    return "0" if abs(oil_bpd) < 0.5 else f"{oil_bpd:+.0f}"
+
+
 def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
     """Print the first lines of a worklist."""
     currency = rows[0]["parts"]["currency"] if rows else ""
     print_table(
         f"Wells by what they are worth, {day:%-d %B %Y}",
-        ["", "well", "state", "lost oil, bbl/d", f"score, {currency}", "do", "why"],
+        ["", "well", "state", "lost oil, bbl/d", f"score, {currency}", "do", "brings back, bbl/d", "why"],
         [
             [
                 str(row["rank"]),
@@ -137,11 +144,12 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
                 f"{row['lost_oil_bpd']:.0f}",
                 f"{row['score']:,.0f}",
                 action_text(row["action"]),
+                gain_text(row["gain_oil_bpd"]),
                 row["reason"],
             ]
             for row in rows[:limit]
         ],
-        right=(0, 3, 4),
+        right=(0, 3, 4, 6),
     )
     if len(rows) > limit:
         click.echo(f"{len(rows) - limit:,} more wells: --limit shows them")
@@ -149,7 +157,7 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
 
 
 _STATUS = """
-select s.*, w.rank, w.score, w.action, w.reason, w.parts::text as parts, (select count(*) from clean.worklist as l where l."Date" = s."Date") as listed
+select s.*, w.rank, w.score, w.gain_oil_bpd, w.gain_value, w.action, w.reason, w.parts::text as parts, (select count(*) from clean.worklist as l where l."Date" = s."Date") as listed
 from clean.wellstatus as s left join clean.worklist as w using ("NodeID", "Date")
 where s."Date" = $2::date and lower(s."NodeID") = lower($1)
 """
@@ -250,6 +258,7 @@ def print_well(facts: dict[str, Any]) -> None:
     click.echo(f"{facts['well']}: {status['state']}{since}{place} ({facts['day']:%-d %B %Y})")
     if status["reason"]:
         click.echo(f"  do    {action_text(status['action'])}")
+        click.echo(f"  gives {_gives(status)}")
         click.echo(f"  why   {status['reason']}")
     rows = [[name, text] for name, text in _lines(status, card) if text]
     if advice := (status["parts"] or {}).get("setpoint"):
@@ -272,6 +281,16 @@ def print_well(facts: dict[str, Any]) -> None:
         )
     if "picture" in facts:
         click.echo(f"picture  {facts['picture']}")
+
+
+def _gives(status: dict[str, Any]) -> str:
+    """What the action gives: oil, and money over the horizon."""
+    if status["gain_oil_bpd"] is None:
+        return "only a look or a test can tell"
+    currency = (status["parts"] or {}).get("currency", "")
+    value = status["gain_value"]
+    money = f", worth {value:,.0f} {currency} over the horizon" if value is not None else ""
+    return f"{gain_text(status['gain_oil_bpd'])} bbl/d oil{money}"
 
 
 def _lines(status: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]]:

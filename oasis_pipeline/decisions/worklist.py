@@ -115,6 +115,8 @@ class WellDay:
         Action of the set-point advice, ``none`` without one.
     advice_gain : float
         What it gains a day, in money.
+    advice_oil_bpd : float
+        By how much it changes the oil, bbl/d.
     advice_reason : str
         The advice in sentences, or why there is none.
     disagreements : tuple of str
@@ -169,6 +171,7 @@ class WellDay:
     water_cut_pct: float = float("nan")
     advice: str = "none"
     advice_gain: float = 0.0
+    advice_oil_bpd: float = float("nan")
     advice_reason: str = ""
     disagreements: tuple[str, ...] = ()
     silent_down_share: float = SILENT_DOWN_SHARE
@@ -185,6 +188,9 @@ class Line:
         Money over the horizon.
     lost_oil_bpd, value_at_risk, overload_pct : float
         Oil that is lost (bbl/d; expected, for a silent well), money at risk, and the worst load in percent (NaN: not known).
+    gain_oil_bpd, gain_value : float
+        Oil that the action should bring back or add (bbl/d; at most, where it mends what takes the oil), and its money over the
+        horizon with what else the action saves, its cost not subtracted. NaN where only a look or a test can tell.
     action : str
         A key of `ACTIONS`.
     reason : str
@@ -200,6 +206,8 @@ class Line:
     lost_oil_bpd: float
     value_at_risk: float
     overload_pct: float
+    gain_oil_bpd: float
+    gain_value: float
     action: str
     reason: str
     first: bool
@@ -208,13 +216,18 @@ class Line:
 
 @dataclass(frozen=True)
 class _Finding:
-    """One thing that is wrong: what to do about it, what it is worth, and how it is said."""
+    """One thing that is wrong: what to do about it, what it is worth, how it is said, and what the action gives.
+
+    `oil` is what the action brings back or adds, bbl/d, `saves` the money beside over the horizon; NaN where nobody can say.
+    """
 
     action: str
     value: float
     text: str
     detail: str = ""
     job: float = 0.0
+    oil: float = float("nan")
+    saves: float = 0.0
 
 
 def _known(value: float) -> bool:
@@ -273,7 +286,7 @@ def write_line(day: WellDay, economics: Economics) -> Line:
     lost_value = lost * price * horizon
     risk_value, risk_cost = _risk(day, economics)
     over, over_name, over_value = _overload(day, economics)
-    findings = _findings(day, economics, lost_value if worth else 0.0, over, over_name, over_value)
+    findings = _findings(day, economics, lost if worth else 0.0, over, over_name, over_value)
     findings.sort(key=lambda finding: -finding.value)
     best = findings[0] if findings else None
     action = best.action if best else "none"
@@ -284,6 +297,9 @@ def write_line(day: WellDay, economics: Economics) -> Line:
         and _known_or(day.failure_prob_15d, 0.0) >= 30.0
     ):
         action = "test_well"
+    gain_oil, gain_value = (0.0, 0.0) if action == "none" else (float("nan"), float("nan"))
+    if best:
+        gain_oil, gain_value = best.oil, best.oil * price * horizon + best.saves
     parts: dict[str, Any] = {
         "currency": economics.currency,
         "lost_oil_value": round(lost_value if worth else 0.0),
@@ -309,6 +325,8 @@ def write_line(day: WellDay, economics: Economics) -> Line:
         lost if worth else max(_known_or(day.lost_bpd, 0.0), 0.0),
         risk_value,
         over,
+        gain_oil,
+        gain_value,
         action,
         _reason(day, findings, worth, 2.0 * risk_value > score),
         day.state == WellState.DOWN and lost >= economics.down_first_bpd,
@@ -338,35 +356,50 @@ def _overload(day: WellDay, economics: Economics) -> tuple[float, str, float]:
     if not known or day.state == WellState.DOWN:
         return float("nan"), "", 0.0
     name, (load, cost) = max(known.items(), key=lambda item: item[1][0])
-    share = min(economics.overload_failure_pct / 100.0 * max(load - 100.0, 0.0) / 10.0, 1.0)
-    return load, name, share * cost
+    return load, name, _overload_value(load, cost, economics)
+
+
+def _overload_value(load: float, cost: float, economics: Economics) -> float:
+    """Money that a load above its rating puts at risk within the horizon."""
+    return min(economics.overload_failure_pct / 100.0 * max(load - 100.0, 0.0) / 10.0, 1.0) * cost
 
 
 def _findings(
     day: WellDay, economics: Economics, lost: float, over: float, over_name: str, over_value: float
 ) -> list[_Finding]:
+    """Everything that is wrong; `lost` is the oil that is surely lost, bbl/d."""
     jobs = economics.job_cost
+    lost_value = lost * economics.oil_price_per_bbl * economics.horizon_days
     if day.state == WellState.DOWN:
-        return [_down(day, economics, lost)]
+        return [_down(day, economics, lost, lost_value)]
+    least = max(lost_value, jobs.visit)
     if day.state == WellState.SILENT:
         text = f"Silent since {_moment(day)}"
         return [
-            _Finding("check_power_or_communication", max(lost, jobs.visit), text, _silent(day), jobs.visit)
+            _Finding("check_power_or_communication", least, text, _silent(day), jobs.visit, _back(day, lost))
         ]
     if day.state == WellState.IDLE:
-        return [_Finding("restart", max(lost, jobs.visit), f"Idle since {_moment(day)}", "", jobs.visit)]
-    found = [*_pump_findings(day, economics, lost), *_load_findings(day, over, over_name, over_value)]
+        return [_Finding("restart", least, f"Idle since {_moment(day)}", "", jobs.visit, _back(day, lost))]
+    found = [
+        *_pump_findings(day, economics, lost, lost_value),
+        *_load_findings(day, economics, over, over_name, over_value),
+    ]
     if day.advice != "none":
         found = _with_advice(found, day, economics)
     if day.sensor_doubt:
         found.append(_Finding("check_sensor", jobs.visit, "The card's load or position looks wrong"))
-    if lost and not any(finding.value >= lost for finding in found):
-        found.append(
-            _Finding("test_well", lost, f"It {_lost_text(day)} and no card says why", "", jobs.visit)
-        )
+    if lost and not any(finding.value >= lost_value for finding in found):
+        emptied = _has(day, "Fluid Pound") and not _has(day, "Gas Interference")
+        why = ": the pump empties it, so less flows in" if emptied else " and no card says why"
+        found.append(_Finding("test_well", lost_value, f"It {_lost_text(day)}{why}", "", jobs.visit))
     elif any(code.startswith("test_") for code in day.disagreements):
         found.append(_Finding("test_well", 0.5 * jobs.visit, "Test and card contradict each other"))
     return found
+
+
+def _back(day: WellDay, lost: float) -> float:
+    """Oil that comes back once what takes it is mended: all that is lost; NaN where that is not known."""
+    return lost if lost or _known(day.lost_bpd) else float("nan")
 
 
 _FEWER = ("slow_down", "lengthen_idle_time")
@@ -380,6 +413,7 @@ def _with_advice(found: list[_Finding], day: WellDay, economics: Economics) -> l
     """
     same, opposite = (_FEWER, _MORE) if day.advice in _FEWER else (_MORE, _FEWER)
     gain = _known_or(day.advice_gain, 0.0) * economics.horizon_days
+    saves = gain - day.advice_oil_bpd * economics.oil_price_per_bbl * economics.horizon_days
     said = day.advice_reason.split(";")[0]
     kept = [finding for finding in found if finding.action not in opposite]
     for place, finding in enumerate(kept):
@@ -390,9 +424,11 @@ def _with_advice(found: list[_Finding], day: WellDay, economics: Economics) -> l
                 finding.text,
                 f"{finding.detail}. {said}",
                 economics.job_cost.visit,
+                day.advice_oil_bpd,
+                saves,
             )
             return kept
-    return [*kept, _Finding(day.advice, gain, said, "", economics.job_cost.visit)]
+    return [*kept, _Finding(day.advice, gain, said, "", economics.job_cost.visit, day.advice_oil_bpd, saves)]
 
 
 def _moment(day: WellDay) -> str:
@@ -407,7 +443,7 @@ def _silent(day: WellDay) -> str:
     return f": no card for {age}; {100.0 * day.silent_down_share:.0f} % of such silences were wells that were down"
 
 
-def _down(day: WellDay, economics: Economics, lost: float) -> _Finding:
+def _down(day: WellDay, economics: Economics, lost: float, lost_value: float) -> _Finding:
     what = day.failure or "failure"
     oil = _known_or(day.lost_bpd, float("nan"))
     loses = f", loses {oil:.0f} bbl/d oil" if _known(oil) else ""
@@ -416,19 +452,22 @@ def _down(day: WellDay, economics: Economics, lost: float) -> _Finding:
     )
     return _Finding(
         action,
-        lost,
+        lost_value,
         f"Down since {_moment(day)} ({what}){loses}",
         "",
         economics.cost_of(day.failure_class or ""),
+        _back(day, lost),
     )
 
 
-def _pump_findings(day: WellDay, economics: Economics, lost: float) -> list[_Finding]:
+def _pump_findings(day: WellDay, economics: Economics, lost: float, lost_value: float) -> list[_Finding]:
     jobs = economics.job_cost
     found: list[_Finding] = []
 
     def add(action: str, text: str, detail: str = "", job: float = 0.0, least: float = 0.0) -> None:
-        found.append(_Finding(action, max(lost, least), text, detail, job))
+        # fewer strokes bring no oil back, whatever is lost
+        back, value = (0.0, 0.0) if action in _FEWER else (_back(day, lost), lost_value)
+        found.append(_Finding(action, max(value, least), text, detail, job, back))
 
     parted = _has(day, "Parted Rod")
     if parted or (day.no_fluid_load and _known(day.parted_depth_ft)):
@@ -512,7 +551,9 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float) -> list[_Fin
     return found
 
 
-def _load_findings(day: WellDay, over: float, over_name: str, over_value: float) -> list[_Finding]:
+def _load_findings(
+    day: WellDay, economics: Economics, over: float, over_name: str, over_value: float
+) -> list[_Finding]:
     if not _known(over) or over <= 100.0:
         return []
     rating = "their allowable range" if over_name == "rods" else "its rating"
@@ -524,7 +565,8 @@ def _load_findings(day: WellDay, over: float, over_name: str, over_value: float)
             else ""
         )
         detail = f"; balanced{moved} it would be at {day.best_gearbox_pct:.0f} %"
-        return [_Finding("balance", over_value, text, detail)]
+        left = _overload_value(day.best_gearbox_pct, economics.job_cost.gearbox, economics)
+        return [_Finding("balance", over_value, text, detail, 0.0, 0.0, over_value - left)]
     taper = f" (taper {day.worst_taper})" if over_name == "rods" and day.worst_taper else ""
     return [_Finding("slow_down", over_value, text + taper)]
 

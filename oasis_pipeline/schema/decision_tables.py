@@ -140,6 +140,18 @@ WORKLIST = Table(
         Column("lost_oil_bpd", Type.FLOAT, "bbl/d", "Oil that is lost; expected, for a silent well"),
         Column("value_at_risk", Type.FLOAT, "currency", "Probability of a failure times what it costs"),
         Column("overload_pct", Type.FLOAT, "%", "Worst load of gearbox, structure and rods"),
+        Column(
+            "gain_oil_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Oil that the action should bring back or add; null where only a look can tell",
+        ),
+        Column(
+            "gain_value",
+            Type.FLOAT,
+            "currency",
+            "Its money over the horizon with what else it saves, its cost not subtracted",
+        ),
         Column("action", Type.TEXT, description="What to do, as a code", required=True),
         Column("reason", Type.TEXT, description="Why, in one or two sentences", required=True),
         Column("parts", Type.DOCUMENT, description="What the score is made of", required=True),

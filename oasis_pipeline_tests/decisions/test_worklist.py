@@ -1,5 +1,6 @@
 """What to do, why, what it is worth, and in which order."""
 
+import math
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -160,6 +161,48 @@ def test_a_pump_that_has_to_be_pulled_is_pulled_whatever_the_advice():
         replace(leak, advice="slow_down", advice_gain=10.0, advice_reason="Slow it down."), MONEY
     )
     assert line.action == "pull_pump"
+
+
+def test_what_an_action_brings_back_stands_beside_what_is_lost():
+    leak = replace(HEALTHY, label="Worn Pump Barrel", oil_bpd=5.0, lost_bpd=15.0)
+    mended = write_line(leak, MONEY)
+    assert mended.gain_oil_bpd == mended.lost_oil_bpd == 15.0
+    assert mended.gain_value == pytest.approx(15.0 * 60.0 * 30.0)
+    over = replace(HEALTHY, gearbox_pct=140.0, best_gearbox_pct=90.0)
+    balanced = write_line(over, MONEY)
+    assert (balanced.action, balanced.gain_oil_bpd) == ("balance", 0.0)
+    assert balanced.gain_value == pytest.approx(balanced.parts["overload_value"], abs=1.0)
+    faster = replace(
+        HEALTHY, advice="speed_up", advice_gain=150.0, advice_oil_bpd=3.0, advice_reason="Speed it up."
+    )
+    line = write_line(faster, MONEY)
+    assert line.gain_oil_bpd == 3.0
+    assert line.gain_value == pytest.approx(150.0 * 30.0)
+    nothing = write_line(HEALTHY, MONEY)
+    assert (nothing.gain_oil_bpd, nothing.gain_value) == (0.0, 0.0)
+    looked_at = write_line(replace(HEALTHY, sensor_doubt=True), MONEY)
+    assert math.isnan(looked_at.gain_oil_bpd)
+
+
+def test_a_pump_that_empties_its_well_is_no_reason_to_promise_oil_by_slowing_it():
+    day = replace(
+        HEALTHY,
+        label="Fluid Pound",
+        fillage_pct=56.0,
+        oil_bpd=60.0,
+        lost_bpd=50.0,
+        attainable_bpd=110.0,
+        advice="slow_down",
+        advice_gain=11.0,
+        advice_oil_bpd=0.0,
+        advice_reason="Slow it down from 5.0 to 3.6 strokes a minute: oil +0.0 bbl/d; worth 11 USD a day.",
+    )
+    line = write_line(day, MONEY)
+    assert line.action == "test_well"
+    assert math.isnan(line.gain_oil_bpd), "only a test can tell what there is to be had"
+    assert "makes 60 of 110 bbl/d oil of its own past: the pump empties it, so less flows in" in line.reason
+    assert "Slow it down from 5.0 to 3.6" in line.reason
+    assert line.parts["lost_oil_value"] == pytest.approx(50.0 * 60.0 * 30.0)
 
 
 NUMBER = st.one_of(st.just(float("nan")), st.floats(0.0, 5000.0))
