@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow faults lint bench format constraints clean
 
@@ -29,11 +31,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and a report
 	$(BIN)/oasis demo $(DEMO)
 
-test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; tests without servers come first
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(TEST)
+test: $(VENV)/.dev  ## the suite, but for what `make slow` runs; the longest files come first
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TEST)
 
 slow: $(VENV)/.dev  ## the platform left alone with a drop folder, and looked at in a browser
-	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest -m slow $(PARALLEL) $(TEST)
 
 faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against an undisturbed run (FAULTS_MINUTES=25)
 	$(PIP) --editable '.[faults]'

@@ -32,15 +32,14 @@ _SERVERS = {"embedded_server", "s3_server", "server_folder", "server_folder_of_m
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that need a server, and let all others go first: most faults show in the first seconds."""
+    """Mark tests that need a server, and put the longest files first: no process is left alone with one at the end."""
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
 
     def rank(item: pytest.Item) -> int:
-        if item.get_closest_marker("server") is None:
+        if {"end_to_end", "commands"} & set(item.path.parts):
             return 0
-        # the longest files before shorter ones, so that no process is left alone with one at the end
-        return 2 if "end_to_end" in item.path.parts else 3 if "commands" in item.path.parts else 1
+        return 1 if item.get_closest_marker("server") else 2
 
     items.sort(key=rank)
