@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from oasis_pipeline.plotting.documents import template
+from oasis_pipeline.plotting.svg import role_of
 
 if TYPE_CHECKING:
     from oasis_pipeline.learning.describe import Summary, Survival
@@ -139,7 +140,7 @@ def coverage_svg(
     width, height = named + cell * len(bins) + 40, tall * (len(nodes) + 1) + 6
     usual = max(float(np.median(table[table > 0])) if (table > 0).any() else 1.0, 1.0)
     strength = np.clip(table / usual, 0.0, 1.0) * 0.75 + 0.2
-    parts = [_head("days coverage", width, height, "Cards of each well over the period")]
+    parts = [_head("days coverage", width, height, "Cards of each well over the period", links)]
     every = max(1, -(-62 // cell))
     parts += [
         f'<text x="{named + cell * place}" y="10" class="tick">{escape(bins[place][5:])}</text>'
@@ -255,9 +256,9 @@ def survival_svg(curves: Mapping[str, Survival], *, width: int = 460, height: in
     return "".join([*parts, "</svg>"])
 
 
-def _head(kind: str, width: float, height: float, title: str) -> str:
+def _head(kind: str, width: float, height: float, title: str, links: Sequence[str] = ()) -> str:
     return (
-        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" role="img" '
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" {role_of(links)} '
         f'aria-label="{escape(title, quote=True)}">'
     )
 

@@ -166,7 +166,7 @@ def days_svg(
     """
     width, height = name_width + cell * len(days) + 4, cell * (len(wells) + 1) + 8
     parts = [
-        f'<svg class="days" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'<svg class="days" viewBox="0 0 {width} {height}" width="{width}" height="{height}" {role_of(links)} '
         'aria-label="Class of each well on each day">'
     ]
     every = max(1, -(-len(days) * cell // (14 * 60)) * 7)
@@ -188,6 +188,11 @@ def days_svg(
             f'<text x="{name_width + cell * day + cell // 2}" y="{cell * (row + 2) - 4}" class="mark">{escape(text)}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def role_of(links: Sequence[str]) -> str:
+    """Role of a picture as an attribute: a screen reader does not look for links inside of an image."""
+    return f'role="{"group" if links else "img"}"'
 
 
 def strip_svg(

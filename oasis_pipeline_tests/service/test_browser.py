@@ -330,4 +330,47 @@ def test_the_first_well_is_found_and_its_cards_looked_through_by_keyboard(served
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         look(page, "well_phone")
+
+
+PAGES = (
+    "/",
+    "/?view=map",
+    "/well/Well%200001",
+    "/label",
+    "/label?view=twelve",
+    "/label/guide",
+    "/alarms",
+    "/analysis",
+    "/sensors",
+    "/models",
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_for_a_screen_reader(served: Served, page: Any, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    url = f"http://localhost:{served.port}"
+    with using_warehouse(load_settings(served.home)) as warehouse:
         empty_field(warehouse)
+        fill_queue(warehouse, 30)
+        fill_field(warehouse, 30, 10)
+        add_alarm(warehouse, "Well 0001", day=1)
+    page.emulate_media(color_scheme=theme)
+    page.goto(url)
+    faults = {"log-in": serious(axe.run(page))}
+    log_in(page, url, "boss", PASSWORD)
+    for path in PAGES:
+        page.goto(url + path)
+        page.locator("h1").wait_for()
+        page.wait_for_load_state("networkidle")
+        faults[path] = serious(axe.run(page))
+    assert {path: found for path, found in faults.items() if found} == {}
+
+
+def serious(results: Any) -> list[str]:
+    """Faults that axe calls serious or critical, each with its first place."""
+    return [
+        f"{fault['id']} ({len(fault['nodes'])}): {fault['nodes'][0]['html'][:200]} {fault['nodes'][0]['failureSummary'][:300]}"
+        for fault in results.response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
