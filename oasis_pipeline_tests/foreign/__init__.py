@@ -1,0 +1,1 @@
+"""The foreign field that the platform is judged on."""
