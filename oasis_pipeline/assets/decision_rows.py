@@ -320,7 +320,9 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     trusted = np.where(pumping & today, found.bpd, np.nan)
     with np.errstate(invalid="ignore"):
         sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)
-    attainable = losses.attainable_rate(trusted, run, columns["gross_displacement_bpd"], sound)
+    attainable = losses.attainable_rate(
+        trusted, run, columns["gross_displacement_bpd"], sound, found.adjustment
+    )
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     smooth = losses.smooth_recent(trusted)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -42,7 +42,7 @@ SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 ECONOMICS = table("analysis", "economics")
 
-DECISIONS_VERSION = "1"
+DECISIONS_VERSION = "2"
 """Raise it when the same inputs come out otherwise."""
 
 SETPOINT_VERSION = "1"

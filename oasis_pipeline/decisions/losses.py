@@ -21,7 +21,7 @@ UPPER_LEVEL = 0.8
 DECLINE_PCT_PER_YEAR = 20.0
 """Natural decline that an attainable rate is allowed."""
 
-ENOUGH_DAYS = 5
+ENOUGH_DAYS = 3
 """Days with a rate that make a past."""
 
 EFFICIENCY = 0.75
@@ -54,6 +54,7 @@ def attainable_rate(
     run: NDArray[np.int64],
     displacement_bpd: Grid,
     sound: NDArray[np.bool_],
+    adjustment: Grid | None = None,
 ) -> Attainable:
     """Find what each well could make.
 
@@ -67,6 +68,8 @@ def attainable_rate(
         Of the pump, for wells without a past.
     sound : ndarray of bool, shape (wells, days)
         Days on which nothing is wrong with the pump: the field's efficiency is read off them.
+    adjustment : ndarray, shape (wells, days), optional
+        Of `Production`: what was learned of a card's error since is put into the past too, so that a rate which was thought too high is no loss.
 
     Returns
     -------
@@ -81,11 +84,16 @@ def attainable_rate(
         share = np.where(sound, rate_bpd / displacement_bpd, np.nan)
     share[~np.isfinite(share)] = np.nan
     capacity = carry_known(displacement_bpd)
+    if adjustment is None:
+        adjustment = np.full((wells, days), np.nan)
+    learned = smooth_recent(adjustment)
     for day in range(days):
         first = max(day - PAST_DAYS + 1, 0)
         past = np.where(
             run[:, first : day + 1] == run[:, day : day + 1], rate_bpd[:, first : day + 1], np.nan
         )
+        told = learned[:, day : day + 1] - adjustment[:, first : day + 1]
+        past = past * np.exp(np.where(np.isfinite(told), told, 0.0))
         past = past * np.exp(daily * (day - np.arange(first, day + 1)))
         count = np.isfinite(past).sum(axis=1)
         own = count >= ENOUGH_DAYS
@@ -93,9 +101,9 @@ def attainable_rate(
             bpd[own, day] = np.nanquantile(past[own], UPPER_LEVEL, axis=1)
             spread[own, day] = 0.08 + 0.25 / np.sqrt(count[own])
             basis[own, day] = "own_past"
-        told = share[:, first : day + 1]
-        told = told[np.isfinite(told)]
-        efficiency = float(np.clip(np.median(told), 0.3, 1.0)) if len(told) >= 10 else EFFICIENCY
+        shares = share[:, first : day + 1]
+        shares = shares[np.isfinite(shares)]
+        efficiency = float(np.clip(np.median(shares), 0.3, 1.0)) if len(shares) >= 10 else EFFICIENCY
         rest = ~own & np.isfinite(capacity[:, day])
         bpd[rest, day] = efficiency * capacity[rest, day]
         spread[rest, day] = 0.4

@@ -16,6 +16,8 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
+from oasis_pipeline.decisions.losses import carry_known
+
 Grid = NDArray[np.float64]
 
 Z90 = 1.6449
@@ -36,6 +38,7 @@ class Disagreement(IntFlag):
     VENDOR_BELOW_INFERRED = 32
     VENDOR_ABOVE_INFERRED = 64
     LOAD_AND_FILLAGE = 128
+    UNSURE = 256
 
 
 CODES: Mapping[Disagreement, str] = {
@@ -47,6 +50,7 @@ CODES: Mapping[Disagreement, str] = {
     Disagreement.VENDOR_BELOW_INFERRED: "vendor_below_inferred",
     Disagreement.VENDOR_ABOVE_INFERRED: "vendor_above_inferred",
     Disagreement.LOAD_AND_FILLAGE: "class_gas_unseen_by_fillage",
+    Disagreement.UNSURE: "rate_unsure",
 }
 """Code of each disagreement, as ``clean.wellstatus`` stores it."""
 
@@ -59,6 +63,7 @@ SENTENCES: Mapping[str, str] = {
     "vendor_below_inferred": "The vendor's rate is far below the rate inferred from the card.",
     "vendor_above_inferred": "The vendor's rate is far above the rate inferred from the card.",
     "class_gas_unseen_by_fillage": "The card is classified as gas interference or fluid pound, but the pump looks full.",
+    "rate_unsure": "The rate may be off by half: no test of this condition.",
 }
 """Sentence of each code."""
 
@@ -67,9 +72,9 @@ PARTED = "Parted Rod"
 STARVED = ("Gas Interference", "Fluid Pound")
 FULL_FILLAGE_PCT = 92.0
 
-TEST_SPREAD = 0.06
-TEST_DRIFT_PER_DAY = 0.004
-"""Standard deviation of a test, and what it gains a day since: wells change."""
+TEST_SPREAD = 0.05
+TEST_DRIFT_PER_DAY, LEAK_DRIFT_PER_DAY = 0.015, 0.08
+"""Standard deviation of a test, and what it gains a day since: wells change, leaking ones faster."""
 
 CHANGED_SPREAD = 0.45
 """Added where the card's class is another one than on the day of the test."""
@@ -81,20 +86,26 @@ UNSEEN_LEAK_SHARE = 0.4
 UNSEEN_LEAK_SPREAD = 0.8
 """What a pump whose class is a leak delivers of the inferred rate where neither valve timing nor a test measures the leak."""
 
-INFERRED_SPREAD = 0.12
-STARVED_SPREAD = 0.22
-LEAK_SPREAD = 0.30
+INFERRED_SPREAD = 0.035
+STARVED_SPREAD = 0.08
+LEAK_SPREAD = 0.35
 ASSUMED_SPREAD = 0.15
-"""Standard deviation of the inferred rate: ordinary, of a starved pump, of a leaking one; added where run time is assumed."""
+"""Standard deviation of the inferred rate from day to day: ordinary, of a starved pump, of a leaking one; added where run time is assumed."""
 
-VENDOR_SPREAD = 0.30
+VENDOR_SPREAD = 0.12
+"""The same of the vendor's rate."""
 
-BIAS_SPREAD = 0.25
-"""How far the inferred rate of a well may be off for good: the prior of what its tests teach."""
+BIAS_SPREAD, VENDOR_BIAS_SPREAD = 0.13, 0.25
+"""How far the inferred rate of a well, and the vendor's, may be off for good: the prior of what its tests teach."""
 
 BIAS_MEMORY_DAYS = 120.0
 OTHER_CLASS_WEIGHT = 0.15
 """Weight of a test that was taken while the card showed another class."""
+
+ODD_SHIFT = 0.3
+"""Where tests move the inferred rate by more than this (logarithm), the card misses something: the rest of its error grows by `ODD_SHARE` of
+the shift, and the newest test counts beside."""
+ODD_SHARE = 0.5
 
 VALID = np.iinfo(np.int64).max
 """Day on which a good test becomes worthless."""
@@ -104,6 +115,18 @@ FAR = 2.2
 
 FAR_SHARE = 0.25
 """And from this share on (logarithm), so that no sentence speaks of a difference that changes nothing."""
+
+DOUBTED = 1.1
+"""A test that is off the card by more (logarithm, a factor of 3) is doubted unless something explains it."""
+
+NAMED_SPREAD = 0.10
+"""What the inferred rate may be off in a well before a test contradicts it."""
+
+VENDOR_FAR = 0.45
+"""The vendor's rate is called far off from this on (logarithm): a factor of 1.6."""
+
+UNSURE_SPREAD = 0.27
+"""A rate is called unsure from this standard deviation on: a 90 % interval of 64 to 156 %."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +177,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Test:
-    """One test: its day, logarithms of its rate and of the rate inferred that day, group of its class, run, and day of its end."""
+    """One test: day, rate, rates of that day inferred and by the vendor (logarithms), class, run, day of its end, spread that doubt adds."""
 
     day: int
     rate: float
     inferred: float
+    vendor: float
     group: int
     run: int
     void_day: int
+    doubt: float
 
 
 @dataclass(frozen=True)
@@ -179,6 +204,9 @@ class Production:
         `Disagreement` flags.
     test_bpd, test_age_d : ndarray, shape (wells, days)
         Newest test of the run that was known at the end of the day, and its age.
+    adjustment : ndarray, shape (wells, days)
+        Logarithm of `bpd` over the inferred rate, where it is an error of the card that tests and vendor have told; NaN where the pump leaks,
+        where the card misses something, and without a card.
     """
 
     bpd: Grid
@@ -188,6 +216,7 @@ class Production:
     disagreements: NDArray[np.int64]
     test_bpd: Grid
     test_age_d: Grid
+    adjustment: Grid
 
 
 def _log(rate: Grid) -> Grid:
@@ -238,69 +267,81 @@ def reconcile_production(evidence: Evidence) -> Production:
     spread[starved] = STARVED_SPREAD
     spread[leaking] = LEAK_SPREAD
     spread = np.hypot(spread, np.where(e.runtime_assumed, ASSUMED_SPREAD, 0.0))
-    # the rate as the class lets one expect it, before any test
-    prior_shift = np.where(unseen, np.log(UNSEEN_LEAK_SHARE), 0.0)
-    prior_spread = np.where(unseen, UNSEEN_LEAK_SPREAD, BIAS_SPREAD)
+    # how far the inferred rate is off as the class lets one expect it, before any test
+    before = np.where(unseen, np.log(UNSEEN_LEAK_SHARE), 0.0)
+    open_before = np.where(unseen, UNSEEN_LEAK_SPREAD, BIAS_SPREAD)
     group = np.where(leaking, 1, np.where(starved, 2, 0))
 
-    inferred = _log(e.inferred_bpd)
-    vendor = _log(e.vendor_bpd)
+    inferred, vendor = _log(e.inferred_bpd), _log(e.vendor_bpd)
+    # a well that is tested while it is down has no card of that day
+    last = np.stack([carry_known(inferred), carry_known(vendor)])
     centre = np.full((wells, days), np.nan)
     deviation = np.full((wells, days), np.nan)
     source = np.full((wells, days), "", dtype="<U19")
     newest = np.full((wells, days), np.nan)
     age = np.full((wells, days), np.nan)
+    adjustment = np.full((wells, days), np.nan)
+    none, some_bias = np.zeros(wells), np.full(wells, VENDOR_BIAS_SPREAD)
     tests: list[list[_Test]] = [[] for _ in range(wells)]
     test_wells, test_days = np.nonzero(np.isfinite(e.test_bpd))
     due: dict[int, list[int]] = {}
     for well, day in zip(test_wells.tolist(), test_days.tolist(), strict=True):
         due.setdefault(day, []).append(well)
     for day in range(days):
-        shift, spread_of_shift, calibrated = _bias(tests, day, group[:, day], e.run[:, day])
-        use = calibrated
-        shift = np.where(use, shift, prior_shift[:, day])
-        # tests of the same class replace the guess; a guess with one old test of another class stays a guess
-        left = np.where(use, spread_of_shift, prior_spread[:, day])
-        centre[:, day] = inferred[:, day] + shift
-        deviation[:, day] = np.hypot(spread[:, day], left)
-        some = np.isfinite(e.inferred_bpd[:, day])
-        centre[~some, day] = np.nan
-        source[some, day] = np.where(use[some], "inferred_calibrated", "inferred")
-        rate, old, changed = _newest_test(tests, day, group[:, day], e.run[:, day])
+        of_class, of_run = group[:, day], e.run[:, day]
+        shift, left, told = _bias(
+            tests, "inferred", day, of_class, of_run, before[:, day], open_before[:, day]
+        )
+        moved, open_vendor, _ = _bias(tests, "vendor", day, of_class, of_run, none, some_bias)
+        rate, old, changed, doubt = _newest_test(tests, day, of_class, of_run)
         newest[:, day], age[:, day] = rate, old
+        drift = np.where(leaking[:, day], LEAK_DRIFT_PER_DAY, TEST_DRIFT_PER_DAY)
         test_spread = np.sqrt(
-            TEST_SPREAD**2 + (TEST_DRIFT_PER_DAY * old) ** 2 + np.where(changed, CHANGED_SPREAD, 0.0) ** 2
+            TEST_SPREAD**2 + (drift * old) ** 2 + np.where(changed, CHANGED_SPREAD, 0.0) ** 2
+        )
+        odd = told & (np.abs(shift) > ODD_SHIFT)
+        left = np.hypot(left, np.where(odd, ODD_SHARE * shift, 0.0))
+        carded = np.isfinite(e.inferred_bpd[:, day])
+        use_test = np.isfinite(rate) & (odd | leaking[:, day] | ~carded)
+        use_vendor = np.isfinite(e.vendor_bpd[:, day]) & (carded | ~np.isfinite(rate))
+        centre[:, day], deviation[:, day] = _combined(
+            np.stack([inferred[:, day] + shift, vendor[:, day] + moved, _log(rate)]),
+            np.stack(
+                [
+                    np.hypot(spread[:, day], left),
+                    np.hypot(VENDOR_SPREAD, open_vendor),
+                    np.hypot(test_spread, doubt),
+                ]
+            ),
+            np.stack([carded, use_vendor, use_test]),
+        )
+        plain = carded & ~odd & ~leaking[:, day]
+        adjustment[plain, day] = (centre[:, day] - inferred[:, day])[plain]
+        of_card = np.where(told, "inferred_calibrated", "inferred")
+        source[:, day] = np.where(
+            carded, of_card, np.where(use_test, "test", np.where(use_vendor, "vendor", ""))
         )
         gap = _log(rate) - inferred[:, day]
-        far = np.maximum(FAR * np.hypot(test_spread, spread[:, day]), FAR_SHARE)
+        far = np.maximum(FAR * np.hypot(test_spread, np.hypot(spread[:, day], NAMED_SPREAD)), FAR_SHARE)
         with np.errstate(invalid="ignore"):
-            flags[(gap < -far) & some, day] |= Disagreement.TEST_BELOW_INFERRED
-            flags[(gap > far) & some, day] |= Disagreement.TEST_ABOVE_INFERRED
-        only_test = ~some & np.isfinite(rate)
-        centre[only_test, day] = _log(rate)[only_test]
-        deviation[only_test, day] = test_spread[only_test]
-        source[only_test, day] = "test"
+            flags[(gap < -far) & carded, day] |= Disagreement.TEST_BELOW_INFERRED
+            flags[(gap > far) & carded, day] |= Disagreement.TEST_ABOVE_INFERRED
         for well in due.get(day, []):
+            tested = float(np.log(max(e.test_bpd[well, day], SMALLEST_BPD)))
+            of_day = float(inferred[well, day]), float(vendor[well, day])
             tests[well].append(
                 _Test(
-                    day,
-                    float(np.log(max(e.test_bpd[well, day], SMALLEST_BPD))),
-                    float(inferred[well, day]),
-                    int(group[well, day]),
-                    int(e.run[well, day]),
-                    int(e.test_void_day[well, day]),
+                    day, tested, *of_day, int(of_class[well]), int(of_run[well]), int(e.test_void_day[well, day]),
+                    _doubt(tested, float(last[0, well, day]), float(last[1, well, day]), leaks=bool(leaking[well, day])),
                 )
-            )
-    only_vendor = np.isnan(centre) & np.isfinite(e.vendor_bpd)
-    centre[only_vendor] = vendor[only_vendor]
-    deviation[only_vendor] = VENDOR_SPREAD
-    source[only_vendor] = "vendor"
+            )  # fmt: skip
     with np.errstate(invalid="ignore"):
-        gap = vendor - centre
-        far = np.maximum(FAR * np.hypot(VENDOR_SPREAD, deviation), 2.0 * FAR_SHARE)
+        gap = vendor - inferred
         held = np.isfinite(e.inferred_bpd) & np.isfinite(e.vendor_bpd)
-        flags[held & (gap < -far)] |= Disagreement.VENDOR_BELOW_INFERRED
-        flags[held & (gap > far)] |= Disagreement.VENDOR_ABOVE_INFERRED
+        flags[held & (gap < -VENDOR_FAR)] |= Disagreement.VENDOR_BELOW_INFERRED
+        flags[held & (gap > VENDOR_FAR)] |= Disagreement.VENDOR_ABOVE_INFERRED
+        wide = np.isfinite(centre) & (deviation > UNSURE_SPREAD) & (flags == 0)
+    flags[wide] |= Disagreement.UNSURE
     bpd = np.exp(centre)
     lower, upper = np.exp(centre - Z90 * deviation), np.exp(centre + Z90 * deviation)
     # a disagreement with a fresh test is no matter of a few percent: the interval holds both
@@ -314,31 +355,73 @@ def reconcile_production(evidence: Evidence) -> Production:
     lower = np.where(both | either, 0.0, lower)
     upper = np.where(both, 0.05 * raw, np.where(either, np.fmax(raw, 0.0), upper))
     source = np.where(both | either, "none_lifted", source)
-    return Production(bpd, lower, upper, source, flags, newest, age)
+    adjustment[both | either] = np.nan
+    return Production(bpd, lower, upper, source, flags, newest, age, adjustment)
+
+
+def _combined(centre: Grid, spread: Grid, use: NDArray[np.bool_]) -> tuple[Grid, Grid]:
+    """Weigh what several sources say by their errors, shape (sources, wells); sources that contradict each other widen what comes of it.
+
+    Source: R. T. Birge, "The calculation of errors by the method of least squares", Physical Review 40 (1932) 207.
+    """
+    weight = np.where(use, 1.0 / spread**2, 0.0)
+    total = weight.sum(axis=0)
+    known = total > 0.0
+    safe = np.where(known, total, 1.0)
+    value = np.where(use, centre, 0.0)
+    mean = (weight * value).sum(axis=0) / safe
+    misfit = (weight * (value - mean) ** 2).sum(axis=0) / np.maximum(use.sum(axis=0) - 1, 1)
+    deviation = np.sqrt(np.maximum(misfit, 1.0) / safe)
+    return np.where(known, mean, np.nan), np.where(known, deviation, np.nan)
+
+
+def _doubt(tested: float, inferred: float, vendor: float, *, leaks: bool) -> float:
+    """Spread that doubt adds to a test which contradicts the card (logarithms): a well tested while it was down, or the wrong well.
+
+    A leak that a card does not show explains a low test, and so does a vendor's rate that is nearer to it than to the card's.
+    """
+    gap = abs(tested - inferred)
+    if leaks or not gap > DOUBTED or abs(tested - vendor) < abs(inferred - vendor):
+        return 0.0
+    return gap
 
 
 def _bias(
     tests: list[list[_Test]],
+    of: str,
     day: int,
     group: NDArray[np.int64],
     run: NDArray[np.int64],
+    before: Grid,
+    open_before: Grid,
 ) -> tuple[Grid, Grid, NDArray[np.bool_]]:
-    """Learn from a well's tests how far its inferred rate is off: shift of the logarithm, what stays open, whether any test told."""
-    wells = len(tests)
-    shift, spread = np.zeros(wells), np.full(wells, BIAS_SPREAD)
-    told = np.zeros(wells, dtype=bool)
+    """Learn from a well's tests how far a rate is off: shift of the logarithm, what stays open, whether any test told.
+
+    `of` names the rate (a field of `_Test`), `before` and `open_before` what is thought of it without tests.
+    """
+    shift, spread = before.copy(), open_before.copy()
+    told = np.zeros(len(tests), dtype=bool)
+    noise = INFERRED_SPREAD if of == "inferred" else VENDOR_SPREAD
     for well, known in enumerate(tests):
-        total, precision, same = 0.0, 1.0 / BIAS_SPREAD**2, False
+        precision, same = float(open_before[well]) ** -2, False
+        total = precision * float(before[well])
+        leaks = group[well] == 1
         for test in known:
-            if test.run != run[well] or test.inferred != test.inferred or test.void_day <= day:
+            rate: float = getattr(test, of)
+            if test.run != run[well] or rate != rate or test.void_day <= day:
                 continue
             alike = test.group == group[well]
-            weight = np.exp((test.day - day) / BIAS_MEMORY_DAYS) / (TEST_SPREAD**2 + INFERRED_SPREAD**2)
+            if leaks and not alike:
+                continue
+            drift = LEAK_DRIFT_PER_DAY * (day - test.day) if leaks else 0.0
+            weight = np.exp((test.day - day) / BIAS_MEMORY_DAYS) / (
+                TEST_SPREAD**2 + noise**2 + drift**2 + test.doubt**2
+            )
             weight *= 1.0 if alike else OTHER_CLASS_WEIGHT
-            total += weight * (test.rate - test.inferred)
+            total += weight * (test.rate - rate)
             precision += weight
-            same = same or alike
-        if precision > 1.0 / BIAS_SPREAD**2 and (same or group[well] != 1):
+            same = True
+        if same:
             shift[well], spread[well], told[well] = total / precision, precision**-0.5, True
     return shift, spread, told
 
@@ -348,20 +431,20 @@ def _newest_test(
     day: int,
     group: NDArray[np.int64],
     run: NDArray[np.int64],
-) -> tuple[Grid, Grid, NDArray[np.bool_]]:
-    """Newest test of each well's present run: rate, age in days, whether the class has changed since."""
+) -> tuple[Grid, Grid, NDArray[np.bool_], Grid]:
+    """Newest test of each well's present run: rate, age in days, whether the class has changed since, what doubt adds to its spread."""
     wells = len(tests)
-    rate, age = np.full(wells, np.nan), np.full(wells, np.nan)
+    rate, age, doubt = np.full(wells, np.nan), np.full(wells, np.nan), np.zeros(wells)
     changed = np.zeros(wells, dtype=bool)
     for well, known in enumerate(tests):
         for test in reversed(known):
             if test.run != run[well]:
                 break
             if test.void_day > day:
-                rate[well], age[well] = np.exp(test.rate), day - test.day
+                rate[well], age[well], doubt[well] = np.exp(test.rate), day - test.day, test.doubt
                 changed[well] = test.group != group[well]
                 break
-    return rate, age, changed
+    return rate, age, changed, doubt
 
 
 def disagreement_codes(flags: int) -> list[str]:

@@ -63,6 +63,18 @@ def test_after_a_workover_the_pump_stands_in_for_the_past():
     assert found.spread[0, -1] > found.spread[1, -1]
 
 
+def test_what_is_learned_of_a_card_s_error_is_no_loss():
+    thought = np.concatenate([np.full(20, 130.0), np.full(10, 100.0)])[None, :]
+    adjustment = np.concatenate([np.zeros(20), np.full(10, np.log(100.0 / 130.0))])[None, :]
+    shape = thought.shape
+    given = np.zeros(shape, np.int64), np.full(shape, 200.0), np.zeros(shape, bool)
+    assert attainable_rate(thought, *given).bpd[0, -1] > 125.0
+    assert attainable_rate(thought, *given, adjustment).bpd[0, -1] == pytest.approx(100.0, rel=0.02)
+    fell = thought.copy()
+    fell[0, 25:] = 60.0
+    assert attainable_rate(fell, *given, adjustment).bpd[0, -1] > 95.0, "what the card itself shows is one"
+
+
 def test_values_are_carried_and_smoothed_only_forward():
     values = np.array([[np.nan, 1.0, np.nan, 3.0, np.nan]])
     assert carry_known(values)[0, 1:].tolist() == [1.0, 1.0, 3.0, 3.0]
