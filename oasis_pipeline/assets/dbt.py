@@ -16,7 +16,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtP
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
 from oasis_pipeline.assets.dbt_project import mark_views, project_digest, project_folder
-from oasis_pipeline.assets.factory import dependencies, freshness_of
+from oasis_pipeline.assets.factory import dependencies, freshness_of, note_rows_by_day
 from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
 from oasis_pipeline.schema import TABLES, table
 from oasis_pipeline.settings import Settings
@@ -207,15 +207,12 @@ def build_dbt_assets(
     """
     translator = Translator()
 
-    def call(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]
-    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    def build(warehouse: WarehouseResource, arguments: list[str]) -> Any:
         folder, target = project_folder(), Path(project.target_path)
         environment = dbt_environment(warehouse.open().address)
         with _own_target(target) as own:
             manifest = _parsed(folder, target, own, environment[_DB])
-            results = _invoke(folder, own, ["build", *arguments], environment, manifest)
-        yield from dbt_events(context, translator, results)
+            return _invoke(folder, own, ["build", *arguments], environment, manifest)
 
     @dbt_assets(
         manifest=project.manifest_path,
@@ -227,7 +224,8 @@ def build_dbt_assets(
     )
     def views(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         chosen = sorted("/".join(key.path) for key in context.selected_asset_keys)
-        yield from call(context, warehouse, ["--select", *(f"path:models/{name}.sql" for name in chosen)])
+        results = build(warehouse, ["--select", *(f"path:models/{name}.sql" for name in chosen)])
+        yield from dbt_events(context, translator, results)
         mark_views(warehouse.open(), chosen)
 
     @dbt_assets(
@@ -248,13 +246,15 @@ def build_dbt_assets(
                 # dbt writes in a transaction of its own; a mark too many is harmless, one too few is not
                 ledger.mark_changed(tx, ROWS, dict.fromkeys(span.keys))
             variables = f"{{first_day: '{span.first}', last_day: '{span.last}'}}"
-            yield from call(context, warehouse, ["--select", DAY_MODELS, "--vars", variables])
+            results = build(warehouse, ["--select", DAY_MODELS, "--vars", variables])
             counts = house.query(
                 'select "Date"::date::text as day, count(*) as rows from clean.xspoc '
                 'where "Date" >= $1 and "Date" < $2 group by 1',
                 (span.begin, span.end),
             ).to_pylist()
             done.rows.update({row["day"]: row["rows"] for row in counts})
+            note_rows_by_day(context, BY_KEY[ROWS], done.rows)
+            yield from dbt_events(context, translator, results)
 
     return [views, day_tables]
 
@@ -289,18 +289,9 @@ def dbt_events(
         status = str(result.status)
         if node.resource_type == "model":
             if status == "success":
-                rows = (result.adapter_response or {}).get("rows_affected")
                 yield dg.MaterializeResult(
                     asset_key=translator.get_asset_key({"schema": node.schema, "name": node.name}),
-                    metadata={
-                        "seconds": round(result.execution_time, 3),
-                        "unique_id": node.unique_id,
-                        **(
-                            {"dagster/partition_row_count": int(rows)}
-                            if rows is not None and rows >= 0
-                            else {}
-                        ),
-                    },
+                    metadata={"seconds": round(result.execution_time, 3), "unique_id": node.unique_id},
                 )
             else:
                 failed.append(f"{node.schema}.{node.name}: {' '.join(str(result.message or status).split())}")

@@ -575,6 +575,7 @@ def _build(
             yield from run.checked.values()
         for asset in wanted:
             if first.columns is None:
+                note_rows_by_day(context, asset, run.made[asset.key].rows)
                 yield dg.MaterializeResult(
                     asset_key=asset.asset_key,
                     metadata=_metadata(asset, run),
@@ -651,11 +652,31 @@ def _relearning(run: Run) -> Iterator[None]:
 def _metadata(asset: Asset, run: Run) -> dict[str, Any]:
     shown = run.metadata[asset.key]
     rows = run.made[asset.key].rows
-    if rows or (asset.partitioned and asset.planned):
-        shown.setdefault(
-            "dagster/partition_row_count" if asset.partitioned else "dagster/row_count", sum(rows.values())
-        )
+    if rows and not asset.partitioned:
+        shown.setdefault("dagster/row_count", sum(rows.values()))
     return {**shown, **_pictures(asset, run)}
+
+
+DAYS_WITH_COUNTS = 400
+"""Of a longer run no day's event has its number of rows: Dagster looks through the whole range for each."""
+
+
+def note_rows_by_day(context: dg.AssetExecutionContext, asset: Asset, rows: Mapping[str, int]) -> None:
+    """Have the event of each day carry its own number of rows: all other metadata are the run's.
+
+    Parameters
+    ----------
+    context : AssetExecutionContext
+    asset : Asset
+        One without days, or whose rows arrive by themselves, is left as it is.
+    rows : mapping of str to int
+        Day -> rows; days of the run that are absent have none.
+    """
+    if asset.partitioned and asset.planned and len(days := context.partition_keys) <= DAYS_WITH_COUNTS:
+        for day in days:
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": rows.get(day, 0)}, asset.asset_key, day
+            )
 
 
 def _pictures(asset: Asset, run: Run) -> dict[str, Any]:
@@ -671,6 +692,7 @@ def _day_files(context: dg.AssetExecutionContext, asset: Asset, run: Run) -> Day
     def tables() -> Iterator[pa.Table]:
         yield from marked_days(run.warehouse, run.store, asset.key, asset.code_version, body(run), made)
         context.add_asset_metadata({**run.metadata[asset.key], **_pictures(asset, run)}, asset.asset_key)
+        note_rows_by_day(context, asset, made.rows)
         # the event of the materialization is made before this body goes on
         versions = made.versions_to_come(run.partitions)
         context.set_data_version(asset.asset_key, dg.DataVersion(str(main_version(versions))))

@@ -35,7 +35,7 @@ def _declare(kind: DropKind) -> None:
     def load_again(run: Run) -> dict[str, Any]:
         first, last = (run.days.first, run.days.last) if by_day else (None, None)
         done = reload_days(run.warehouse, run.store, table, first, last, run.settings.zone)
-        rows = "dagster/partition_row_count" if by_day else "dagster/row_count"
+        rows = "rows_of_the_run" if by_day else "dagster/row_count"
         return {rows: done.stored, "rows_that_changed": done.changed, "by": "archive"}
 
     again = "its days are" if by_day else "it is"

@@ -72,6 +72,8 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
         days = sorted(partition for partition in partitions if partition)
         for partition, rows in sorted(partitions.items()):
             metadata: dict[str, Any] = {"rows_that_changed": rows or 0, "by": "intake"}
+            if declared.partitioned and (held := states[asset, partition].rows) is not None:
+                metadata["dagster/partition_row_count"] = held
             if days and partition == days[-1]:
                 newest = date.fromisoformat(partition)
                 for name, draw in declared.pictures.items():
