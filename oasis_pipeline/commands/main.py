@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "demo": "Simulate a field, run the pipeline on it, and write a report.",
     "simulate": "Write a simulated field as a drop folder, with the truth beside it.",
     "run": "Take in the drop folder and make everything that is stale.",
+    "source": "Look at the live source, bring what is new in it, or its history.",
     "wells": "Show which well comes first and why, or everything about one well.",
     "report": "Write the field's report as one HTML file: the worklist first.",
     "alarms": "List alarms of failures to come; acknowledge or dismiss one.",

@@ -184,7 +184,12 @@ def test_a_home_that_is_a_file_is_one_clear_line(
 ) -> None:
     home = tmp_path / "file"
     home.write_text("")
-    more = {"diagnose": ["card.csv", "--well", "W"], "labels": ["queue"], "models": ["list"]}
+    more = {
+        "diagnose": ["card.csv", "--well", "W"],
+        "labels": ["queue"],
+        "models": ["list"],
+        "source": ["run"],
+    }
     arguments = [name, *more.get(name, [])]
     monkeypatch.setenv("OASIS_HOME", str(home))
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
