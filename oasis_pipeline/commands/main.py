@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "serve": "Run the data service alone.",
     "createsuperuser": "Make the data service's first administrator.",
     "status": "Show each asset: what is made, missing or failed, and how old it is.",
+    "doctor": "Look at the installation, and say what to do about each finding.",
     "dsn": "Print the address of the database in use.",
 }
 
