@@ -29,6 +29,8 @@ SUBCOMMANDS = {
     "createsuperuser": "Make the data service's first administrator.",
     "status": "Show each asset: what is made, missing or failed, and how old it is.",
     "doctor": "Look at the installation, and say what to do about each finding.",
+    "backup": "Copy the installation into a folder, also while it runs.",
+    "restore": "Make an installation of such a copy.",
     "dsn": "Print the address of the database in use.",
 }
 

@@ -297,7 +297,7 @@ class DatabaseSource:
         self._hand_over(table, rows, moment, report)
         version = self.mapping.digest(table.kind.name)
         newest: dict[str, datetime] = {}
-        digests = {}
+        digests: dict[str, tuple[str, datetime | None, str]] = {}
         for row in rows:
             well, at = _well(table, row), _cut(self._time(table, row))
             newest[well] = max(at, newest.get(well, at))

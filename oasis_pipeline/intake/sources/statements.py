@@ -66,7 +66,7 @@ class SourceTable:
     def _value(self, value: Any) -> Any:
         if isinstance(value, datetime) and self.server == "mssql":
             # a datetime given as text is read by the login's language, a datetime2 is not
-            return sa.cast(sa.literal(value), mssql.DATETIME2(3))
+            return sa.cast(sa.literal(value), mssql.DATETIME2(3))  # type: ignore[no-untyped-call]
         return sa.literal(value)
 
     def _after(self, key: Sequence[str], last: Sequence[Any]) -> sa.ColumnElement[bool]:
@@ -146,7 +146,7 @@ def columns_of(server: str, schema: str) -> sa.Select[Any]:
     """Tables, columns and types of a schema."""
     # a server with a case-sensitive collation knows these names in one spelling only
     spell = str.upper if server == "mssql" else str.lower
-    names = [
+    names: list[sa.ColumnClause[Any]] = [
         sa.column(quoted_name(spell(name), True))
         for name in ("table_schema", "table_name", "column_name", "data_type")
     ]
