@@ -192,6 +192,8 @@ def test_a_home_that_is_a_file_is_one_clear_line(
         "labels": ["queue"],
         "models": ["list"],
         "source": ["run"],
+        "backup": ["copy"],
+        "restore": ["copy"],
     }
     arguments = [name, *more.get(name, [])]
     monkeypatch.setenv("OASIS_HOME", str(home))
