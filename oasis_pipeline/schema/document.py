@@ -5,14 +5,18 @@ Here: Markdown. Not here: what the tables are.
 
 from __future__ import annotations
 
+import textwrap
+
 from oasis_pipeline.schema.model import Table, Type
 from oasis_pipeline.schema.tables import DROP_KINDS, TABLES
 
 _HEAD = """# Tables
 
-Made from the schema source (`oasis_pipeline/schema`) by `python -m oasis_pipeline.schema > docs/tables.md`; the suite
-checks that it is current. Columns taken over from the vendor keep their names and must be quoted in SQL; the platform's own are in
-lower case. Types are PostgreSQL's. A time without a zone is the field's local time.
+For everybody who queries the database or the API: every table, column, unit and key. Made from the
+schema source by `python -m oasis_pipeline.schema tables > docs/tables.md`; the suite checks that it
+is current. Columns taken over from the vendor keep their names and must be quoted in SQL; the
+platform's own are in lower case. Types are PostgreSQL's. A time without a zone is the field's local
+time.
 
 The views `xspoc.card_xdiag`, `xspoc.merged` and `clean.winpred` stand in `dbt_sql/`.
 """
@@ -41,9 +45,11 @@ def _section(table: Table, kind: str | None) -> str:
         fed += f" Partitioned by range of `{table.time_column}`."
     if table.name.endswith("_history") and "ValidFrom" in table.key:
         current = table.name.removesuffix("_history")
-        return f"\n### `{table.schema}.{table.name}`\n\n{table.description} Columns of `{current}`, and `ValidFrom`. Key: {key}.\n"
+        text = _wrapped(f"{table.description} Columns of `{current}`, and `ValidFrom`. Key: {key}.")
+        return f"\n### `{table.schema}.{table.name}`\n\n{text}\n"
+    text = _wrapped(f"{table.description}{fed} Key: {key}.")
     lines = [
-        f"\n### `{table.schema}.{table.name}`\n\n{table.description}{fed} Key: {key}.\n\n| column | type | unit | |\n|---|---|---|---|\n"
+        f"\n### `{table.schema}.{table.name}`\n\n{text}\n\n| column | type | unit | |\n|---|---|---|---|\n"
     ]
     for column in table.columns:
         if column.type is Type.POINTS and column.name.endswith("_load"):
@@ -54,3 +60,7 @@ def _section(table: Table, kind: str | None) -> str:
         required = " not null" if column.required or column.name in table.key else ""
         lines.append(f"| {name} | {column.type.sql}{required} | {unit} | {column.description} |\n")
     return "".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)

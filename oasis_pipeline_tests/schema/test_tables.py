@@ -83,5 +83,5 @@ def test_times_are_kept_to_the_millisecond() -> None:
 def test_the_reference_of_tables_is_current() -> None:
     page = Path(__file__).parents[2] / "docs" / "tables.md"
     assert page.read_text(encoding="utf-8") == tables_markdown(), (
-        "run: python -m oasis_pipeline.schema > docs/tables.md"
+        "run: python -m oasis_pipeline.schema tables > docs/tables.md"
     )
