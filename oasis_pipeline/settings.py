@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EARLIEST_DAY = date(2000, 1, 1)
@@ -51,8 +52,6 @@ class Settings(BaseSettings):
         The field's time zone, in which every ``Date`` and every stamp is written.
     settle_seconds : float
         How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
-    source_url : SecretStr or None
-        Live source (``OASIS_SOURCE_URL``): ``mssql://`` or ``postgresql://`` with user, password, host and database.
     secret_key : SecretStr or None
         Signing key of the data service.
     """
@@ -76,7 +75,6 @@ class Settings(BaseSettings):
     start: date | None = None
     timezone: str = "UTC"
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
-    source_url: SecretStr | None = None
     secret_key: SecretStr | None = None
 
     @field_validator("home", "data_path")
@@ -97,7 +95,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (OSError, ValueError, KeyError):
-            raise ValueError("is no time zone: give a name such as America/Chicago or UTC") from None
+            raise ValueError("is not a time zone: give a name such as America/Chicago or UTC") from None
         return value
 
     @property
@@ -133,11 +131,6 @@ class Settings(BaseSettings):
     def drop(self) -> Path:
         """Drop folder."""
         return self.data_path or self.home / "drop"
-
-    @property
-    def source_drop(self) -> Path:
-        """Where rows of the live source lie as drop files until they are taken in."""
-        return self.home / "source" / "drop"
 
     @property
     def rejected_files(self) -> Path:
@@ -180,7 +173,9 @@ def _parse_listen(value: str) -> tuple[str, int]:
     host, colon, port = value.strip().rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else "" if ":" in host else host
     if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
-        raise ValueError("is no host:port: write 127.0.0.1:5433 (or [::1]:5433), with a port from 1 to 65535")
+        raise ValueError(
+            "is not a host:port address: write 127.0.0.1:5433 (or [::1]:5433), with a port from 1 to 65535"
+        )
     if host == "localhost":
         return host, int(port)
     try:
@@ -203,9 +198,9 @@ def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:
     Parameters
     ----------
     home : path, optional
-        Home folder; stronger than ``OASIS_HOME``.
+        Home folder; overrides ``OASIS_HOME``.
     **overrides
-        Fields of `Settings`; stronger than everything else.
+        Fields of `Settings`; they override everything else.
 
     Returns
     -------
@@ -221,14 +216,20 @@ def load_settings(home: Path | str | None = None, **overrides: Any) -> Settings:
     try:
         return Settings(_env_file=where / ".env", **{"home": where, **overrides})  # type: ignore[call-arg]
     except UnicodeDecodeError:
-        raise SettingsError(f"configuration: {where / '.env'} is no text in UTF-8: save it as one") from None
+        raise SettingsError(f"configuration: {where / '.env'} is not UTF-8 text: save it as UTF-8") from None
     except ValidationError as error:
-        faults = "; ".join(
-            f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
-        )
+        faults = "; ".join(_fault_text(fault) for fault in error.errors(include_input=False))
         raise SettingsError(
             f"configuration: {faults}. Correct the variable in the environment or in {where / '.env'}"
         ) from None
+
+
+def _fault_text(fault: ErrorDetails) -> str:
+    """Name the variable and what is wrong with it, in the validator's own words."""
+    name = _variable(fault["loc"])
+    if fault["type"] == "value_error":
+        return f"{name} {fault['ctx']['error']}"
+    return f"{name}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 def _variable(place: tuple[int | str, ...]) -> str:

@@ -61,19 +61,19 @@ def decide(tx: Transaction, alarm_id: str, decision: str, by: str, note: str | N
         If a dismissal has no reason.
     """
     if decision not in DECISIONS:
-        raise AlarmError(f"an alarm can be {' or '.join(DECISIONS)}, not {decision}")
+        raise AlarmError(f"a decision must be {' or '.join(DECISIONS)}, not {decision}")
     note = " ".join(note.split()) if note else None
     tx.lock("alarms")
     found = tx.query('select * from clean.alarm where "AlarmID" = $1', (alarm_id,)).to_pylist()
     if not found:
-        raise NoAlarmError(f"there is no alarm {alarm_id!r}; `oasis alarms` lists those that stand")
+        raise NoAlarmError(f"there is no alarm {alarm_id!r}; `oasis alarms` lists the open ones")
     row: dict[str, Any] = found[0]
     if row["State"] == decision and note in (None, row["note"]):
         return row
     if row["State"] == "closed":
-        raise EndedAlarmError(f"the alarm {alarm_id!r} has ended at {row['ClosedAt']}")
+        raise EndedAlarmError(f"the alarm {alarm_id!r} was closed at {row['ClosedAt']}")
     if decision == "dismissed" and not note:
-        raise AlarmError("a dismissal needs a reason: what was it, if no failure to come?")
+        raise AlarmError("dismissing an alarm needs a reason: use --note")
     row |= {"State": decision, "decided_by": by, "decided_at": datetime.now(UTC), "note": note or row["note"]}
     said = {name: row[name] for name in ALARM_DECISION.column_names if name != "decision"}
     tx.upsert(

@@ -1,6 +1,6 @@
 """Rows of ``clean.alarm``: the rule of ``learning.failures.alarms`` on the forecasts, beside what people said.
 
-Here: what is read, how alarms of a making meet those that stand. Not here: the rule, and what a person may do (``alarm_decisions``).
+Here: what is read, how alarms of a materialization meet those that stand. Not here: the rule, and what a person may do (``alarm_decisions``).
 
 A remake never takes back what a person said: an alarm keeps its AlarmID, its state and its note as long as the rule raises
 one for the same event, and stays in the table when it no longer does.
@@ -71,7 +71,7 @@ class Forecasts:
 
 @dataclass
 class AlarmSummary:
-    """What a making of alarms came to."""
+    """Summary of a materialization of alarms."""
 
     states: Counter[str] = field(default_factory=Counter)
     changed: int = 0
@@ -219,7 +219,7 @@ def _fresh_rows(
 def merged(
     stored: list[dict[str, Any]], fresh: list[dict[str, Any]], newest: datetime | None
 ) -> list[dict[str, Any]]:
-    """Bring alarms of a making together with those that stand.
+    """Bring alarms of a materialization together with those that stand.
 
     Parameters
     ----------

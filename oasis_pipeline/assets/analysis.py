@@ -88,5 +88,5 @@ def _scope(run: Run) -> Scope | None:
     try:
         first, last = (date.fromisoformat(day) if day else None for day in (chosen.first, chosen.last))
     except ValueError:
-        raise ValueError("first and last are days as 2025-03-31") from None
+        raise ValueError("first and last must be days such as 2025-03-31") from None
     return scope_of(held, first, last, well)

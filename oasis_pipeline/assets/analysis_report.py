@@ -57,12 +57,12 @@ class Report:
         return f"{FOLDER}/well-{sha256(self.scope.node.encode()).hexdigest()[:16]}_{period}.html"
 
 
-def make_report(house: Readable, scope: Scope, rules: Rules) -> Report:
+def make_report(warehouse: Readable, scope: Scope, rules: Rules) -> Report:
     """Read, count and put together the report of a scope.
 
     Parameters
     ----------
-    house : Warehouse or Transaction
+    warehouse : Warehouse or Transaction
     scope : Scope
     rules : Rules
         What the vendor's texts say in the words of our classes.
@@ -71,7 +71,7 @@ def make_report(house: Readable, scope: Scope, rules: Rules) -> Report:
     -------
     Report
     """
-    facts = report_facts(house, scope, rules)
+    facts = report_facts(warehouse, scope, rules)
     body, plain = (render_body(facts, MEASURED, GAP_HOURS, linked=linked) for linked in (True, False))
     footer = f"Written by OASIS Pipeline, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     return Report(scope, body, render_document(plain, title_of(scope), footer), _summary(facts))

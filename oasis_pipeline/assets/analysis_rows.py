@@ -148,9 +148,9 @@ class Scope:
         return period if self.node is None else f"{period} and {named}{quote(node)} = $3"
 
 
-def held_days(house: Readable) -> tuple[date, date] | None:
+def held_days(warehouse: Readable) -> tuple[date, date] | None:
     """First and last day of which there are cards; None without any."""
-    row = house.query(
+    row = warehouse.query(
         'select min("Date")::date as first, max("Date")::date as last from xspoc.card'
     ).to_pylist()[0]
     return (row["first"], row["last"]) if row["first"] is not None else None
@@ -181,7 +181,7 @@ def scope_of(
         If `first` is after `last`, or no day of the period is among those that there are.
     """
     if first is not None and last is not None and first > last:
-        raise ValueError(f"the period ends on {last}, before it begins on {first}")
+        raise ValueError(f"the period ends on {last}, before its first day {first}")
     end = min(last or held[1], held[1])
     few = (end - held[0]).days < USUAL_DAYS
     begin = max(first or (held[0] if few else end - timedelta(days=USUAL_DAYS - 1)), held[0])
@@ -190,22 +190,22 @@ def scope_of(
     return Scope(begin, end, node)
 
 
-def find_well(house: Readable, text: str) -> str | None:
+def find_well(warehouse: Readable, text: str) -> str | None:
     """Name of a well as it is spelled everywhere, by that name in any spelling; None where there is none."""
     key = node_key(clean_node(text))
     # no text of the database has one
     if "\x00" in key:
         return None
-    found = house.query('select "NodeID" as node from xspoc.node where node_key = $1', (key,)).to_pylist()
+    found = warehouse.query('select "NodeID" as node from xspoc.node where node_key = $1', (key,)).to_pylist()
     return found[0]["node"] if found else None
 
 
-def report_facts(house: Readable, scope: Scope, rules: Rules) -> dict[str, Any]:
+def report_facts(warehouse: Readable, scope: Scope, rules: Rules) -> dict[str, Any]:
     """Read everything that the report of a scope tells.
 
     Parameters
     ----------
-    house : Warehouse or Transaction
+    warehouse : Warehouse or Transaction
         With a transaction all of it is as of one moment where that is wanted.
     scope : Scope
     rules : Rules
@@ -217,28 +217,31 @@ def report_facts(house: Readable, scope: Scope, rules: Rules) -> dict[str, Any]:
         ``scope``, ``wells`` (coverage, a row a well), ``grid``, ``silent``, ``cadence``, ``missing``, ``sample``, ``quantities``, ``correlations``,
         ``outliers``, ``vendor``, ``failures``, ``rejects``.
     """
-    wells = _coverage(house, scope)
-    every = _every(house, scope)
-    sample = _sample(house, scope, every)
+    wells = _coverage(warehouse, scope)
+    every = _every(warehouse, scope)
+    sample = _sample(warehouse, scope, every)
     number = {node: place for place, node in enumerate(sorted(set(sample["NodeID"].to_pylist())))}
     owner = np.array([number[node] for node in sample["NodeID"].to_pylist()], np.int64)
     values = {name: _floats(sample[name]) for name in MEASURED}
     return {
         "scope": scope,
         "wells": wells,
-        "silent": _silent(house, scope),
-        "grid": _grid(house, scope, [row["NodeID"] for row in wells[:SHOWN_WELLS]]),
+        "silent": _silent(warehouse, scope),
+        "grid": _grid(warehouse, scope, [row["NodeID"] for row in wells[:SHOWN_WELLS]]),
         "cadence": [sum(row["gaps"][place] for row in wells) for place in range(len(GAP_HOURS) + 1)],
-        "missing": [_missing(house, scope, each) for each in _SOURCES],
+        "missing": [_missing(warehouse, scope, each) for each in _SOURCES],
         "sample": {"cards": sample.num_rows, "every": every},
         "quantities": {name: summarize(each) for name, each in values.items()},
         "correlations": rank_correlations(
             np.stack(list(values.values()), axis=1) if values else np.zeros((0, 0))
         ),
         "outliers": _outliers(sample, owner, len(number), values),
-        "vendor": {"labels": _vendor_labels(house, scope, rules), "quantities": _vendor_quantities(sample)},
-        "failures": _failures(house, scope),
-        "rejects": _rejects(house, scope),
+        "vendor": {
+            "labels": _vendor_labels(warehouse, scope, rules),
+            "quantities": _vendor_quantities(sample),
+        },
+        "failures": _failures(warehouse, scope),
+        "rejects": _rejects(warehouse, scope),
     }
 
 
@@ -250,9 +253,9 @@ _GAP_COUNTS = ", ".join(
 )
 
 
-def _coverage(house: Readable, scope: Scope) -> list[dict[str, Any]]:
+def _coverage(warehouse: Readable, scope: Scope) -> list[dict[str, Any]]:
     """A row a well with cards: days, cards, usual time between them, its longest gap; those with the fewest days first."""
-    rows: list[dict[str, Any]] = house.query(
+    rows: list[dict[str, Any]] = warehouse.query(
         f"""
 with spaced as (
     select "NodeID", "Date", extract(epoch from "Date" - lag("Date") over (partition by "NodeID" order by "Date"))::float8 / 3600 as gap
@@ -270,10 +273,10 @@ from spaced group by 1 order by 3, 2, 1""",
     return rows
 
 
-def _silent(house: Readable, scope: Scope) -> list[str]:
+def _silent(warehouse: Readable, scope: Scope) -> list[str]:
     """Wells that are known and have no card in the period."""
     where = "" if scope.node is None else 'n."NodeID" = $3 and '
-    rows = house.query(
+    rows = warehouse.query(
         f'select n."NodeID" from xspoc.node as n where {where}not exists (select from xspoc.card as c '
         'where c."NodeID" = n."NodeID" and c."Date" >= $1 and c."Date" < $2) order by 1',
         scope.params,
@@ -282,13 +285,13 @@ def _silent(house: Readable, scope: Scope) -> list[str]:
     return found
 
 
-def _grid(house: Readable, scope: Scope, nodes: list[str]) -> dict[str, Any]:
+def _grid(warehouse: Readable, scope: Scope, nodes: list[str]) -> dict[str, Any]:
     """Cards of some wells by bins of whole days."""
     width = -(-scope.days // SHOWN_BINS)
     bins = -(-scope.days // width)
     counts = np.zeros((len(nodes), bins), np.int64)
     place = {node: row for row, node in enumerate(nodes)}
-    rows = house.query(
+    rows = warehouse.query(
         'select "NodeID" as node, ("Date"::date - $1::timestamp::date) / $4::int as bin, count(*) as cards from xspoc.card '
         'where "Date" >= $1 and "Date" < $2 and "NodeID" = any($3::text[]) group by 1, 2',
         (scope.begin, scope.end, nodes, width),
@@ -324,12 +327,12 @@ def _told_columns(source: Table) -> list[tuple[str, str]]:
     return told
 
 
-def _missing(house: Readable, scope: Scope, source: tuple[Table, str, str]) -> dict[str, Any]:
+def _missing(warehouse: Readable, scope: Scope, source: tuple[Table, str, str]) -> dict[str, Any]:
     """How many rows of a table have no value, column by column; those that are always there or never apart."""
     target, title, moment = source
     told = _told_columns(target)
     counts = ", ".join(f"count({quote(name)}) as c{place}" for place, (name, _) in enumerate(told))
-    row = house.query(
+    row = warehouse.query(
         f"select count(*) as n, {counts} from {target.full_name} where {scope.within('', moment)}",
         scope.params,
     ).to_pylist()[0]
@@ -350,15 +353,15 @@ def _missing(house: Readable, scope: Scope, source: tuple[Table, str, str]) -> d
 # Measured values
 
 
-def _every(house: Readable, scope: Scope) -> int:
+def _every(warehouse: Readable, scope: Scope) -> int:
     """Which part of the cards is read: one in so many."""
-    cards: int = house.query(
+    cards: int = warehouse.query(
         f"select count(*) as n from clean.carddiag where {scope.within()}", scope.params
     ).to_pylist()[0]["n"]
     return max(1, -(-cards // SAMPLE_CARDS))
 
 
-def _sample(house: Readable, scope: Scope, every: int) -> pa.Table:
+def _sample(warehouse: Readable, scope: Scope, every: int) -> pa.Table:
     """Measured values of the cards of a scope, ours and the vendor's; of too many cards, those that a hash of well and time chooses."""
     ours = sorted({*(pair.ours for pair in PAIRS), *(name for name in MEASURED if name not in _OF_CARD)})
     columns = [
@@ -371,7 +374,7 @@ def _sample(house: Readable, scope: Scope, every: int) -> pa.Table:
         if every == 1
         else f' and hashtextextended(d."NodeID", extract(epoch from d."Date")::bigint) % {every} = 0'
     )
-    return house.query(
+    return warehouse.query(
         f'select d."NodeID", d."Date", {", ".join(columns)} from clean.carddiag as d '
         'left join xspoc.card as c on c."NodeID" = d."NodeID" and c."Date" = d."Date" '
         'left join xspoc.xdiagresults as x on x."NodeID" = d."NodeID" and x."Date" = d."Date" '
@@ -431,9 +434,9 @@ def _outliers(
 # The vendor's labels and quantities against ours
 
 
-def _vendor_labels(house: Readable, scope: Scope, rules: Rules) -> dict[str, Any]:
+def _vendor_labels(warehouse: Readable, scope: Scope, rules: Rules) -> dict[str, Any]:
     """Cards by the vendor's first text and our first class, the most frequent ones; and how often both say the same."""
-    rows = house.query(
+    rows = warehouse.query(
         f"""
 select nullif(trim(x."PumpCond1"), '') as vendor, nullif(trim(x."PumpCond2"), '') as second, p."Label1" as ours, count(*) as cards
 from clean.dynapred as p join xspoc.xdiagresults as x on x."NodeID" = p."NodeID" and x."Date" = p."Date"
@@ -509,12 +512,12 @@ from analysis.failure_info where known_from < $1 order by 1, 2
 """
 
 
-def _failures(house: Readable, scope: Scope) -> list[dict[str, Any]]:
+def _failures(warehouse: Readable, scope: Scope) -> list[dict[str, Any]]:
     """Failures by component in the period, and the run life of components by all that is known at its end."""
-    rows = house.query(_FAILURES, (scope.end,)).to_pylist()
+    rows = warehouse.query(_FAILURES, (scope.end,)).to_pylist()
     if scope.node is not None:
         rows = [row for row in rows if row["node"] == scope.node]
-    seen = house.query(
+    seen = warehouse.query(
         'select "NodeID" as node, min("Date") as first, max("Date") as last from xspoc.card '
         f'where "Date" < $1{"" if scope.node is None else " and " + quote("NodeID") + " = $2"} group by 1 order by 1',
         (scope.end,) if scope.node is None else (scope.end, scope.node),
@@ -577,13 +580,13 @@ from oasis.file where first_day <= $2::timestamp::date and last_day >= $1::times
 """
 
 
-def _rejects(house: Readable, scope: Scope) -> dict[str, Any]:
+def _rejects(warehouse: Readable, scope: Scope) -> dict[str, Any]:
     """Rows that were refused and why, files by kind, and cards that are stored and can't be used."""
     where = scope.within()
     if scope.node is None:
         # what has no time that could be read belongs to no period, so to every one
         where = f'({where} or "Date" is null)'
-    faults = house.query(
+    faults = warehouse.query(
         f"select f.card, f.fault, count(*) as cards from xspoc.card as c, "
         "lateral (values ('surfcard', c.surfcard_fault, c.surfcard_position is not null), "
         "('downcard', c.downcard_fault, c.downcard_position is not null), "
@@ -592,7 +595,7 @@ def _rejects(house: Readable, scope: Scope) -> dict[str, Any]:
         scope.params,
     ).to_pylist()
     return {
-        "reasons": house.query(_REASONS.format(where=where), scope.params).to_pylist(),
-        "kinds": house.query(_KINDS, (scope.begin, scope.end)).to_pylist() if scope.node is None else [],
+        "reasons": warehouse.query(_REASONS.format(where=where), scope.params).to_pylist(),
+        "kinds": warehouse.query(_KINDS, (scope.begin, scope.end)).to_pylist() if scope.node is None else [],
         "faults": faults,
     }

@@ -59,7 +59,7 @@ _LEARN_WEEKS = 13
 
 @dataclass
 class LearnedForecasters:
-    """What a making of the forecaster came to.
+    """Summary of a materialization of the forecaster.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ class _Models:
 
 @dataclass
 class ForecastSummary:
-    """What a forecast of some days came to."""
+    """Summary of a forecast of some days."""
 
     rows: int = 0
     wells: set[str] = field(default_factory=set)

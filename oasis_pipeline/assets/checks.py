@@ -123,7 +123,7 @@ def _schema_check(asset: str, wanted: Table, partitioned: bool) -> dg.AssetCheck
     @dg.asset_check(
         asset=dg.AssetKey(asset.split("/")),
         name=COLUMNS,
-        description="The table has the columns, types and not-null marks of the schema source.",
+        description="The table has the columns, types and not-null constraints of the schema.",
         blocking=True,
     )
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
@@ -145,12 +145,12 @@ def _check(asset: str, each: Check) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.AssetCheckResult:
-        house, span = warehouse.open(), days_of_run(context)
+        database, span = warehouse.open(), days_of_run(context)
         if each.judge is not None:
-            return each.judge(house, store.open(), span)
-        result = run_value_check(house, each, span)
+            return each.judge(database, store.open(), span)
+        result = run_value_check(database, each, span)
         if each.blocking and not result.passed:
-            _fail(house, asset, days_with_offenders(house, each, span), result)
+            _fail(database, asset, days_with_offenders(database, each, span), result)
         return result
 
     return check
@@ -237,7 +237,9 @@ def run_value_check(warehouse: Warehouse, rule: Check, span: Days) -> dg.AssetCh
     return dg.AssetCheckResult(
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
-        description=None if count == 0 else f"{count:,} rows: not true that {rule.says}{_first_of(shown)}",
+        description=None
+        if count == 0
+        else f"{count:,} rows: violate the rule: {rule.says}{_first_of(shown)}",
         metadata={
             "rows_that_break_it": count,
             "first_of_them": shown,

@@ -59,7 +59,7 @@ source(
     code_version=DAY_MODELS_VERSION,
     partitioned=True,
     table=table("clean", "xspoc"),
-    description="Cards and vendor results with their keys joined and with what is known of failures. Made by dbt.",
+    description="Cards joined with vendor results and failures. Built by dbt.",
 )
 
 
@@ -153,7 +153,7 @@ def diagnose_cards(run: Run) -> None:
         histories(*EQUIPMENT),
     ],
     code_version=FEATURES_VERSION,
-    description="What the classifiers see of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
+    description="Features of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
     "rod weight and fluid load lines, the change since the days before. One Parquet file a day in the object store.",
     columns=features_schema,
     checks=(Check(COLUMNS, "every row has its keys, and no feature is infinite", blocking=True),),

@@ -127,8 +127,8 @@ def table_metadata(table: Table, **extra: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Making:
-    """What one making of an asset did; filled by the body, written to the ledger at its end.
+class Materialization:
+    """What one materialization of an asset did; filled by the body, written to the ledger at its end.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Making:
     changed : set of str
         Partitions whose files came out otherwise than they were.
     versions : dict of str to int
-        Data version of each partition, once the making has ended.
+        Data version of each partition, once the materialization has ended.
     error : Exception or None
         What went wrong after the body had handed on its rows.
     """
@@ -157,7 +157,7 @@ class Making:
         self.error = error
 
     def versions_to_come(self, partitions: Iterable[str]) -> dict[str, int]:
-        """Tell the data versions that the ledger will give at the end of this making."""
+        """Tell the data versions that the ledger will give at the end of this materialization."""
         return {
             partition: self.began if partition in self.changed else self.before.get(partition, self.began)
             for partition in partitions
@@ -165,10 +165,10 @@ class Making:
 
 
 @contextmanager
-def making(
+def record_materialization(
     warehouse: Warehouse, asset: str, partitions: list[str], code_version: str | None = None
-) -> Iterator[Making]:
-    """Enter a making into the ledger: its tick before it reads anything, its end, or why it failed.
+) -> Iterator[Materialization]:
+    """Enter a materialization into the ledger: its tick before it reads anything, its end, or why it failed.
 
     Parameters
     ----------
@@ -183,13 +183,13 @@ def making(
 
     Yields
     ------
-    Making
+    Materialization
         To be filled with rows by partition.
     """
     with warehouse.transaction() as tx:
         began = ledger.begin_making(tx)
     states = ledger.states(warehouse, [asset])
-    done = Making(
+    done = Materialization(
         began=began,
         before={
             partition: state.data_version
@@ -254,7 +254,7 @@ def marked_days(
     asset: str,
     code_version: str,
     days: Iterable[tuple[str, pa.Table]],
-    done: Making,
+    done: Materialization,
 ) -> Iterator[pa.Table]:
     """Hand on what becomes the files of some days, and note which of them come out otherwise than they are stored.
 
@@ -270,7 +270,7 @@ def marked_days(
         Version of the code that makes it; goes into the files.
     days : iterable of (str, pyarrow.Table)
         Partition key and rows, one day after the other, so that a year needs the memory of a day.
-    done : Making
+    done : Materialization
         Gets the number of rows of each day.
 
     Yields

@@ -14,7 +14,14 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
-from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, making, table_metadata
+from oasis_pipeline.assets.common import (
+    ONE_RUN,
+    OWNER,
+    WAREHOUSE_POOL,
+    days_of,
+    record_materialization,
+    table_metadata,
+)
 from oasis_pipeline.assets.dbt_project import mark_views, project_digest, project_folder
 from oasis_pipeline.assets.factory import dependencies, freshness_of, note_rows_by_day
 from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
@@ -240,14 +247,14 @@ def build_dbt_assets(
     )
     def day_tables(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         span = days_of(context)
-        house = warehouse.open()
-        with making(house, ROWS, span.keys, BY_KEY[ROWS].code_version) as done:
-            with house.transaction() as tx:
+        database = warehouse.open()
+        with record_materialization(database, ROWS, span.keys, BY_KEY[ROWS].code_version) as done:
+            with database.transaction() as tx:
                 # dbt writes in a transaction of its own; a mark too many is harmless, one too few is not
                 ledger.mark_changed(tx, ROWS, dict.fromkeys(span.keys))
             variables = f"{{first_day: '{span.first}', last_day: '{span.last}'}}"
             results = build(warehouse, ["--select", DAY_MODELS, "--vars", variables])
-            counts = house.query(
+            counts = database.query(
                 'select "Date"::date::text as day, count(*) as rows from clean.xspoc '
                 'where "Date" >= $1 and "Date" < $2 group by 1',
                 (span.begin, span.end),

@@ -80,7 +80,7 @@ class DiagnosedDay:
 
 @dataclass
 class DiagnosisSummary:
-    """What the metadata of a making says, gathered a day at a time.
+    """What the metadata of a materialization says, gathered a day at a time.
 
     Attributes
     ----------

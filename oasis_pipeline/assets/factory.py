@@ -25,10 +25,10 @@ from oasis_pipeline.assets.common import (
     OWNER,
     SCIENCE_OWNER,
     Days,
-    Making,
+    Materialization,
     days_of,
-    making,
     marked_days,
+    record_materialization,
     table_metadata,
 )
 from oasis_pipeline.assets.registry import ModelFileError
@@ -156,7 +156,7 @@ class Asset:
     calendar : Calendar
     due : Due
     partitions : callable or None
-        What the ledger keeps as partitions of an asset without days, of those that its next making makes.
+        What the ledger keeps as partitions of an asset without days, of those that its next materialization makes.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of ``oasis run`` and the weekly schedule don't wait.
     together : bool
@@ -214,7 +214,7 @@ class Asset:
 
 
 class Run:
-    """One making of an asset, or of several that one body makes, as the body sees it.
+    """One materialization of an asset, or of several that one body makes, as the body sees it.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ class Run:
     config : dg.Config or None
     partitions : list of str
         Days to make, by name; of an asset without days what the ledger keeps of it.
-    made : dict of str to Making
+    made : dict of str to Materialization
         Asset -> rows by partition, to be filled; its keys are what is wanted.
     metadata : dict of str to dict
         Asset -> metadata of its materialization, to be filled.
@@ -247,7 +247,7 @@ class Run:
         self.store: ObjectStore = store.open()
         self.settings: Settings = warehouse.settings()
         self.config = config
-        self.made: dict[str, Making] = {}
+        self.made: dict[str, Materialization] = {}
         self.metadata: dict[str, dict[str, Any]] = {}
         self.checked: dict[str, dg.AssetCheckResult] = {}
         self._days = days
@@ -361,7 +361,7 @@ def in_order(assets: Sequence[Asset]) -> tuple[Asset, ...]:
     while waiting:
         ready = [a for a in waiting.values() if not {each.asset for each in a.inputs} & waiting.keys()]
         if not ready:
-            raise ValueError(f"made from one another: {', '.join(waiting)}")
+            raise ValueError(f"circular dependencies between assets: {', '.join(waiting)}")
         days = [asset for asset in ready if asset.partitioned]
         # one day asset at a time, as it may make another one ready; wholes together, as they are a wave of their own
         for asset in days[:1] or ready:
@@ -502,7 +502,7 @@ def build_view(view: View, days: DaysOf) -> dg.AssetSpec:
         deps=[dg.AssetKey(view.of.split("/"))],
         partitions_def=days[view.calendar],
         owners=[OWNER],
-        description=f"{says}. Not made: observed when it changes, so that Dagster compares {view.of} day by day.",
+        description=f"{says}. Not materialized: observed when it changes, so that Dagster compares {view.of} day by day.",
     )
 
 
@@ -560,7 +560,7 @@ def _build(
         with ExitStack() as stack:
             for asset in wanted:
                 entry = (
-                    making(run.warehouse, asset.key, run.partitions, asset.code_version)
+                    record_materialization(run.warehouse, asset.key, run.partitions, asset.code_version)
                     if asset.planned
                     else _arriving(run, asset)
                 )
@@ -624,9 +624,9 @@ def _version(asset: Asset, run: Run) -> int:
 
 
 @contextmanager
-def _arriving(run: Run, asset: Asset) -> Iterator[Making]:
-    """Stand in for `making` where rows are loaded again that arrived: intake marks what changes, nothing is made."""
-    done = Making()
+def _arriving(run: Run, asset: Asset) -> Iterator[Materialization]:
+    """Stand in for `record_materialization` where rows are loaded again that arrived: intake marks what changes, nothing is made."""
+    done = Materialization()
     yield done
     states = ledger.states(run.warehouse, [asset.key])
     done.versions = {
@@ -735,7 +735,7 @@ def _other_versions(
         yield dg.AssetMaterialization(
             asset.asset_key,
             partition=partition,
-            description="its rows came out as they were; the metadata stand with the materialization before this one",
+            description="rows unchanged; see the metadata of the previous materialization",
             tags={**tags, **data_version_tags(version)},
         )
 

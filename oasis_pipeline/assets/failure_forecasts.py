@@ -113,7 +113,7 @@ def moment_ms(day: date) -> int:
 
 @dataclass
 class LearnedForecasters:
-    """What a making of the forecasters came to.
+    """Summary of a materialization of the forecasters.
 
     Attributes
     ----------
@@ -240,7 +240,7 @@ def forecaster_named(warehouse: Warehouse, store: ObjectStore, version: str) -> 
 
 @dataclass
 class ForecastSummary:
-    """What a making of forecasts came to."""
+    """Summary of a materialization of forecasts."""
 
     rows: int = 0
     versions: Counter[str] = field(default_factory=Counter)
@@ -315,7 +315,7 @@ def class_columns(warehouse: Warehouse, classes: list[str]) -> tuple[Table, list
             # older rows come from models that knew no such class
             tx.execute(f"update {XPRED.full_name} set {quote(name)} = 0 where {quote(name)} is null")
         if added and tx.query("select to_regclass('clean.winpred') is not null as there")["there"][0].as_py():
-            # the view has the columns of its making: without its mark it is made again
+            # the view has the columns of its materialization: without its mark it is made again
             tx.execute("comment on view clean.winpred is null")
         return extended, added
 

@@ -143,7 +143,7 @@ def runlife(run: Run) -> None:
     inputs=[all_days("clean/xpred"), kept(FORECASTER_ASSET, WELL_DAYS, "analysis/failure_info")],
     code_version=ALARM_VERSION,
     group="forecasts",
-    description="Alarms of failures to come, one an event, with the reasons in words. What a person said of one stays.",
+    description="Failure alarms, one an event, with reasons in words. Decisions of people are kept.",
     table=ALARM,
 )
 def alarm(run: Run) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def alarm(run: Run) -> dict[str, Any]:
     inputs=[all_days("clean/xpred"), whole("clean/alarm", "analysis/failure_info")],
     code_version=ALARM_VERSION,
     group="forecasts",
-    description="How the rule of alarms did on the past: failures caught, lead, false alarms, with the forecasts as they were.",
+    description="Backtest of the alarm rule: failures caught, lead time, false alarms, with the forecasts of their time.",
     pool=WAREHOUSE_POOL,
 )
 def alarm_backtest(run: Run) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
 
 
 def finite_column(values: np.ndarray) -> pa.Array:
-    """Make a column of float32; what is no number there, too large ones among them, is null: one card must not stop its field.
+    """Make a column of float32; what is not a valid number there, too large ones among them, is null: one card must not stop its field.
 
     Parameters
     ----------

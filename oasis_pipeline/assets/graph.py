@@ -40,7 +40,7 @@ SOURCES: tuple[Asset, ...] = tuple(asset for asset in _ALL if not asset.planned)
 """What arrives: by intake and the data service."""
 
 GRAPH: tuple[Asset, ...] = in_order([asset for asset in _ALL if asset.planned])
-"""What is made, in order of making."""
+"""What is made, in order of materialization."""
 
 DAILY_VIEWS: tuple[View, ...] = needed_views(GRAPH, PARTITIONED)
 """Daily views of what has no days."""

@@ -71,7 +71,7 @@ class RegularConfig(dg.Config):
     def _divides_the_day(cls, given: str) -> str:
         length = Window.parse(given).length_us
         if length is None or DAY_US % length:
-            raise ValueError(f"the step has to be a length that divides the day, not {given!r}")
+            raise ValueError(f"the step must divide the day evenly, not {given!r}")
         return given
 
 
@@ -79,7 +79,7 @@ MODULE_ASSET = source(
     MODULE.asset,
     partitioned=False,
     table=MODULE,
-    description="Sensor modules. The data service writes it, and intake where a file names a module that nobody registered.",
+    description="Sensor modules. The data service writes it, and intake where a file names an unregistered module.",
 )
 RAWDATA_ASSET = source(
     RAWDATA.asset,

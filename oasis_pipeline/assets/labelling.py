@@ -73,8 +73,8 @@ order by l."Date" desc, l."NodeID" limit $2::int
         kept(FEATURES, f"models/{CLASSIFIER}"),
     ],
     code_version="2",
-    description="Unlabelled cards in the order in which labels would teach most: the model is unsure of them, they are unlike "
-    "those labelled already, and their wells have few labels. `oasis labels queue` shows it.",
+    description="Unlabelled cards, the most informative first: the model is unsure of them, they differ from "
+    "labelled cards, and their wells have few labels. `oasis labels queue` shows it.",
     table=LABEL_QUEUE,
 )
 def label_queue(run: Run) -> dict[str, Any]:

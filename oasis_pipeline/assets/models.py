@@ -42,8 +42,8 @@ class TrainingConfig(dg.Config):
     waits_for_labels=20,
     code_version=FEATURES_VERSION,
     config=TrainingConfig,
-    description="Classifier of cards: learned from all labelled cards and judged on held-out wells, once a week beside the "
-    "earlier platform's method; a base model learned on simulated cards until there are enough labels.",
+    description="Card classifier: trained on all labelled cards, scored on held-out wells, and compared once a week with the "
+    "earlier platform's method. Until there are enough labels, a base model trained on simulated cards.",
     kinds=frozenset({"python", "scikitlearn"}),
     checks=(
         Check(

@@ -67,8 +67,8 @@ def card_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
     due=Due.MONDAYS,
     partitions=lambda warehouse: [cutoff.isoformat() for cutoff in missing_cutoffs(warehouse)],
     code_version=STATE_VERSION,
-    description="Forecasters of cards, one for each Monday that has data after it, learned on what came before that "
-    "Monday. A run learns those that are missing; with none missing, all of them again.",
+    description="Card forecasters, one for each Monday with data after it, trained on data before that "
+    "Monday. A run trains the missing ones, or all of them if none is missing.",
 )
 def card_forecaster(run: Run) -> dict[str, Any]:
     """Make ``models/card_forecaster``."""
@@ -85,8 +85,8 @@ def card_forecaster(run: Run) -> dict[str, Any]:
     ],
     code_version=CARDPRED_VERSION,
     group="forecasts",
-    description="The next cards of each well, 1, 3 and 7 days after its newest one, whole, in inches and pounds, with a band "
-    "that nine in ten of their points lie in.",
+    description="Forecast cards of each well, 1, 3 and 7 days after its newest one, in inches and pounds, with a band "
+    "that holds 90 % of the points.",
     table=CARDPRED,
     checks=(
         Check(
@@ -112,7 +112,7 @@ def cardpred(run: Run) -> dict[str, Any]:
     inputs=[same_day(CARD_DAYS), days_back(OLDEST_FORECAST_DAYS + 1, "clean/cardpred")],
     code_version=ANOMALY_VERSION,
     group="forecasts",
-    description="Each card held against the newest forecast of an earlier day: how far off, how rare that is, and what "
+    description="Each card compared with the newest forecast of an earlier day: the difference, how rare it is, and what "
     "departs most.",
     table=CARDANOMALY,
     pictures={"cards_against_their_forecast": cards_against_forecast},

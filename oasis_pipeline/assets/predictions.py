@@ -64,7 +64,7 @@ def matrix_for(model: Model, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.
 
 @dataclass
 class PredictionSummary:
-    """What a prediction of some days came to.
+    """Summary of a prediction of some days.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def predict_days(
     """
     used = model_row(warehouse, CLASSIFIER)
     if used is None:
-        raise ValueError("there is no classifier yet: materialise models/dyna_classifier first")
+        raise ValueError("there is no classifier yet: materialize models/dyna_classifier first")
     if version is not None:
         _ask(warehouse, days, version)
     asked = _asked(warehouse, days)

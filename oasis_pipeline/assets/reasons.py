@@ -63,15 +63,15 @@ def card_reasons(
     """
     row = model_row(warehouse, "dyna_classifier", version)
     if row is None:
-        raise ValueError("there is no classifier yet: materialise models/dyna_classifier first")
+        raise ValueError("there is no classifier yet: materialize models/dyna_classifier first")
     model = load_classifier(store, row)
     if not isinstance(model, ClassifierModel):
-        raise ValueError(f"{row['version']} is a model of another kind, which gives no reasons")
+        raise ValueError(f"{row['version']} is a model of another kind, which cannot give reasons")
     table = read_day(store, FEATURES, when.date(), version=FEATURES_VERSION)
     if table is not None:
         at = pa.scalar(when, table.schema.field("Date").type)
         table = table.filter(pc.and_(pc.equal(table["NodeID"], node), pc.equal(table["Date"], at)))
     if table is None or table.num_rows == 0:
-        raise ValueError(f"there are no features of a card of {node!r} at {when}: materialise its day first")
+        raise ValueError(f"there are no features of a card of {node!r} at {when}: materialize its day first")
     columns = {name: np.asarray(table[name].to_numpy()) for name in table.column_names[2:]}
     return reasons(model, feature_matrix(columns), label, count)[0]

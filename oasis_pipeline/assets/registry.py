@@ -264,7 +264,7 @@ def find_model(warehouse: Warehouse, version: str, name: str | None = None) -> d
     if len(found) > 1:
         names = ", ".join(row["name"] for row in found)
         raise ValueError(
-            f"models of several names have the version {version!r} ({names}): say which by --name"
+            f"models of several names have the version {version!r} ({names}): choose one with --name"
         )
     return found[0]
 

@@ -58,7 +58,7 @@ _STORE_DAYS = 56
 
 @dataclass
 class TrendSummary:
-    """What a forecast of trends came to."""
+    """Summary of a forecast of trends."""
 
     rows: int = 0
     rows_by_day: dict[str, int] = field(default_factory=dict)

@@ -69,7 +69,7 @@ def compare_with_vendor(warehouse: Warehouse, span: Days) -> dg.AssetCheckResult
         check_name=NAME,
         passed=not far,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"differs from the vendor's diagnosis in the median: {', '.join(far)}" if far else None,
+        description=f"median differs from the vendor's diagnosis: {', '.join(far)}" if far else None,
         metadata={
             "differences": dg.MetadataValue.md(
                 "\n".join([*heading, "|---|---|---|---:|---:|---:|---:|---:|", *lines])

@@ -44,7 +44,7 @@ def _declare(kind: DropKind) -> None:
         partitioned=by_day,
         body=load_again,
         table=table,
-        description=f"{table.description} From {kind.name} files; made by hand, {again} loaded again from the archive.",
+        description=f"{table.description} From {kind.name} files; materializing by hand loads {again} again from the archive.",
         kinds=frozenset({"csv", "postgres"}),
         checks=_CHECKS.get(table.asset, ()),
         pictures={"cards": cards_of_days} if table.asset == CARDS else {},

@@ -44,16 +44,16 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
         cron_schedule="15 3 * * *",
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Makes yesterday once more when it is over, so that a day whose last making failed is not forgotten.",
+        description="Materializes what is stale of yesterday when the day is over, including partitions that failed.",
     )
     def daily_partition(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         day = _day_before(context, timezone)
-        house = warehouse.open()
-        if day not in days_with_rows(ledger.states(house)):
+        database = warehouse.open()
+        if day not in days_with_rows(ledger.states(database)):
             return dg.SkipReason(f"no rows of {day} have arrived")
-        plan = current_plan(house, retry=True)
+        plan = current_plan(database, retry=True)
         stale = [asset for asset in DAY_ASSETS_OF_CARDS if day in plan.days.get(asset, ())]
         if not stale:
             return dg.SkipReason(f"{day} is made")
@@ -65,16 +65,16 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
         cron_schedule="45 4 * * 0",
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Learns the classifier anew once a week, also from labels too few to be worth a training by themselves, and from "
-        "what the vendor says of new cards. A model that is worse than the one in use is not taken.",
+        description="Trains the classifier once a week, also when few labels have changed, with "
+        "the vendor's labels of new cards. A model that is worse than the one in use is not promoted.",
     )
     def weekly_training(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        house = warehouse.open()
-        if not days_with_rows(ledger.states(house)):
+        database = warehouse.open()
+        if not days_with_rows(ledger.states(database)):
             return dg.SkipReason("no cards have arrived")
-        stale = current_plan(house, retry=True).whole
+        stale = current_plan(database, retry=True).whole
         return dg.RunRequest(
             run_key=f"week:{_day_before(context, timezone)}",
             # the classifier in any case: the vendor says something of new cards each week
@@ -90,7 +90,7 @@ def build_schedules(jobs: Jobs, timezone: str = "UTC") -> list[dg.ScheduleDefini
         cron_schedule="20 0 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Makes yesterday's sensor readings (UTC) when the day is over; what comes later is made by the sensor.",
+        description="Materializes yesterday's sensor readings (UTC) when the day is over; the sensor covers readings that arrive later.",
     )
     def daily_readings(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource

@@ -9,7 +9,6 @@ import hashlib
 import json
 import time
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -34,7 +33,6 @@ from oasis_pipeline.automation.staleness import (
 )
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
-from oasis_pipeline.intake.sources import SourceError, open_source, require_source
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.first_days import note_first_days
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
@@ -49,10 +47,7 @@ RETRY_S = 900
 """Between two passes for files that the one before left: what kept them out (a store that did not answer) may be over."""
 
 QUIET_S = 600
-"""Between two makings of a day of readings that goes on changing."""
-
-SOURCE_LONGEST_S = 1800
-"""Longest pause between two looks at a source that does not answer."""
+"""Between two materializations of a day of readings that goes on changing."""
 
 READINGS, MODULES = "iot/readings", "iot/module"
 
@@ -78,7 +73,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         job=jobs.intake,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts intake when a file has been dropped and nobody writes to it any more; what a pass has left is tried again every "
+        description="Starts intake when the drop folder holds a settled file; files that a pass left there are tried again every "
         f"{RETRY_S // 60} minutes.",
     )
     def new_drop_files(
@@ -103,48 +98,9 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         ready = [file.fingerprint for file in found.settled]
         if not cursor.ask(ready, left, time.time(), failed=_failed(context, "new_drop_files")):
             return dg.SkipReason(
-                f"no file is new since the last pass; what it left is tried again every {RETRY_S // 60} minutes, and `oasis status` says why"
+                f"no new file since the last pass; files it left are tried again every {RETRY_S // 60} minutes, `oasis status` shows why"
             )
         request = dg.RunRequest(run_key=f"drop:{cursor.asked}:{cursor.digest}", tags={_TAG: "new_drop_files"})
-        return dg.SensorResult(run_requests=[request], cursor=str(cursor))
-
-    @dg.sensor(
-        name="live_source",
-        job=jobs.source,
-        minimum_interval_seconds=15,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts an increment of the live source (OASIS_SOURCE_URL) when a look at it finds new rows, or a sweep for late ones is due. A "
-        f"source that does not answer is asked again after a time that doubles up to {SOURCE_LONGEST_S // 60} minutes.",
-    )
-    def live_source(
-        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.SensorResult | dg.SkipReason:
-        settings = warehouse.settings()
-        if settings.source_url is None:
-            return dg.SkipReason("no live source is configured (OASIS_SOURCE_URL)")
-        cursor = SourceCursor.parse(context.cursor)
-        if _active(context, "live_source"):
-            return dg.SkipReason("an increment is at work")
-        cursor.take(_failed(context, "live_source"))
-        try:
-            every_s = require_source(settings).every_seconds
-            if not cursor.due(every_s, time.time()):
-                wait = f"the source is looked at every {every_s:g} s" + (
-                    f", now every {cursor.pause_s(every_s):g} s after {cursor.failures} failures"
-                    if cursor.failures
-                    else ""
-                )
-                return dg.SensorResult(skip_reason=wait, cursor=str(cursor))
-            with closing(open_source(settings, warehouse.open(), store.open())) as source:
-                why = source.news()
-        except SourceError as error:
-            cursor.looked(time.time(), failed=True)
-            context.log.warning(str(error))
-            return dg.SensorResult(skip_reason=str(error), cursor=str(cursor))
-        cursor.looked(time.time(), asked=why is not None)
-        if why is None:
-            return dg.SensorResult(skip_reason="nothing is new in the source", cursor=str(cursor))
-        request = dg.RunRequest(run_key=f"source:{cursor.asked}", tags={_TAG: "live_source"})
         return dg.SensorResult(run_requests=[request], cursor=str(cursor))
 
     @dg.sensor(
@@ -157,28 +113,28 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         ),
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes days that got rows (late ones too) or whose inputs changed, with all that depends on them, and "
-        "learns the classifier anew when enough labels have changed.",
+        description="Materializes stale days (new rows, late rows, changed upstream assets) and everything downstream of them, and "
+        "trains the classifier when enough labels have changed.",
     )
     def stale_days(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.SensorResult | dg.SkipReason:
-        house = warehouse.open()
-        note_first_days(house, warehouse.settings())
-        if wrong := take_economics(house, warehouse.settings().home):
+        database = warehouse.open()
+        note_first_days(database, warehouse.settings())
+        if wrong := take_economics(database, warehouse.settings().home):
             context.log.warning(wrong)
-        newest = house.query(
+        newest = database.query(
             "select coalesce(max(greatest(changed_tick, failed_tick)), 0) as tick from oasis.asset_state"
         )["tick"][0].as_py()
         if _active(context, "stale_days"):
             return dg.SkipReason("earlier runs of this sensor are at work")
         cursor = DaysCursor.parse(context.cursor).at(newest, time.time())
-        plan = without_readings(current_plan(house))
-        wait_for_labels(plan, house, store.open())
+        plan = without_readings(current_plan(database))
+        wait_for_labels(plan, database, store.open())
         wanted = next_runs(plan) if plan else []
-        if not views_current(house):
+        if not views_current(database):
             # Dagster compares only with what it saw before a partition was made: an upgraded home has rows and no intake
-            observe_views(context.instance, house, DAILY_VIEWS)
+            observe_views(context.instance, database, DAILY_VIEWS)
             wanted = [(VIEWS, None), *wanted]
         runs = [(assets, days, run_name(assets, days)) for assets, days in wanted]
         due = [run for run in runs if run[2] not in cursor.asked][:RUNS_A_TICK]
@@ -192,8 +148,8 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         job=jobs.readings,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Records which days of sensor readings changed, late ones too, and makes exactly these again with all that depends on them: "
-        f"{DAYS_A_TICK} days a tick at most, and a day that goes on changing every {QUIET_S // 60} minutes.",
+        description="Materializes the days of sensor readings that changed, late ones too, and everything downstream of them: "
+        f"at most {DAYS_A_TICK} days an evaluation, and a day that keeps changing every {QUIET_S // 60} minutes.",
     )
     def stale_readings(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
@@ -220,7 +176,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             run_requests=requests, asset_events=events, cursor=str(cursor), skip_reason=skip
         )
 
-    return [new_drop_files, live_source, stale_days, stale_readings]
+    return [new_drop_files, stale_days, stale_readings]
 
 
 @dataclass
@@ -281,64 +237,6 @@ class DropCursor:
             return False
         self.asked, self.digest, self.plain, self.at_s = self.asked + 1, digest, plain, now_s
         return True
-
-
-@dataclass
-class SourceCursor:
-    """When the live source was looked at, and how that went.
-
-    Attributes
-    ----------
-    asked : int
-        Increments asked for so far: each has a key of its own.
-    at_s : float
-        Last look, in seconds since 1970.
-    failures : int
-        Looks and increments that failed one after the other.
-    open : bool
-        Whether the outcome of the increment asked for last has not been counted yet.
-    """
-
-    asked: int = 0
-    at_s: float = 0.0
-    failures: int = 0
-    open: bool = False
-
-    @classmethod
-    def parse(cls, text: str | None) -> "SourceCursor":
-        """Read it from what `str` has written."""
-        try:
-            return cls(**json.loads(text or "{}"))
-        except (ValueError, TypeError):
-            return cls()
-
-    def __str__(self) -> str:
-        """As JSON."""
-        return json.dumps(vars(self))
-
-    def take(self, failed: bool) -> None:
-        """Count the outcome of the increment asked for last, once."""
-        if self.open:
-            self.failures = self.failures + 1 if failed else 0
-            self.open = False
-
-    def pause_s(self, every_s: float) -> float:
-        """Seconds between two looks."""
-        return max(every_s, min(SOURCE_LONGEST_S, every_s * 2.0 ** min(self.failures, 20)))
-
-    def due(self, every_s: float, now_s: float) -> bool:
-        """Whether it is time to look; also when the clock was set back."""
-        return not 0 <= now_s - self.at_s < self.pause_s(every_s)
-
-    def looked(self, now_s: float, *, asked: bool = False, failed: bool = False) -> None:
-        """Note a look."""
-        self.at_s = now_s
-        if failed:
-            self.failures += 1
-        elif asked:
-            self.asked, self.open = self.asked + 1, True
-        else:
-            self.failures = 0
 
 
 @dataclass
@@ -458,7 +356,7 @@ def due_readings(states: States, cursor: ReadingsCursor, now_s: float) -> list[s
     Returns
     -------
     list of str
-        A day is due when it is stale and its readings changed after it was last asked for, or its making failed since; and
+        A day is due when it is stale and its readings changed after it was last asked for, or its materialization failed since; and
         not more than once in `QUIET_S`, for a module that sends by the minute changes its day by the minute. The newest days first,
         `DAYS_A_TICK` at most.
     """

@@ -3,8 +3,8 @@
 Here: a pure function from ledger states to stale partitions, what has to wait because something failed, and how the rest is cut into runs.
 Not here: what an asset is made from (its declaration in ``assets``), and running anything.
 
-The ledger keeps two ticks of one clock for each partition: when its rows last changed, and when its last making
-began. A partition is stale when something that it is made from changed after that making began, or when another code version made it.
+The ledger keeps two ticks of one clock for each partition: when its rows last changed, and when its last materialization
+began. A partition is stale when something that it is made from changed after that materialization began, or when another code version made it.
 Ticks, unlike times, order what happened in one database without doubt.
 """
 
@@ -104,7 +104,7 @@ def days_with_rows(states: States, sources: Collection[str] = Calendar.CARDS.val
 
 
 def retry_at(state: State) -> datetime | None:
-    """When a partition whose making failed is tried again although nothing has changed; None where it did not fail."""
+    """When a partition whose materialization failed is tried again although nothing has changed; None where it did not fail."""
     if state.error is None or state.failed_at is None:
         return None
     tries = min(state.failures or 1, 10)
@@ -411,7 +411,7 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     Returns
     -------
     list of (assets, range)
-        Assets in the order of making; None for an asset without days. After these runs a new plan is due.
+        Assets in the order of materialization; None for an asset without days. After these runs a new plan is due.
     """
     wave = _first_wave(plan)
     if wave[0] in WHOLE_ASSETS:

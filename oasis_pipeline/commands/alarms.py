@@ -70,7 +70,7 @@ def _decide(home: Path | None, alarm_id: str, decision: str, note: str | None, a
 
 @alarms.command()
 @click.argument("alarm_id")
-@click.option("--note", help="Why, or what is done about it.")
+@click.option("--note", help="Reason, or what is being done about it.")
 @home_option
 @json_option
 def acknowledge(alarm_id: str, note: str | None, home: Path | None, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def acknowledge(alarm_id: str, note: str | None, home: Path | None, as_json: boo
 
 @alarms.command()
 @click.argument("alarm_id")
-@click.option("--note", required=True, help="Why it is none.")
+@click.option("--note", required=True, help="Reason for dismissing it.")
 @home_option
 @json_option
 def dismiss(alarm_id: str, note: str, home: Path | None, as_json: bool) -> None:

@@ -70,7 +70,7 @@ def _text(path: Path) -> str:
             )
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8: save it as UTF-8") from None
+        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such name"
         raise InputError(f"can't read {path}: {reason}") from None
@@ -128,7 +128,9 @@ def _read_dyn(path: Path) -> CardFile:
     for i, (number, line) in enumerate(points):
         cells = [cell for cell in re.split(r"[,;\s]+", line) if cell]
         if len(cells) != 2:
-            raise InputError(f"{path}, line {number}: {_plain(line[:40])!r} is no pair of position and load")
+            raise InputError(
+                f"{path}, line {number}: {_plain(line[:40])!r} is not a pair of position and load"
+            )
         for place, name in enumerate(COLUMNS):
             values[i, place] = _cell(path, number, cells, name, place)
     return CardFile(_usable(path, values), _dyn_speed(path, rest))
@@ -177,7 +179,7 @@ def read_card(path: Path) -> TimeForm:
     if any(names.count(name) != 1 for name in COLUMNS):
         found = ", ".join(name[:40] for name in names[:8]) or "nothing"
         raise InputError(
-            f"{path}: the first row has to name the columns position_in and load_lbf, each once; it names {_plain(found)}"
+            f"{path}: the first row must name the columns position_in and load_lbf, each once, but names {_plain(found)}"
         )
     places = [names.index(name) for name in COLUMNS]
     values = np.array(
@@ -207,7 +209,7 @@ def _cell(path: Path, line: int, row: list[str], name: str, place: int) -> float
         return math.nan
     value = float(text) if _NUMBER.fullmatch(text) else math.inf
     if not math.isfinite(value):
-        raise InputError(f"{path}, line {line}: {name} is {_plain(text[:40])!r}, a number is needed")
+        raise InputError(f"{path}, line {line}: {name} is {_plain(text[:40])!r}, which is not a number")
     if abs(value) > _LARGEST[name]:
         raise InputError(
             f"{path}, line {line}: {name} is {value:g}; no card has that, check column and unit (in, lbf)"
@@ -347,7 +349,7 @@ def read_well(path: Path) -> Well:
         raise InputError(f"{path}: {_plain(reason)}")
 
     def no_constant(name: str) -> NoReturn:
-        fail(f"{name} is no number in JSON")
+        fail(f"{name} is not a valid number in JSON")
 
     try:
         given = json.loads(_text(path), parse_constant=no_constant)

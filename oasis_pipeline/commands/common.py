@@ -29,7 +29,7 @@ home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
-    help="Home folder of the installation; stronger than $OASIS_HOME.",
+    help="Home folder of the installation; overrides $OASIS_HOME.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -128,11 +128,7 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if type(error).__module__.startswith("oasis_pipeline.") or isinstance(error, SettingsError):
         full = "No space left on device" in text and "free some space" not in text
-        return (
-            f"{text}. A disk is full: free some space and say the same again, {_OTHER_FOLDER}"
-            if full
-            else text
-        )
+        return f"{text}. A disk is full: free some space and try again, {_OTHER_FOLDER}" if full else text
     if isinstance(error, OSError):
         return _of_system(error)
     for kind in type(error).__mro__:
@@ -146,25 +142,25 @@ def explain(error: Exception) -> str:
         (f for f in reversed(frames) if "oasis_pipeline" in f.filename), frames[-1] if frames else None
     )
     where = f" at {Path(place.filename).name}:{place.lineno}" if place else ""
-    return f"unexpected {type(error).__name__}{where}: {text} (a fault of the program; OASIS_TRACE=1 shows where it arose)"
+    return f"unexpected {type(error).__name__}{where}: {text} (an error in the program; set OASIS_TRACE=1 for the traceback)"
 
 
 _FROM_OUTSIDE = {
     **dict.fromkeys(
         ("psycopg2.OperationalError", "psycopg2.InterfaceError", "sqlalchemy.exc.OperationalError", "sqlalchemy.exc.InterfaceError"),
-        "PostgreSQL does not answer; check that it runs, then say the same again",
+        "PostgreSQL does not answer; check that it runs, then try again",
     ),
     **dict.fromkeys(
         ("botocore.exceptions.BotoCoreError", "botocore.exceptions.ClientError"),
-        "the object store refuses or does not answer; check OASIS_S3_BUCKET, OASIS_S3_ENDPOINT and the AWS credentials",
+        "the object store does not answer or refuses access; check OASIS_S3_BUCKET, OASIS_S3_ENDPOINT and the AWS credentials",
     ),
-    "builtins.MemoryError": "this machine has not enough memory; end other programs, or say it for fewer days at a time",
-    "concurrent.futures.process.BrokenProcessPool": "a process was killed from outside, as a rule for want of memory; end other programs",
+    "builtins.MemoryError": "out of memory; close other programs, or choose fewer days",
+    "concurrent.futures.process.BrokenProcessPool": "a process was killed from outside, usually because memory ran out; close other programs",
 }  # fmt: skip
 """What is no fault of the program, by the names of the errors' classes so that nothing has to be imported to know them."""
 
 _LITTLE_BYTES = 16 << 20
-_OTHER_FOLDER = "or say --home with a folder elsewhere"
+_OTHER_FOLDER = "or use --home with a folder elsewhere"
 
 
 def _of_system(error: OSError) -> str:
@@ -173,18 +169,18 @@ def _of_system(error: OSError) -> str:
     if number is None or isinstance(path, int):
         return " ".join(str(error).split()) or type(error).__name__
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk {f'of {path}' if path else _fullest()} is full: free some space and say the same again, {_OTHER_FOLDER}"
+        return f"the disk {f'of {path}' if path else _fullest()} is full: free some space and try again, {_OTHER_FOLDER}"
     if number == errno.EMFILE:
-        return "too many files are open: raise the limit (ulimit -n 4096) and say the same again"
+        return "too many files are open: raise the limit (ulimit -n 4096) and try again"
     if path is None:
         return f"{error.strerror or error}"
     where = os.fsdecode(path)
     if number == errno.EROFS:
         return f"can't write {where}: its disk is mounted read-only. Mount it for writing, {_OTHER_FOLDER}"
     if number in (errno.EACCES, errno.EPERM):
-        return f"may not use {where}{_owner(where)}: run as the user that it belongs to, have it given to you (chown -R), {_OTHER_FOLDER}"
+        return f"permission denied: {where}{_owner(where)}: run as its owner, change the owner (chown -R), {_OTHER_FOLDER}"
     if number in (errno.ENOTDIR, errno.EEXIST):
-        return f"can't make a folder {where}: a file stands in its way. Move it away, {_OTHER_FOLDER}"
+        return f"can't make a folder {where}: a file of that name exists. Move it away, {_OTHER_FOLDER}"
     if number == errno.ENAMETOOLONG:
         return f"the path {where[:60]}... is too long: choose a shorter one"
     return f"{where}: {error.strerror}"
@@ -229,7 +225,7 @@ def require_free_port(host: str, port: int, option: str = "--port") -> None:
             probe.bind((host, port))
         except OSError as error:
             raise PortError(
-                f"can't listen on {host}:{port} ({error.strerror}): say {option} with another number"
+                f"can't listen on {host}:{port} ({error.strerror}); choose another port with {option}"
             ) from None
 
 

@@ -26,17 +26,17 @@ class SuperuserError(RuntimeError):
     "--noinput",
     "--no-input",
     is_flag=True,
-    help="Ask nothing: DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD say it.",
+    help="Do not ask: take DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD.",
 )
 def createsuperuser(home: Path | None, username: str | None, email: str | None, noinput: bool) -> None:
-    """Make an administrator of the data service."""
+    """Create an administrator of the data service."""
     if noinput and not os.environ.get("DJANGO_SUPERUSER_PASSWORD"):
         raise SuperuserError(
             "--noinput needs DJANGO_SUPERUSER_PASSWORD: an administrator without a password can't log in"
         )
     if not noinput and not sys.stdin.isatty():
         raise SuperuserError(
-            "there is no terminal to ask on, and nobody was made: say --noinput, and DJANGO_SUPERUSER_USERNAME,"
+            "there is no terminal to ask for name and password, and no user was created: use --noinput and set DJANGO_SUPERUSER_USERNAME,"
             " DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD in the environment"
         )
     from oasis_pipeline.service.server import prepare
@@ -54,7 +54,7 @@ def createsuperuser(home: Path | None, username: str | None, email: str | None, 
                 "createsuperuser", interactive=not noinput, username=username, email=email, verbosity=0
             )
             if User.objects.filter(is_superuser=True).count() <= before:
-                raise SuperuserError("nobody was made")
+                raise SuperuserError("no user was created")
         except SystemExit:
             # Django's way to end when somebody presses Ctrl-C; it has said so
             raise click.Abort from None

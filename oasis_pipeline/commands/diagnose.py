@@ -57,9 +57,9 @@ def diagnose(
     alone tells is answered.
     """
     if well is not None and well_file is not None:
-        raise click.ClickException("--well and --well-file name the well twice: leave one of them out")
+        raise click.ClickException("--well and --well-file cannot be used together")
     if spm is not None and not 0.0 < spm <= 60.0:
-        raise click.ClickException("--spm has to be above 0 and at most 60")
+        raise click.ClickException("--spm must be above 0 and at most 60")
     # what may be misspelled first: a well that is named wrong needs no card to be told
     known = Well()
     if well_file is not None:
@@ -153,7 +153,7 @@ def _print(answer: CardDiagnosis, file: Path, out: Path | None) -> None:
     ]
     print_table(str(file), ["", "value", "unit"], rows, right=(1,))
     if answer.direction_reversed:
-        click.echo("note: the points came against the direction of time; they were turned round")
+        click.echo("note: the points were in reverse order of time and have been turned round")
     for line in answer.missing:
         click.echo(f"note: {_short(line)}")
     if out is not None:

@@ -24,10 +24,10 @@ _PATIENCE_S = 120.0
 @click.option(
     "--left-behind",
     is_flag=True,
-    help="Only what an `oasis up` that was killed has left; nothing while one runs.",
+    help="Stop only what a killed `oasis up` left behind; do nothing while one is running.",
 )
 def down(home: Path | None, as_json: bool, left_behind: bool) -> None:
-    """End what `oasis up` or `oasis dsn` left running for this home: exactly those processes, known by number and start.
+    """Stop what `oasis up` or `oasis dsn` left running for this home: exactly those processes, identified by pid and start time.
 
     A command that uses the database at the moment keeps it until it ends.
     """
@@ -41,9 +41,9 @@ def down(home: Path | None, as_json: bool, left_behind: bool) -> None:
     if database == "stopped":
         click.echo("stopped the database")
     elif database == "in use":
-        click.echo("the database is in use by another command and ends with it")
+        click.echo("the database is in use by another command and stops with it")
     elif not ended:
-        click.echo(f"nothing runs for {settings.home}")
+        click.echo(f"nothing is running for {settings.home}")
 
 
 def end_everything(settings: Settings, *, left_behind: bool = False) -> tuple[list[Recorded], str]:
@@ -70,7 +70,7 @@ def end_everything(settings: Settings, *, left_behind: bool = False) -> tuple[li
     ended: list[Recorded] = []
     if not settings.home.is_dir():
         if settings.home.exists():
-            raise UpError(f"{settings.home} is no folder: say --home with the folder of an installation")
+            raise UpError(f"{settings.home} is not a folder; use --home with the folder of an installation")
         return ended, ""
     if (supervisor := supervisor_of(settings.home)) is not None:
         if left_behind:
@@ -82,7 +82,7 @@ def end_everything(settings: Settings, *, left_behind: bool = False) -> tuple[li
             if left_behind:
                 return ended, ""
             raise UpError(
-                f"another `oasis up` has started in {settings.home} meanwhile: say `oasis down` again"
+                f"another `oasis up` has started in {settings.home} meanwhile: run `oasis down` again"
             )
         ended += end_left_behind(settings.home)
         if not settings.embedded or not embedded.left_running(settings.postgres_data):
@@ -100,4 +100,4 @@ def _end_supervisor(supervisor: Recorded) -> None:
                 process.send_signal(number)
         if until(lambda: not supervisor.alive(), _PATIENCE_S, 0.1):
             return
-    raise UpError(f"oasis up (process {supervisor.pid}) does not end, though it was killed")
+    raise UpError(f"oasis up (process {supervisor.pid}) is still running after it was killed")

@@ -54,14 +54,14 @@ def dsn(home: Path | None, as_json: bool, reader: bool) -> None:
 def _refuse(settings: Settings) -> NoReturn:
     if not settings.embedded:
         raise ReaderError(
-            "only the embedded server is opened by --reader: at your own, reach it as oasis_reader where you reach it now"
+            "--reader works with the embedded server only: connect to your own server as oasis_reader, at its usual address"
             " (python -m oasis_pipeline.storage.reader makes that role)"
         )
     if settings.embedded_tcp is None:
         raise ReaderError(
             "the embedded server listens on its socket only: set OASIS_EMBEDDED_TCP=127.0.0.1:5433 in the environment or in"
-            f" {settings.home / '.env'}, say `oasis down`, then this again"
+            f" {settings.home / '.env'}, run `oasis down`, then this command again"
         )
     raise ReaderError(
-        "the embedded server was started without OASIS_EMBEDDED_TCP: say `oasis down` (and end what uses it), then this again"
+        "the embedded server was started without OASIS_EMBEDDED_TCP: run `oasis down` (and close what uses it), then this command again"
     )

@@ -73,7 +73,7 @@ def queue(limit: int, out: Path | None, sheet: Path | None, home: Path | None, a
         return
     if not rows:
         click.echo(
-            "the queue is empty: there are no predictions yet (say `oasis run`), or every card has a label"
+            "the queue is empty: there are no predictions yet (run `oasis run`), or every card has a label"
         )
         return
     cells = [
@@ -133,7 +133,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
         if report.rejected_files:
             raise click.ClickException(f"{file}: {report.rejected_files[0][1]}")
         if not report.files:
-            raise click.ClickException(f"{file}: {'; '.join(report.warnings) or 'nothing was taken in'}")
+            raise click.ClickException(f"{file}: {'; '.join(report.warnings) or 'nothing was loaded'}")
         done = report.files[0]
         if person and person.strip():
             name_person(warehouse, done.source_file, " ".join(person.split()))
@@ -165,7 +165,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
         print_json(facts)
         return
     if done.already_loaded:
-        click.echo(f"{file} had been taken in before, as {done.source_file}: nothing changes")
+        click.echo(f"{file} was already loaded as {done.source_file}: nothing changed")
         return
     click.echo(
         f"{done.source_file}: {done.stored:,} labels stored, {done.superseded:,} superseded by newer ones, "
@@ -174,7 +174,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
     for row in rejected:
         click.echo(f"row {row['RowNumber']} ({row['NodeID']}): {row['Reason']}")
     if report.changed:
-        click.echo("the classifier learns from them at the next `oasis run`")
+        click.echo("the next `oasis run` trains the classifier on them")
 
 
 @labels.command()
@@ -216,7 +216,7 @@ def disagreements(limit: int, home: Path | None, as_json: bool) -> None:
         print_json(cards[:limit])
         return
     if not cards:
-        click.echo("nobody disagrees")
+        click.echo("no disagreements")
         return
     cells = [
         [
@@ -248,7 +248,7 @@ def suspects(limit: int, home: Path | None, as_json: bool) -> None:
         print_json(rows[:limit])
         return
     if not rows:
-        click.echo("no label is suspected; the next training looks again")
+        click.echo("no suspected labels; they are searched for again at the next training")
         return
     cells = [
         [
@@ -282,7 +282,7 @@ def _drop_name(file: Path, stamp: datetime | None, now: datetime) -> str:
         (end for end in sorted(suffixes, key=len, reverse=True) if file.name.lower().endswith(end)), None
     )
     if suffix is None:
-        raise click.ClickException(f"{file.name} is no file of labels: {', '.join(suffixes)} can be read")
+        raise click.ClickException(f"{file.name} is not a file of labels: {', '.join(suffixes)} can be read")
     return f"Labels.E2E.{stamp or now:%Y%m%d.%H%M}{suffix}"
 
 

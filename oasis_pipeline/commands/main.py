@@ -15,22 +15,18 @@ from oasis_pipeline import __version__
 SUBCOMMANDS = {
     "demo": "Simulate a field, run the pipeline on it, and write a report.",
     "simulate": "Write a simulated field as a drop folder, with the truth beside it.",
-    "run": "Take in the drop folder and make everything that is stale.",
-    "source": "Look at the live source, bring what is new in it, or its history.",
+    "run": "Load the drop folder and materialize everything that is stale.",
     "wells": "Show which well comes first and why, or everything about one well.",
     "report": "Write the field's report as one HTML file: the worklist first.",
-    "alarms": "List alarms of failures to come; acknowledge or dismiss one.",
+    "alarms": "List failure alarms; acknowledge or dismiss one.",
     "diagnose": "Diagnose one surface card: pump card, figures, picture and report.",
-    "labels": "What to label next, and what people have labelled.",
-    "models": "List the models, choose one, predict old days again.",
+    "labels": "Show which cards to label next; import and export labels.",
+    "models": "List models, choose one, predict old days again.",
     "up": "Run the platform: database, web pages, schedules and sensors, data service.",
-    "down": "End what `oasis up` or `oasis dsn` left running.",
+    "down": "Stop what `oasis up` or `oasis dsn` left running.",
     "serve": "Run the data service alone.",
-    "createsuperuser": "Make the data service's first administrator.",
-    "status": "Show each asset: what is made, missing or failed, and how old it is.",
-    "doctor": "Look at the installation, and say what to do about each finding.",
-    "backup": "Copy the installation into a folder, also while it runs.",
-    "restore": "Make an installation of such a copy.",
+    "createsuperuser": "Create the data service's first administrator.",
+    "status": "Show each asset: partitions done, missing and failed, and their age.",
     "dsn": "Print the address of the database in use.",
 }
 
@@ -56,7 +52,7 @@ class _Lazy(click.Group):
 def cli() -> None:
     """From a rod-pumped field's raw data to decisions.
 
-    State lies in the home folder: --home, else $OASIS_HOME, else ./.oasis.
+    State is kept in the home folder: --home, else $OASIS_HOME, else ./.oasis.
     """
 
 

@@ -42,7 +42,7 @@ def list_models(name: str | None, home: Path | None, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        click.echo("there are no models yet: say `oasis run`")
+        click.echo("there are no models yet: run `oasis run`")
         return
     cells = [
         [
@@ -60,7 +60,7 @@ def list_models(name: str | None, home: Path | None, as_json: bool) -> None:
     print_table("Models", headers, cells, right=(4, 5, 6))
     for row in rows:
         if row["refused"]:
-            click.echo(f"{row['version']} was not taken: {row['refused']}")
+            click.echo(f"{row['version']} was not promoted: {row['refused']}")
 
 
 @models.command()
@@ -86,7 +86,7 @@ def use(version: str, name: str | None, home: Path | None, as_json: bool) -> Non
     if as_json:
         print_json(_entry({**row, "in_use": True}))
     else:
-        click.echo(f"{row['name']}: {version} predicts from now on")
+        click.echo(f"{row['name']}: {version} is now in use")
 
 
 @models.command()

@@ -50,7 +50,7 @@ MAX_ROUNDS = 25
 
 
 class PassError(RuntimeError):
-    """An asset could not be made; the message names it and the reason."""
+    """An asset could not be materialized; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PassSummary:
     runs : list of dict
         Dagster runs: assets, days, seconds.
     seconds : dict of str to float
-        Time spent in intake and in making.
+        Time spent in intake and in materializing.
     notes : list of str
         What a person should know: checks that warned, assets with nothing to learn from yet.
     failures : list of Failure
@@ -107,7 +107,7 @@ class PassSummary:
         if self.failures:
             texts = list(dict.fromkeys(str(failure) for failure in self.failures))
             raise PassError(
-                f"could not make {'; '.join(texts)}. `oasis status` shows what is made and what waits"
+                f"could not materialize {'; '.join(texts)}. `oasis status` shows what is materialized and what is waiting"
             )
 
 
@@ -201,7 +201,7 @@ def predict_again(
         states = ledger.states(warehouse)
         row = model_row(warehouse, CLASSIFIER, None if version == IN_USE else version)
         if row is None:
-            raise ValueError("there is no classifier yet: say `oasis run`")
+            raise ValueError("there is no classifier yet: run `oasis run`")
         check_fits(row)
         days = [
             day
@@ -277,7 +277,7 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
             if not due:
                 break
             for assets, days in due:
-                advance("making", order.index(assets[-1]), len(order))
+                advance("materializing", order.index(assets[-1]), len(order))
                 failed = len(graph.failures)
                 summary.runs.append(graph.run(assets, days))
                 if len(graph.failures) > failed:

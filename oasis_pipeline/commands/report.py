@@ -117,7 +117,7 @@ where "NodeID" = any($1::text[]) and known_from < $2
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File; default: report.html in the home."
 )
-@click.option("--day", type=DAY, help="As known at the end of this day; the newest by default.")
+@click.option("--day", type=DAY, help="Day of the worklist, as known at its end; default: the newest.")
 @json_option
 def report(home: Path | None, out: Path | None, day: datetime | None, as_json: bool) -> None:
     """Write the field's report as one HTML file that needs nothing else: the worklist first."""

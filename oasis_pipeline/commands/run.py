@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     "--drop",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
-    help="Drop folder; stronger than $OASIS_DATA_PATH. Files are archived, then removed from it.",
+    help="Drop folder; overrides $OASIS_DATA_PATH. Files are archived, then removed from it.",
 )
 @json_option
 def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
-    """Take in every file of the drop folder, then make every asset and partition that is stale, in order.
+    """Load every file of the drop folder, then materialize every stale asset and partition, in order.
 
     Ends with 0 when it did its work: rejected rows and files, and assets that have nothing to learn from yet, are
     counted and explained. An asset that can't be made doesn't stop the pass: what is made from it waits, the rest is made, and the
@@ -104,7 +104,7 @@ def print_summary(summary: PassSummary) -> None:
     else:
         click.echo("no new files in the drop folder")
     if any(file.rejected for file in report.files):
-        click.echo("rejected rows stand in xspoc.rejected with their reasons")
+        click.echo("rejected rows are in xspoc.rejected with their reasons")
     for name, reason in report.rejected_files:
         click.echo(f"rejected file {name}: {reason}")
     for line in (*report.warnings, *report.notes, *summary.notes):
@@ -114,11 +114,11 @@ def print_summary(summary: PassSummary) -> None:
             [", ".join(made["assets"]), " to ".join(dict.fromkeys(made["days"])), f"{made['seconds']:.1f}"]
             for made in summary.runs
         ]
-        print_table("Made", ["assets", "days", "seconds"], spans, right=(2,))
+        print_table("Materialized", ["assets", "days", "seconds"], spans, right=(2,))
     elif not summary.waiting:
         click.echo("everything was up to date")
     for failure in summary.failures:
         click.echo(f"failed: {failure}", err=True)
     for asset, reason in summary.waiting.items():
-        click.echo(f"not made: {asset} ({reason})", err=True)
-    click.echo(f"intake {summary.seconds['intake']:.1f} s, making {summary.seconds['making']:.1f} s")
+        click.echo(f"not materialized: {asset} ({reason})", err=True)
+    click.echo(f"intake {summary.seconds['intake']:.1f} s, materialization {summary.seconds['making']:.1f} s")

@@ -29,7 +29,7 @@ _MOST_LABELS = 1000
 @home_option
 @json_option
 def status(home: Path | None, as_json: bool) -> None:
-    """Show each asset: partitions made, stale and failed, rows, newest data, and how long ago it was made.
+    """Show each asset: partitions done, missing and failed, rows, newest data, and age.
 
     Days without rows are not counted.
     """
@@ -94,7 +94,7 @@ def status(home: Path | None, as_json: bool) -> None:
             click.echo(f"{row['asset']}: {row['waiting']}")
     if not rows:
         click.echo(
-            "nothing has been taken in yet: put files into the drop folder and say `oasis run`, or try `oasis demo`"
+            "no data has been loaded yet: put files into the drop folder and run `oasis run`, or try `oasis demo`"
         )
     for each in first:
         if each.day is not None:
@@ -102,7 +102,7 @@ def status(home: Path | None, as_json: bool) -> None:
     for row in left:
         click.echo(f"left in the drop folder: {row['name']} {row['reason']}")
     if rejected:
-        click.echo(f"{rejected:,} rejected rows stand in xspoc.rejected with their reasons")
+        click.echo(f"{rejected:,} rejected rows are in xspoc.rejected with their reasons")
     if waiting:
         click.echo(_say_waiting(waiting))
 

@@ -377,7 +377,7 @@ def only_one(home: Path) -> Iterator[None]:
                 (f" (process {one.pid})" for one in read_record(home) if one.name == SUPERVISOR), ""
             )
             raise UpError(
-                f"the platform of {home} runs already{number}: `oasis down` ends it, or say --home with another folder"
+                f"the platform of {home} is already running{number}: `oasis down` stops it, or use --home with another folder"
             )
         for one in end_left_behind(home):
             click.echo(

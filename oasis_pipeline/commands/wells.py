@@ -33,7 +33,7 @@ class WellError(RuntimeError):
 @click.command()
 @click.argument("well", metavar="[NODEID]", required=False)
 @home_option
-@click.option("--day", type=DAY, help="As known at the end of this day; the newest by default.")
+@click.option("--day", type=DAY, help="Day of the worklist, as known at its end; default: the newest.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Lines of the list.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture of the well's newest card (PNG)."
@@ -88,10 +88,10 @@ def list_day(warehouse: Warehouse, wanted: date | None) -> date:
         (wanted,),
     ).to_pylist()[0]
     if found["newest"] is None:
-        raise WellError("no worklist has been made yet: put files into the drop folder and run `oasis run`")
+        raise WellError("there is no worklist yet: put files into the drop folder and run `oasis run`")
     if wanted is not None and not found["there"]:
         raise WellError(
-            f"there is no worklist of {wanted}: there are some from {found['oldest']} to {found['newest']}"
+            f"there is no worklist of {wanted}: worklists exist from {found['oldest']} to {found['newest']}"
         )
     return wanted or found["newest"]
 
@@ -152,8 +152,8 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
         right=(0, 3, 4, 6),
     )
     if len(rows) > limit:
-        click.echo(f"{len(rows) - limit:,} more wells: --limit shows them")
-    click.echo("`oasis wells NODEID` says everything about one well")
+        click.echo(f"{len(rows) - limit:,} more wells: use --limit to show them")
+    click.echo("`oasis wells NODEID` shows everything about one well")
 
 
 _STATUS = """

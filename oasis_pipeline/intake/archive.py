@@ -69,5 +69,5 @@ def archived_name(source_file: str, kind: DropKind) -> DropName:
     parts = source_file.removesuffix(suffix).split(".")
     drop = parse_name(".".join(parts[:4]) + suffix)
     if drop is None:
-        raise ArchiveError(f"{source_file} is no name of a drop file")
+        raise ArchiveError(f"{source_file} is not the name of a drop file")
     return drop

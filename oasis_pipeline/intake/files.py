@@ -208,7 +208,7 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
         places = [position for position, name in enumerate(cleaned) if name == wanted]
         places = places or folded.get(wanted.casefold(), [])
         if len(places) > 1:
-            raise UnreadableFileError(f"column {wanted} stands in the header {len(places)} times")
+            raise UnreadableFileError(f"column {wanted} appears in the header {len(places)} times")
         if places:
             index[wanted] = places[0]
     missing = tuple(name for name in kind.columns if name not in index)
@@ -234,7 +234,7 @@ def match_header(kind: DropKind, names: Sequence[str]) -> Header:
         repeated = {name for name, count in Counter(name for _, name in measures).items() if count > 1}
         if repeated:
             raise UnreadableFileError(
-                f"measure {', '.join(sorted(repeated))} stands in the header more than once"
+                f"measure {', '.join(sorted(repeated))} appears in the header more than once"
             )
     named = {at for at, _ in measures}
     ignored = tuple(unique[at] for at in others if at not in named)
@@ -376,7 +376,7 @@ def _look_at_header(head: bytes, kind: DropKind) -> tuple[str, list[str]]:
         ",",
     )
     if len(found[chosen]) > MAX_COLUMNS:
-        raise UnreadableFileError(f"more than {MAX_COLUMNS} columns, which are not read")
+        raise UnreadableFileError(f"has more than {MAX_COLUMNS} columns, the maximum")
     return chosen, found[chosen]
 
 
@@ -480,7 +480,7 @@ def _parse_csv(text: TextStream, kind: DropKind, separator: str, faulty: _Faulty
             raise UnreadableFileError("the file is empty") from error
         raise
     if len(reader.schema) > MAX_COLUMNS:
-        raise UnreadableFileError(f"more than {MAX_COLUMNS} columns, which are not read")
+        raise UnreadableFileError(f"has more than {MAX_COLUMNS} columns, the maximum")
     held: Chunk | None = None
     next_row = 0
     for batch in reader:
@@ -598,7 +598,7 @@ def _read_parquet(source: Path | bytes, kind: DropKind) -> Iterator[Chunk]:
     with pq.ParquetFile(place, buffer_size=HEAD_BYTES) as file:
         schema = file.schema_arrow
         if len(schema) > MAX_COLUMNS:
-            raise UnreadableFileError(f"more than {MAX_COLUMNS} columns, which are not read")
+            raise UnreadableFileError(f"has more than {MAX_COLUMNS} columns, the maximum")
         header = match_header(kind, schema.names)
         for name, position in header.index.items():
             if pa.types.is_nested(schema.field(position).type):
@@ -751,9 +751,9 @@ def _json_row(text: str) -> tuple[dict[str, str] | None, str, str]:
     try:
         found = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        return None, "is no JSON", f"is no JSON: {str(error)[:200]}"
+        return None, "is not valid JSON", f"is not valid JSON: {str(error)[:200]}"
     if not isinstance(found, dict):
-        return None, *("is no JSON object",) * 2
+        return None, *("is not a JSON object",) * 2
     nested = found.pop("measures", None)
     if isinstance(nested, list) and all(
         isinstance(each, dict) and {"name", "value"} <= set(each) for each in nested
@@ -796,7 +796,7 @@ def _json_chunk(
     names = dict.fromkeys(kind.table.key if keys or not rows else ())
     names |= dict.fromkeys(name for _, row in rows for name in row)
     if len(names) > MAX_COLUMNS:
-        raise UnreadableFileError(f"more than {MAX_COLUMNS} columns, which are not read")
+        raise UnreadableFileError(f"has more than {MAX_COLUMNS} columns, the maximum")
     columns = [pa.array([row.get(name, "") for _, row in rows], pa.string()) for name in names]
     numbers = np.array([number for number, _ in rows], np.int64)
     return Chunk(match_header(kind, list(names)), columns, numbers, faulty, reasons)

@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -169,7 +169,7 @@ def take_in(
     tell: Progress = progress or (lambda _done, _all, _name: None)
     _note_first_days(warehouse, settings, report)
     listing = _list(settings, report)
-    _tell_lost(warehouse, settings, listing, report)
+    _tell_lost(warehouse, listing, report)
     files = listing.files
     try:
         context = Context(settings.earliest_day, read_rules(settings.home), settings.zone)
@@ -226,19 +226,19 @@ def _list(settings: Settings, report: PassReport) -> Listing:
     report.unknown_files = [*listing.unknown, *(name for name, _ in listing.irregular)]
     _warn_of_each(
         [
-            f"{name!r} is no name of a drop file (<Kind>.E2E.<YYYYMMDD>.<HHMM>.csv ...); it is left where it is"
+            f"{name!r} is not the name of a drop file (<Kind>.E2E.<YYYYMMDD>.<HHMM>.csv ...); it is left in place"
             for name in listing.unknown
         ],
         report,
     )
     for name, what in listing.irregular:
         report.left[name] = (
-            f"is {what}; only regular files in the folder itself are taken in, it is left where it is"
+            f"is {what}; only regular files in the folder itself are taken in, it is left in place"
         )
     for file in listing.early:
         report.left[file.drop.name] = (
             f"is stamped {file.drop.stamp:%Y-%m-%d %H:%M}, more than a day ahead of the field's clock "
-            f"({settings.field_now():%Y-%m-%d %H:%M}, {settings.timezone}); it is left where it is until its time comes, or it is renamed"
+            f"({settings.field_now():%Y-%m-%d %H:%M}, {settings.timezone}); it is left in place until its time comes, or it is renamed"
         )
     return listing
 
@@ -285,7 +285,7 @@ def _claimed(files: list[DropFile], report: PassReport, again: list[DropFile]) -
                 again.append(file)
             except OSError as error:
                 report.left[file.drop.name] = (
-                    f"can't be opened and renamed ({error.strerror or error}); it is left where it is. Check its owner and "
+                    f"can't be opened and renamed ({error.strerror or error}); it is left in place. Check its owner and "
                     "permissions, and those of the folder"
                 )
             else:
@@ -312,17 +312,12 @@ def _put_back(mine: Claim) -> list[DropFile]:
     return [own] if mine.put_back() else []
 
 
-def _tell_lost(warehouse: Warehouse, settings: Settings, listing: Listing, report: PassReport) -> None:
+def _tell_lost(warehouse: Warehouse, listing: Listing, report: PassReport) -> None:
     """Warn of files that were loaded but went out of the drop folder before they were archived."""
-    if settings.drop == settings.source_drop:
-        return  # passes over the drop folder tell it, of both
     waiting = warehouse.query(
         f"SELECT kind, stamp, source_file FROM {FILE.full_name} WHERE NOT archived"
     ).to_pylist()
     there = {(file.drop.kind.name, file.drop.stamp) for file in listing.files}
-    with suppress(FileNotFoundError):
-        waits = list_drop_folder(settings.source_drop, settings.field_now()).files
-        there |= {(file.drop.kind.name, file.drop.stamp) for file in waits}
     _warn_of_each(
         [
             f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "
@@ -412,15 +407,15 @@ def _live_or_leave(mine: Claim, life: _Life) -> list[DropFile]:
         report.left[name] = f"can't be archived: {error}"
     except OSError as error:
         report.left[name] = (
-            f"can't be taken in ({error.strerror or error}); it is left where it is. Check its owner and permissions"
+            f"can't be taken in ({error.strerror or error}); it is left in place. Check its owner and permissions"
         )
     except StorageError as error:
         life.warehouse.query("SELECT 1")  # raises if it is the warehouse that is gone
-        report.left[name] = f"can't be taken in: {error}; it is left where it is and tried again"
+        report.left[name] = f"can't be taken in: {error}; it is left in place and tried again"
     except Exception as error:
         # One file must not keep the others out; nothing of it is stored, and the log has the whole story.
         _log.exception("%s could not be taken in", name)
-        report.left[name] = f"can't be taken in: unexpected {error!r}; it is left where it is"
+        report.left[name] = f"can't be taken in: unexpected {error!r}; it is left in place"
     finally:
         if not mine.stream.closed:
             mine.put_back()

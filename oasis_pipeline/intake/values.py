@@ -181,7 +181,7 @@ def parse_numbers(text: pa.Array, column: str, faults: Faults) -> pa.Array:
     column : str
         For the reasons.
     faults : Faults
-        Gets a reason for every text that is no number, and for infinity.
+        Gets a reason for every text that is not a valid number, and for infinity.
 
     Returns
     -------

@@ -112,7 +112,7 @@ def measure_columns(objects: pa.Array | pa.ChunkedArray) -> dict[str, NDArray[np
     Raises
     ------
     ValueError
-        If a text is no JSON object of numbers.
+        If a text is not valid JSON object of numbers.
     """
     filled = pc.fill_null(objects.cast(pa.string()), "{}")
     if len(filled) == 0:
@@ -156,9 +156,9 @@ def _parsed_one_by_one(objects: Iterable[str]) -> dict[str, NDArray[np.float64]]
     columns: dict[str, NDArray[np.float64]] = {}
     for row, values in enumerate(parsed):
         if not isinstance(values, dict):
-            raise ValueError(f"measures of reading {row} are no object of name and number")
+            raise ValueError(f"measures of reading {row} must be an object of names and numbers")
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-                raise ValueError(f"measure {name!r} of reading {row} is no number")
+                raise ValueError(f"measure {name!r} of reading {row} is not a valid number")
             columns.setdefault(name, np.full(len(parsed), np.nan))[row] = np.nan if value is None else value
     return columns

@@ -85,7 +85,7 @@ class Window:
         match = _WINDOW.fullmatch(plain)
         if match is None or match[2] not in _UNITS:
             raise ValueError(
-                f"{text!r} is no window: a count of readings (256) or a length (30s, 15min, 1h, 1d)"
+                f"{text!r} is not a valid window: a count of readings (256) or a length (30s, 15min, 1h, 1d)"
             )
         return cls(length_us=int(match[1]) * _UNITS[match[2]])
 

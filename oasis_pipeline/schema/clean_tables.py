@@ -190,7 +190,7 @@ LABEL_QUEUE = Table(
         Column("ModelVersion", Type.TEXT, description="Model that was asked", required=True),
     ),
     Kind.STATE,
-    "Unlabelled cards in the order in which labels would teach most.",
+    "Unlabelled cards, the most informative first.",
 )
 
 LABEL_SUSPECT = Table(
@@ -359,7 +359,7 @@ CARDDIAG = Table(
         Column("report", Type.TEXT, description="The diagnosis in plain English", required=True),
     ),
     Kind.SERIES,
-    "Physical diagnosis of each usable card. What could not be had for want of data is null, and quality says why.",
+    "Physical diagnosis of each usable card. Quantities that need missing data are null; quality says why.",
     time_column="Date",
     indexes=(("Date",),),
 )
@@ -602,11 +602,11 @@ OPINION_REQUEST = Table(
     (
         NODE,
         DATE,
-        Column("asked_by", Type.TEXT, description="Who would like to know what somebody else sees"),
+        Column("asked_by", Type.TEXT, description="Who asked for a second opinion"),
         Column("asked_at", Type.TIME, description="When, in the field's local time", required=True),
     ),
     Kind.SYSTEM,
-    "Cards for which a person asks for a second opinion; answered by the next label of somebody else.",
+    "Cards for which a person asks for a second opinion; answered by the next label from another person.",
 )
 
 CLEAN_TABLES: tuple[Table, ...] = (

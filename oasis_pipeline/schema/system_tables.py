@@ -93,14 +93,22 @@ ASSET_STATE = Table(
         Column(
             "partition", Type.TEXT, description="Day (YYYY-MM-DD), or empty for an asset without partitions"
         ),
-        Column("changed_tick", Type.INT, description="Tick at which its rows last changed", required=True),
         Column(
-            "made_tick", Type.INT, description="Tick at which its last making began; 0 = never", required=True
+            "changed_tick",
+            Type.INT,
+            description="Data version: tick at which its rows last changed",
+            required=True,
+        ),
+        Column(
+            "made_tick",
+            Type.INT,
+            description="Tick at which its last materialization began; 0 = never",
+            required=True,
         ),
         Column("changed_at", Type.UTC, description="Wall clock of changed_tick"),
-        Column("made_at", Type.UTC, description="Wall clock at the end of the last making"),
+        Column("made_at", Type.UTC, description="Time at which the last materialization ended"),
         Column("rows", Type.INT, description="Rows it holds"),
-        Column("error", Type.TEXT, description="Why the last making failed; null if it did not"),
+        Column("error", Type.TEXT, description="Why the last materialization failed; null if it did not"),
         Column(
             "stray",
             Type.BOOL,
@@ -114,14 +122,14 @@ ASSET_STATE = Table(
         Column(
             "data_version",
             Type.INT,
-            description="Tick of the making, or of the arrival, in which its rows last changed; what Dagster shows as data version",
+            description="Data version shown by Dagster: tick of the materialization, or of the arrival, in which its rows last changed",
         ),
-        Column("failed_tick", Type.INT, description="Tick at which the making that failed began"),
+        Column("failed_tick", Type.INT, description="Tick at which the failed materialization began"),
         Column("failed_at", Type.UTC, description="Wall clock of the failure"),
-        Column("failures", Type.INT, description="Makings that failed one after the other"),
+        Column("failures", Type.INT, description="Materializations that failed in a row"),
     ),
     Kind.SYSTEM,
-    "What is up to date: a partition is stale when something it is made from changed after its last making began.",
+    "Ledger of materializations: a partition is stale when an upstream asset changed after its last materialization began.",
 )
 
 MODEL = Table(
@@ -167,55 +175,6 @@ LABEL_SOURCE = Table(
     "People behind files of labels, where they were named at the import.",
 )
 
-_SOURCE = Column("source", Type.TEXT, description="Name of the live source, as in source.toml")
-
-SOURCE_WATERMARK = Table(
-    "oasis",
-    "source_watermark",
-    ("source", "kind", "well"),
-    (
-        _SOURCE,
-        Column("kind", Type.TEXT, description="Kind of drop file that its rows become"),
-        Column("well", Type.TEXT, description="Well, as the source spells it"),
-        Column("newest", Type.TIME, description="Newest row taken in, in the source's time", required=True),
-        Column("noted_at", Type.UTC, description="When", required=True),
-    ),
-    Kind.SYSTEM,
-    "How far the live source has been read, for each well and kind.",
-)
-
-SOURCE_ROW = Table(
-    "oasis",
-    "source_row",
-    ("source", "kind", "row_key"),
-    (
-        _SOURCE,
-        Column("kind", Type.TEXT, description="Kind of drop file that its rows become"),
-        Column("row_key", Type.TEXT, description="Key of the row; of equipment the well"),
-        Column("well", Type.TEXT, description="Well, as the source spells it", required=True),
-        Column("row_time", Type.TIME, description="Its time, in the source's time; null for equipment"),
-        Column("digest", Type.TEXT, description="Hash of what was sent", required=True),
-    ),
-    Kind.SYSTEM,
-    "Rows of the live source taken in lately, by hash: what has not changed since is not taken in again.",
-    indexes=(("source", "kind", "well", "row_time"),),
-)
-
-SOURCE_TASK = Table(
-    "oasis",
-    "source_task",
-    ("source", "task"),
-    (
-        _SOURCE,
-        Column("task", Type.TEXT, description="sweep, stamp, or a backfill with its range"),
-        Column("stamp", Type.TIME, description="Newest stamp given to its files"),
-        Column("position", Type.TEXT, description="How far a backfill is; null when it is done"),
-        Column("at", Type.UTC, description="When", required=True),
-    ),
-    Kind.SYSTEM,
-    "What the live source has done last, and how far its backfills are.",
-)
-
 SYSTEM_TABLES: tuple[Table, ...] = (
     SCHEMA_VERSION,
     FILE,
@@ -224,7 +183,4 @@ SYSTEM_TABLES: tuple[Table, ...] = (
     MODEL,
     PREDICTION_REQUEST,
     LABEL_SOURCE,
-    SOURCE_WATERMARK,
-    SOURCE_ROW,
-    SOURCE_TASK,
 )

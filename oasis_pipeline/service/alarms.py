@@ -45,11 +45,11 @@ def said_of_alarm(body: Body, field: str) -> str | None:
         return None
     items, single, faults = decode_items(body)
     if not single:
-        raise ApiError(400, f'the body is no object like {{"{field}": "..."}}')
+        raise ApiError(400, f'the body must be an object like {{"{field}": "..."}}')
     faults.raise_any()
     for name in items[0]:
         if name != field:
-            faults.add(0, name[:100], f"is no field of this; there is {field}")
+            faults.add(0, name[:100], f"is not a field of this request; the field is {field}")
     text = text_field(items[0], field, 0, faults, longest=LONGEST_NOTE)
     faults.raise_any()
     return text

@@ -120,12 +120,12 @@ def post_modules(request: HttpRequest) -> HttpResponse:
         if index in faults.items:
             continue
         if not isinstance(item, dict):
-            faults.add(index, None, "is no object")
+            faults.add(index, None, "is not an object")
             continue
         for name in item:
             if name not in (*MODULE.column_names, "module", "conflict"):
                 known = ", ".join(MODULE.column_names)
-                faults.add(index, name[:100], f"is no field of a module; there are {known}")
+                faults.add(index, name[:100], f"is not a field of a module; the fields are {known}")
         texts = {name: text_field(item, name, index, faults) for name in MODULE.value_columns}
         wanted.append({"module_num": module_number(item, index, faults), **texts})
     faults.raise_any()

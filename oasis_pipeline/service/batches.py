@@ -104,7 +104,7 @@ def _window(own: dict[str, str]) -> Window:
 def _count(text: str) -> int:
     plain = text.strip()
     if not (plain.isascii() and plain.isdigit() and len(plain) <= 9):
-        raise ValueError("window_size is no whole number of readings")
+        raise ValueError("window_size is not a whole number of readings")
     return int(plain)
 
 

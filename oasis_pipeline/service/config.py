@@ -73,7 +73,7 @@ class Exposure:
         for origin in origins:
             if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s*]+", origin):
                 raise ConfigurationError(
-                    f"OASIS_CORS_ORIGINS: {origin} is no origin like https://dashboard.example:8443, without a path"
+                    f"OASIS_CORS_ORIGINS: {origin} is not an origin like https://dashboard.example:8443, without a path"
                 )
         return cls(host, debug, _flag("OASIS_TRUST_PROXY"), _names("OASIS_ALLOWED_HOSTS"), origins)
 

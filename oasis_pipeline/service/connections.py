@@ -264,9 +264,7 @@ class Connection(HttpToolsProtocol):
         # with a request under way it is its body that can't be read
         body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
         what = (
-            "the body's chunks can't be read: nothing is stored"
-            if body
-            else "the request is no http that can be understood"
+            "the body's chunks can't be read: nothing is stored" if body else "the request is not valid HTTP"
         )
         self._refuse(400, what)
 

@@ -178,7 +178,7 @@ def user_who_asks(headers: dict[str, str], client: str) -> tuple[int, str, dict[
     except StorageError:
         return (
             503,
-            "nobody can log in: the database does not answer, or the data service has not started yet",
+            "log-in is not possible: the database does not answer, or the data service has not started yet",
             {},
         )
     if principal is None:

@@ -112,13 +112,15 @@ def _texts(item: Any, index: int, faults: Faults) -> dict[str, str | None]:
     """The texts of an item, as they would stand in a file."""
     row: dict[str, str | None] = dict.fromkeys(KIND.columns)
     if not isinstance(item, dict):
-        faults.add(index, None, "is no object")
+        faults.add(index, None, "is not an object")
         return row
     for name, value in item.items():
         if name not in KIND.columns:
-            faults.add(index, name[:100], f"is no field of a label; there are {', '.join(KIND.columns)}")
+            faults.add(
+                index, name[:100], f"is not a field of a label; the fields are {', '.join(KIND.columns)}"
+            )
         elif value is not None and not isinstance(value, str):
-            faults.add(index, name, "is no text")
+            faults.add(index, name, "is not text")
         elif value is not None and ("\x00" in value or len(value) > 200):
             faults.add(index, name, "has more than 200 characters, or a NUL")
         else:

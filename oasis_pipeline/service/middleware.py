@@ -119,7 +119,7 @@ def _as_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBa
         405: f"{request.method} is not possible here",
         413: "the request is too large",
     }
-    default = "the service has failed; its log says why" if response.status_code >= 500 else "not possible"
+    default = "internal error; see the log of the service" if response.status_code >= 500 else "not possible"
     answer = JsonResponse({"reason": reasons.get(response.status_code, default)}, status=response.status_code)
     for name in ("Allow", "WWW-Authenticate", "Retry-After"):
         if name in response.headers:

@@ -73,16 +73,16 @@ _ERRORS = {
     "required": ["reason"],
 }
 _STATUSES = {
-    400: "The request is wrong; `reason` and `errors` say where",
+    400: "Bad request: see `reason` and `errors`",
     401: "Not logged in",
     403: "The role does not allow it, or the CSRF token of a session is missing",
-    406: "None of the forms asked for",
+    406: "Not one of the media types asked for",
     408: "The body did not arrive in time",
     404: "There is no such alarm",
-    409: "The alarm has ended: nothing is left to decide",
+    409: "The alarm is closed and can no longer be decided on",
     413: "Too many items or bytes",
     415: "Not JSON, JSON lines, or gzip of them",
-    429: "Too many requests: `Retry-After` says when",
+    429: "Too many requests: see `Retry-After`",
     503: "Busy, or the database does not answer: try again",
 }
 
@@ -169,19 +169,19 @@ def _filters(resource: Resource) -> list[dict[str, Any]]:
         if field.type in (Type.POINTS, Type.DOCUMENT):
             continue
         if field.type is Type.CODES:
-            found.append(_parameter(f"{name}__contains", {"type": "string"}, "A code that is there"))
+            found.append(_parameter(f"{name}__contains", {"type": "string"}, "Contains this code"))
             continue
         if field.type is Type.JSON:
             found.append(
-                _parameter(f"{name}__contains", {"type": "string"}, "Name of a measure that is there")
+                _parameter(f"{name}__contains", {"type": "string"}, "Contains a measure of this name")
             )
             continue
         kind = dict(_TYPES[field.type])
         found.append(_parameter(name, kind, field.description))
         if name in resource.key or field.type in (Type.UTC, Type.TIME):
             if field.type in (Type.UTC, Type.TIME, Type.DAY):
-                found.append(_parameter(f"{name}__gte", kind, "From, included"))
-                found.append(_parameter(f"{name}__lt", kind, "To, not included"))
+                found.append(_parameter(f"{name}__gte", kind, "From (inclusive)"))
+                found.append(_parameter(f"{name}__lt", kind, "To (exclusive)"))
             else:
                 found.append(_parameter(f"{name}__in", {"type": "string"}, "One of `(a,b)`"))
     for alias, name in resource.aliases.items():
@@ -217,9 +217,9 @@ def read(name: str) -> dict[str, Any]:
     pages = [
         _parameter("order_by", {"type": "string"}, "`field`, `-field` or `(a,-b)`"),
         _parameter("limit", {"type": "integer", "minimum": 1, "maximum": limits.MAX_PAGE}, "Rows of a page"),
-        _parameter("cursor", {"type": "string"}, "`X-Next-Cursor` of the page before"),
-        _parameter("format", {"type": "string", "enum": list(MEDIA)}, "Stronger than `Accept`"),
-        _parameter("fields", {"type": "string"}, "Only these: `field` or `(a,b)`; all by default"),
+        _parameter("cursor", {"type": "string"}, "`X-Next-Cursor` of the previous page"),
+        _parameter("format", {"type": "string", "enum": list(MEDIA)}, "Overrides `Accept`"),
+        _parameter("fields", {"type": "string"}, "Fields to return: `field` or `(a,b)`; default all"),
     ]
     # with `fields` a row has fewer
     row = {**_row(resource), "required": []}

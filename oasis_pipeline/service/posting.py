@@ -221,7 +221,7 @@ async def _answer(headers: Mapping[bytes, bytes], data: bytes, address: str) -> 
             answer = _refusal(storage_error(error))
         except StorageError:
             _log.exception("readings can't be stored")
-            answer = Answer(500, _encode({"reason": "the service has failed; its log says why"}))
+            answer = Answer(500, _encode({"reason": "internal error; see the log of the service"}))
     answer.who = None if principal is None else principal.name
     return answer
 

@@ -98,11 +98,11 @@ def shown(names: list[str]) -> list[dict[str, Any]]:
 def _checked(item: Any, index: int, faults: Faults) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if not isinstance(item, dict):
-        faults.add(index, None, "is no object")
+        faults.add(index, None, "is not an object")
         return values
     for name in item:
         if name not in _GIVEN:
-            faults.add(index, name[:100], f"is no field of a user; there are {', '.join(_GIVEN)}")
+            faults.add(index, name[:100], f"is not a field of a user; the fields are {', '.join(_GIVEN)}")
     for name, longest in _LONGEST.items():
         values[name] = text_field(item, name, index, faults, longest) or ""
     try:
@@ -139,7 +139,7 @@ def _roles(given: Any, index: int, faults: Faults) -> set[str]:
         return {VIEWER}
     names = [part for part in given.split(",") if part] if isinstance(given, str) else given
     if not isinstance(names, list) or any(name not in ROLES for name in names):
-        faults.add(index, "roles", f"is no list of {', '.join(ROLES)}")
+        faults.add(index, "roles", f"is not a list of {', '.join(ROLES)}")
         return set()
     return set(names)
 
@@ -186,7 +186,7 @@ def delete_profiles(query: Query, own_id: int | None) -> int:
     """
     found = warehouse().query(f"SELECT id FROM {_SOURCE} WHERE {query.condition()}")["id"].to_pylist()
     if own_id in found:
-        raise ApiError(400, "your own user is among them: nobody deletes himself")
+        raise ApiError(400, "your own user is among them: users cannot delete themselves")
     with transaction.atomic():
         User.objects.filter(pk__in=found).delete()
     return len(found)

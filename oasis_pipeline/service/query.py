@@ -211,9 +211,9 @@ class Faults:
         self.errors.append({"field": name[:200], "reason": reason})
 
     def add_unknown(self, name: str) -> None:
-        """Note a parameter that is no field."""
+        """Note a parameter that is not a field."""
         self.unknown = True
-        self.add(name, "is no field")
+        self.add(name, "is not a field")
 
     def raise_any(self) -> None:
         """Raise a 400 with all of them."""
@@ -281,7 +281,7 @@ def literal(text: str) -> str:
 
 
 def split_list(text: str) -> list[str] | None:
-    """Take ``(a,b)`` apart; an element with a comma goes in double quotes. None if it is no list."""
+    """Take ``(a,b)`` apart; an element with a comma goes in double quotes. None if it is not a list."""
     text = text.strip()
     if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
         return None
@@ -322,7 +322,7 @@ def _filter(resource: Resource, name: str, value: str, faults: Faults) -> str | 
         return None
     if lookup == "contains":
         if found.type is not Type.TEXT:
-            faults.add(name, "is no text")
+            faults.add(name, "is not text")
             return None
         return f"position({literal(value)} in {found.sql}) > 0"
     if lookup in ("in", "range"):
@@ -373,7 +373,7 @@ def _json_filter(found: Field, name: str, lookup: str, value: str, faults: Fault
 def _list_filter(found: Field, name: str, lookup: str, value: str, faults: Faults) -> str | None:
     parts = split_list(value)
     if parts is None or (lookup == "range" and len(parts) != 2):
-        faults.add(name, "is no list (a,b)" if lookup == "in" else "is no list of two (from,to)")
+        faults.add(name, "is not a list (a,b)" if lookup == "in" else "is not a list of two values (from,to)")
         return None
     if lookup == "range" and found.type not in _ORDERED:
         faults.add(name, "has no order")
@@ -434,7 +434,7 @@ def normal(kind: Type, text: str) -> str:
         try:
             return date.fromisoformat(bare).isoformat()
         except ValueError:
-            raise ValueError("is no date (YYYY-MM-DD)") from None
+            raise ValueError("is not a valid date (YYYY-MM-DD)") from None
     return _time(kind, bare)
 
 
@@ -444,13 +444,13 @@ def _number(text: str) -> str:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
-        raise ValueError("is no number")
+        raise ValueError("is not a valid number")
     return repr(number)
 
 
 def _whole(text: str) -> str:
     if not re.fullmatch(r"[+-]?\d{1,19}", text, re.ASCII) or not -(2**63) <= int(text) < 2**63:
-        raise ValueError("is no whole number")
+        raise ValueError("is not a whole number")
     return str(int(text))
 
 
@@ -465,10 +465,10 @@ def _time(kind: Type, text: str) -> str:
         return moment.isoformat(sep=" ")
     except OverflowError:
         if kind is Type.UTC:
-            raise ValueError("is no time that can be reckoned with") from None
+            raise ValueError("is not within the range of times") from None
         raise ValueError("is in the field's local time, which has no offset") from None
     except ValueError:
-        raise ValueError("is no time (YYYY-MM-DDThh:mm:ss)") from None
+        raise ValueError("is not a valid time (YYYY-MM-DDThh:mm:ss)") from None
 
 
 def _order(resource: Resource, text: str | None, faults: Faults) -> list[Order]:
@@ -511,7 +511,7 @@ def _limit(text: str | None, faults: Faults) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d{1,9}", text.strip(), re.ASCII) or not 1 <= int(text) <= limits.MAX_PAGE:
-        faults.add("limit", f"is no whole number from 1 to {limits.MAX_PAGE}")
+        faults.add("limit", f"must be a whole number from 1 to {limits.MAX_PAGE}")
         return None
     return int(text)
 

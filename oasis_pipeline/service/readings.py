@@ -249,7 +249,7 @@ def _unzip(data: bytes) -> bytes:
                 raise ApiError(400, "the gzip body ends too early")
             left = machine.unused_data
     except zlib.error as error:
-        raise ApiError(400, f"the body is no gzip: {error}") from None
+        raise ApiError(400, f"the body is not valid gzip: {error}") from None
     return b"".join(parts)
 
 
@@ -471,12 +471,12 @@ def decode_items(body: Body) -> tuple[list[Any], bool, Faults]:
     single : bool
         Whether it was one object and no list.
     faults : Faults
-        Of lines that are no JSON, whose items are None, and of names that an object has twice.
+        Of lines that are not valid JSON, whose items are None, and of names that an object has twice.
 
     Raises
     ------
     ApiError
-        400 if the whole is no JSON, 413 if there are too many.
+        400 if the whole is not valid JSON, 413 if there are too many.
     """
     faults = Faults()
     items: list[Any]
@@ -488,14 +488,14 @@ def decode_items(body: Body) -> tuple[list[Any], bool, Faults]:
             try:
                 items.append(_decode(line))
             except ValueError as error:
-                faults.add(index, None, f"is no JSON: {error}")
+                faults.add(index, None, f"is not valid JSON: {error}")
                 items.append(None)
         _note_doubles(items, faults)
         return items, False, faults
     try:
         whole = _decode(body.data)
     except ValueError as error:
-        raise ApiError(400, f"the body is no JSON: {error}") from None
+        raise ApiError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(whole, (dict, list)):
         raise ApiError(400, "the body is neither an object nor an array of objects")
     items = [whole] if isinstance(whole, dict) else whole
@@ -570,11 +570,13 @@ _FIELDS = [name for name in Reading.__struct_fields__ if name != "conflict"]
 def _reading(item: Any, index: int, span: tuple[datetime, datetime], faults: Faults) -> Reading:
     made = Reading()
     if not isinstance(item, dict):
-        faults.add(index, None, "is no object")
+        faults.add(index, None, "is not an object")
         return made
     for name in item:
         if name not in Reading.__struct_fields__:
-            faults.add(index, name[:MAX_NAME], f"is no field of a reading; there are {', '.join(_FIELDS)}")
+            faults.add(
+                index, name[:MAX_NAME], f"is not a field of a reading; the fields are {', '.join(_FIELDS)}"
+            )
     made.module_num = module_number(item, index, faults)
     made.temperature = _float(item.get("temperature"), index, "temperature", faults)
     made.voltage = _float(item.get("voltage"), index, "voltage", faults)
@@ -591,11 +593,11 @@ def module_number(item: dict[str, Any], index: int, faults: Faults) -> str | Non
         faults.add(index, "module_num", "is required")
         return None
     if len({repr(value) for value in given.values()}) > 1:
-        faults.add(index, "module", "is a synonym of module_num and says something else")
+        faults.add(index, "module", "is a synonym of module_num and has another value")
         return None
     (name, value), *_ = given.items()
     if not isinstance(value, str):
-        faults.add(index, name, "is no text")
+        faults.add(index, name, "is not text")
         return None
     if not 0 < len(value) <= MAX_NAME or "\x00" in value:
         faults.add(index, name, f"has no character, more than {MAX_NAME}, or a NUL")
@@ -611,7 +613,7 @@ def text_field(
     if value is None:
         return None
     if not isinstance(value, str):
-        faults.add(index, name, "is no text")
+        faults.add(index, name, "is not text")
     elif len(value) > longest or "\x00" in value:
         faults.add(index, name, f"has more than {longest} characters, or a NUL")
     else:
@@ -623,7 +625,7 @@ def _float(value: Any, index: int, name: str, faults: Faults, *, required: bool 
     if value is None and not required:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        faults.add(index, name, "is no number")
+        faults.add(index, name, "is not a valid number")
         return None
     try:
         number = float(value)
@@ -642,19 +644,19 @@ def _measures(value: Any, index: int, faults: Faults) -> list[Measure] | dict[st
     elif isinstance(value, list):
         for i, entry in enumerate(value[: MAX_MEASURES + 1]):
             if not isinstance(entry, dict):
-                faults.add(index, f"measures[{i}]", "is no object with name and value")
+                faults.add(index, f"measures[{i}]", "is not an object with name and value")
             elif entry.keys() != {"name", "value"}:
                 faults.add(index, f"measures[{i}]", "has to have name and value, and nothing else")
             else:
                 pairs.append((f"measures[{i}]", entry["name"], entry["value"]))
     else:
-        faults.add(index, "measures", "is no list of objects with name and value")
+        faults.add(index, "measures", "is not a list of objects with name and value")
     if isinstance(value, (list, dict)) and len(value) > MAX_MEASURES:
         faults.add(index, "measures", f"has more than {MAX_MEASURES} entries")
     made: dict[str, float] = {}
     for place, name, number in pairs:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\x00" in name:
-            faults.add(index, f"{place}.name", f"is no text of 1 to {MAX_NAME} characters")
+            faults.add(index, f"{place}.name", f"must be text of 1 to {MAX_NAME} characters")
         elif name in made:
             faults.add(index, f"{place}.name", f"names {name} a second time")
         else:
@@ -669,7 +671,7 @@ def _moment(value: Any, index: int, span: tuple[datetime, datetime], faults: Fau
         faults.add(
             index,
             "timestamp",
-            "is no text like 2018-01-01T00:07:37Z and no seconds or milliseconds since 1970",
+            "is not a time like 2018-01-01T00:07:37Z or seconds or milliseconds since 1970",
         )
         return None
     try:
@@ -679,7 +681,7 @@ def _moment(value: Any, index: int, span: tuple[datetime, datetime], faults: Fau
         faults.add(
             index,
             "timestamp",
-            "is no time like 2018-01-01T00:07:37Z and no seconds or milliseconds since 1970",
+            "is not a time like 2018-01-01T00:07:37Z or seconds or milliseconds since 1970",
         )
         return None
     first, last = span

@@ -343,7 +343,7 @@ def _start(data: Path, listen: Listen | None) -> Address:
             return address
         elif time.monotonic() > end:
             raise StorageError(
-                f"the embedded PostgreSQL in {data} (process {server.pid}) takes no connections after {START_TIMEOUT_S} s"
+                f"the embedded PostgreSQL in {data} (process {server.pid}) does not accept connections after {START_TIMEOUT_S} s"
                 f" (it may still recover: then try again later). See {data / 'server.log'}"
             )
 
@@ -416,7 +416,7 @@ def _end_orphans(data: Path) -> bool:
     pid = _PidFile.read(data)
     if pid is not None and pid.pid < 0 and psutil.pid_exists(-pid.pid) and orphans():
         raise StorageError(
-            f"somebody works in {data} with `postgres --single` (process {-pid.pid}): end that first"
+            f"somebody is using {data} with `postgres --single` (process {-pid.pid}): end that first"
         )
     if not orphans():
         return False
@@ -488,7 +488,7 @@ def _end(data: Path, server: psutil.Process) -> None:
             break
     if not is_over(server):
         raise StorageError(
-            f"the embedded PostgreSQL in {data} (process {server.pid}) does not end, though it was killed"
+            f"the embedded PostgreSQL in {data} (process {server.pid}) is still running after it was killed"
         )
     _end_orphans(data)
 

@@ -6,7 +6,7 @@ days that stay out. Not here: which days are stale.
 A calendar begins with the first day that has rows which make daily partitions. One old date must not make it years long: where the days
 jump by more than a year, and what lies before the jump is less than one row in a hundred, those rows are stored but stay out of the calendar.
 The rule is applied anew to the counts of now, never to an earlier answer: when such rows are removed, or turn out to be many, the first day follows. A day
-that has lost all its rows stays in until what had been made of them is made again. ``OASIS_START`` is stronger than all of it.
+that has lost all its rows stays in until what had been made of them is made again. ``OASIS_START`` overrides all of it.
 """
 
 from __future__ import annotations

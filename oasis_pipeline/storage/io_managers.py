@@ -143,10 +143,10 @@ def write_days(
         for day, rows in split_by_day(table, column):
             if day not in wanted:
                 raise StorageError(
-                    f"{asset}: {rows.num_rows} rows of {day}, which is none of the days of this run"
+                    f"{asset}: {rows.num_rows} rows of {day}, which is not one of the days of this run"
                 )
             if day in written:
-                raise StorageError(f"{asset}: rows of {day} came in two tables; give a day whole")
+                raise StorageError(f"{asset}: rows of {day} came in two tables: return each day in one table")
             groups: dict[str | None, pa.Table] = {None: rows}
             if group_by is not None:
                 groups = dict(split_by_group(rows, group_by))
@@ -328,10 +328,10 @@ def _tables(asset: str, given: object) -> Iterator[pa.Table]:
         yield given
         return
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
-        raise StorageError(f"{asset} returned {type(given).__name__}; a pyarrow.Table is wanted")
+        raise StorageError(f"{asset} returned {type(given).__name__}; a pyarrow.Table is required")
     for table in given:
         if not isinstance(table, pa.Table):
-            raise StorageError(f"{asset} gave {type(table).__name__}; a pyarrow.Table is wanted")
+            raise StorageError(f"{asset} gave {type(table).__name__}; a pyarrow.Table is required")
         yield table
 
 
@@ -339,7 +339,7 @@ def _day(asset: str, key: str) -> date:
     try:
         return date.fromisoformat(key)
     except ValueError:
-        raise StorageError(f"{asset}: partition {key!r} is no day (YYYY-MM-DD)") from None
+        raise StorageError(f"{asset}: partition {key!r} is not a valid day (YYYY-MM-DD)") from None
 
 
 def _facts(rows: int, size: int) -> dict[str, Any]:

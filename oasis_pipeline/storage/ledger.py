@@ -3,9 +3,9 @@
 Here: the marks and the ticks. Not here: which asset is made from which, and what to make next.
 
 A tick is a number from one sequence. A partition carries the tick at which its rows last changed, and the tick at which its last
-making began; it is stale when something it is made from has a change after that.
+materialization began; it is stale when something it is made from has a change after that.
 
-A change is marked before its rows are visible to others (they become so when its transaction ends). A making that began in between would
+A change is marked before its rows are visible to others (they become so when its transaction ends). A materialization that began in between would
 not see them and yet carry the later tick: whoever marks holds a shared lock to the end of the transaction, and `begin_making` waits for
 those that hold it.
 """
@@ -32,25 +32,25 @@ class State:
     asset, partition : str
         ``schema/table`` and ``YYYY-MM-DD`` (empty without partitions).
     changed_tick, made_tick : int
-        When its rows last changed, and when its last making that succeeded began; 0 = never.
+        When its rows last changed, and when its last materialization that succeeded began; 0 = never.
     changed_at, made_at : datetime or None
         The same on the wall clock, UTC.
     rows : int or None
         Rows it holds, where known.
     error : str or None
-        Why the last making failed.
+        Why the last materialization failed.
     stray : bool
         Whether the day stays out of the calendar; see ``first_days``.
     code_version : str or None
         Version of the code that made it; None where nothing was made, or by a release that kept none.
     data_version : int or None
-        Tick of the making, or of the arrival, in which its rows last changed.
+        Tick of the materialization, or of the arrival, in which its rows last changed.
     failed_tick : int or None
-        Tick at which the making that failed began.
+        Tick at which the failed materialization began.
     failed_at : datetime or None
         When it failed, UTC.
     failures : int or None
-        Makings that failed one after the other.
+        Materializations that failed in a row.
     """
 
     asset: str
@@ -73,7 +73,7 @@ _MARKING = "hashtextextended('oasis:marking', 0)"
 
 
 def begin_making(tx: Transaction) -> int:
-    """Draw the tick of a making.
+    """Draw the tick of a materialization.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def mark_changed_by(tx: Transaction, asset: str, partitions: Mapping[str, int]) 
 
 
 MARKING_SQL = f"pg_advisory_xact_lock_shared({_MARKING})::text"
-"""Locks out makings that begin; comes before ``nextval('oasis.tick')``."""
+"""Locks out materializations that begin; comes before ``nextval('oasis.tick')``."""
 
 
 def changed_by_sql(asset: str, tick: str, given: str) -> str:
@@ -210,7 +210,7 @@ def mark_made(
     Returns
     -------
     dict of str to int
-        Data version of each partition: the same for all whose rows this making changed, for others the one they had.
+        Data version of each partition: the same for all whose rows this materialization changed, for others the one they had.
     """
     names = list(partitions)
     if not names:
@@ -234,7 +234,7 @@ def mark_made(
 def mark_failed(
     tx: Transaction, asset: str, partitions: Iterable[str], error: str, began_tick: int | None = None
 ) -> None:
-    """Note that the making of partitions failed; they stay stale.
+    """Note that the materialization of partitions failed; they stay stale.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def mark_failed(
     error : str
         Why.
     began_tick : int, optional
-        Tick of the making that failed: what changes after it is a reason to try again. Drawn now by default.
+        Tick of the materialization that failed: what changes after it is a reason to try again. Drawn now by default.
     """
     names = list(partitions)
     if names:

@@ -210,7 +210,7 @@ def checked(path: str) -> str:
         or "\0" in path
     ):
         raise StorageError(
-            f"{path!r} is no path of the object store: relative, parts joined by one '/', no '.' or '..'"
+            f"{path!r} is not a path of the object store: it must be relative, parts joined by one '/', no '.' or '..'"
         )
     return path
 

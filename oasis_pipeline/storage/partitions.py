@@ -2,7 +2,7 @@
 
 Here: their names, and `ensure_days`, which makes those that are lacking. Not here: which tables are kept so (``schema``).
 
-There is no default partition: a row that fell into it would block the making of its day's partition for ever. Whoever writes rows
+There is no default partition: a row that fell into it would block the materialization of its day's partition for ever. Whoever writes rows
 calls `ensure_days` first, in the same transaction.
 """
 

@@ -212,7 +212,7 @@ class Transaction:
         Returns
         -------
         pyarrow.Table
-            ``timestamp`` columns to the millisecond (house rule), ``numeric`` as double, ``jsonb`` as text.
+            ``timestamp`` columns to the millisecond (a rule of this project), ``numeric`` as double, ``jsonb`` as text.
         """
         with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             cursor.execute(sql, tuple(params) or None)

@@ -82,7 +82,7 @@ def make_reader(address: Address, password: str) -> None:
         reason = one_line(error, secret=address.password)
         raise StorageError(
             f"can't make the role {READER} in {address.public()}: {reason}. Let an administrator give {quote(address.user)} the"
-            f" right to make roles (ALTER ROLE {quote(address.user)} CREATEROLE), then say the same again",
+            f" right to make roles (ALTER ROLE {quote(address.user)} CREATEROLE), then try again",
             sqlstate=error.pgcode,
         ) from None
 

@@ -265,7 +265,7 @@ def _inside(table: Table, rows: pa.Table, first_day: date | None, last_day: date
     early, late = bounds["min"], bounds["max"]
     if (first_day is not None and early < first_day) or (last_day is not None and late > last_day):
         raise StorageError(
-            f"{table.asset}: rows of {early} to {late} are no rows of {first_day} to {last_day}"
+            f"{table.asset}: rows lie outside {first_day} to {last_day}: they run from {early} to {late}"
         )
 
 

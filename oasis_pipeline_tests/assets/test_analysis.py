@@ -298,5 +298,5 @@ def test_a_run_may_ask_for_another_period_and_a_well(house: Settings) -> None:
     assert "Data of Steady 1, 2 Mar 2025 to 4 Mar 2025" in store.get_bytes(path).decode()
     with pytest.raises(ValueError, match="no well 'nobody'"):
         materialize(house, well="nobody")
-    with pytest.raises(ValueError, match="days as 2025-03-31"):
+    with pytest.raises(ValueError, match="days such as 2025-03-31"):
         materialize(house, first="yesterday")

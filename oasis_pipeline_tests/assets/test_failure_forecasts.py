@@ -18,7 +18,7 @@ from oasis_pipeline.assets.alarm_decisions import (
     NoAlarmError,
     decide,
 )
-from oasis_pipeline.assets.common import Days, day_partitions, making
+from oasis_pipeline.assets.common import Days, day_partitions, record_materialization
 from oasis_pipeline.assets.failure_forecasts import (
     FORECASTER_ASSET,
     forecast_failures,
@@ -108,18 +108,20 @@ def put(warehouse: Warehouse, name: tuple[str, str], rows: list[dict[str, Any]])
 def make(warehouse: Warehouse, store: LocalStore, first: date, last: date) -> None:
     """Do as a pass does with the assets of this module."""
     span = Days(first, last)
-    with making(warehouse, WELL_DAYS, span.keys, BY_KEY[WELL_DAYS].code_version) as done:
+    with record_materialization(warehouse, WELL_DAYS, span.keys, BY_KEY[WELL_DAYS].code_version) as done:
         for day, rows in well_day_tables(warehouse, store, span):
             if rows.num_rows:
                 done.rows[day] = rows.num_rows
                 write_days(store, WELL_DAYS, [stamped(rows, WELL_DAYS_VERSION)], [date.fromisoformat(day)])
                 with warehouse.transaction() as tx:
                     ledger.mark_changed(tx, WELL_DAYS, {day: rows.num_rows})
-    with making(warehouse, FORECASTER_ASSET, [""], BY_KEY[FORECASTER_ASSET].code_version):
+    with record_materialization(warehouse, FORECASTER_ASSET, [""], BY_KEY[FORECASTER_ASSET].code_version):
         learn_failure_forecasters(warehouse, store)
-    with making(warehouse, "models/run_life", [""], BY_KEY["models/run_life"].code_version):
+    with record_materialization(warehouse, "models/run_life", [""], BY_KEY["models/run_life"].code_version):
         learn_run_life(warehouse, store)
-    with making(warehouse, "clean/xpred", span.keys, BY_KEY["clean/xpred"].code_version) as done:
+    with record_materialization(
+        warehouse, "clean/xpred", span.keys, BY_KEY["clean/xpred"].code_version
+    ) as done:
         done.rows.update(forecast_failures(warehouse, store, span).rows_by_day)
     run_life_days(warehouse, span)
 

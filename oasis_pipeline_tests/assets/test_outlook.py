@@ -18,7 +18,7 @@ from oasis_pipeline.assets.card_forecasts import (
     missing_cutoffs,
     score_days,
 )
-from oasis_pipeline.assets.common import Days, making, store_days
+from oasis_pipeline.assets.common import Days, record_materialization, store_days
 from oasis_pipeline.assets.outlook import forecaster_metadata
 from oasis_pipeline.assets.pictures import cards_against_forecast
 from oasis_pipeline.assets.trend_rows import trend_days
@@ -91,7 +91,7 @@ def take_in(warehouse: Warehouse, rows: list[dict[str, object]]) -> None:
 def make_days(warehouse: Warehouse, store: LocalStore, span: Days = SPAN) -> None:
     bounds = table("clean", "dynabounds")
     store_days(warehouse, bounds, bounds_rows(warehouse, span), span)
-    with making(warehouse, CARD_DAYS, span.keys, STATE_VERSION):
+    with record_materialization(warehouse, CARD_DAYS, span.keys, STATE_VERSION):
         days = [date.fromisoformat(key) for key in span.keys]
         made = (stamped(rows, STATE_VERSION) for _, rows in card_day_tables(warehouse, span))
         write_days(store, CARD_DAYS, made, days, "IssuedAt")
@@ -100,7 +100,9 @@ def make_days(warehouse: Warehouse, store: LocalStore, span: Days = SPAN) -> Non
 def make_all(warehouse: Warehouse, store: LocalStore, span: Days = SPAN) -> None:
     make_days(warehouse, store, span)
     cutoffs = missing_cutoffs(warehouse)
-    with making(warehouse, MODEL_ASSET, [cutoff.isoformat() for cutoff in cutoffs], STATE_VERSION):
+    with record_materialization(
+        warehouse, MODEL_ASSET, [cutoff.isoformat() for cutoff in cutoffs], STATE_VERSION
+    ):
         learn_forecasters(warehouse, store, cutoffs)
     forecast_days(warehouse, store, span)
     score_days(warehouse, store, span)

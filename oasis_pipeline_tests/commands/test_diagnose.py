@@ -231,7 +231,7 @@ def test_a_dyn_file_is_the_same_card(
         ("", "begins with its number of points"),
         ("position_in,load_lbf\n1,2\n", "begins with its number of points"),
         ("3\n1,2\n", "3 points are announced, 1 lines follow"),
-        ("2\n1,2\n1,2,3\n", "line 3: '1,2,3' is no pair"),
+        ("2\n1,2\n1,2,3\n", "line 3: '1,2,3' is not a pair"),
         ("2\n1,2\n1,x\n", "line 3: load_lbf is 'x'"),
         ("2\n1,2\n1,3\n0\n", "fewer than 8 usable points"),
     ],
@@ -391,10 +391,10 @@ def test_files_that_cannot_be_read_and_wells_named_twice(
     assert "can't read" in refusal(str(tmp_path))
     assert "can't read" in refusal(card, "--well-file", str(tmp_path / "nothing.json"))
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81" * 50)
-    assert "no text in UTF-8" in refusal(str(tmp_path / "binary.csv"))
+    assert "not UTF-8 text" in refusal(str(tmp_path / "binary.csv"))
     (tmp_path / "long.csv").write_bytes(b"position_in,load_lbf\n" + b"1,2\n" * 1_500_000)
     assert "MB" in refusal(str(tmp_path / "long.csv"))
-    assert "leave one of them out" in refusal(*files(), "--well", "A 1")
+    assert "cannot be used together" in refusal(*files(), "--well", "A 1")
     assert "there is no installation" in refusal(card, "--well", "A 1", "--home", str(tmp_path / "home"))
     # the well is looked at before the card, and the picture's folder too
     nowhere = str(tmp_path / "nothing.csv")

@@ -86,7 +86,7 @@ def test_labels_go_in_with_a_name_come_out_and_go_in_again(
     assert again["ignored_columns"] == ["LabeledBy", "LabeledAt"]
     with_history = json.loads(oasis("labels", "export", "--history", "--json").output)
     assert len(with_history) == 6
-    assert "nobody disagrees" in oasis("labels", "disagreements").output
+    assert "no disagreements" in oasis("labels", "disagreements").output
     assert not list((tmp_path / "home").glob("labels-*")), "nothing is left behind"
 
 
@@ -166,7 +166,7 @@ def test_the_queue_goes_out_is_filled_in_in_part_and_comes_back(
     facts = json.loads(oasis("labels", "import", str(out), "--json").output)
     assert (facts["stored"], facts["without_label"]) == (1, 1)
     assert [row["rank"] for row in json.loads(oasis("labels", "queue", "--json").output)] == [2, 3]
-    assert "no label is suspected" in oasis("labels", "suspects").output
+    assert "no suspected labels" in oasis("labels", "suspects").output
 
 
 def test_models_are_listed_chosen_by_hand_and_an_unknown_one_says_what_there_is(

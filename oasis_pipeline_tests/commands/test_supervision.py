@@ -138,7 +138,7 @@ def test_down_ends_one_that_runs_and_says_when_nothing_does(
             check=True,
         )
         said.append(done.stdout)
-    assert said == [f"ended the oasis up (process {supervised.pid})\n", f"nothing runs for {home}\n"]
+    assert said == [f"ended the oasis up (process {supervised.pid})\n", f"nothing is running for {home}\n"]
     assert supervised.wait(PATIENCE_S) == 0
     _, left = psutil.wait_procs(parts, timeout=5)
     assert left == []
@@ -153,7 +153,7 @@ def test_down_makes_nothing(tmp_path: Path) -> None:
         timeout=PATIENCE_S,
         check=True,
     )
-    assert done.stdout == f"nothing runs for {tmp_path / 'nowhere'}\n"
+    assert done.stdout == f"nothing is running for {tmp_path / 'nowhere'}\n"
     assert list(tmp_path.iterdir()) == []
 
 

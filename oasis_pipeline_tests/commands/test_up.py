@@ -193,7 +193,7 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     assert down(up) == f"ended the oasis up (process {up.process.pid})\n"
     assert up.process.wait(60) == 0, up.said()
     assert_ended(up, everything)
-    assert down(up) == f"nothing runs for {up.home}\n"
+    assert down(up) == f"nothing is running for {up.home}\n"
 
 
 @pytest.mark.slow

@@ -366,7 +366,7 @@ def test_a_tampered_model_is_refused_with_one_clear_error(finished: Settings, co
     (failure,) = summary.failures
     assert failure.asset == "clean/dynapred"
     assert re.search(r"SHA-256|sha256|hash", failure.reason)
-    with pytest.raises(PassError, match="could not make clean/dynapred of 2025-01-01: "):
+    with pytest.raises(PassError, match="could not materialize clean/dynapred of 2025-01-01: "):
         summary.raise_failures()
     states = ledger.states(copied, ["clean/dynapred"])
     assert states["clean/dynapred", FIRST.isoformat()].error

@@ -158,11 +158,11 @@ def test_one_line_without_end(before: bytes, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"v": ' + "[" * 1_000_000, "is no JSON"),
-        ('{"a":' * 100_000, "is no JSON"),
-        ('{"v": ' + "9" * 1_000_000 + "}", "is no JSON"),
+        ('{"v": ' + "[" * 1_000_000, "is not valid JSON"),
+        ('{"a":' * 100_000, "is not valid JSON"),
+        ('{"v": ' + "9" * 1_000_000 + "}", "is not valid JSON"),
         ('{"module_num": "a", "module_num": "b"}', "'module_num' is given twice"),
-        ("\x00" * 1000, "is no JSON"),
+        ("\x00" * 1000, "is not valid JSON"),
     ],
 )
 def test_json_made_to_harm_is_a_line_that_is_none(line: str, reason: str) -> None:

@@ -196,7 +196,7 @@ def test_lines_that_are_no_objects_are_rejected_one_by_one(field: Field) -> None
     found = field.rejects()
     assert [number for number, _ in found] == [2, 3, 4, 5, 6, 7]
     assert [reason.split(":")[0] for _, reason in found] == [
-        "is no JSON", "is no JSON object", "measures are neither an object nor a list of name and value",
+        "is not valid JSON", "is not a JSON object", "measures are neither an object nor a list of name and value",
         "measure v is given twice", "v", "module_num",
     ]  # fmt: skip
 
@@ -208,7 +208,7 @@ def test_lines_that_are_no_objects_are_rejected_one_by_one(field: Field) -> None
         (
             NAME,
             "module_num,timestamp,v, v\na,2026-03-02,1,2\n",
-            "measure v stands in the header more than once",
+            "measure v appears in the header more than once",
         ),
         (NAME.replace("csv", "ndjson"), "", "empty"),
         (NAME.replace("csv", "ndjson"), b'{"module_num": "\xff"}\n', "not UTF-8"),

@@ -505,7 +505,7 @@ def test_wrong_input_is_refused(simulated: SimulatedCards) -> None:
     cards = cards_of(simulated)
     with pytest.raises(ValueError, match="counts 1 wells from 0"):
         diagnose(replace(cards, well=np.ones(len(cards), dtype=int)), WELL)
-    with pytest.raises(ValueError, match="needs a well"):
+    with pytest.raises(ValueError, match="needs at least one well"):
         diagnose(cards, [])
     with pytest.raises(ValueError, match=r"must have the same shape, \(k, n\) or \(n,\)"):
         Cards(np.zeros((2, 3, 9)), np.zeros((2, 3, 9)))

@@ -43,7 +43,7 @@ def test_a_name_that_comes_late_and_whole_numbers_before_fractions() -> None:
     "text", ['{"a": "x"}', '{"a": true}', '{"a": {"b": 1}}', "[1]", '{"a": "2026-01-01"}']
 )
 def test_what_is_no_object_of_numbers_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no number|no object"):
+    with pytest.raises(ValueError, match=r"not a valid number|an object of"):
         measure_columns(pa.array(['{"b": 1}', text]))
 
 

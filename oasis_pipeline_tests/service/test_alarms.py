@@ -53,15 +53,15 @@ def test_what_is_wrong_with_a_decision_is_said_and_nothing_is_kept(service: Serv
     alarm, ended = add_alarm(service.warehouse), add_alarm(service.warehouse, state="closed", day=1)
     cases: list[tuple[str, str, Any, int, str]] = [
         ("nothing", "acknowledge", None, 404, "no alarm"),
-        (ended, "acknowledge", None, 409, "has ended"),
-        (ended, "dismiss", {"reason": "sand"}, 409, "has ended"),
+        (ended, "acknowledge", None, 409, "was closed"),
+        (ended, "dismiss", {"reason": "sand"}, 409, "was closed"),
         (alarm, "dismiss", None, 400, "needs a reason"),
         (alarm, "dismiss", {"reason": " "}, 400, "needs a reason"),
-        (alarm, "dismiss", {"note": "sand"}, 400, "is no field"),
-        (alarm, "dismiss", {"reason": 5}, 400, "is no text"),
+        (alarm, "dismiss", {"note": "sand"}, 400, "is not a field"),
+        (alarm, "dismiss", {"reason": 5}, 400, "is not text"),
         (alarm, "dismiss", {"reason": "x" * 1001}, 400, "1000 characters"),
-        (alarm, "dismiss", [], 400, "is no object"),
-        (alarm, "acknowledge", b"{", 400, "no JSON"),
+        (alarm, "dismiss", [], 400, "must be an object"),
+        (alarm, "acknowledge", b"{", 400, "not valid JSON"),
     ]
     for node, what, body, status, reason in cases:
         answer = say(service, node, what, body)

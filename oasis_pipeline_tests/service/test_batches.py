@@ -144,14 +144,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"module_num": MODULE}, "either window_size"),
     ({"module_num": MODULE, "window_size": 5, "window": "15min"}, "either window_size"),
     ({"module_num": MODULE, "window_size": 0}, "holds 1 to"),
-    ({"module_num": MODULE, "window_size": "x"}, "no whole number"),
-    ({"module_num": MODULE, "window": "fortnight"}, "no window"),
+    ({"module_num": MODULE, "window_size": "x"}, "not a whole number"),
+    ({"module_num": MODULE, "window": "fortnight"}, "not a valid window"),
     ({"module_num": MODULE, "window": "15"}, "length of time"),
     ({"module_num": MODULE, "window": "1h", "order_by": "timestamp"}, "no meaning"),
     ({"module_num": MODULE, "window": "1h", "frequency": "often"}, "true or false"),
     ({"module_num": [MODULE, "b"], "window": "1h"}, "twice"),
     ({"module_num": MODULE, "module": "b", "window": "1h"}, "module_num is required"),
-    ({"module_num": MODULE, "window": "1h", "nonsense": "b"}, "no field"),
+    ({"module_num": MODULE, "window": "1h", "nonsense": "b"}, "not a field"),
 ]
 
 

@@ -134,7 +134,7 @@ def test_frames_go_in_and_come_out_as_they_were(served: tuple[Served, Warehouse]
                 [*({"module": "F.1"} for _ in range(5)), {"module": "F.1", "voltage": "x"}], chunk=3
             )
         assert refused.value.status == 400
-        assert refused.value.errors == [{"index": 5, "field": "voltage", "reason": "is no number"}]
+        assert refused.value.errors == [{"index": 5, "field": "voltage", "reason": "is not a valid number"}]
         assert client.delete("rawdata", module="F.1") == 3003
         assert (
             client.label([{"NodeID": "W", "Date": "2024-01-01", "TrueLabel1": "Full Pump"}])[0]["LabeledBy"]

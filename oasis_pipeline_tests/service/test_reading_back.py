@@ -160,17 +160,17 @@ def test_a_page_is_not_moved_by_rows_that_come_in_between(
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"modul": "x"}, "Fields: module, module_num, timestamp, measures, temperature, voltage, description"),
     ({"voltage__near": "3"}, "no lookup near"),
-    ({"voltage": "three"}, "no number"),
-    ({"voltage": "inf"}, "no number"),
-    ({"voltage__in": "1,2"}, "no list"),
+    ({"voltage": "three"}, "not a valid number"),
+    ({"voltage": "inf"}, "not a valid number"),
+    ({"voltage__in": "1,2"}, "not a list"),
     ({"voltage__range": "(1,2,3)"}, "list of two"),
-    ({"voltage__contains": "3"}, "no text"),
-    ({"timestamp__gte": "noon"}, "no time"),
-    ({"timestamp__gte": "0001-01-01T00:00:00+14:00"}, "reckoned"),
+    ({"voltage__contains": "3"}, "not text"),
+    ({"timestamp__gte": "noon"}, "not a valid time"),
+    ({"timestamp__gte": "0001-01-01T00:00:00+14:00"}, "not within the range"),
     ({"measures": "V"}, "measures__NAME"),
-    ({"order_by": "size"}, "order_by=size is no field"),
+    ({"order_by": "size"}, "order_by=size is not a field"),
     ({"order_by": "measures"}, "can't order"),
-    ({"fields": "(voltage,size)"}, "fields=size is no field"),
+    ({"fields": "(voltage,size)"}, "fields=size is not a field"),
     ({"fields": "()"}, "names no field"),
     ({"limit": "0"}, "1 to"),
     ({"limit": "many"}, "1 to"),
@@ -180,7 +180,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"format": "xml"}, "json, csv, parquet, arrow"),
     ({"description": "a\x00b"}, "NUL"),
     ({"description": "x" * 10_001}, "more than"),
-    ({"voltage": "x", "temperature": "y"}, "voltage is no number; temperature is no number"),
+    (
+        {"voltage": "x", "temperature": "y"},
+        "voltage is not a valid number; temperature is not a valid number",
+    ),
 ]
 
 
@@ -194,7 +197,7 @@ def test_what_can_not_be_asked_is_a_reason(service: Service) -> None:
 def test_an_unknown_field_lists_the_fields(service: Service) -> None:
     answer = service.get("/api/carddiag/", pprl="1").json()
     assert answer["fields"] == list(table("clean", "carddiag").column_names)
-    assert answer["errors"] == [{"field": "pprl", "reason": "is no field"}]
+    assert answer["errors"] == [{"field": "pprl", "reason": "is not a field"}]
 
 
 def test_a_cursor_of_another_question_is_refused(service: Service, rows: list[dict[str, Any]]) -> None:
@@ -304,13 +307,13 @@ def test_every_table_of_wells_can_be_read_and_has_a_name_in_words(service: Servi
 def test_rejected_rows_come_as_they_came(service: Service) -> None:
     with service.warehouse.transaction() as tx:
         tx.execute(
-            """INSERT INTO xspoc.rejected VALUES ('CardData', 'CardData.x.csv', 3, 'Well 7', NULL, 'Date: is no time',"""
+            """INSERT INTO xspoc.rejected VALUES ('CardData', 'CardData.x.csv', 3, 'Well 7', NULL, 'Date: is not a valid time',"""
             """ '{"NodeID": "Well 7", "Date": "<b>soon</b>"}', '2024-01-05T06:00:00Z') ON CONFLICT DO NOTHING"""
         )
     (row,) = service.get("/api/rejected/", NodeID="Well 7", Kind="CardData").json()
     assert row["Raw"] == {"NodeID": "Well 7", "Date": "<b>soon</b>"}
     assert row["RejectedAt"] == "2024-01-05T06:00:00Z"
-    assert service.get("/api/rejected/", Reason__contains="no time", format="csv").status == 200
+    assert service.get("/api/rejected/", Reason__contains="not a valid time", format="csv").status == 200
     assert service.get("/api/rejected/", Raw="x").status == 400
 
 

@@ -195,7 +195,7 @@ class TestRuns:
         def stray(context: dg.AssetExecutionContext) -> pa.Table:
             return readings(FIRST, date(2024, 1, 10))
 
-        with pytest.raises(StorageError, match="none of the days of this run"):
+        with pytest.raises(StorageError, match="not one of the days of this run"):
             dg.materialize([stray], partition_key="2024-01-02", resources={"parquet_io": _io(store)})
 
     @pytest.mark.parametrize("wrong", [{"a": [1]}, "rows", 3, [1]])
@@ -204,7 +204,7 @@ class TestRuns:
         def made() -> Any:
             return wrong
 
-        with pytest.raises(StorageError, match=r"a pyarrow\.Table is wanted"):
+        with pytest.raises(StorageError, match=r"a pyarrow\.Table is required"):
             dg.materialize([made], resources={"parquet_io": _io(store)})
         assert store.list() == []
 

@@ -248,7 +248,7 @@ def test_the_command_tells_where_and_what_to_do_where_there_is_nothing(home: Pat
 
     where = {"OASIS_EMBEDDED_TCP": f"127.0.0.1:{free_port()}"}
     try:
-        for variables, words in (({}, "set OASIS_EMBEDDED_TCP=127.0.0.1:5433"), (where, "say `oasis down`")):
+        for variables, words in (({}, "set OASIS_EMBEDDED_TCP=127.0.0.1:5433"), (where, "run `oasis down`")):
             answer = dsn("--reader", **variables)
             assert (answer.returncode, len(answer.stderr.splitlines())) == (1, 1), answer.stderr
             assert words in answer.stderr

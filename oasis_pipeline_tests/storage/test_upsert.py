@@ -249,7 +249,7 @@ class TestReplaceDays:
         assert len(stored(filled)) == 1
 
     def test_rows_outside_of_the_range_are_refused(self, filled: Warehouse) -> None:
-        with pytest.raises(StorageError, match="no rows of 2024-03-02"), filled.transaction() as tx:
+        with pytest.raises(StorageError, match="rows lie outside 2024-03-02"), filled.transaction() as tx:
             tx.replace_days(TEST, well_tests(("a", DAY, 1.0, STAMP)), date(2024, 3, 2), date(2024, 3, 2))
         assert len(stored(filled)) == 8
 

@@ -101,7 +101,7 @@ def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
     """
     wells = [well] if isinstance(well, Well) else list(well)
     if not wells:
-        raise ValueError("a diagnosis needs a well, be it an empty Well()")
+        raise ValueError("a diagnosis needs at least one well; Well() is one of which nothing is known")
     which = (
         np.zeros(len(cards), dtype=np.intp) if cards.well is None else np.asarray(cards.well, dtype=np.intp)
     )

@@ -68,7 +68,9 @@ def read_address(given: QueryDict) -> Wanted:
             return date.fromisoformat(text) if text else None
         except ValueError:
             raise PageError(
-                400, "No such day", f"{name} is {text[:40]!r}, which is no day: write it as 2025-03-31."
+                400,
+                "No such day",
+                f"{name} is {text[:40]!r}, which is not a valid day: write it as 2025-03-31.",
             ) from None
 
     well = given.get("well", "").strip()

@@ -69,7 +69,7 @@ def _failure(status: int, reason: str, title: str = "That did not work") -> Any:
 bad_request = _failure(400, "the request can't be understood; check the Host header and the parameters")
 forbidden = _failure(403, "not allowed")
 not_found = _failure(404, "there is nothing here; /api/docs lists what there is", "Nothing here")
-_failed = _failure(500, "the service has failed; its log says why")
+_failed = _failure(500, "internal error; see the log of the service")
 
 
 def failed(request: HttpRequest) -> HttpResponse:

@@ -200,7 +200,7 @@ def read_address(given: QueryDict) -> Wanted:
             day = date.fromisoformat(text("day"))
         except ValueError:
             raise PageError(
-                400, "No such day", f"{text('day')} is no date: write it as 2025-03-10."
+                400, "No such day", f"{text('day')} is not a valid date: write it as 2025-03-10."
             ) from None
     sort = text("sort")
     return Wanted(
@@ -236,7 +236,7 @@ def show(request: HttpRequest) -> HttpResponseBase:
             raise PageError(
                 404,
                 "No list of that day",
-                f"There is no worklist of {wanted.day}: there are some from {days['oldest']} to {days['newest']}.",
+                f"There is no worklist of {wanted.day}: worklists exist from {days['oldest']} to {days['newest']}.",
             )
         query, more = _query(wanted, days["chosen"])
         if request.GET.get("format") == "csv":

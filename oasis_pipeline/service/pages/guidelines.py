@@ -81,7 +81,7 @@ def _told(home: Path) -> list[dict[str, str]]:
         if not all(
             isinstance(value, str) for entry in entries for value in (entry["label"], *entry.values())
         ):
-            raise TypeError("a label, looks or unlike is no text")
+            raise TypeError("label, looks and unlike must be text")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{GUIDELINES} in the home folder can't be read ({error}): mend or remove it"
         raise PageError(503, "No guidelines", reason) from None

@@ -175,7 +175,7 @@ def _one(request: HttpRequest, given: dict[str, str]) -> HttpResponseBase:
             raise PageError(
                 404,
                 "No such module",
-                f"nobody has registered a module {module[:100]}; /sensors lists those there are",
+                f"module {module[:100]} is not registered; /sensors lists the modules",
             )
         edges = tx.query(_NEWEST, (module,)).to_pylist()[0]
         until = _until(given["until"]) or edges["newest"]

@@ -14,13 +14,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, QueryDict
 
 from oasis_pipeline.decisions import ACTIONS
 from oasis_pipeline.intake.values import clean_node, node_key
-from oasis_pipeline.physics.well_path import Survey
-from oasis_pipeline.plotting.svg import path_svg, strip_svg
+from oasis_pipeline.plotting.svg import strip_svg
 from oasis_pipeline.schema import TABLES, Table
 from oasis_pipeline.schema.model import Column
 from oasis_pipeline.service.access import asking
@@ -71,10 +69,9 @@ select "RodNum" as number, "Grade" as grade, "Length" as length_ft, "Diameter" a
 order by "RodNum"
 """
 
-_SURVEY = """
-select "MD" as md, "Inclination" as inclination, coalesce("Azimuth", 0) as azimuth from xspoc.deviations
-where "NodeID" = $1 and "Inclination" is not null and "MD" is not null order by "MD"
-"""
+_SURVEY = (
+    'select "MD" as md, "Inclination" as inclination from xspoc.deviations where "NodeID" = $1 order by "MD"'
+)
 
 CLASS_DAYS = 366
 """Of the strip under the slider: older days stay without colour."""
@@ -129,7 +126,7 @@ def read_address(node: str, given: QueryDict) -> Wanted:
             return datetime.fromisoformat(text).replace(tzinfo=None)
         except ValueError:
             raise PageError(
-                400, "No such time", f"{text[:100]} is no time: write it as 2025-03-10T06:00:00."
+                400, "No such time", f"{text[:100]} is not a valid time: write it as 2025-03-10T06:00:00."
             ) from None
 
     card, day = given.get("card", ""), given.get("day", "")
@@ -275,7 +272,7 @@ def _rest(
     events = read_events(tx, node, _end_of(wanted.day), EVENTS)
     advice = _setpoint(tx, node, status["Date"])
     parts = json.loads(status["parts"]) if status["parts"] else {}
-    tapers = tx.query(_STRING, (node,)).to_pylist()
+    string = tx.query(_STRING, (node,)).to_pylist() if card is None or not card["rods"] else []
     return {
         "span": span,
         "strip": strip,
@@ -300,9 +297,8 @@ def _rest(
         "lacking": findings.missing_of(status["missing"] or []),
         "setpoint": advice,
         "equipment": _equipment(tx, node),
-        # the panel of the card has them taper by taper
-        "string": tapers if card is None or not card["rods"] else [],
-        "survey": _survey(tx.query(_SURVEY, (node,)).to_pylist(), tapers),
+        "string": string,
+        "survey": _survey(tx.query(_SURVEY, (node,)).to_pylist()),
         "ahead_link": well_url(status["ahead"]) if status["ahead"] else "",
         "behind_link": well_url(status["behind"]) if status["behind"] else "",
     }
@@ -392,30 +388,11 @@ def _spaced(name: str) -> str:
     return " ".join([parts[0], *(part if part.isupper() else part.lower() for part in parts[1:])])
 
 
-def _survey(rows: Sequence[dict[str, Any]], string: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The path of the well in figures and as a picture, with the lower end of each taper."""
-    if len(rows) < 2:
+def _survey(rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+    if not rows:
         return None
-    depth, inclination, azimuth = (
-        np.array([row[name] for row in rows], dtype=np.float64) for name in ("md", "inclination", "azimuth")
-    )
-    path = Survey(depth, inclination, azimuth)
-    steepest = int(np.argmax(inclination))
-    bends = path.dogleg_deg_per_100ft()
-    ends = np.cumsum([rod["length_ft"] or 0.0 for rod in string])
-    tapers = [
-        (f"{rod['diameter_in']:.3f} in", float(end))
-        for rod, end in zip(string, ends, strict=True)
-        if rod["diameter_in"]
-    ]
-    return {
-        "points": len(rows),
-        "inclination": inclination[steepest],
-        "md": depth[steepest],
-        "dogleg": float(bends.max()),
-        "dogleg_md": depth[int(np.argmax(bends))],
-        "picture": path_svg(path, [(name, end) for name, end in tapers if end <= depth[-1]]),
-    }
+    steepest = max(rows, key=lambda row: row["inclination"] or 0.0)
+    return {"points": len(rows), "inclination": steepest["inclination"], "md": steepest["md"]}
 
 
 def _exports(node: str) -> list[tuple[str, str]]:

@@ -107,7 +107,7 @@ def test_what_can_not_be_decided_is_told(service: Service) -> None:
     ended = add_alarm(service.warehouse, state="closed")
     session = service.log_in("engineer")
     assert decide(service, session, htmx=False, AlarmID=ended, decision="acknowledged").status == 409
-    assert "has ended" in decide(service, session, AlarmID=ended, decision="acknowledged").body.decode()
+    assert "was closed" in decide(service, session, AlarmID=ended, decision="acknowledged").body.decode()
     assert decide(service, session, AlarmID="nothing", decision="acknowledged").status == 404
     for form in (
         {"AlarmID": ended, "decision": "deleted"},

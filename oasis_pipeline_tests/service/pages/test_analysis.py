@@ -96,7 +96,7 @@ def test_what_lies_outside_of_the_data_is_cut_off_or_told(field: Service) -> Non
     assert "24 Mar 2025 to 31 Mar 2025" in text(field, "/analysis?from=0001-01-01&to=9999-12-31")
     assert "29 Mar 2025 to 31 Mar 2025" in text(field, "/analysis?from=2025-03-29")
     for path, words in (
-        ("?from=2025-03-30&to=2025-03-29", "before it begins"),
+        ("?from=2025-03-30&to=2025-03-29", "before its first day"),
         ("?to=0001-01-01", "they are from 2025-03-24 to 2025-03-31"),
         ("?from=9999-12-31", "they are from 2025-03-24 to 2025-03-31"),
         ("?from=yesterday", "write it as 2025-03-31"),
