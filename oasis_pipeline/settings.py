@@ -52,6 +52,8 @@ class Settings(BaseSettings):
         The field's time zone, in which every ``Date`` and every stamp is written.
     settle_seconds : float
         How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
+    source_url : SecretStr or None
+        Live source (``OASIS_SOURCE_URL``): ``mssql://`` or ``postgresql://`` with user, password, host and database.
     secret_key : SecretStr or None
         Signing key of the data service.
     """
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     start: date | None = None
     timezone: str = "UTC"
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
+    source_url: SecretStr | None = None
     secret_key: SecretStr | None = None
 
     @field_validator("home", "data_path")
@@ -131,6 +134,11 @@ class Settings(BaseSettings):
     def drop(self) -> Path:
         """Drop folder."""
         return self.data_path or self.home / "drop"
+
+    @property
+    def source_drop(self) -> Path:
+        """Where rows of the live source lie as drop files until they are taken in."""
+        return self.home / "source" / "drop"
 
     @property
     def rejected_files(self) -> Path:

@@ -31,7 +31,7 @@ FAULTS = tuple(range(1, 12))
 BESIDE_FULL = (FRICTION, TUBING, TAG_UP, TAG_DOWN, VIBRATION)
 """What a pump can show and still fill and lift: some people name Full Pump beside it, others don't."""
 
-THRESHOLDS = np.array([0.0, 0.13, 0.13, 0.10, 0.10, 0.28, 0.06, 0.25, 0.25, 0.14, 0.5, 0.13])
+THRESHOLDS = np.array([0.0, 0.12, 0.12, 0.14, 0.14, 0.28, 0.07, 0.35, 0.35, 0.18, 0.5, 0.15])
 """Severity from which the reference labeller names a condition."""
 
 GASSY = 0.10
@@ -71,7 +71,7 @@ def measure_severities(
     Returns
     -------
     ndarray, shape (n, 12)
-        Pound and gas: missing share of the swept volume; leaks and wear: share of it that came back; friction: drag over fluid load; tubing: its
+        Pound and gas: share of the travel over which what is missing in the barrel is compressed; leaks and wear: share of it that came back; friction: drag over fluid load; tubing: its
         travel over the plunger's; tagging: force over fluid load; vibration: load of the knock over fluid load; parted: 0 or 1; full: 0.
     """
 
@@ -86,8 +86,11 @@ def measure_severities(
     swept = np.maximum(given("plunger_area") * found("net_travel"), 1e-6)
     gassy = given("intake") / given("discharge") > GASSY
     out = np.zeros((len(parameters), len(CLASSES)))
-    out[:, POUND] = found("gas_fill") * ~gassy
-    out[:, GAS] = found("gas_fill") * gassy
+    # What is missing shows by the way over which the plunger compresses it.
+    ratio = (given("intake") / given("discharge")) ** (1 / given("polytropic"))
+    way = found("gas_fill") * (1 - ratio)
+    out[:, POUND] = way * ~gassy
+    out[:, GAS] = way * gassy
     out[:, TV] = found("tv_leaked") / swept
     out[:, SV] = found("sv_leaked") / swept
     out[:, WORN] = found("slipped") / swept

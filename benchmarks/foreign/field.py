@@ -252,7 +252,7 @@ def _parameters(
 
     out = np.zeros((n, len(NAMES)))
 
-    def put(name: str, values: NDArray[np.float64] | float) -> None:
+    def put(name: str, values: NDArray[np.floating] | float) -> None:
         out[:, COLUMN[name]] = values
 
     put("period", period)
@@ -304,7 +304,7 @@ def _parameters(
     length = float(rng.uniform(3, 6)) * FT
     ring = np.pi * diameter * 1.6 * (discharge - intake) / (12 * thick * length)
     width = float(rng.uniform(0.15, 0.5))
-    opened = (2 * shown[:, c.WORN] * capacity / (ring * min(1.4 * width, 1))) ** (1 / 3)
+    opened = (3 * shown[:, c.WORN] * capacity / (ring * min(1.4 * width, 1))) ** (1 / 3)
     put("clearance", gap)
     put("wear", np.where(shown[:, c.WORN] > 0, np.maximum(opened - gap, 0), 0))
     put("worn_at", float(rng.uniform(0.25, 0.8)))
@@ -322,7 +322,7 @@ def _parameters(
     put("tubing_give", np.maximum(free, 1e-10))
     put("tubing_drag", float(rng.uniform(0.03, 0.2)) / np.maximum(free, 1e-10))
     for name, which in (("tag_low", c.TAG_DOWN), ("tag_high", c.TAG_UP)):
-        depth = shown[:, which] * IN * np.exp(_wander(day, 0.2, 2.0, rng))
+        depth = shown[:, which] / 100 * stroke * np.exp(_wander(day, 0.2, 2.0, rng))
         put(name, np.where(depth > 0, depth, NONE))
     put("tag_stiffness", float(np.exp(rng.uniform(np.log(4e5), np.log(2e6)))))
     cycles = float(rng.uniform(1.6, 3.2)) * period

@@ -217,7 +217,7 @@ def _fillage(position: NDArray[np.float64], load: NDArray[np.float64]) -> NDArra
         falls = np.flatnonzero(~over[k, order])
         if falls.size:
             out[k] = 100 * position[k, order[falls[0]]] / max(position[k].max(), 1e-6)
-    return np.clip(out, 5, 100)
+    return np.asarray(np.clip(out, 5, 100))
 
 
 def _analysis(

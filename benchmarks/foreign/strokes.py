@@ -138,11 +138,11 @@ def clearance_flow(
 @compiled
 def seat_flow(area: float, difference: float, density: float) -> float:
     """Return the flow through an opening: with the root of the pressure difference, linear close to nought; SI."""
-    return area * np.sqrt(2 / density) * difference / np.sqrt(abs(difference) + 2.0e3)
+    return float(area * np.sqrt(2 / density) * difference / np.sqrt(abs(difference) + 2.0e3))
 
 
 @compiled
-def _height(motion, place, ripple, cycles, fade):  # type: ignore[no-untyped-def]
+def _height(motion: NDArray[np.float64], place: float, ripple: float, cycles: float, fade: float) -> float:
     """Return the polished rod's height at a share of the stroke, in strokes, with a knock at each reversal."""
     points = motion.size
     at = (place % 1.0) * points
@@ -158,11 +158,13 @@ def _height(motion, place, ripple, cycles, fade):  # type: ignore[no-untyped-def
             * min(1.0, 8 * since)
             * min(1.0, 40 * (0.5 - place % 0.5))
         )
-    return y
+    return float(y)
 
 
 @compiled
-def _end_speed(incoming, force, stick, z, step, place, low, high, stiffness):  # type: ignore[no-untyped-def]
+def _end_speed(
+    incoming: float, force: float, stick: float, z: float, step: float, place: float, low: float, high: float, stiffness: float
+) -> tuple[float, float]:  # fmt: skip
     """Return speed of the plunger and what the stops add to its load."""
     stop = -stiffness * max(0.0, low - place) + stiffness * max(0.0, place - high)
     push = incoming - force
@@ -183,7 +185,10 @@ def _end_speed(incoming, force, stick, z, step, place, low, high, stiffness):  #
 
 
 @compiled
-def _exchange(liquid, gas, p, intake, power, gas_share, sump, q_s, q_t, q_tl, q_slip, q_sl, step):  # type: ignore[no-untyped-def]
+def _exchange(
+    liquid: float, gas: float, p: float, intake: float, power: float, gas_share: float, sump: float,
+    q_s: float, q_t: float, q_tl: float, q_slip: float, q_sl: float, step: float,
+) -> tuple[float, float, float, float]:  # fmt: skip
     """Return what a step adds to the chamber: liquid, gas, liquid drawn (net) and liquid produced (net)."""
     free = gas / p**power
     share = liquid / max(liquid + free, 1.0e-12)
@@ -256,44 +261,20 @@ def run_strokes(
         p_ = parameters[card]
         period, stroke, damping, mu, deposit, deposit_depth = p_[0], p_[1], p_[2], p_[3], p_[4], p_[5]
         excess, slow, plunger_friction, box = p_[6], p_[7], p_[8], p_[9]
-        discharge, intake, inflow, sump_room, gas_share, dissolved, release = (
-            p_[10],
-            p_[11],
-            p_[12],
-            p_[13],
-            p_[14],
-            p_[15],
-            p_[16],
+        discharge, intake, inflow, sump_room, gas_share = p_[10], p_[11], p_[12], p_[13], p_[14]
+        dissolved, release, power, dead, density, bulk = p_[15], p_[16], 1 / p_[17], p_[18], p_[19], p_[20]
+        area, tv_area, sv_area, t_open, t_close = p_[21], p_[22], p_[23], p_[24], p_[25]
+        tv_leak, sv_leak, clearance, wear, worn_at, worn_width = (
+            p_[26],
+            p_[27],
+            p_[28],
+            p_[29],
+            p_[30],
+            p_[31],
         )
-        power, dead, density, bulk, area, tv_area, sv_area = (
-            1 / p_[17],
-            p_[18],
-            p_[19],
-            p_[20],
-            p_[21],
-            p_[22],
-            p_[23],
-        )
-        t_open, t_close, tv_leak, sv_leak, clearance, wear, worn_at, worn_width = (
-            p_[24], p_[25], p_[26], p_[27], p_[28], p_[29], p_[30], p_[31]
-        )  # fmt: skip
-        eccentric, viscosity, length, diameter, give, tubing_drag = (
-            p_[32],
-            p_[33],
-            p_[34],
-            p_[35],
-            p_[36],
-            p_[37],
-        )
-        tag_low, tag_high, stiffness, ripple, cycles, fade, hanging = (
-            p_[38],
-            p_[39],
-            p_[40],
-            p_[41],
-            p_[42],
-            p_[43],
-            int(p_[44]),
-        )
+        eccentric, viscosity, length, diameter = p_[32], p_[33], p_[34], p_[35]
+        give, tubing_drag, tag_low, tag_high, stiffness = p_[36], p_[37], p_[38], p_[39], p_[40]
+        ripple, cycles, fade, hanging = p_[41], p_[42], p_[43], int(p_[44])
         steps = round(period / step)
         whole = hanging == 0
         end = elements if whole else hanging
@@ -527,7 +508,9 @@ def run_strokes(
 
 
 @compiled
-def _rod_energy(under, over, speed, impedance, end, step):  # type: ignore[no-untyped-def]
+def _rod_energy(
+    under: NDArray[np.float64], over: NDArray[np.float64], speed: NDArray[np.float64], impedance: NDArray[np.float64], end: int, step: float
+) -> float:  # fmt: skip
     """Return the energy of the waves in the rods, elastic and kinetic, J."""
     total = 0.0
     for k in range(end):

@@ -119,4 +119,4 @@ def _belt(part: NDArray[np.float64]) -> NDArray[np.float64]:
     foot = np.minimum(x, 1 - x)
     near = speed * t * 2 / np.pi * (1 - np.cos(np.pi * foot / (2 * t)))
     half = np.where(foot < t, near, speed * (t * 2 / np.pi + foot - t))
-    return np.where(x <= 0.5, half, 1 - half)
+    return np.asarray(np.where(x <= 0.5, half, 1 - half))

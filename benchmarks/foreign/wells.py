@@ -27,14 +27,14 @@ LABELLED_SHARE = 0.3
 _AFFECTED = {
     c.GAS: 0.20,
     c.TV: 0.20,
-    c.SV: 0.18,
-    c.FRICTION: 0.25,
-    c.TUBING: 0.15,
-    c.TAG_UP: 0.13,
-    c.TAG_DOWN: 0.13,
-    c.VIBRATION: 0.15,
-    c.PARTED: 0.15,
-    c.WORN: 0.15,
+    c.SV: 0.20,
+    c.FRICTION: 0.22,
+    c.TUBING: 0.16,
+    c.TAG_UP: 0.16,
+    c.TAG_DOWN: 0.16,
+    c.VIBRATION: 0.16,
+    c.PARTED: 0.16,
+    c.WORN: 0.18,
 }
 """Share of wells that show a condition at some time; pound is a matter of the inflow."""
 
@@ -166,7 +166,8 @@ def make_wells(count: int, days: int, rng: np.random.Generator) -> list[Well]:
 def _choose(count: int, share: float, labelled: NDArray[np.bool_], rng: np.random.Generator) -> set[int]:
     """Draw wells so that both those with labels and those without have some."""
     total = max(2, round(share * count))
-    with_labels = max(1, min(int(rng.binomial(total, LABELLED_SHARE)), total - 1))
+    sure = min(2, total // 2)
+    with_labels = sure + int(rng.binomial(max(total - 2 * sure, 0), LABELLED_SHARE))
     yes, no = np.flatnonzero(labelled), np.flatnonzero(~labelled)
     with_labels = min(with_labels, len(yes))
     chosen = [*rng.permutation(yes)[:with_labels], *rng.permutation(no)[: total - with_labels]]
@@ -175,15 +176,15 @@ def _choose(count: int, share: float, labelled: NDArray[np.bool_], rng: np.rando
 
 def _episode(which: int, days: int, rng: np.random.Generator) -> Episode:
     low, high = {
-        c.TV: (0.18, 0.6),
-        c.SV: (0.18, 0.55),
+        c.TV: (0.25, 0.65),
+        c.SV: (0.25, 0.6),
         c.FRICTION: (0.35, 0.9),
         c.TUBING: (0.09, 0.24),
-        c.TAG_UP: (1.2, 3.5),  # in of interference
+        c.TAG_UP: (1.2, 3.5),  # interference, per cent of the stroke
         c.TAG_DOWN: (1.2, 3.5),
-        c.VIBRATION: (0.18, 0.45),
+        c.VIBRATION: (0.28, 0.6),
         c.PARTED: (0.15, 0.95),  # share of the rods that hang
-        c.WORN: (0.2, 0.55),
+        c.WORN: (0.25, 0.6),
     }[which]
     worst = float(rng.uniform(low, high))
     law = {c.TV: "washout", c.SV: "washout", c.FRICTION: "fouling", c.TUBING: "step", c.WORN: "wear", c.VIBRATION: "spells"}.get(which, "step")  # fmt: skip

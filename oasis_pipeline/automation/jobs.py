@@ -4,6 +4,7 @@ Here: what a job selects. Not here: when it runs.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -22,6 +23,7 @@ from oasis_pipeline.assets.graph import (
 )
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.intake.sources import SourceReport, open_source
 from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
@@ -36,6 +38,8 @@ class Jobs:
     ----------
     intake : JobDefinition
         Takes in the drop folder.
+    source : JobDefinition
+        Brings what is new in the live source.
     days : job
         Makes days out of what has arrived.
     train : job
@@ -45,13 +49,14 @@ class Jobs:
     """
 
     intake: dg.JobDefinition
+    source: dg.JobDefinition
     days: Any
     train: Any
     readings: Any
 
     def all(self) -> list[Any]:
         """Every job."""
-        return [self.intake, self.days, self.train, self.readings]
+        return [self.intake, self.source, self.days, self.train, self.readings]
 
 
 def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: PassReport) -> None:
@@ -94,6 +99,14 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
             for evaluation in evaluate(warehouse, asset, span):
                 instance.report_runless_asset_event(evaluation)
     observe_views(instance, warehouse, DAILY_VIEWS)
+
+
+def record_source(instance: dg.DagsterInstance, warehouse: Warehouse, report: SourceReport) -> None:
+    """Tell Dagster which partitions an increment of the live source changed."""
+    for done in report.passes:
+        if done.changed:
+            record_intake(instance, warehouse, done)
+    record_empty_tables(instance)
 
 
 def record_empty_tables(instance: dg.DagsterInstance) -> None:
@@ -147,6 +160,19 @@ def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, 
     context.add_output_metadata(intake_metadata(report))
 
 
+@dg.op(pool=WAREHOUSE_POOL, description="Bring what is new or corrected in the live source, and take it in.")
+def read_source(context: dg.OpExecutionContext, warehouse: WarehouseResource, store: StoreResource) -> None:
+    """Run one increment and tell Dagster which days it touched."""
+    with closing(open_source(warehouse.settings(), warehouse.open(), store.open())) as source:
+        report = source.run()
+    for note in report.notes:
+        context.log.warning(note)
+    record_source(context.instance, warehouse.open(), report)
+    context.add_output_metadata(
+        {"rows": report.rows, "looked_at": report.looked_at, "sweep": report.sweep, "notes": report.notes}
+    )
+
+
 def build_jobs() -> Jobs:
     """Make the jobs."""
 
@@ -154,8 +180,13 @@ def build_jobs() -> Jobs:
     def intake() -> None:
         take_in_files()
 
+    @dg.job(name="source", description="Bring what is new in the live source.")
+    def source() -> None:
+        read_source()
+
     return Jobs(
         intake=intake,
+        source=source,
         days=dg.define_asset_job(
             "days",
             selection=dg.AssetSelection.assets(*keys_of(DAY_ASSETS_OF_CARDS)),

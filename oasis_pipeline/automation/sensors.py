@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,6 +34,7 @@ from oasis_pipeline.automation.staleness import (
 )
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
+from oasis_pipeline.intake.sources import SourceError, open_source, require_source
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.first_days import note_first_days
 from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
@@ -48,6 +50,9 @@ RETRY_S = 900
 
 QUIET_S = 600
 """Between two materializations of a day of readings that goes on changing."""
+
+SOURCE_LONGEST_S = 1800
+"""Longest pause between two looks at a source that does not answer."""
 
 READINGS, MODULES = "iot/readings", "iot/module"
 
@@ -101,6 +106,45 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
                 f"no new file since the last pass; files it left are tried again every {RETRY_S // 60} minutes, `oasis status` shows why"
             )
         request = dg.RunRequest(run_key=f"drop:{cursor.asked}:{cursor.digest}", tags={_TAG: "new_drop_files"})
+        return dg.SensorResult(run_requests=[request], cursor=str(cursor))
+
+    @dg.sensor(
+        name="live_source",
+        job=jobs.source,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts an increment of the live source (OASIS_SOURCE_URL) when a look at it finds new rows, or a sweep for late ones is due. A "
+        f"source that does not answer is asked again after a time that doubles up to {SOURCE_LONGEST_S // 60} minutes.",
+    )
+    def live_source(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        settings = warehouse.settings()
+        if settings.source_url is None:
+            return dg.SkipReason("no live source is configured (OASIS_SOURCE_URL)")
+        cursor = SourceCursor.parse(context.cursor)
+        if _active(context, "live_source"):
+            return dg.SkipReason("an increment is at work")
+        cursor.take(_failed(context, "live_source"))
+        try:
+            every_s = require_source(settings).every_seconds
+            if not cursor.due(every_s, time.time()):
+                wait = f"the source is looked at every {every_s:g} s" + (
+                    f", now every {cursor.pause_s(every_s):g} s after {cursor.failures} failures"
+                    if cursor.failures
+                    else ""
+                )
+                return dg.SensorResult(skip_reason=wait, cursor=str(cursor))
+            with closing(open_source(settings, warehouse.open(), store.open())) as source:
+                why = source.news()
+        except SourceError as error:
+            cursor.looked(time.time(), failed=True)
+            context.log.warning(str(error))
+            return dg.SensorResult(skip_reason=str(error), cursor=str(cursor))
+        cursor.looked(time.time(), asked=why is not None)
+        if why is None:
+            return dg.SensorResult(skip_reason="nothing is new in the source", cursor=str(cursor))
+        request = dg.RunRequest(run_key=f"source:{cursor.asked}", tags={_TAG: "live_source"})
         return dg.SensorResult(run_requests=[request], cursor=str(cursor))
 
     @dg.sensor(
@@ -176,7 +220,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             run_requests=requests, asset_events=events, cursor=str(cursor), skip_reason=skip
         )
 
-    return [new_drop_files, stale_days, stale_readings]
+    return [new_drop_files, live_source, stale_days, stale_readings]
 
 
 @dataclass
@@ -237,6 +281,64 @@ class DropCursor:
             return False
         self.asked, self.digest, self.plain, self.at_s = self.asked + 1, digest, plain, now_s
         return True
+
+
+@dataclass
+class SourceCursor:
+    """When the live source was looked at, and how that went.
+
+    Attributes
+    ----------
+    asked : int
+        Increments asked for so far: each has a key of its own.
+    at_s : float
+        Last look, in seconds since 1970.
+    failures : int
+        Looks and increments that failed one after the other.
+    open : bool
+        Whether the outcome of the increment asked for last has not been counted yet.
+    """
+
+    asked: int = 0
+    at_s: float = 0.0
+    failures: int = 0
+    open: bool = False
+
+    @classmethod
+    def parse(cls, text: str | None) -> "SourceCursor":
+        """Read it from what `str` has written."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        """As JSON."""
+        return json.dumps(vars(self))
+
+    def take(self, failed: bool) -> None:
+        """Count the outcome of the increment asked for last, once."""
+        if self.open:
+            self.failures = self.failures + 1 if failed else 0
+            self.open = False
+
+    def pause_s(self, every_s: float) -> float:
+        """Seconds between two looks."""
+        return max(every_s, min(SOURCE_LONGEST_S, every_s * 2.0 ** min(self.failures, 20)))
+
+    def due(self, every_s: float, now_s: float) -> bool:
+        """Whether it is time to look; also when the clock was set back."""
+        return not 0 <= now_s - self.at_s < self.pause_s(every_s)
+
+    def looked(self, now_s: float, *, asked: bool = False, failed: bool = False) -> None:
+        """Note a look."""
+        self.at_s = now_s
+        if failed:
+            self.failures += 1
+        elif asked:
+            self.asked, self.open = self.asked + 1, True
+        else:
+            self.failures = 0
 
 
 @dataclass

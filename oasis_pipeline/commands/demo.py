@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Lines of the worklist in the summary."""
 
+CARDS_PER_DAY = 2
+"""Of each well: enough for every step, and a third less to wait for than a controller's usual three."""
+
 
 class DemoError(RuntimeError):
     """The demo can't be run here; the message says what to do."""
@@ -44,6 +47,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
 
     Everything stays in the home folder; `oasis up` shows it in the browser.
     """
+    from oasis_pipeline.commands.ahead import preparing
     from oasis_pipeline.commands.passes import run_pass
     from oasis_pipeline.commands.report import field_facts, write_report
     from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
@@ -56,12 +60,17 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     start = claim_home(settings, field)
     if not as_json:
         click.echo(f"A simulated field of {wells} wells over {days} days, in {settings.home}")
-    with progress(not as_json) as advance, using_warehouse(settings) as warehouse:
+    with (
+        preparing(settings.home),
+        progress(not as_json) as advance,
+        using_warehouse(settings) as warehouse,
+    ):
         simulated_field = simulate_field(
             settings.home,
             wells,
             days,
             seed,
+            CARDS_PER_DAY,
             start=start,
             modules=SENSOR_MODULES,
             progress=lambda done, total: advance("simulating", done, total),

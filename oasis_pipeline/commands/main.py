@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "demo": "Simulate a field, run the pipeline on it, and write a report.",
     "simulate": "Write a simulated field as a drop folder, with the truth beside it.",
     "run": "Load the drop folder and materialize everything that is stale.",
+    "source": "Check the live source, load what is new in it, or its history.",
     "wells": "Show which well comes first and why, or everything about one well.",
     "report": "Write the field's report as one HTML file: the worklist first.",
     "alarms": "List failure alarms; acknowledge or dismiss one.",
@@ -27,6 +28,9 @@ SUBCOMMANDS = {
     "serve": "Run the data service alone.",
     "createsuperuser": "Create the data service's first administrator.",
     "status": "Show each asset: partitions done, missing and failed, and their age.",
+    "doctor": "Check the installation, and say what to do about each finding.",
+    "backup": "Copy the installation into a folder, also while it runs.",
+    "restore": "Restore an installation from such a copy.",
     "dsn": "Print the address of the database in use.",
 }
 

@@ -63,7 +63,7 @@ SENTENCES: Mapping[str, str] = {
     "vendor_below_inferred": "The vendor's rate is far below the rate inferred from the card.",
     "vendor_above_inferred": "The vendor's rate is far above the rate inferred from the card.",
     "class_gas_unseen_by_fillage": "The card is classified as gas interference or fluid pound, but the pump looks full.",
-    "rate_unsure": "The rate may be off by half: no test of this condition.",
+    "rate_unsure": "The rate may be off by a third or more: no recent test of this condition.",
 }
 """Sentence of each code."""
 
@@ -73,7 +73,7 @@ STARVED = ("Gas Interference", "Fluid Pound")
 FULL_FILLAGE_PCT = 92.0
 
 TEST_SPREAD = 0.05
-TEST_DRIFT_PER_DAY, LEAK_DRIFT_PER_DAY = 0.015, 0.08
+TEST_DRIFT_PER_DAY, LEAK_DRIFT_PER_DAY = 0.015, 0.05
 """Standard deviation of a test, and what it gains a day since: wells change, leaking ones faster."""
 
 CHANGED_SPREAD = 0.45
@@ -88,15 +88,15 @@ UNSEEN_LEAK_SPREAD = 0.8
 
 INFERRED_SPREAD = 0.035
 STARVED_SPREAD = 0.08
-LEAK_SPREAD = 0.35
+LEAK_SPREAD = 0.20
 ASSUMED_SPREAD = 0.15
 """Standard deviation of the inferred rate from day to day: ordinary, of a starved pump, of a leaking one; added where run time is assumed."""
 
 VENDOR_SPREAD = 0.12
 """The same of the vendor's rate."""
 
-BIAS_SPREAD, VENDOR_BIAS_SPREAD = 0.13, 0.25
-"""How far the inferred rate of a well, and the vendor's, may be off for good: the prior of what its tests teach."""
+BIAS_SPREAD, LEAK_BIAS_SPREAD, VENDOR_BIAS_SPREAD = 0.13, 0.35, 0.25
+"""How far the inferred rate of a well, of one that leaks, and the vendor's may be off for good: the prior of what its tests teach."""
 
 BIAS_MEMORY_DAYS = 120.0
 OTHER_CLASS_WEIGHT = 0.15
@@ -125,8 +125,8 @@ NAMED_SPREAD = 0.10
 VENDOR_FAR = 0.45
 """The vendor's rate is called far off from this on (logarithm): a factor of 1.6."""
 
-UNSURE_SPREAD = 0.27
-"""A rate is called unsure from this standard deviation on: a 90 % interval of 64 to 156 %."""
+UNSURE_SPREAD = 0.17
+"""A rate is called unsure from this standard deviation on: a 90 % interval of 76 to 132 %."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def reconcile_production(evidence: Evidence) -> Production:
     spread = np.hypot(spread, np.where(e.runtime_assumed, ASSUMED_SPREAD, 0.0))
     # how far the inferred rate is off as the class lets one expect it, before any test
     before = np.where(unseen, np.log(UNSEEN_LEAK_SHARE), 0.0)
-    open_before = np.where(unseen, UNSEEN_LEAK_SPREAD, BIAS_SPREAD)
+    open_before = np.where(unseen, UNSEEN_LEAK_SPREAD, np.where(leaking, LEAK_BIAS_SPREAD, BIAS_SPREAD))
     group = np.where(leaking, 1, np.where(starved, 2, 0))
 
     inferred, vendor = _log(e.inferred_bpd), _log(e.vendor_bpd)
@@ -292,7 +292,7 @@ def reconcile_production(evidence: Evidence) -> Production:
         shift, left, told = _bias(
             tests, "inferred", day, of_class, of_run, before[:, day], open_before[:, day]
         )
-        moved, open_vendor, _ = _bias(tests, "vendor", day, of_class, of_run, none, some_bias)
+        moved, open_vendor, _ = _bias(tests, "vendor", day, None, of_run, none, some_bias)
         rate, old, changed, doubt = _newest_test(tests, day, of_class, of_run)
         newest[:, day], age[:, day] = rate, old
         drift = np.where(leaking[:, day], LEAK_DRIFT_PER_DAY, TEST_DRIFT_PER_DAY)
@@ -390,14 +390,14 @@ def _bias(
     tests: list[list[_Test]],
     of: str,
     day: int,
-    group: NDArray[np.int64],
+    group: NDArray[np.int64] | None,
     run: NDArray[np.int64],
     before: Grid,
     open_before: Grid,
 ) -> tuple[Grid, Grid, NDArray[np.bool_]]:
     """Learn from a well's tests how far a rate is off: shift of the logarithm, what stays open, whether any test told.
 
-    `of` names the rate (a field of `_Test`), `before` and `open_before` what is thought of it without tests.
+    `of` names the rate (a field of `_Test`), `group` is today's class (None for a rate that does not rest on it), `before` and `open_before` what is thought of it without tests.
     """
     shift, spread = before.copy(), open_before.copy()
     told = np.zeros(len(tests), dtype=bool)
@@ -405,12 +405,12 @@ def _bias(
     for well, known in enumerate(tests):
         precision, same = float(open_before[well]) ** -2, False
         total = precision * float(before[well])
-        leaks = group[well] == 1
+        leaks = group is not None and group[well] == 1
         for test in known:
             rate: float = getattr(test, of)
             if test.run != run[well] or rate != rate or test.void_day <= day:
                 continue
-            alike = test.group == group[well]
+            alike = group is None or test.group == group[well]
             if leaks and not alike:
                 continue
             drift = LEAK_DRIFT_PER_DAY * (day - test.day) if leaks else 0.0

@@ -48,7 +48,18 @@ WORTH_BPD = 0.5
 """Lost oil below this is noise, bbl/d."""
 
 WORTH_SHARE = 0.12
-"""And so is a smaller share of the attainable rate."""
+"""And so is a smaller share of the attainable rate, if nothing in the card explains a loss."""
+
+EXPLAINED_SHARE = 0.05
+"""The same where the class takes oil: a leak, a worn barrel, gas or fluid pound."""
+
+_TAKES_OIL = (
+    "Leak in Traveling Valve",
+    "Leak in Standing Valve",
+    "Worn Pump Barrel",
+    "Gas Interference",
+    "Fluid Pound",
+)
 
 SPACING_IN_PER_1000_FT = 1.0
 """First step when a pump tags: one inch for each 1,000 ft of rods, then look at the next card. A rule of thumb."""
@@ -282,7 +293,8 @@ def write_line(day: WellDay, economics: Economics) -> Line:
     lost = _known_or(day.lost_bpd, 0.0)
     if day.state == WellState.SILENT:
         lost = day.silent_down_share * _known_or(day.attainable_bpd, 0.0)
-    worth = lost >= max(WORTH_BPD, WORTH_SHARE * _known_or(day.attainable_bpd, 0.0))
+    share = EXPLAINED_SHARE if any(_has(day, name) for name in _TAKES_OIL) else WORTH_SHARE
+    worth = lost >= max(WORTH_BPD, share * _known_or(day.attainable_bpd, 0.0))
     lost_value = lost * price * horizon
     risk_value, risk_cost = _risk(day, economics)
     over, over_name, over_value = _overload(day, economics)

@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -169,7 +169,7 @@ def take_in(
     tell: Progress = progress or (lambda _done, _all, _name: None)
     _note_first_days(warehouse, settings, report)
     listing = _list(settings, report)
-    _tell_lost(warehouse, listing, report)
+    _tell_lost(warehouse, settings, listing, report)
     files = listing.files
     try:
         context = Context(settings.earliest_day, read_rules(settings.home), settings.zone)
@@ -312,12 +312,17 @@ def _put_back(mine: Claim) -> list[DropFile]:
     return [own] if mine.put_back() else []
 
 
-def _tell_lost(warehouse: Warehouse, listing: Listing, report: PassReport) -> None:
+def _tell_lost(warehouse: Warehouse, settings: Settings, listing: Listing, report: PassReport) -> None:
     """Warn of files that were loaded but went out of the drop folder before they were archived."""
+    if settings.drop == settings.source_drop:
+        return  # passes over the drop folder tell it, of both
     waiting = warehouse.query(
         f"SELECT kind, stamp, source_file FROM {FILE.full_name} WHERE NOT archived"
     ).to_pylist()
     there = {(file.drop.kind.name, file.drop.stamp) for file in listing.files}
+    with suppress(FileNotFoundError):
+        waits = list_drop_folder(settings.source_drop, settings.field_now()).files
+        there |= {(file.drop.kind.name, file.drop.stamp) for file in waits}
     _warn_of_each(
         [
             f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "

@@ -55,8 +55,26 @@ class Survey:
 
     def true_vertical_depth_ft(self, depth_ft: ArrayLike, steps: int = 2000) -> Array:
         """Integrate cos(inclination) from the surface down to measured depths: true vertical depths, ft."""
+        return self._integral(np.cos, depth_ft, steps)
+
+    def _integral(self, share: np.ufunc, depth_ft: ArrayLike, steps: int) -> Array:
         depth = np.asarray(depth_ft, dtype=np.float64)
         grid = np.linspace(0.0, max(float(np.max(depth)), 1.0), steps + 1)
         middle = 0.5 * (grid[1:] + grid[:-1])
-        fall = np.concatenate([[0.0], np.cumsum(np.cos(self.at(middle)[0]) * np.diff(grid))])
-        return np.asarray(np.interp(depth, grid, fall))
+        way = np.concatenate([[0.0], np.cumsum(share(self.at(middle)[0]) * np.diff(grid))])
+        return np.asarray(np.interp(depth, grid, way))
+
+    def dogleg_deg_per_100ft(self) -> Array:
+        """Compute the dogleg severity between stations by minimum curvature, shape (stations - 1,).
+
+        Source: Taylor and Mason, SPE 3362 (1972).
+        """
+        phi = np.radians(self.inclination_deg)
+        turn = np.diff(np.radians(self.azimuth_deg))
+        across = np.sin(phi[:-1]) * np.sin(phi[1:]) * (1.0 - np.cos(turn))
+        angle = np.arccos(np.clip(np.cos(np.diff(phi)) - across, -1.0, 1.0))
+        return np.asarray(np.degrees(angle) / np.diff(self.md_ft) * 100.0)
+
+    def departure_ft(self, depth_ft: ArrayLike, steps: int = 2000) -> Array:
+        """Integrate sin(inclination) from the surface down to measured depths: the way along the horizontal, ft."""
+        return self._integral(np.sin, depth_ft, steps)

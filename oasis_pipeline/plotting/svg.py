@@ -13,6 +13,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oasis_pipeline.physics.well_path import Survey
+
 Card = tuple[ArrayLike, ArrayLike]
 
 MOST_POINTS = 120
@@ -186,6 +188,65 @@ def days_svg(
     for (row, day), text in marks.items():
         parts.append(
             f'<text x="{name_width + cell * day + cell // 2}" y="{cell * (row + 2) - 4}" class="mark">{escape(text)}</text>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+SHARP_DOGLEG = 3.0
+"""Degrees in 100 ft: where a path bends more, rods wear at the tubing."""
+
+
+def path_svg(
+    survey: Survey, marks: Sequence[tuple[str, float]] = (), *, width: int = 300, height: int = 260
+) -> str:
+    """Draw the path of a well as a vertical section, sharp bends in another colour.
+
+    Parameters
+    ----------
+    survey : Survey
+    marks : sequence of (str, float)
+        What lies at a measured depth, ft, such as the end of a taper.
+    width, height : int
+        Size in pixels; the horizontal scale is stretched to it.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    inclination = np.nan_to_num(survey.inclination_deg)
+    steepest = int(np.argmax(inclination))
+    deepest, farthest = (
+        float(survey.true_vertical_depth_ft(survey.md_ft)[-1]),
+        float(survey.departure_ft(survey.md_ft)[-1]),
+    )
+    left, right, top, floor = 40.0, width - 90.0, 14.0, height - 18.0
+    across, down = (right - left) / max(farthest, 0.1 * deepest, 1.0), (floor - top) / max(deepest, 1.0)
+
+    def place(depth: ArrayLike) -> list[tuple[float, float]]:
+        x, y = left + survey.departure_ft(depth) * across, top + survey.true_vertical_depth_ft(depth) * down
+        return list(zip(np.atleast_1d(x).tolist(), np.atleast_1d(y).tolist(), strict=True))
+
+    def line(points: Sequence[tuple[float, float]], colour: str) -> str:
+        way = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        return f'<path d="M{way}" fill="none" stroke="var(--{colour})" stroke-width="2"/>'
+
+    said = f"path of the well, {inclination[steepest]:.1f} deg at most at {survey.md_ft[steepest]:,.0f} ft"
+    parts = [
+        f'<svg class="path" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{said}">',
+        f'<text x="0" y="{top:.0f}" class="tick">0 ft</text><text x="0" y="{floor:.0f}" class="tick">{deepest:,.0f}</text>',
+        f'<text x="{left:.0f}" y="{height - 4}" class="tick">{farthest:,.0f} ft along the horizontal</text>',
+        line(place(np.linspace(0.0, survey.md_ft[-1], 120)), "surface"),
+    ]
+    for bend, begin, end in zip(
+        survey.dogleg_deg_per_100ft(), survey.md_ft[:-1], survey.md_ft[1:], strict=True
+    ):
+        if bend > SHARP_DOGLEG:
+            parts.append(line(place([begin, end]), "risk"))
+    for name, depth in marks:
+        ((x, y),) = place([depth])
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="var(--ink)"/><text x="{x + 7:.1f}" y="{y + 4:.1f}">{escape(name)}</text>'
         )
     return "".join([*parts, "</svg>"])
 

@@ -175,6 +175,55 @@ LABEL_SOURCE = Table(
     "People behind files of labels, where they were named at the import.",
 )
 
+_SOURCE = Column("source", Type.TEXT, description="Name of the live source, as in source.toml")
+
+SOURCE_WATERMARK = Table(
+    "oasis",
+    "source_watermark",
+    ("source", "kind", "well"),
+    (
+        _SOURCE,
+        Column("kind", Type.TEXT, description="Kind of drop file that its rows become"),
+        Column("well", Type.TEXT, description="Well, as the source spells it"),
+        Column("newest", Type.TIME, description="Newest row taken in, in the source's time", required=True),
+        Column("noted_at", Type.UTC, description="When", required=True),
+    ),
+    Kind.SYSTEM,
+    "How far the live source has been read, for each well and kind.",
+)
+
+SOURCE_ROW = Table(
+    "oasis",
+    "source_row",
+    ("source", "kind", "row_key"),
+    (
+        _SOURCE,
+        Column("kind", Type.TEXT, description="Kind of drop file that its rows become"),
+        Column("row_key", Type.TEXT, description="Key of the row; of equipment the well"),
+        Column("well", Type.TEXT, description="Well, as the source spells it", required=True),
+        Column("row_time", Type.TIME, description="Its time, in the source's time; null for equipment"),
+        Column("digest", Type.TEXT, description="Hash of what was sent", required=True),
+    ),
+    Kind.SYSTEM,
+    "Rows of the live source taken in lately, by hash: what has not changed since is not taken in again.",
+    indexes=(("source", "kind", "well", "row_time"),),
+)
+
+SOURCE_TASK = Table(
+    "oasis",
+    "source_task",
+    ("source", "task"),
+    (
+        _SOURCE,
+        Column("task", Type.TEXT, description="sweep, stamp, or a backfill with its range"),
+        Column("stamp", Type.TIME, description="Newest stamp given to its files"),
+        Column("position", Type.TEXT, description="How far a backfill is; null when it is done"),
+        Column("at", Type.UTC, description="When", required=True),
+    ),
+    Kind.SYSTEM,
+    "What the live source has done last, and how far its backfills are.",
+)
+
 SYSTEM_TABLES: tuple[Table, ...] = (
     SCHEMA_VERSION,
     FILE,
@@ -183,4 +232,7 @@ SYSTEM_TABLES: tuple[Table, ...] = (
     MODEL,
     PREDICTION_REQUEST,
     LABEL_SOURCE,
+    SOURCE_WATERMARK,
+    SOURCE_ROW,
+    SOURCE_TASK,
 )

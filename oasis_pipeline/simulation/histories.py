@@ -34,7 +34,7 @@ HABITS: tuple[Habit, ...] = (
     Habit("healthy", {}, {}),
     Habit("pumped off", {c.POUND: 0.62}, {}),
     Habit("gassy", {c.GAS: 0.62}, {}),
-    Habit("valve wearing", {c.TV: 0.15}, {c.TV: 0.032}, "Pump - Traveling Valve"),
+    Habit("valve wearing", {c.TV: 0.2}, {c.TV: 0.04}, "Pump - Traveling Valve"),
     Habit("dragging", {c.FRICTION: 0.55}, {c.FRICTION: 0.004}, None),
     Habit("parting deep", {c.FRICTION: 0.3}, {c.FRICTION: 0.012}, "Rod - Body Break"),
     Habit("unanchored", {c.TUBING: 0.65}, {}),

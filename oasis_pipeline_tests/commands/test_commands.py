@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import html
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from oasis_pipeline.commands.common import explain
 from oasis_pipeline.commands.demo import DemoError, claim_home
 from oasis_pipeline.commands.main import SUBCOMMANDS, cli
 from oasis_pipeline.commands.status import asset_rows
+from oasis_pipeline.learning.base import simulated_training_set
 from oasis_pipeline.settings import SettingsError, load_settings
+from oasis_pipeline.simulation.cards import simulate_cards
 from oasis_pipeline.storage import embedded, ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError
@@ -184,7 +187,14 @@ def test_a_home_that_is_a_file_is_one_clear_line(
 ) -> None:
     home = tmp_path / "file"
     home.write_text("")
-    more = {"diagnose": ["card.csv", "--well", "W"], "labels": ["queue"], "models": ["list"]}
+    more = {
+        "diagnose": ["card.csv", "--well", "W"],
+        "labels": ["queue"],
+        "models": ["list"],
+        "source": ["run"],
+        "backup": ["copy"],
+        "restore": ["copy"],
+    }
     arguments = [name, *more.get(name, [])]
     monkeypatch.setenv("OASIS_HOME", str(home))
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
@@ -252,6 +262,26 @@ def test_an_asset_without_partitions_is_one_thing_done() -> None:
         {("clean/alarm", ""): state("clean/alarm", "", 2, "why")}, Plan(whole={"clean/alarm"})
     )
     assert [(row["done"], row["missing"], row["failed"]) for row in broken] == [(0, 0, 1)]
+
+
+def test_what_is_compiled_ahead_is_what_cards_go_through() -> None:
+    from oasis_pipeline.commands.ahead import compile_card_steps
+    from oasis_pipeline.physics.diagnosis import reading
+
+    compile_card_steps()
+    compiled = {str(types) for types in reading._read_all.signatures}
+    assert compiled
+    batch = simulate_cards(3, 1)
+    simulated_training_set(batch)
+    assert {str(types) for types in reading._read_all.signatures} == compiled, "nothing more to compile"
+
+
+def test_preparing_ahead_ends_with_its_block(tmp_path: Path) -> None:
+    from oasis_pipeline.commands.ahead import preparing
+
+    with preparing(tmp_path):
+        pass
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.server

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from oasis_pipeline.plotting.svg import card_svg, course_svg, days_svg
+from oasis_pipeline.physics.well_path import Survey
+from oasis_pipeline.plotting.svg import card_svg, course_svg, days_svg, path_svg
 
 STROKE = (np.array([0.0, 50.0, 100.0, 50.0]), np.array([5000.0, 9000.0, 8000.0, 3000.0]))
 
@@ -61,3 +62,14 @@ def test_days_of_one_class_in_a_row_are_one_rectangle_and_events_are_letters():
     assert len(list(root.iter("rect"))) == 3
     assert [text.text for text in root.iter("text")][-1] == "F"
     assert "W &lt;1&gt;, 2025-01-01 to 2025-01-02: A" in svg
+
+
+def test_a_path_shows_tapers_by_name_and_sharp_bends_in_another_colour() -> None:
+    depth = np.array([0.0, 1000.0, 1100.0, 4000.0])
+    straight = Survey(depth, np.array([0.0, 1.0, 1.5, 2.0]), np.zeros(4))
+    bent = Survey(depth, np.array([0.0, 1.0, 6.0, 6.0]), np.zeros(4))
+    assert "var(--risk)" not in path_svg(straight)
+    picture = path_svg(bent, [("0.875 <in>", 1500.0)])
+    assert picture.count("var(--risk)") == 1
+    assert "0.875 &lt;in&gt;" in picture
+    assert "6.0 deg at most at 1,100 ft" in picture

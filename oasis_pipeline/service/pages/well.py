@@ -14,11 +14,13 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, QueryDict
 
 from oasis_pipeline.decisions import ACTIONS
 from oasis_pipeline.intake.values import clean_node, node_key
-from oasis_pipeline.plotting.svg import strip_svg
+from oasis_pipeline.physics.well_path import Survey
+from oasis_pipeline.plotting.svg import path_svg, strip_svg
 from oasis_pipeline.schema import TABLES, Table
 from oasis_pipeline.schema.model import Column
 from oasis_pipeline.service.access import asking
@@ -69,9 +71,10 @@ select "RodNum" as number, "Grade" as grade, "Length" as length_ft, "Diameter" a
 order by "RodNum"
 """
 
-_SURVEY = (
-    'select "MD" as md, "Inclination" as inclination from xspoc.deviations where "NodeID" = $1 order by "MD"'
-)
+_SURVEY = """
+select "MD" as md, "Inclination" as inclination, coalesce("Azimuth", 0) as azimuth from xspoc.deviations
+where "NodeID" = $1 and "Inclination" is not null and "MD" is not null order by "MD"
+"""
 
 CLASS_DAYS = 366
 """Of the strip under the slider: older days stay without colour."""
@@ -272,7 +275,7 @@ def _rest(
     events = read_events(tx, node, _end_of(wanted.day), EVENTS)
     advice = _setpoint(tx, node, status["Date"])
     parts = json.loads(status["parts"]) if status["parts"] else {}
-    string = tx.query(_STRING, (node,)).to_pylist() if card is None or not card["rods"] else []
+    tapers = tx.query(_STRING, (node,)).to_pylist()
     return {
         "span": span,
         "strip": strip,
@@ -297,8 +300,9 @@ def _rest(
         "lacking": findings.missing_of(status["missing"] or []),
         "setpoint": advice,
         "equipment": _equipment(tx, node),
-        "string": string,
-        "survey": _survey(tx.query(_SURVEY, (node,)).to_pylist()),
+        # the panel of the card has them taper by taper
+        "string": tapers if card is None or not card["rods"] else [],
+        "survey": _survey(tx.query(_SURVEY, (node,)).to_pylist(), tapers),
         "ahead_link": well_url(status["ahead"]) if status["ahead"] else "",
         "behind_link": well_url(status["behind"]) if status["behind"] else "",
     }
@@ -388,11 +392,30 @@ def _spaced(name: str) -> str:
     return " ".join([parts[0], *(part if part.isupper() else part.lower() for part in parts[1:])])
 
 
-def _survey(rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
-    if not rows:
+def _survey(rows: Sequence[dict[str, Any]], string: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The path of the well in figures and as a picture, with the lower end of each taper."""
+    if len(rows) < 2:
         return None
-    steepest = max(rows, key=lambda row: row["inclination"] or 0.0)
-    return {"points": len(rows), "inclination": steepest["inclination"], "md": steepest["md"]}
+    depth, inclination, azimuth = (
+        np.array([row[name] for row in rows], dtype=np.float64) for name in ("md", "inclination", "azimuth")
+    )
+    path = Survey(depth, inclination, azimuth)
+    steepest = int(np.argmax(inclination))
+    bends = path.dogleg_deg_per_100ft()
+    ends = np.cumsum([rod["length_ft"] or 0.0 for rod in string])
+    tapers = [
+        (f"{rod['diameter_in']:.3f} in", float(end))
+        for rod, end in zip(string, ends, strict=True)
+        if rod["diameter_in"]
+    ]
+    return {
+        "points": len(rows),
+        "inclination": inclination[steepest],
+        "md": depth[steepest],
+        "dogleg": float(bends.max()),
+        "dogleg_md": depth[int(np.argmax(bends))],
+        "picture": path_svg(path, [(name, end) for name, end in tapers if end <= depth[-1]]),
+    }
 
 
 def _exports(node: str) -> list[tuple[str, str]]:

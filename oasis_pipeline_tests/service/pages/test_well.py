@@ -55,6 +55,25 @@ def test_a_well_shows_its_state_its_newest_card_and_why_it_stands_in_its_place(f
     assert len(text) < 100_000
 
 
+def test_a_survey_is_drawn_with_the_tapers(field: Service) -> None:
+    with field.warehouse.transaction() as tx:
+        tx.execute(
+            'insert into xspoc.deviations ("NodeID", "MD", "Inclination", "Azimuth", file_stamp) select \'Well 0004\', md, md / 500, 90, now()'
+            " from generate_series(0, 6000, 500) as md"
+        )
+        tx.execute(
+            'insert into xspoc.rods ("NodeID", "RodNum", "Length", "Diameter", file_stamp) values'
+            " ('Well 0004', 1, 2500, 0.875, now()), ('Well 0004', 2, 3000, 0.75, now())"
+        )
+    text = text_of(field, "/well/Well%200004")
+    assert "12.0 deg at 6,000 ft" in text
+    assert "0.2 deg/100 ft" in text
+    assert text.count('<svg class="path"') == 1
+    assert "0.875 in</text>" in text
+    assert "0.750 in</text>" in text
+    assert '<svg class="path"' not in text_of(field, "/well/Well%200005")
+
+
 def test_cards_follow_each_other_in_both_directions(field: Service) -> None:
     path, seen = "/well/Well%200001", []
     while path:

@@ -1,0 +1,158 @@
+"""What the platform is worth on fields that no packaged simulator has made, beside its own judged set and real cards.
+
+Runs for an hour or more, and only when it is named: ``python -m benchmarks truth --cache DIR [--judged]``. Without ``--judged`` the foreign
+fields are those of the development seeds; judged seeds are for figures that are told.
+
+Foreign: the classifier is learned from the labels of twelve wells exactly as ``oasis run`` learns it, and asked about the others
+(`benchmarks.foreign_truth`). Own judged set and real cards: held-out wells, as `benchmarks.compare_classifiers` has it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.compare_classifiers import candidates, read_drop
+from benchmarks.diagnosis_accuracy import CONDITIONS, SEED, WELLS, diagnose_field, make_field
+from benchmarks.foreign import DEVELOPMENT_SEEDS, JUDGED_SEEDS
+from benchmarks.foreign_truth import (
+    Score,
+    judge,
+    platform_answers,
+    quantity_errors,
+    taken_in,
+)
+from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
+from oasis_pipeline.learning.evaluation import OURS, compare
+from oasis_pipeline.learning.features import VIEWS, rows_with
+from oasis_pipeline.simulation.cards import JUDGED, JUDGED_CARDS, JUDGED_SEED, simulate_cards
+
+ON_REQUEST = True
+"""Not run where no room is named."""
+
+QUANTITIES = (
+    ("intake pressure", "pump_intake_pressure_psi", "pump_intake_pressure_psi", "psi"),
+    ("production", "inferred_production_bpd", "production_bpd", "bbl/d"),
+    ("fillage", "fillage_pct", "fillage_pct", "%"),
+)
+
+
+def rows(
+    cache: Path | None = None, judged: bool = False, seeds: Sequence[int] = ()
+) -> Iterator[dict[str, Any]]:
+    """Measure; one row a figure, as soon as it is there: name, figure, unit, note.
+
+    Parameters
+    ----------
+    cache : Path, optional
+        Where fields are kept; without it they are made anew and thrown away.
+    judged : bool
+        Judged seeds instead of those for development.
+    seeds : sequence of int
+        These seeds instead.
+    """
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="oasis-truth-", ignore_cleanup_errors=True) as folder:
+            yield from rows(Path(folder), judged, seeds)
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    for seed in seeds or (JUDGED_SEEDS if judged else DEVELOPMENT_SEEDS):
+        yield from _foreign(seed, cache)
+    yield from _own()
+    if data := os.environ.get("OASIS_SHARED_DATA"):
+        yield from _real(Path(data))
+
+
+def _foreign(seed: int, cache: Path) -> list[dict[str, Any]]:
+    field = taken_in(seed, cache)
+    hidden = field.hidden()
+    cards = field.cards.take(hidden)
+    answers = platform_answers(field, hidden)
+    world = f"foreign {seed}"
+    table = _score_rows(world, judge(cards, answers))
+    table.append(_row(f"{world}: training", answers.seconds, "s", "processor time"))
+    for name, said, truth, unit in QUANTITIES:
+        errors, true, null = quantity_errors(cards, said, truth)
+        note = f"bias {np.median(errors):.1f}, null {null:.1%}, truth {np.median(true):.0f}"
+        table.append(_row(f"{world}: {name}, median error", float(np.median(np.abs(errors))), unit, note))
+        table.append(_row(f"{world}: {name}, p90", float(np.quantile(np.abs(errors), 0.9)), unit, ""))
+    return table
+
+
+def _score_rows(world: str, score: Score) -> list[dict[str, Any]]:
+    table = [
+        _row(
+            f"{world}: macro F1, hidden wells",
+            score.macro_f1,
+            "",
+            f"95 % over wells {score.low:.3f} to {score.high:.3f}",
+        ),
+        _row(f"{world}: calibration error", score.calibration_error, "", f"coverage {score.coverage:.2f}"),
+    ]
+    for each in score.classes:
+        note = f"recall {each.recall:.2f}, precision {each.precision:.2f}; {each.cards} cards of {each.wells} wells"
+        table.append(_row(f"{world}: F1, {each.name}", each.f1, "", note))
+    return table
+
+
+def _own() -> list[dict[str, Any]]:
+    learned = simulated_training_set(simulate_cards(JUDGED_CARDS, JUDGED_SEED, circumstances=JUDGED))
+    table = _held_out("own judged", learned)
+    errors = []
+    for name in CONDITIONS:
+        field = make_field(name, WELLS, SEED)
+        found = diagnose_field(field, SEED, gain=0.012, gravity=0.02).columns["pump_intake_pressure_psi"]
+        steady = field.cards.results["steady"] > 0
+        errors.append((found - field.cards.truth["pump_intake_pressure_psi"])[steady])
+    wrong = np.concatenate(errors)
+    null = float(np.mean(~np.isfinite(wrong)))
+    wrong = np.abs(wrong[np.isfinite(wrong)])
+    table += [
+        _row(
+            "own judged: intake pressure, median error",
+            float(np.median(wrong)),
+            "psi",
+            f"null {null:.1%}; gain, gravity wrong",
+        ),
+        _row("own judged: intake pressure, p90", float(np.quantile(wrong, 0.9)), "psi", ""),
+    ]
+    return table
+
+
+def _real(data: Path) -> list[dict[str, Any]]:
+    return _held_out("real", read_drop(data / "real-cards", data / "real-cards.groups.csv"))
+
+
+def _held_out(world: str, learned: TrainingSet) -> list[dict[str, Any]]:
+    view = next(view for view in VIEWS if rows_with(learned.features, view).all())
+    chosen = [each for each in candidates(learned, view) if each.name == OURS]
+    found = compare(chosen, learned.labels, learned.wells, signatures=learned.signatures)
+    ours = found.models[0]
+    table = [
+        _row(
+            f"{world}: macro F1, held-out wells",
+            ours.macro_f1,
+            "",
+            f"95 % over wells {ours.macro_f1_low:.3f} to {ours.macro_f1_high:.3f}; {found.cards} cards",
+        ),
+        _row(f"{world}: calibration error", ours.calibration_error, "", f"coverage {ours.coverage:.2f}"),
+    ]
+    for name, row in ours.per_class.items():
+        table.append(
+            _row(
+                f"{world}: F1, {name}",
+                row["f1"],
+                "",
+                f"recall {row['recall']:.2f}, precision {row['precision']:.2f}",
+            )
+        )
+    return table
+
+
+def _row(name: str, figure: float, unit: str, note: str) -> dict[str, Any]:
+    return {"name": name, "figure": figure, "unit": unit, "note": note}

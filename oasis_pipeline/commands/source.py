@@ -1,0 +1,186 @@
+"""``oasis source``: the live source of a field, looked at, read once, or read back into the past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oasis_pipeline.commands.common import (
+    existing_warehouse,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+    progress,
+    settings_of,
+)
+from oasis_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from oasis_pipeline.intake.sources import SourceReport
+    from oasis_pipeline.intake.sources.database import DatabaseSource
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group()
+def source() -> None:
+    """Look at the live source (OASIS_SOURCE_URL), bring what is new, or its history.
+
+    Each subcommand takes --home and --json. What comes is made by `oasis run`, or by `oasis up` by itself.
+    """
+
+
+@source.command("check")
+@home_option
+@json_option
+def check(home: Path | None, as_json: bool) -> None:
+    """Say which tables and columns are there, what is mapped and missing, how many rows, and how the clocks go.
+
+    Reads only. Ends with 1 if something has to be done.
+    """
+    settings = settings_of(home)
+    _require(settings)
+    with existing_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
+        found = opened.check()
+    if as_json:
+        print_json(found)
+    else:
+        _print_check(found)
+    if found["findings"]:
+        raise click.exceptions.Exit(1)
+
+
+@source.command("run")
+@home_option
+@json_option
+def run(home: Path | None, as_json: bool) -> None:
+    """Bring what is new or corrected since the last time: one increment."""
+    settings = settings_of(home)
+    _require(settings)
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
+        report = opened.run()
+        _record(settings, warehouse, report)
+    _print_report(report, as_json)
+
+
+@source.command("backfill")
+@click.option("--from", "first", type=_DAY, required=True, help="First day, in the source's time.")
+@click.option("--to", "last", type=_DAY, required=True, help="Last day, included.")
+@home_option
+@json_option
+def backfill(first: datetime, last: datetime, home: Path | None, as_json: bool) -> None:
+    """Bring the history of a range of days, beside the increments.
+
+    Cut off, it goes on where it was when it is said again for the same range.
+    """
+    if last < first:
+        raise click.BadParameter("lies before --from", param_hint="--to")
+    settings = settings_of(home)
+    _require(settings)
+    from oasis_pipeline.storage.postgres import using_warehouse
+
+    with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
+        with progress(not as_json) as advance:
+            report = opened.backfill(first.date(), last.date(), advance)
+        _record(settings, warehouse, report)
+    _print_report(report, as_json)
+
+
+def _require(settings: Settings) -> None:
+    """Refuse before a server is started where there is no source."""
+    from oasis_pipeline.intake.sources import require_source
+
+    require_source(settings)
+
+
+@contextmanager
+def _opened(settings: Settings, warehouse: Any) -> Iterator[DatabaseSource]:
+    from oasis_pipeline.intake.sources import open_source
+    from oasis_pipeline.storage.objects import open_store
+
+    with closing(open_source(settings, warehouse, open_store(settings))) as opened:
+        yield opened
+
+
+def _record(settings: Settings, warehouse: Any, report: SourceReport) -> None:
+    """Tell Dagster which days got rows."""
+    if any(done.changed for done in report.passes):
+        from oasis_pipeline.automation.instance import open_instance
+        from oasis_pipeline.automation.jobs import record_source
+
+        with open_instance(settings, warehouse.address) as instance:
+            record_source(instance, warehouse, report)
+
+
+def _print_report(report: SourceReport, as_json: bool) -> None:
+    stored = sum(file.stored for done in report.passes for file in done.files)
+    rejected = sum(file.rejected for done in report.passes for file in done.files)
+    if as_json:
+        print_json(
+            {
+                "rows": report.rows,
+                "looked_at": report.looked_at,
+                "stored": stored,
+                "rejected": rejected,
+                "files": [file.source_file for done in report.passes for file in done.files],
+                "sweep": report.sweep,
+                "notes": report.notes,
+            }
+        )
+        return
+    if report.rows:
+        print_table(
+            "Taken in", ["kind", "rows"], [[kind, f"{n:,}"] for kind, n in report.rows.items()], right=(1,)
+        )
+    else:
+        click.echo("nothing is new")
+    if rejected:
+        click.echo(f"{rejected:,} rows were rejected; they stand in xspoc.rejected with their reasons")
+    for note in report.notes:
+        click.echo(f"note: {note}")
+
+
+def _print_check(found: dict[str, Any]) -> None:
+    clock = found["clock"]
+    click.echo(f"{found['source']} (as {found['mapping']})")
+    click.echo(
+        f"clock: {clock['skew_s']:+} s from this machine's, {clock['server_utc_offset_h']:+g} h from UTC; times are read as"
+        f" {clock['timezone']}, and stored as {clock['field_timezone']}"
+    )
+    cells = []
+    for entry in found["tables"]:
+        columns = entry.get("columns", {})
+        cells.append(
+            [
+                entry["kind"],
+                entry["table"],
+                "" if not entry["found"] else f"{len(columns)} of {len(columns) + len(entry['missing'])}",
+                _shown(entry.get("rows")),
+                _shown(entry.get("rows_of_last_day")),
+                _shown(entry.get("newest")),
+            ]
+        )
+    print_table(
+        "Tables", ["kind", "table", "columns", "rows", "rows of a day", "newest"], cells, right=(2, 3, 4)
+    )
+    for entry in found["tables"]:
+        if entry.get("missing"):
+            click.echo(f"{entry['table']} lacks {', '.join(entry['missing'])}: they stay empty")
+        if entry.get("not_counted"):
+            click.echo(f"{entry['table']} was not counted: {entry['not_counted']}")
+    for finding in found["findings"]:
+        click.echo(f"to do: {finding}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else f"{value:,}"
