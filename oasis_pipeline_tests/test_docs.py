@@ -20,6 +20,7 @@ NOT_WRAPPED = {
     "wave-equation.md",
     "diagnosis.md",
     "foreign-world.md",
+    "live-source.md",
 }
 
 
