@@ -96,7 +96,7 @@ def taken_in(seed: int, cache: Path, wells: int = WELLS, days: int = DAYS) -> Ta
         shutil.rmtree(making, ignore_errors=True)
         write_field(making, seed, wells, days)
         making.rename(field)
-    versions = f"{DIAGNOSIS_VERSION}-{BOUNDS_VERSION}-{FEATURES_VERSION}".replace("/", "-")
+    versions = "-".join((DIAGNOSIS_VERSION, BOUNDS_VERSION, *FEATURES_VERSION.split()))
     folder = field / f"platform-{versions}"
     if not (folder / "features.parquet").is_file():
         shutil.rmtree(folder, ignore_errors=True)
