@@ -79,7 +79,7 @@ def doctor(home: Path | None, as_json: bool) -> None:
     settings = settings_of(home)
     if settings.home.exists() and not settings.home.is_dir():
         raise NoInstallationError(
-            f"{settings.home} is no folder: say --home with the folder of an installation"
+            f"{settings.home} is not a folder; use --home with the folder of an installation"
         )
     found = examine(settings)
     failures = sum(each.state == FAIL for each in found)

@@ -138,7 +138,7 @@ def restore(
     home = settings.home
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise BackupError(
-            f"{home} is not empty: say --home with a new folder; a copy is never laid over an installation"
+            f"{home} is not empty: use --home with a new folder; a copy never overwrites an installation"
         )
     manifest = read_manifest(source)
     _check(source, manifest, advance)
@@ -187,7 +187,7 @@ def read_manifest(source: Path) -> dict[str, Any]:
         form = manifest["form"]
     except (OSError, ValueError, KeyError, TypeError):
         raise BackupError(
-            f"{source} is no copy: it has no {MANIFEST}, which is written last. Name a folder that `oasis backup` has made"
+            f"{source} is not a copy: it has no {MANIFEST}, which is written last. Give a folder made by `oasis backup`"
         ) from None
     if form != FORM:
         raise BackupError(

@@ -205,5 +205,5 @@ def test_a_copy_that_was_cut_off_is_none(
     monkeypatch.setattr(backup, "_copy_object", full)
     with pytest.raises(StorageError):
         back_up(load_settings(installation), tmp_path / "copy")
-    with pytest.raises(BackupError, match="is no copy"):
+    with pytest.raises(BackupError, match="is not a copy"):
         restore(load_settings(tmp_path / "other"), tmp_path / "copy")

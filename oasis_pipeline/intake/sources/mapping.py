@@ -243,7 +243,7 @@ def _check_column(kind: DropKind, name: str, given: str | ColumnMapping) -> None
             raise _wrong(place, "is a card: it has a position_unit and a load_unit")
     else:
         if given.position_unit or given.load_unit:
-            raise _wrong(place, "is no card: it has one unit")
+            raise _wrong(place, "is not a card: it has one unit")
         units = [("unit", given.unit, kind.table.by_name[name].unit)]
     for key, unit, own in units:
         if unit is None:

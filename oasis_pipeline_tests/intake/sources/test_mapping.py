@@ -54,7 +54,7 @@ def test_the_example_of_the_docs_can_be_read() -> None:
         ('[tables.CardData.columns]\nSpm = "x"', "no column of CardData"),
         ('[tables.CardData.columns]\nNodeID = ""', "part of the key"),
         ('[tables.CardData.columns]\nStrokeLength = { column = "x", unit = "bar" }', "none of in, ft, m"),
-        ('[tables.CardData.columns]\nStrokeLength = { column = "x", load_unit = "kN" }', "is no card"),
+        ('[tables.CardData.columns]\nStrokeLength = { column = "x", load_unit = "kN" }', "is not a card"),
         ('[tables.CardData.columns]\nSurfaceCardB = { column = "x", unit = "kN" }', "is a card"),
         ('[tables.CardData.columns]\nCauseID = { column = "x", unit = "m" }', "no unit"),
     ],
