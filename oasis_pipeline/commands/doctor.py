@@ -399,7 +399,8 @@ def look_at_automation(settings: Settings, warehouse: Warehouse) -> Iterator[Fin
     from oasis_pipeline.commands.supervision import supervisor_of
 
     jobs = build_jobs()
-    wanted = [each.name for each in (*build_sensors(jobs), *build_schedules(jobs, settings.timezone))]
+    wanted = [sensor.name for sensor in build_sensors(jobs)]
+    wanted += [schedule.name for schedule in build_schedules(jobs, settings.timezone)]
     runs_here = supervisor_of(settings.home) is not None
     with open_instance(settings, warehouse.address) as instance:
         beats = {name: beat.timestamp for name, beat in instance.get_daemon_heartbeats().items()}

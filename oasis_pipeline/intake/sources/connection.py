@@ -110,8 +110,10 @@ class SourceConnection:
             begun = time.monotonic()
             try:
                 rows = self._read(statement)
-            except exc.DBAPIError as error:
-                said = one_line(error.orig or error, secret=self._secret)
+            except Exception as error:
+                if not _is_of_driver(error):
+                    raise
+                said = one_line(_said(error), secret=self._secret)
                 self.close()
                 if _passes(error) and wait is not None:
                     self._sleep(wait)
@@ -149,14 +151,40 @@ class SourceConnection:
         )
 
 
-def _passes(error: exc.DBAPIError) -> bool:
+_SQL_SERVER_LOST = (0, 20002, 20004, 20006, 20009, 20017, 20047, 1205, 40197, 40501, 40613)
+"""Numbers of a connection that is lost or not to be had, of a lost deadlock, and of a busy server."""
+
+
+def _is_of_driver(error: Exception) -> bool:
+    """Whether a database or its driver said it; pymssql has errors of its own that SQLAlchemy does not know."""
+    return isinstance(error, (exc.DBAPIError, exc.ResourceClosedError)) or type(error).__module__.startswith(
+        "pymssql"
+    )
+
+
+def _said(error: Exception) -> str:
+    """What a driver said, in text; pymssql puts bytes behind a number."""
+    parts = error.orig.args if isinstance(error, exc.DBAPIError) and error.orig is not None else error.args
+    while len(parts) == 1 and isinstance(parts[0], tuple):
+        parts = parts[0]
+    return " ".join(each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in parts)
+
+
+def _passes(error: Exception) -> bool:
     """Whether a fault may be over soon: a connection that is lost or not to be had; not a refusal, nor a statement that takes too long."""
-    if error.connection_invalidated:
+    if "DB-Lib error message 20003" in _said(error):
+        return False  # the driver gave up a statement that took too long, and its connection with it
+    if isinstance(error, exc.ResourceClosedError) or getattr(error, "connection_invalidated", False):
         return True
-    code = getattr(error.orig, "pgcode", None)
+    orig = error.orig if isinstance(error, exc.DBAPIError) else error
+    code = getattr(orig, "pgcode", None)
     if code is not None:
         # connection faults, server stopping or starting, too many connections, chosen as the victim of a deadlock
         return str(code)[:2] in ("08", "53") or str(code) in ("57P01", "57P02", "57P03", "40P01", "40001")
+    number = _said(error).partition(" ")[0]
+    if type(orig).__module__.startswith("pymssql") and number.isdecimal():
+        # a server that is not there is told as a login that failed (18456), with the reason behind it
+        return int(number) in _SQL_SERVER_LOST or (number == "18456" and "message 20009" in _said(error))
     return isinstance(error, (exc.OperationalError, exc.InterfaceError))
 
 
@@ -175,7 +203,8 @@ def _engine(url: URL, statement_seconds: float) -> sa.Engine:
             # a busy row is waited for a little, and this session loses a deadlock
             "conn_properties": ["SET LOCK_TIMEOUT 5000", "SET DEADLOCK_PRIORITY LOW"],
         }
-        return sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)
+        # of comments on tables nothing is wanted: one statement less for each process
+        return sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments, supports_comments=False)
     options = (
         f"-c default_transaction_read_only=on -c statement_timeout={round(statement_seconds * 1000)}"
         " -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
