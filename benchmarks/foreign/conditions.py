@@ -31,7 +31,7 @@ FAULTS = tuple(range(1, 12))
 BESIDE_FULL = (FRICTION, TUBING, TAG_UP, TAG_DOWN, VIBRATION)
 """What a pump can show and still fill and lift: some people name Full Pump beside it, others don't."""
 
-THRESHOLDS = np.array([0.0, 0.12, 0.12, 0.14, 0.14, 0.28, 0.07, 0.35, 0.35, 0.18, 0.5, 0.15])
+THRESHOLDS = np.array([0.0, 0.12, 0.12, 0.14, 0.14, 0.28, 0.07, 0.35, 0.35, 0.18, 0.5, 0.025])
 """Severity from which the reference labeller names a condition."""
 
 GASSY = 0.10
@@ -71,7 +71,7 @@ def measure_severities(
     Returns
     -------
     ndarray, shape (n, 12)
-        Pound and gas: share of the travel over which what is missing in the barrel is compressed; leaks and wear: share of it that came back; friction: drag over fluid load; tubing: its
+        Pound and gas: share of the travel over which what is missing in the barrel is compressed; leaks: share of the swept volume that came back; wear: what the load lacks in the middle of the upstroke; friction: drag over fluid load; tubing: its
         travel over the plunger's; tagging: force over fluid load; vibration: load of the knock over fluid load; parted: 0 or 1; full: 0.
     """
 
@@ -93,7 +93,8 @@ def measure_severities(
     out[:, GAS] = way * gassy
     out[:, TV] = found("tv_leaked") / swept
     out[:, SV] = found("sv_leaked") / swept
-    out[:, WORN] = found("slipped") / swept
+    # Wear shows where more slips back than the plunger lifts: the load sags there.
+    out[:, WORN] = np.where(given("wear") > 0, found("sag"), 0.0)
     out[:, FRICTION] = (np.abs(found("friction_force")) + given("plunger_friction")) / lift
     out[:, TUBING] = found("tubing_travel") / np.maximum(found("travel"), 1e-3)
     out[:, TAG_UP] = found("tag_high_force") / lift

@@ -302,14 +302,17 @@ def _parameters(
     gap = well.clearance_in * 0.5 * IN
     thick = well.viscosity_cp * 1e-3
     length = float(rng.uniform(3, 6)) * FT
-    ring = np.pi * diameter * 1.6 * (discharge - intake) / (12 * thick * length)
-    width = float(rng.uniform(0.15, 0.5))
-    opened = (3 * shown[:, c.WORN] * capacity / (ring * min(1.4 * width, 1))) ** (1 / 3)
-    put("clearance", gap)
-    put("wear", np.where(shown[:, c.WORN] > 0, np.maximum(opened - gap, 0), 0))
-    put("worn_at", float(rng.uniform(0.25, 0.8)))
+    width = float(rng.uniform(0.1, 0.25))
+    put("worn_at", float(rng.uniform(0.35, 0.7)))
     put("worn_width", width)
-    put("eccentricity", float(rng.uniform(0.3, 0.9)))
+    eccentric = float(rng.uniform(0.3, 0.9))
+    put("eccentricity", eccentric)
+    # The worn part lets through more than the plunger lifts at its fastest, or nobody would see it.
+    worn = shown[:, c.WORN]
+    ring = np.pi * diameter * (1 + 1.5 * eccentric**2) * (discharge - intake) / (12 * thick * length)
+    opened = ((0.6 + 4 * worn) * np.pi * capacity / ring) ** (1 / 3)
+    put("clearance", gap)
+    put("wear", np.where(worn > 0, np.maximum(opened - gap, 0), 0))
     put("viscosity", thick)
     put("plunger_length", length)
     put("plunger_diameter", diameter)

@@ -202,6 +202,7 @@ def _truths(history: WellHistory) -> pa.Table:
         "fluid_load_lbf": area * (p[:, COLUMN["discharge"]] - p[:, COLUMN["intake"]]) / LBF,
         "rod_friction_lbf": np.abs(r[:, RESULT["friction_force"]]) / LBF,
         "plunger_friction_lbf": p[:, COLUMN["plunger_friction"]] / LBF,
+        "slipped_share": r[:, RESULT["slipped"]] / np.maximum(area * r[:, RESULT["net_travel"]], 1e-6),
         "runtime_h": history.runtime_h,
         "gas_share": p[:, COLUMN["gas_share"]],
         "mismatch": r[:, RESULT["mismatch"]],

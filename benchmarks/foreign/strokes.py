@@ -99,6 +99,7 @@ RESULTS = (
     "net_travel",  # of the plunger relative to the barrel, m
     "fillage",  # liquid share of the swept volume as the travelling valve opens; nan if it doesn't
     "opened_at",  # share of the net travel over which the plunger still stands then; nan if it doesn't
+    "sag",  # what the pressure difference over the plunger lacks in the middle of the upstroke, share of that of the valves
     "gas_fill",  # free gas share of the swept volume at the top of the stroke
     "tubing_travel",  # of the barrel, m
     "tag_low_force",  # N
@@ -118,7 +119,7 @@ RESULTS = (
 RESULT = {name: k for k, name in enumerate(RESULTS)}
 _N_RESULTS = len(RESULTS)
 (
-    _STROKES, _MISMATCH, _PRODUCED, _DRAWN, _STORED, _TV_LEAKED, _SLIPPED, _SV_LEAKED, _TRAVEL, _NET, _FILLAGE, _OPENED, _GAS, _TUBING, _LOW, _HIGH,
+    _STROKES, _MISMATCH, _PRODUCED, _DRAWN, _STORED, _TV_LEAKED, _SLIPPED, _SV_LEAKED, _TRAVEL, _NET, _FILLAGE, _OPENED, _SAG, _GAS, _TUBING, _LOW, _HIGH,
     _SURFACE, _PUMP, _VISCOUS, _FRICTION, _END, _TAG, _WEIGHT, _RODS, _MOST, _LEAST, _FORCE,
 ) = range(_N_RESULTS)  # fmt: skip
 
@@ -310,6 +311,7 @@ def run_strokes(
             was_below = False
             off = 0.0
             drag_sum, drag_count = 0.0, 0
+            sag_sum, sag_count = 0.0, 0
             viscous = rubbed = raised = 0.0
             row[_LEAST] = pressure
             low_stop = floor + tag_low if tags and tag_low > NONE else -1.0e9
@@ -450,6 +452,10 @@ def run_strokes(
                     row[_SLIPPED] += q_slip * step
                     row[_SV_LEAKED] += q_sl * step
                     row[_MOST], row[_LEAST] = max(row[_MOST], p), min(row[_LEAST], p)
+                    lifted = (height + v * step - risen - floor) / max(ceiling - floor, 1.0e-3)
+                    if v > 0 and 0.2 < lifted < 0.85:
+                        sag_sum += max(0.0, (p - intake) / (discharge - intake))
+                        sag_count += 1
                     if was_below and p >= discharge and v < 0:
                         opened_at, full_at = height - risen, liquid
                         was_below = False
@@ -489,6 +495,7 @@ def run_strokes(
             row[_FORCE] = drag_sum / max(drag_count, 1)
             net = max(rel_high - rel_low, 1.0e-6)
             row[_OPENED] = (opened_at - rel_low) / net
+            row[_SAG] = sag_sum / max(sag_count, 1)
             row[_GAS] = free_at_top / (area * net)
             row[_FILLAGE] = (full_at - dead) / (area * net)
             # The space under the plunger is measured from its lowest free place, which settles with the motion.
