@@ -236,13 +236,13 @@ def odd_for(position: FloatArray, load: FloatArray, well: Expected) -> str | Non
     hint = _hint(position, load, unit, whole)
     ratio = stroke / unit
     if ratio >= STROKE_MISFIT or ratio <= 1.0 / STROKE_MISFIT:
-        return f"a stroke of {stroke:,.4g} in can't be of a unit of {unit:,.4g} in{hint}"
+        return f"a stroke of {stroke:,.4g} in does not fit a unit of {unit:,.4g} in{hint}"
     of = f"rods of {weight:,.0f} lbf"
     if high > strength:
         of += f" that break at {strength:,.0f} lbf"
     elif high > HEAVY * whole and np.isfinite(well.fluid_load_lbf):
         of += f" and a fluid load of {float(np.asarray(well.fluid_load_lbf)):,.0f} lbf at most"
-    return f"loads of {_range(low, high, 'lbf')} can't be of {of}{hint}"
+    return f"loads of {_range(low, high, 'lbf')} do not fit {of}{hint}"
 
 
 def misfit_text(

@@ -53,7 +53,7 @@ _CURE = {
     Unusable.ZERO_STROKE: "all points are at one position: there is no stroke",
     Unusable.SEVERAL_STROKES: "give the points of one stroke, from any start to where it begins again",
     Unusable.IMPOSSIBLE_LOAD: "loads have to be in lbf",
-    Unusable.IMPOSSIBLE_POSITION: "positions have to be in in, loads in lbf",
+    Unusable.IMPOSSIBLE_POSITION: "positions must be in in, loads in lbf",
     Unusable.NO_AREA: "give the measured loads",
 }
 
@@ -123,7 +123,7 @@ def _read_dyn(path: Path) -> CardFile:
     count = int(lines[0][1])
     points, rest = lines[1 : count + 1], lines[count + 1 :]
     if len(points) < count:
-        raise InputError(f"{path}: {count} points are announced, {len(points)} lines follow")
+        raise InputError(f"{path}: {count} points are announced, but {len(points)} lines follow")
     values = np.empty((count, 2))
     for i, (number, line) in enumerate(points):
         cells = [cell for cell in re.split(r"[,;\s]+", line) if cell]
@@ -146,7 +146,7 @@ def _dyn_speed(path: Path, rest: list[tuple[int, str]]) -> float:
     speed = float(line) if _NUMBER.fullmatch(line) else -1.0
     if not 0.0 <= speed <= 60.0:
         raise InputError(
-            f"{path}, line {number}: strokes a minute (0 if not measured, at most 60) belong here, it says {_plain(line[:40])!r}"
+            f"{path}, line {number}: expected strokes a minute (0 if not measured, at most 60), found {_plain(line[:40])!r}"
         )
     return speed if speed > 0.0 else math.nan
 
@@ -174,7 +174,7 @@ def read_card(path: Path) -> TimeForm:
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: no csv ({error})") from None
+        raise InputError(f"{path}, line {reader.line_num}: not valid csv ({error})") from None
     names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     if any(names.count(name) != 1 for name in COLUMNS):
         found = ", ".join(name[:40] for name in names[:8]) or "nothing"
@@ -199,7 +199,7 @@ def _usable(path: Path, values: NDArray[np.float64]) -> TimeForm:
     if code is not Unusable.USABLE:
         why = misfit_text(values[:, 0], values[:, 1], code)
         cure = f"; {_CURE[code]}" if code in _CURE else ""
-        raise InputError(f"{path} holds no usable card ({len(values)} points): {why}{cure}")
+        raise InputError(f"{path} has no usable card ({len(values)} points): {why}{cure}")
     return time_form_column(column)
 
 
@@ -212,7 +212,7 @@ def _cell(path: Path, line: int, row: list[str], name: str, place: int) -> float
         raise InputError(f"{path}, line {line}: {name} is {_plain(text[:40])!r}, which is not a number")
     if abs(value) > _LARGEST[name]:
         raise InputError(
-            f"{path}, line {line}: {name} is {value:g}; no card has that, check column and unit (in, lbf)"
+            f"{path}, line {line}: {name} is {value:g}; out of range for a card: check column and unit (in, lbf)"
         )
     return value
 
@@ -252,11 +252,11 @@ class _Number:
             except OverflowError:
                 number = math.inf
         if math.isnan(number):
-            fail(f"{where} is {_shown(value)}, a number is needed")
+            fail(f"{where} is {_shown(value)}; it must be a number")
         if not (self.low < number if self.open_below else self.low <= number) or number > self.high:
             sign = "above" if self.open_below else "from"
             fail(
-                f"{where} is {number:g}; it has to be {sign} {self.low:g} and at most {self.high:g}{self._hint(number)}"
+                f"{where} is {number:g}; it must be {sign} {self.low:g} and at most {self.high:g}{self._hint(number)}"
             )
         return number
 
@@ -354,20 +354,20 @@ def read_well(path: Path) -> Well:
     try:
         given = json.loads(_text(path), parse_constant=no_constant)
     except json.JSONDecodeError as error:
-        fail(f"no JSON: {error.msg} in line {error.lineno}, column {error.colno}")
+        fail(f"not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}")
     except (RecursionError, ValueError):
-        fail("no JSON that describes a well")
+        fail("not a JSON description of a well")
     _object(given, "the file", {*_PLAIN_KEYS, "rods", "pump", "tubing_anchored", "survey", "unit"}, fail)
     values: dict[str, Any] = {key: check(given.get(key), key, fail) for key, check in _PLAIN_KEYS.items()}
     anchored = given.get("tubing_anchored")
     if anchored is not None and not isinstance(anchored, bool):
-        fail(f"tubing_anchored is {_shown(anchored)}, true or false is needed")
+        fail(f"tubing_anchored is {_shown(anchored)}, it must be true or false")
     pump = given.get("pump") or {}
     _object(pump, "pump", set(_PUMP_KEYS), fail)
     for key, (name, check) in _PUMP_KEYS.items():
         values[name] = check(pump.get(key), f"pump.{key}", fail)
     if values["tubing_id_in"] >= values["tubing_od_in"]:
-        fail("tubing_id_in has to be smaller than tubing_od_in")
+        fail("tubing_id_in must be smaller than tubing_od_in")
     rods = _rods(given.get("rods"), fail)
     if rods is not None and (hint := string_in_metres(rods, values["pump_depth_ft"])):
         fail(hint)
@@ -397,15 +397,15 @@ Fail = Callable[[str], NoReturn]
 
 def _object(value: Any, where: str, keys: set[str], fail: Fail) -> None:
     if not isinstance(value, dict):
-        fail(f"{where} is {_shown(value)}, an object with some of {', '.join(sorted(keys))} is needed")
+        fail(f"{where} is {_shown(value)}, it must be an object with some of {', '.join(sorted(keys))}")
     unknown = sorted(set(value) - keys)
     if unknown:
-        fail(f"{where} has the unknown key {unknown[0][:40]!r}; known are {', '.join(sorted(keys))}")
+        fail(f"{where} has the unknown key {unknown[0][:40]!r}; known keys are {', '.join(sorted(keys))}")
 
 
 def _list(value: Any, where: str, fail: Fail) -> list[Any]:
     if not isinstance(value, list) or not value:
-        fail(f"{where} is {_shown(value)}, a list with one object or more is needed")
+        fail(f"{where} is {_shown(value)}, it must be a list of at least one object")
     return value
 
 
@@ -428,7 +428,7 @@ def _rods(value: Any, fail: Fail) -> RodString | None:
         length, diameter = _needed(item, where, {k: _ROD_KEYS[k] for k in ("length_ft", "diameter_in")}, fail)
         grade = item.get("grade")
         if grade is not None and not isinstance(grade, str):
-            fail(f"{where}.grade is {_shown(grade)}, a text is needed")
+            fail(f"{where}.grade is {_shown(grade)}, it must be text")
         weight, modulus = (
             _ROD_KEYS[key](item.get(key), f"{where}.{key}", fail)
             for key in ("weight_lb_per_ft", "modulus_psi")
@@ -452,7 +452,7 @@ def _survey(value: Any, fail: Fail) -> Survey | None:
         stations.append(_needed(item, f"survey[{i}]", _SURVEY_KEYS, fail))
     columns: NDArray[np.float64] = np.array(stations, dtype=np.float64)
     if len(columns) < 2 or np.any(np.diff(columns[:, 0]) <= 0.0):
-        fail("survey needs two stations or more, md_ft rising")
+        fail("survey must have at least two stations with rising md_ft")
     return Survey(*columns.T)
 
 
@@ -469,7 +469,7 @@ def _unit(value: Any, fail: Fail) -> PumpingUnit | None:
     rotation = str(value.get("rotation") or "CW").strip().upper()
     if rotation not in ("CW", "CCW", "CLOCKWISE", "COUNTERCLOCKWISE"):
         fail(
-            f"unit.rotation is {_shown(value.get('rotation'))}; it has to be CW or CCW, seen with the well to the right"
+            f"unit.rotation is {_shown(value.get('rotation'))}; it must be CW or CCW, seen with the well to the right"
         )
     sizes = dict.fromkeys(_LINKAGE, 1.0)
     wanted = ("r_in",) if kind is UnitKind.SIMPLE_HARMONIC else _LINKAGE

@@ -380,9 +380,7 @@ def only_one(home: Path) -> Iterator[None]:
                 f"the platform of {home} is already running{number}: `oasis down` stops it, or use --home with another folder"
             )
         for one in end_left_behind(home):
-            click.echo(
-                f"ended the {one.name} (process {one.pid}) that an `oasis up` had left when it was killed"
-            )
+            click.echo(f"ended the {one.name} (process {one.pid}) that a killed `oasis up` had left behind")
         write_record(home, [identify(SUPERVISOR, os.getpid(), sys.argv)])
         try:
             yield
@@ -424,8 +422,8 @@ def running_lines(home: Path) -> list[str]:
         return []
     if supervisor_of(home) is None:
         left = ", ".join(one.name for one in record if one.alive())
-        return ["oasis up was killed" + (f" and left {left}: `oasis down` ends it" if left else "")]
-    lines = [f"oasis up runs (process {record[0].pid})"]
+        return ["oasis up was killed" + (f" and left {left}: `oasis down` stops it" if left else "")]
+    lines = [f"oasis up is running (process {record[0].pid})"]
     for one in record[1:]:
         if one.restarts or one.note or not one.alive():
             state = f"process {one.pid}" if one.alive() else "not running"

@@ -220,7 +220,7 @@ class LoadedGraph:
             self._due = bool(wrong)
             self._failures = self._failures + 1 if wrong else 0
             if wrong:
-                self._say(f"the graph could not be loaded, and is loaded again soon: {wrong}")
+                self._say(f"the graph could not be loaded and will be loaded again: {wrong}")
         self._next_s = time.monotonic() + min(_LOOK_S * 2**self._failures, _LONGEST_LOOK_S)
 
     def _ask(self, query: str) -> str:

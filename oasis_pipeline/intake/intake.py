@@ -233,7 +233,7 @@ def _list(settings: Settings, report: PassReport) -> Listing:
     )
     for name, what in listing.irregular:
         report.left[name] = (
-            f"is {what}; only regular files in the folder itself are taken in, it is left in place"
+            f"is {what}; only regular files in the folder itself are loaded; it is left in place"
         )
     for file in listing.early:
         report.left[file.drop.name] = (
@@ -325,8 +325,8 @@ def _tell_lost(warehouse: Warehouse, settings: Settings, listing: Listing, repor
         there |= {(file.drop.kind.name, file.drop.stamp) for file in waits}
     _warn_of_each(
         [
-            f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows stand, its days "
-            "can't be made again from the archive. Put the file back"
+            f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows are kept, but its days "
+            "can't be loaded again from the archive. Put the file back"
             for row in waiting
             if (row["kind"], row["stamp"]) not in there
         ],
@@ -379,7 +379,7 @@ def _warn_of_each(lines: list[str], report: PassReport) -> None:
     """One warning a file, up to a number that a person reads."""
     report.warnings += lines[:NAMED]
     if len(lines) > NAMED:
-        report.warnings.append(f"... and {len(lines) - NAMED} more files of which the like is to be said")
+        report.warnings.append(f"... and {len(lines) - NAMED} more files with similar warnings")
 
 
 @dataclass(frozen=True)
@@ -407,7 +407,7 @@ def _live_or_leave(mine: Claim, life: _Life) -> list[DropFile]:
         report.left[name] = "is still being written; it waits for the next pass"
         return _put_back(mine)
     except FileNotFoundError:
-        report.left[name] = "went out of the folder while it was taken in"
+        report.left[name] = "was removed from the folder while it was being loaded"
     except ArchiveError as error:
         report.left[name] = f"can't be archived: {error}"
     except OSError as error:
@@ -459,8 +459,8 @@ def _live(mine: Claim, life: _Life) -> None:
         step("marked", name)
     if not mine.unchanged():
         report.notes.append(
-            f"{mine.file.drop.name} went on being written after it had been read: what was there is stored, and the whole file is "
-            "taken in as a later arrival when it has settled"
+            f"{mine.file.drop.name} was written to after it had been read: what was there is stored, and the whole file is "
+            "loaded as a later arrival when it has settled"
         )
         raise UnsettledError
     mine.delete()
@@ -511,7 +511,7 @@ def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
     _gather(changed, report)
     if known is not None:
         report.notes.append(
-            f"{drop.name} has the content of {source_file}, which was taken in before another file of the same stamp: it arrived later "
+            f"{drop.name} has the content of {source_file}, which was loaded before another file of the same stamp: it arrived later "
             "now, so it is loaded again and is in force"
         )
     return done, False
@@ -520,7 +520,7 @@ def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
 def _note_again(known: _Known, mine: Claim, report: PassReport) -> None:
     if not known.same_arrival:
         report.notes.append(
-            f"{mine.file.drop.name} was taken in before, as {known.report.source_file}, and is in force: dropped again it changes nothing"
+            f"{mine.file.drop.name} was loaded before, as {known.report.source_file}, and is in force: nothing changed"
         )
 
 
@@ -645,7 +645,7 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def _note_first_days(warehouse: Warehouse, settings: Settings, report: PassReport) -> None:
-    """Keep the first days where the graph finds them without a connection, and name rows that move no calendar."""
+    """Keep the first days where the graph finds them without a connection, and name rows that do not move the calendar."""
     first, moved = note_first_days(warehouse, settings)
     report.first_day = first[0].day
     for each in first:

@@ -154,7 +154,7 @@ def load_file(
         broken |= checked.broken
         if drop.kind.whole_state and chunk.malformed_rows > len(chunk.malformed):
             raise UnreadableFileError(
-                f"{chunk.malformed_rows:,} rows can't be read, so it can't be told whose {drop.kind.name.lower()} are whole"
+                f"{chunk.malformed_rows:,} rows can't be read, so it is not known whose {drop.kind.name.lower()} are complete"
             )
         _write_rejected(tx, checked.rejected, drop.kind, source_file, spellings)
         unusable += [faulty for prefix in CARDS_WITH_FAULT if (faulty := _faulty(checked.rows, prefix))]
@@ -190,8 +190,8 @@ def load_file(
             rules.reasons[NOT_WHOLE] += len(rejected)
         if refused:
             warnings.append(
-                f"{source_file}: not all rows of {_some(refused)} can be used, so none is: what was known of"
-                f" {'it' if len(refused) == 1 else 'them'} before stays. Correct the rows (xspoc.rejected says what is wrong) and send them again"
+                f"{source_file}: not all rows of {_some(refused)} can be used, so none is: the earlier state of"
+                f" {'it' if len(refused) == 1 else 'them'} is kept. Correct the rows (see xspoc.rejected) and send them again"
             )
         whole = pa.concat_tables([each.rows for each in held])
         if drop.kind.name == "WellDetails":
@@ -270,7 +270,7 @@ def _some(names: list[str], most: int = 10) -> str:
 def _say_unkept(source_file: str, counts: _Counts, reasons: Counter[str]) -> str:
     shown = "; ".join(f"{reason} ({rows:,})" for reason, rows in reasons.most_common(3))
     return (
-        f"{source_file}: of {counts.rejected:,} rejected rows {counts.kept:,} stand in xspoc.rejected, the others are only counted"
+        f"{source_file}: of {counts.rejected:,} rejected rows {counts.kept:,} are in xspoc.rejected, the others are only counted"
         f" (oasis.file, rejected_reasons): {shown}; all of them are in the archived file"
     )
 
@@ -279,7 +279,7 @@ def _require_room(held: list[Held], kind: DropKind) -> None:
     size = sum(each.nbytes for each in held)
     if size > HELD_BYTES:
         raise UnreadableFileError(
-            f"a {kind.name} file is taken in as a whole, and this one is too long for that"
+            f"a {kind.name} file is loaded as a whole, and this one is too long for that"
             f" (over {sum(len(each.row_numbers) for each in held):,} rows): split it"
         )
 

@@ -69,7 +69,7 @@ class ReadingsOfFile:
             self._new_modules += added
             if len(self._new_modules) > MAX_MODULES:
                 raise UnreadableFileError(
-                    f"it names more than {MAX_MODULES:,} modules never seen. Does the column module_num hold modules?"
+                    f"it names more than {MAX_MODULES:,} unknown modules. Does the column module_num hold modules?"
                 )
             self._marks.whole(MODULE, len(added))
         done = store_readings(
@@ -98,12 +98,12 @@ class ReadingsOfFile:
         if self._new_modules:
             shown = ", ".join(self._new_modules[:5]) + (" ..." if len(self._new_modules) > 5 else "")
             lines.append(
-                f"{self._source_file}: {len(self._new_modules)} modules were not registered and are now, with type unknown ({shown});"
-                " give them their type in the admin site of the data service"
+                f"{self._source_file}: {len(self._new_modules)} modules were registered with type unknown ({shown});"
+                " set their type in the administration site of the data service"
             )
         if self._kept_of_service:
             lines.append(
-                f"{self._source_file}: {self._kept_of_service} readings differ from what the data service took in for the same module"
-                " and time; what it took in stands, the file is in the archive"
+                f"{self._source_file}: {self._kept_of_service} readings differ from those that the data service stored for the same module"
+                " and time; the stored ones are kept, the file is in the archive"
             )
         return lines

@@ -73,7 +73,7 @@ def reload_days(
     kind = next((each for each in DROP_KINDS.values() if each.table.asset == table.asset), None)
     if kind is None or kind.open_columns:
         # of readings the archive holds only what came by file; what the data service took in would be lost
-        raise ValueError(f"{table.asset} is not made from drop files alone")
+        raise ValueError(f"{table.asset} is not loaded from drop files alone")
     if kind.table.kind is not Kind.SERIES and (first_day, last_day) != (None, None):
         raise ValueError(f"{table.asset} is not kept by day")
     with warehouse.transaction() as tx:
@@ -130,10 +130,10 @@ def _rows_of(tx: Transaction, store: ObjectStore, kind: DropKind, file: _File) -
         try:
             if store.copy_to(path, local.write) != file.sha256:
                 raise ArchiveError(
-                    f"{store.where(path)} is not the file that was loaded; all is left as it is"
+                    f"{store.where(path)} is not the file that was loaded; nothing was changed"
                 )
         except StorageError as error:
-            raise ArchiveError(f"{error}; all is left as it is") from error
+            raise ArchiveError(f"{error}; nothing was changed") from error
         local.flush()
         rules = Rules(drop, file.earliest_day, file.zone)
         held: list[Held] = []

@@ -13,7 +13,7 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.first_days import note_first_days, read_first_reading_day
 
 STRAY_SECONDS = 5.0
-"""Readings that move no calendar may come by the thousand: so long after one of a day the rule is not applied for the next one."""
+"""Readings that do not move the calendar may come by the thousand: so long after one of a day the rule is not applied for the next one."""
 
 _noted: dict[str, date | None] = {}
 _strays: dict[tuple[str, date], float] = {}

@@ -59,7 +59,7 @@ class FirstDay:
     why : str
         For people.
     left_out : dict of str to int
-        Earlier days with rows that move no calendar -> number of rows.
+        Earlier days with rows that do not move the calendar -> number of rows.
     """
 
     calendar: str
@@ -76,7 +76,7 @@ class FirstDay:
         verb = "lies" if rows == 1 else "lie"
         return (
             f"{rows:,} row{'s' * (rows != 1)} of {span} ({', '.join(SOURCES[self.calendar])}) {verb} more than a year before all others, and "
-            f"{'is' if rows == 1 else 'are'} fewer than 1 % of them: stored, but no day is made of {'it' if rows == 1 else 'them'}, and the calendar of "
+            f"{'is' if rows == 1 else 'are'} fewer than 1 % of them: stored, but no day is materialized for {'it' if rows == 1 else 'them'}, and the calendar of "
             f"{self.calendar} begins on {self.day}. Remove what is wrong, or set OASIS_START if it is right"
         )
 
@@ -155,12 +155,13 @@ def _first_day(
         (_MADE_OF[calendar], list(SOURCES[calendar]), first, list(left_out)),
     )["day"][0].as_py()
     if made is not None:
-        first, why = made, "its rows are gone; it goes out when what was made of them has been made again"
+        first, why = (
+            made,
+            "its rows are gone; it is dropped when what depends on them has been materialized again",
+        )
         left_out = {day: count for day, count in left_out.items() if day < first}
     if left_out:
-        why += (
-            f"; {sum(left_out.values()):,} earlier rows ({min(left_out)} to {max(left_out)}) move no calendar"
-        )
+        why += f"; {sum(left_out.values()):,} earlier rows ({min(left_out)} to {max(left_out)}) do not move the calendar"
     return FirstDay(calendar, date.fromisoformat(first), why, left_out)
 
 

@@ -108,7 +108,7 @@ def test_what_dies_is_started_again_and_a_killed_supervisor_takes_all_with_it(
         child.kill()
     assert until(lambda: numbers(home).get("worker", first["worker"]) != first["worker"], PATIENCE_S)
     lines = "\n".join(running_lines(home))
-    assert f"oasis up runs (process {supervised.pid})" in lines
+    assert f"oasis up is running (process {supervised.pid})" in lines
     assert lines.count("restarts 1, started again at ") == 2
     log = (home / "logs" / "up.log").read_text()
     assert "the sleeper ended with status -9 and is started again (restart 1" in log

@@ -153,7 +153,7 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     assert f"127.0.0.1:{port}" in refused(
         "up", "--home", str(up.home.with_name("other")), "--port", str(port)
     )
-    assert "runs already" in refused("up", "--home", str(up.home), "--port", "65000")
+    assert "is already running" in refused("up", "--home", str(up.home), "--port", "65000")
     assert up.process.poll() is None
 
     # what dies is started again, the database too

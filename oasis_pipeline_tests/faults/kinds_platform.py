@@ -289,7 +289,7 @@ def second_up(bench: Bench, rng: random.Random) -> Outcome:
         outcome.hit = True
         status = seconds[0].process.wait(PATIENCE_S)
         outcome.where = f"ended with {status}"
-        if status == 0 or "runs already" not in seconds[0].said():
+        if status == 0 or "is already running" not in seconds[0].said():
             raise FailedError(f"the second `oasis up` was not refused: {seconds[0].said()[-300:]}")
         if first.stop() != 0:
             raise FailedError(f"the stop failed: {first.said()[-300:]}")

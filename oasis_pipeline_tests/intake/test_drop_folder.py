@@ -118,7 +118,7 @@ def test_bytes_that_come_after_the_read_are_taken_in_as_a_newer_version(field: F
     assert in_folder(field) == []
     assert told == [step]
     if step == "archived":
-        assert any("went on being written" in note for note in first.notes)
+        assert any("was written to after it had been read" in note for note in first.notes)
     whole = csv(HEADER, *ROWS).encode()
     newest = field.values("SELECT source_file FROM oasis.file ORDER BY arrival DESC LIMIT 1")[0]
     assert field.store.get_bytes(f"backup/CardData/{newest}") == whole
@@ -428,7 +428,7 @@ def test_of_one_stamp_the_later_arrival_wins_also_with_a_content_seen_before(fie
     assert field.values("SELECT count(*) FROM oasis.file") == [2]
     again = field.take(CARD, *a)
     assert (again.files[0].already_loaded, again.changed) == (True, {})
-    assert "changes nothing" in again.notes[0]
+    assert "nothing changed" in again.notes[0]
     report = field.take(CARD, *b)
     assert stored(field) == [2]
     from oasis_pipeline.intake import reload_days

@@ -229,7 +229,7 @@ def test_what_the_system_forbids_is_a_warning_and_the_pass_goes_on(
         assert "can't read the drop folder" in report.warnings[0]
         return
     assert CARD in report.warnings[0]
-    assert "left where it is" in report.warnings[0]
+    assert "left in place" in report.warnings[0]
     assert (field.settings.drop / CARD).exists()
     assert not (field.settings.drop / good).exists()
     assert field.values("SELECT count(*) FROM xspoc.card WHERE \"NodeID\" = 'B'") == [1]

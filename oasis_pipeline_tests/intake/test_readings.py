@@ -51,7 +51,7 @@ def test_each_further_column_is_a_measure_and_times_are_utc(field: Field) -> Non
 
 def test_modules_that_nobody_registered_are_registered_with_a_warning(field: Field) -> None:
     report = field.take(NAME, "module_num,timestamp,v", "a,2026-03-02,1", "b,2026-03-02,1", "a,2026-03-01,1")
-    assert ["2 modules were not registered" in line for line in report.warnings] == [True]
+    assert ["2 modules were registered with type unknown" in line for line in report.warnings] == [True]
     assert field.rows("SELECT module_num, module_type FROM iot.module ORDER BY 1") == [
         {"module_num": "a", "module_type": "unknown"},
         {"module_num": "b", "module_type": "unknown"},
@@ -115,7 +115,7 @@ def test_what_the_service_took_in_stands_and_the_file_is_told_of_it(field: Field
     assert (same.files[0].stored, same.warnings) == (1, [])
     other = field.take("Readings.E2E.20260302.1200.csv", "module_num,timestamp,v", "a,2026-03-02 10:00,2")
     assert other.files[0].superseded == 1
-    assert "1 readings differ from what the data service took in" in other.warnings[0]
+    assert "1 readings differ from those that the data service stored" in other.warnings[0]
     assert readings(field)[0][2] == {"v": 1}
 
 
@@ -229,7 +229,7 @@ def test_columns_without_a_usable_name_are_ignored_and_named(field: Field) -> No
 
 
 def test_days_of_readings_are_not_made_again_from_the_archive(field: Field) -> None:
-    with pytest.raises(ValueError, match="not made from drop files alone"):
+    with pytest.raises(ValueError, match="not loaded from drop files alone"):
         reload_days(field.warehouse, field.store, table("iot", "rawdata"), date(2026, 3, 2), date(2026, 3, 2))
 
 

@@ -67,7 +67,7 @@ def test_all_is_left_as_it_is_if_the_archive_lacks_a_file(field: Field) -> None:
     with pytest.raises(ArchiveError, match="is not the file that was loaded"):
         reload(field, "2026-01-10", "2026-01-10")
     field.store.delete(f"backup/CardData/{CARD}")
-    with pytest.raises(ArchiveError, match="left as it is"):
+    with pytest.raises(ArchiveError, match="nothing was changed"):
         reload(field, "2026-01-10", "2026-01-10")
     field.rows("UPDATE oasis.file SET archived = false RETURNING 1")
     with pytest.raises(ArchiveError, match="not archived yet"):
@@ -78,7 +78,7 @@ def test_all_is_left_as_it_is_if_the_archive_lacks_a_file(field: Field) -> None:
 def test_what_is_not_made_from_drop_files_or_not_by_day_is_refused(field: Field) -> None:
     with pytest.raises(ValueError, match="not kept by day"):
         reload(field, "2026-01-01", "2026-01-01", "rods")
-    with pytest.raises(ValueError, match="not made from drop files"):
+    with pytest.raises(ValueError, match="not loaded from drop files"):
         reload(field, "2026-01-01", "2026-01-01", "xspoc", "clean")
 
 

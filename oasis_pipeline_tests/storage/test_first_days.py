@@ -91,7 +91,7 @@ def test_each_calendar_has_a_first_day_and_the_graph_follows(
     assert notes(settings) == ("2026-01-01", "2018-01-01")
     assert first[0].left_out == {"2003-05-01": 1}
     assert "1 row of 2003-05-01" in first[0].warning()
-    assert "move no calendar" in first[0].why
+    assert "do not move the calendar" in first[0].why
     states = ledger.states(warehouse)
     assert days_with_rows(states) == sorted(DAYS)
     assert "2003-05-01" not in stale(states).days["clean/xspoc"]
