@@ -39,7 +39,9 @@ class Card(NamedTuple):
     result: dict[str, float]
 
 
-def run(elements: int = 37, strokes: int = 6, **changes: float) -> Card:
+def run(
+    changes: dict[str, float] | None = None, *, elements: int = 37, strokes: int = 6, **more: float
+) -> Card:
     """Run strokes of one well, given what differs from a plain full pump."""
     given = dict.fromkeys(NAMES, 0.0) | {
         "period": 7.5, "stroke": STROKE, "damping": 6.0, "static_excess": 0.3, "slow_speed": 0.1, "deposit_depth": 1.0,
@@ -48,7 +50,7 @@ def run(elements: int = 37, strokes: int = 6, **changes: float) -> Card:
         "sv_area": 0.18 * AREA, "open_time": 0.02, "close_time": 0.04, "clearance": 0.001 * IN, "worn_at": 0.5, "worn_width": 0.2,
         "viscosity": 0.002, "plunger_length": 4 * FT, "plunger_diameter": 1.75 * IN, "tubing_give": 1e-10, "tubing_drag": 1e9,
         "tag_low": NONE, "tag_high": NONE, "tag_stiffness": 1e6, "ripple_fade": 0.3,
-    } | changes  # fmt: skip
+    } | (changes or {}) | more  # fmt: skip
     parameters = np.array([[given[name] for name in NAMES]])
     motion = polished_rod(make_unit(CONVENTIONAL, 120, True, np.zeros(3)))[None] / 120
     surface, pump = np.zeros((1, 2, SAMPLES), np.float32), np.zeros((1, 2, SAMPLES), np.float32)
@@ -61,7 +63,7 @@ def run(elements: int = 37, strokes: int = 6, **changes: float) -> Card:
     return Card(surface[0], pump[0], {name: float(results[0, k]) for name, k in RESULT.items()})
 
 
-FAULTS = {
+FAULTS: dict[str, dict[str, float]] = {
     "full": {},
     "pound": {"inflow": 2.2e-4, "sump": 1e-3, "intake": 60 * PSI},
     "gas": {"gas_share": 0.4, "intake": 500 * PSI, "dissolved": 0.15},
@@ -79,7 +81,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_energy_and_mass_are_kept(fault: str) -> None:
-    found = run(**FAULTS[fault]).result
+    found = run(FAULTS[fault]).result
     spent = sum(
         found[name]
         for name in (
@@ -154,8 +156,8 @@ def test_parted_rods_weigh_what_hangs() -> None:
 def test_leaks_and_missing_liquid_show_in_what_is_lifted() -> None:
     full = run().result["produced"]
     for fault in ("pound", "gas", "travelling valve", "standing valve", "worn"):
-        assert run(**FAULTS[fault]).result["produced"] < 0.85 * full, fault
-    assert run(strokes=20, **FAULTS["pound"]).result["produced"] == pytest.approx(2.2e-4 * 7.5, rel=0.05)
+        assert run(FAULTS[fault]).result["produced"] < 0.85 * full, fault
+    assert run(FAULTS["pound"], strokes=20).result["produced"] == pytest.approx(2.2e-4 * 7.5, rel=0.05)
 
 
 def test_clearance_flow_is_that_of_a_slot() -> None:
