@@ -74,11 +74,19 @@ class SourceConnection:
         Limits.
     sleep : callable
         Waits so many seconds.
+
+    Attributes
+    ----------
+    waits_s : tuple of float
+        Before each further try; empty: a lost connection is an error at once.
+    statements : int
+        So many were sent.
     """
 
     def __init__(self, url: URL, mapping: Mapping, sleep: Callable[[float], None] = time.sleep) -> None:
         self.server = url.get_backend_name()
         self.where = url.set(password=None).set(drivername=self.server).difference_update_query(["password"])
+        self.waits_s: tuple[float, ...] = WAITS_S
         self.statements = 0
         self._secret = url.password
         self._sleep = sleep
@@ -106,7 +114,7 @@ class SourceConnection:
         """
         if not isinstance(statement, sa.Select):
             raise TypeError(f"a source is only read: {type(statement).__name__} is no SELECT")
-        for wait in (*WAITS_S, None):
+        for wait in (*self.waits_s, None):
             begun = time.monotonic()
             try:
                 rows = self._read(statement)

@@ -196,7 +196,11 @@ class DatabaseSource:
     # increments
 
     def news(self) -> str | None:
-        """Say why an increment is due: a sweep, or a well with rows behind its watermark; None if it is not."""
+        """Say why an increment is due: a sweep, or a well with rows behind its watermark; None if it is not.
+
+        A source that does not answer is an error at once: who looks every minute needs no further tries.
+        """
+        self.connection.waits_s = ()
         if self._sweep_due():
             return "a sweep is due"
         if _files_in(self._settings):
@@ -323,23 +327,25 @@ class DatabaseSource:
         report = SourceReport()
         task = f"backfill {first} {last}"
         tell: Progress = progress or (lambda _what, _done, _all: None)
-        place = _Place.parse(self._task(task).get("position"))
-        if place.started:
-            report.notes.append(f"goes on after an earlier backfill of this range: {place}")
         series = [table for table in self.tables() if table.time_column is not None]
         begin = datetime.combine(first, datetime.min.time())
         end = datetime.combine(last, datetime.max.time())
-        if not place.started:
+        place = _Place.parse(self._task(task).get("position"))
+        kinds = [table.kind.name for table in series]
+        if place is not None and place.kind in kinds:
+            report.notes.append(
+                f"goes on after an earlier backfill of this range, at {place.kind} of {place.well}"
+            )
+        else:
+            place = _Place(kinds[0])
             with self._alone():
                 self._take_in_left(report)
                 for table in self.tables():
                     if table.time_column is None:
                         self._equipment(table, self._moment(), report)
-        for number, table in enumerate(series):
-            if number < place.table:
-                continue
-            if number > place.table:
-                place = _Place(number)
+        for table in series[kinds.index(place.kind) :]:
+            if place.kind != table.kind.name:
+                place = _Place(table.kind.name)
             wells, done = len(self._watermarks(table)), 0
             while not place.over:
                 # one batch at a time, so that increments come in between; read within the lock, so that none is overtaken
@@ -366,8 +372,8 @@ class DatabaseSource:
             if place.after is None:
                 ((well,),) = self.connection.read(table.next_well(place.well))
                 if well is None:
-                    return rows, _Place(place.table, place.well, None, over=True), passed
-                place = _Place(place.table, str(well))
+                    return rows, _Place(place.kind, place.well, None, over=True), passed
+                place = _Place(place.kind, str(well))
             limit = self.mapping.batch_rows
             page = self.connection.read(
                 table.page(limit, since={str(place.well): begin}, until=end, after=place.after)
@@ -375,9 +381,9 @@ class DatabaseSource:
             rows += page
             if len(page) < limit:
                 passed += 1
-                place = _Place(place.table, place.well)
+                place = _Place(place.kind, place.well)
             else:
-                place = _Place(place.table, place.well, _key(table, page[-1]))
+                place = _Place(place.kind, place.well, _key(table, page[-1]))
         return rows, place, passed
 
     # what the source is like
@@ -539,6 +545,11 @@ class DatabaseSource:
 
     def _take_in_left(self, report: SourceReport) -> None:
         """Take in what an earlier increment wrote and nobody took in, before newer rows are read."""
+        if self._settings.drop.is_dir():
+            for unfinished in self._settings.drop.glob(".*.tmp"):
+                unfinished.unlink(
+                    missing_ok=True
+                )  # of a process that died while it wrote; nobody else writes now
         if _files_in(self._settings):
             self._take_in(report)
         if left := left_files(self._warehouse, self._settings.drop):
@@ -644,33 +655,29 @@ class DatabaseSource:
 
 @dataclass(frozen=True)
 class _Place:
-    """How far a backfill is: number of the table, well, key of the last row of a well that is not done."""
+    """How far a backfill is: kind, well, and key of the last row of a well that is not done."""
 
-    table: int = 0
+    kind: str
     well: str | None = None
     after: list[Any] | None = None
     over: bool = False
 
-    @property
-    def started(self) -> bool:
-        return self != _Place()
-
     @classmethod
-    def parse(cls, text: str | None) -> _Place:
+    def parse(cls, text: str | None) -> _Place | None:
         if text is None:
-            return cls()
-        table, well, after, over = json.loads(text)
+            return None
+        kind, well, after, over = json.loads(text)
         if after is not None:
             after = [
                 datetime.fromisoformat(each["time"]) if isinstance(each, dict) else each for each in after
             ]
-        return cls(table, well, after, over)
+        return cls(kind, well, after, over)
 
     def __str__(self) -> str:
         after = self.after and [
             {"time": each.isoformat()} if isinstance(each, datetime) else each for each in self.after
         ]
-        return json.dumps([self.table, self.well, after, self.over], default=float)
+        return json.dumps([self.kind, self.well, after, self.over], default=float)
 
 
 def report_kinds(tables: Iterable[SourceTable]) -> list[str]:

@@ -189,7 +189,14 @@ def test_an_outage_of_the_source_in_mid_batch(live: Live, at: int) -> None:
     live.xspoc.card("Well 1", live.now() + timedelta(seconds=50))
     with pytest.raises(SourceError, match="does not answer"):
         Cut(live.settings, live.warehouse, live.store, sleep=lambda _s: None).cut(1, 99).run()
+    waits: list[float] = []
+    with pytest.raises(SourceError, match="does not answer"):
+        Cut(live.settings, live.warehouse, live.store, sleep=waits.append).cut(0, 99).news()
+    assert not waits, "who looks every minute does not wait"
+    unfinished = live.settings.source_drop / ".CardData.E2E.20260101.0000.parquet.12345678.tmp"
+    unfinished.write_bytes(b"of a process that was killed while it wrote")
     assert live.run().rows == {"CardData": 1}
+    assert not unfinished.exists()
 
 
 def run_until(address: Address, store: LocalStore, settings: Settings, kill_at: int) -> None:
