@@ -266,7 +266,7 @@ def test_what_a_person_said_of_an_alarm_stays(made: tuple[Warehouse, LocalStore]
     assert alarms.make_alarms(warehouse, store).raised == first.raised
     assert kept() == before, "an alarm that is made again from nothing finds what was said of it"
     ended = warehouse.query("""select "AlarmID" from clean.alarm where "State" = 'closed' limit 1""")
-    with pytest.raises(EndedAlarmError, match="ended"):
+    with pytest.raises(EndedAlarmError, match="was closed"):
         say(ended["AlarmID"][0].as_py(), "acknowledged", "somebody")
     figures = alarms.backtest(warehouse, store)
     assert figures["failures"] > 0
