@@ -20,6 +20,7 @@ from oasis_pipeline.decisions.inflow import Course, strokes_course
 from oasis_pipeline.decisions.setpoint_reasons import (
     MEND_FIRST,
     NO_FASTER,
+    REFUSED_TEXTS,
     STROKES_SAY,
     say_missing,
     say_setpoint,
@@ -59,9 +60,7 @@ _MEDIANS = (
     "gearbox_load_pct", "structural_load_pct", "max_rod_load_pct", "damping",
 )  # fmt: skip
 
-_BAD = (
-    "open_card", "low_rate", "clipped_load", "parted_rod", "no_fluid_load", "not_of_this_well", "load_offset", "no_surface_card",
-)  # fmt: skip
+_BAD = tuple(REFUSED_TEXTS)
 """Codes of cards whose loads or shape say nothing of the well."""
 
 _CARDS = f"""
@@ -76,6 +75,11 @@ select "NodeID", day, percentile_cont(0.5) within group (order by "SPM") as spm,
     percentile_cont(0.5) within group (order by "StrokeLength") as stroke_in,
     {", ".join(f"percentile_cont(0.5) within group (order by {name}) as {name}" for name in _MEDIANS)}
 from cards where abs("SPM" / newest - 1) <= {OTHER_SPEED} group by 1, 2 order by 1, 2
+"""
+
+_REFUSED = f"""
+select distinct on ("NodeID", day) "NodeID", "Date"::date as day, quality from clean.carddiag
+where "Date" >= $1 and "Date" < $2 and quality ~ '(^|; )({"|".join(_BAD)})(;|$)' order by "NodeID", day, "Date" desc
 """
 
 _BURSTS = """
@@ -121,6 +125,9 @@ def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
     if not wanted:
         return schema.empty_table()
     cards = _by_well(warehouse.query(_CARDS, (datetime.combine(begin, time()), days.end)).to_pylist(), "day")
+    refused = _by_well(
+        warehouse.query(_REFUSED, (datetime.combine(begin, time()), days.end)).to_pylist(), "day"
+    )
     bursts: dict[tuple[str, date], list[tuple[float, float]]] = {}
     for row in warehouse.query(_BURSTS, (days.begin, days.end)).to_pylist():
         bursts.setdefault((row["NodeID"], row["day"]), []).append((float(row["moment"]), row["fillage_pct"]))
@@ -144,7 +151,8 @@ def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
             rate = _newest(by_well[node], "Date", day, run, _RATES)
             found = _earlier(past.get(node, []), card, row, day, run)
             course = strokes_course(*np.array(bursts.get((node, day), []), dtype=np.float64).reshape(-1, 2).T)
-            known.append((row, card, rate, found, course))
+            doubts = "" if card else _newest_doubts(refused.get(node, []), day)
+            known.append((row, card, rate, found, course, doubts))
         tables.append(_advised(known, equipment, responses, economics, schema))
     return pa.concat_tables(tables)
 
@@ -175,6 +183,11 @@ def _newest(
     if not chosen:
         return None
     return {name: _median([_number(row[name]) for row in chosen]) for name in wanted}
+
+
+def _newest_doubts(rows: Sequence[dict[str, Any]], day: date) -> str:
+    """Quality codes of the newest card that could not be used."""
+    return next((row["quality"] for row in reversed(rows) if 0 <= (day - row["day"]).days < CARD_DAYS), "")
 
 
 def _median(values: Sequence[float]) -> float:
@@ -231,7 +244,9 @@ def _number(value: float | None) -> float:
 
 
 def _advised(
-    known: list[tuple[dict[str, Any], dict[str, float] | None, dict[str, float] | None, list[Any], Course]],
+    known: list[
+        tuple[dict[str, Any], dict[str, float] | None, dict[str, float] | None, list[Any], Course, str]
+    ],
     equipment: EquipmentStates,
     responses: Responses,
     economics: Economics,
@@ -268,7 +283,7 @@ def _advised(
     of_row = {int(row): place for place, row in enumerate(rows)}
     chosen = points.take(rows)
     out: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for i, (status, *_, course) in enumerate(known):
+    for i, (status, *_, course, doubts) in enumerate(known):
         entry: dict[str, Any] = {
             "NodeID": status["NodeID"],
             "Date": status["Date"],
@@ -278,7 +293,7 @@ def _advised(
             "idle_min": _idle(points.run_h[i]),
             "strokes_say": STROKES_SAY[course],
             "missing": lacking[i],
-            "reason": say_missing(lacking[i])
+            "reason": say_missing(lacking[i], doubts.split("; "))
             if lacking[i]
             else f"No advice: mend the well first (classified as {mended[i]}).",
         }
@@ -385,7 +400,7 @@ def _points(known: list[tuple[Any, ...]], casing: list[float]) -> Points:
         gas_exponent=np.full(len(known), 1.18),
         pound_pct=of_class("Fluid Pound"),
         gas_pct=of_class("Gas Interference"),
-        course=np.array([str(course) for *_, course in known]),
+        course=np.array([str(course) for *_, course, _ in known]),
         may_rise=np.array(
             [
                 row["Label1"] not in NO_FASTER and row["Label2"] not in (*NO_FASTER, *MEND_FIRST)

@@ -98,7 +98,9 @@ _CARDS = """
 select c."NodeID", b.pos_min, b.pos_max, b.load_min, b.load_max, {points}
 from unnest($1::text[], $2::timestamp[]) as k(node, moment)
 join xspoc.card as c on c."NodeID" = k.node and c."Date" = k.moment
-left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date and b.card = 'surfcard'
+left join lateral (
+    select * from clean.dynabounds as d where d."NodeID" = c."NodeID" and d."Date" = c."Date"::date order by d.card limit 1
+) as b on true
 """
 
 _RISK = """

@@ -5,7 +5,7 @@ Here: words. Not here: what is advised (``setpoints``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -61,19 +61,36 @@ def _signed(interval: Interval, row: int, digits: int = 1) -> str:
     return f"{mean:+z.{digits}f} ({low:+z.{digits}f} to {high:+z.{digits}f})"
 
 
-def say_missing(codes: Sequence[str]) -> str:
+REFUSED_TEXTS = {
+    "load_offset": "the zero of its load cell looks off",
+    "clipped_load": "its load is clipped",
+    "open_card": "its cards are open",
+    "low_rate": "its cards have too few points",
+    "parted_rod": "its rods look parted",
+    "no_fluid_load": "its pump carries no fluid load",
+    "not_of_this_well": "its cards are not of this well",
+    "no_surface_card": "it sends no surface card",
+}
+"""Code of a card that tells nothing of loads -> what is wrong with it."""
+
+
+def say_missing(codes: Sequence[str], refused: Collection[str] = ()) -> str:
     """Say what is missing for an advice.
 
     Parameters
     ----------
     codes : sequence of str
         Keys of `MISSING_TEXTS`; others are shown as they are.
+    refused : collection of str
+        Codes of the well's newest card that could not be used.
 
     Returns
     -------
     str
     """
-    return f"No advice without {', '.join(MISSING_TEXTS.get(code, code) for code in codes)}."
+    why = [text for code, text in REFUSED_TEXTS.items() if code in refused]
+    because = f": {', '.join(why)}" if why and "no_good_card" in codes else ""
+    return f"No advice without {', '.join(MISSING_TEXTS.get(code, code) for code in codes)}{because}."
 
 
 def say_change(found: Setpoints, points: Points, row: int) -> str:

@@ -130,7 +130,11 @@ def test_each_pumping_well_gets_a_row_with_an_advice_or_the_reason_why_not(field
     assert found["FULL 1"]["advised_spm"] > 8.0
     for well, code, words in (
         ("NO RODS 1", ["no_rods"], "No advice without rods."),
-        ("OFFSET 1", ["no_good_card"], "No advice without a good card"),
+        (
+            "OFFSET 1",
+            ["no_good_card"],
+            "No advice without a good card of the last days: the zero of its load cell looks off.",
+        ),
         ("LEAKS 1", [], "mend the well first"),
     ):
         row = found[well]
