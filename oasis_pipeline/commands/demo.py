@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,14 @@ SHOWN = 6
 
 CARDS_PER_DAY = 2
 """Of each well: enough for every step, and a third less to wait for than a controller's usual three."""
+
+
+_ALARMS = """
+select a."NodeID", a."RaisedAt", a."Prob", min(f."Failure Start Date") as failed_at, min(f."Failures") as failure
+from clean.alarm as a left join analysis.failure_info as f
+    on f."NodeID" = a."NodeID" and f."Failure Start Date" between a."RaisedAt" and a."RaisedAt" + interval '30 days'
+group by 1, 2, 3 order by 2, 1
+"""
 
 
 class DemoError(RuntimeError):
@@ -83,6 +91,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         facts = field_facts(warehouse)
         day = list_day(warehouse, None)
         first = worklist(warehouse, day)
+        alarms = warehouse.query(_ALARMS).to_pylist()
         report = write_report(
             warehouse,
             settings.home / "report.html",
@@ -91,13 +100,28 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         )
     seconds = {"simulate": simulated, **summary.seconds, "all": time.monotonic() - began}
     if as_json:
-        print_json({"field": field, **facts, "worklist": first[:SHOWN], "report": report, "seconds": seconds})
+        shown = {"worklist": first[:SHOWN], "alarms": alarms, "report": report, "seconds": seconds}
+        print_json({"field": field, **facts, **shown})
         return
     print_worklist(first, day, SHOWN)
+    for line in alarm_lines(alarms):
+        click.echo(line)
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
     click.echo(f"next    oasis createsuperuser --home {settings.home}   (a user for the pages)")
     click.echo(f"        oasis up --home {settings.home}   (pages and graph in the browser)")
+
+
+def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each alarm when it was raised and what came after it."""
+    lines = []
+    for alarm in alarms:
+        days = (
+            (alarm["failed_at"] - alarm["RaisedAt"]).total_seconds() / 86_400.0 if alarm["failed_at"] else 0.0
+        )
+        then = f"{alarm['failure']} {days:.1f} days later" if alarm["failed_at"] else "no failure since"
+        lines.append(f"alarm   {alarm['NodeID']}, {alarm['RaisedAt']:%-d %B} ({alarm['Prob']:.0f} %): {then}")
+    return lines
 
 
 def register_simulated(warehouse: Warehouse, modules: Mapping[str, str]) -> None:

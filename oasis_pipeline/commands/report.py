@@ -186,7 +186,7 @@ def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> d
     lost = sum(row["lost_oil_bpd"] or 0.0 for row in rows)
     field_map, shown = _map(warehouse, [row["NodeID"] for row in rows[:MAPPED]], day, colours)
     figures = [
-        (f"{len(rows):,}", "wells"),
+        (f"{len(rows):,}", "well" if len(rows) == 1 else "wells"),
         (f"{sum(row['state'] in ('down', 'silent', 'idle') for row in rows):,}", "down, silent or idle"),
         (f"{lost:,.0f} bbl/d", "oil lost, all wells"),
         (f"{sum((row['overload_pct'] or 0.0) > 100.0 for row in rows):,}", "overloaded"),

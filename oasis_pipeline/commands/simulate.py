@@ -24,7 +24,7 @@ def field_options(command: click.decorators.FC) -> click.decorators.FC:
             click.option(
                 "--seed",
                 type=click.IntRange(0),
-                default=1,
+                default=9,
                 show_default=True,
                 help="Seed; the same seed, the same field.",
             ),

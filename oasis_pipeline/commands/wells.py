@@ -134,8 +134,8 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
     """Print the first lines of a worklist."""
     currency = rows[0]["parts"]["currency"] if rows else ""
     print_table(
-        f"Wells by what they are worth, {day:%-d %B %Y}",
-        ["", "well", "state", "lost oil, bbl/d", f"score, {currency}", "do", "brings back, bbl/d", "why"],
+        f"Wells by what they are worth, {day:%-d %B %Y} (oil in bbl/d, score in {currency})",
+        ["", "well", "state", "lost", "score", "do", "back", "why"],
         [
             [
                 str(row["rank"]),

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from oasis_pipeline.automation.staleness import Plan
 from oasis_pipeline.commands.common import explain
-from oasis_pipeline.commands.demo import DemoError, claim_home
+from oasis_pipeline.commands.demo import DemoError, alarm_lines, claim_home
 from oasis_pipeline.commands.main import SUBCOMMANDS, cli
 from oasis_pipeline.commands.status import asset_rows
 from oasis_pipeline.learning.base import simulated_training_set
@@ -262,6 +262,15 @@ def test_an_asset_without_partitions_is_one_thing_done() -> None:
         {("clean/alarm", ""): state("clean/alarm", "", 2, "why")}, Plan(whole={"clean/alarm"})
     )
     assert [(row["done"], row["missing"], row["failed"]) for row in broken] == [(0, 0, 1)]
+
+
+def test_the_demo_says_what_came_after_each_alarm() -> None:
+    raised = datetime(2026, 11, 15, 18)
+    alarm = {"NodeID": "SABLE 1", "RaisedAt": raised, "Prob": 66.2, "failure": "Pump", "failed_at": None}
+    assert alarm_lines([alarm, {**alarm, "failed_at": datetime(2026, 11, 19, 6)}]) == [
+        "alarm   SABLE 1, 15 November (66 %): no failure since",
+        "alarm   SABLE 1, 15 November (66 %): Pump 3.5 days later",
+    ]
 
 
 def test_what_is_compiled_ahead_is_what_cards_go_through() -> None:
