@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.inflow import Course, vogel_share
+from oasis_pipeline.decisions.possible_wells import Past, Points
 from oasis_pipeline.decisions.setpoints import (
     EFFICIENCY,
     EXPECTED_LIMIT_PCT,
     FLOAT_SHARE,
     KW_PER_HP,
     MIN_SPM,
-    Past,
-    Points,
     Setpoints,
     advise_setpoints,
     fastest_spm,

@@ -17,6 +17,7 @@ from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.wells import EquipmentStates
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.inflow import Course, strokes_course
+from oasis_pipeline.decisions.possible_wells import Past, Points
 from oasis_pipeline.decisions.setpoint_reasons import (
     MEND_FIRST,
     NO_FASTER,
@@ -25,7 +26,7 @@ from oasis_pipeline.decisions.setpoint_reasons import (
     say_missing,
     say_setpoint,
 )
-from oasis_pipeline.decisions.setpoints import Interval, Past, Points, Setpoints, advise_setpoints, lacks
+from oasis_pipeline.decisions.setpoints import Interval, Setpoints, advise_setpoints, lacks
 from oasis_pipeline.decisions.well_response import Responses, can_respond
 from oasis_pipeline.schema import table
 from oasis_pipeline.schema.model import arrow_schema

@@ -9,8 +9,9 @@ computed for a day uses that day and earlier ones only.
 
 from oasis_pipeline.decisions.economics import Economics, EconomicsError, parse_economics
 from oasis_pipeline.decisions.losses import attainable_rate, lost_rate
+from oasis_pipeline.decisions.possible_wells import Past, Points
 from oasis_pipeline.decisions.production import Production, reconcile_production
-from oasis_pipeline.decisions.setpoints import Past, Points, Setpoints, advise_setpoints
+from oasis_pipeline.decisions.setpoints import Setpoints, advise_setpoints
 from oasis_pipeline.decisions.states import WellState, find_states
 from oasis_pipeline.decisions.worklist import ACTIONS, Line, WellDay, rank_lines, write_line
 

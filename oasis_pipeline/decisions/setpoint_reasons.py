@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from oasis_pipeline.decisions.inflow import Course
-from oasis_pipeline.decisions.setpoints import FULL_PCT, Interval, Points, Setpoints
+from oasis_pipeline.decisions.possible_wells import Points
+from oasis_pipeline.decisions.setpoints import FULL_PCT, Interval, Setpoints
 
 MEND_FIRST = (
     "Leak in Traveling Valve",

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.inflow import Course
+from oasis_pipeline.decisions.possible_wells import Past, Points
 from oasis_pipeline.decisions.setpoint_reasons import say_missing, say_setpoint
 from oasis_pipeline.decisions.setpoints import (
     EXPECTED_LIMIT_PCT,
     LIMIT_PCT,
-    Past,
-    Points,
     Setpoints,
     advise_setpoints,
     lacks,
