@@ -35,6 +35,7 @@ from oasis_pipeline.automation.staleness import (
     next_runs,
     ranges,
 )
+from oasis_pipeline.commands.profile import INTAKE, Part, Profile
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
@@ -129,7 +130,12 @@ def one_pass_at_a_time(address: Address, *, wait: bool = True) -> Iterator[bool]
         connection.close()
 
 
-def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total: None) -> PassSummary:
+def run_pass(
+    settings: Settings,
+    *,
+    advance: Advance = lambda what, done, total: None,
+    profile: Profile | None = None,
+) -> PassSummary:
     """Run one pass on an installation.
 
     Parameters
@@ -138,6 +144,8 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
         The installation.
     advance : callable
         Told what is being done, steps done and steps in all.
+    profile : Profile, optional
+        Gets the time of each part.
 
     Returns
     -------
@@ -146,8 +154,8 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
     """
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
-        warm = _warm_up(settings)
-        began = time.monotonic()
+        warm = _warm_up(settings, profile)
+        began, clock = time.monotonic(), time.time()
         report = take_in(
             warehouse,
             store,
@@ -158,8 +166,11 @@ def run_pass(settings: Settings, *, advance: Advance = lambda what, done, total:
         summary = PassSummary(report)
         warm.join()
         summary.seconds["intake"] = time.monotonic() - began
+        if profile is not None and report.files:
+            rows = sum(file.rows for file in report.files)
+            profile.parts.append(Part(INTAKE, (clock, clock + summary.seconds["intake"]), rows))
         began = time.monotonic()
-        _make_stale(settings, warehouse, summary, advance)
+        _make_stale(settings, warehouse, summary, advance, profile)
         summary.seconds["making"] = time.monotonic() - began
         return summary
 
@@ -229,17 +240,20 @@ def predict_again(
         return summary
 
 
-def _warm_up(settings: Settings) -> threading.Thread:
+def _warm_up(settings: Settings, profile: Profile | None) -> threading.Thread:
     """Load the graph beside intake, if there is something to take in: its imports and dbt's parsing take seconds."""
 
     def load() -> None:
         from oasis_pipeline.assets.dbt import prepare
 
+        began = time.monotonic()
         # what goes wrong here goes wrong again where it is needed, and is told there
         with suppress(Exception):
             import oasis_pipeline.definitions  # noqa: F401
 
             prepare(settings)
+        if profile is not None:
+            profile.load_s += time.monotonic() - began
 
     waiting = settings.drop.is_dir() and any(settings.drop.iterdir())
     thread = threading.Thread(target=load if waiting else lambda: None, name="warm-up", daemon=True)
@@ -252,13 +266,19 @@ def _waiting(names: list[str], seconds: float) -> str:
     return f"waiting up to {seconds:.0f} s for {names[0]}{more} to settle"
 
 
-def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, advance: Advance) -> None:
+def _make_stale(
+    settings: Settings,
+    warehouse: Warehouse,
+    summary: PassSummary,
+    advance: Advance,
+    profile: Profile | None,
+) -> None:
     since = ledger.clock(warehouse)
     if wrong := take_economics(warehouse, settings.home):
         summary.notes.append(wrong)
     plan = current_plan(warehouse)
     sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)
-    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources))
+    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources), profile)
     try:
         if summary.intake.changed:
             graph.record(summary.intake)
@@ -300,8 +320,11 @@ def _make_stale(settings: Settings, warehouse: Warehouse, summary: PassSummary, 
 class _Graph:
     """The definitions and the instance of this process, loaded once for all runs of a pass, and only when needed."""
 
-    def __init__(self, settings: Settings, warehouse: Warehouse, days: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, warehouse: Warehouse, days: Sequence[str], profile: Profile | None = None
+    ) -> None:
         self.settings = settings
+        self.profile = profile
         self.warehouse = warehouse
         self.last_day = date.fromisoformat(days[-1]) if days else None
         self.notes: list[str] = []
@@ -322,11 +345,14 @@ class _Graph:
         first = read_first_day(self.settings), read_first_reading_day(self.settings)
         # readings of an earlier day may come by the data service while the pass is at work
         if self._job is None or self._first != first:
+            began = time.monotonic()
             from oasis_pipeline.definitions import build_definitions
 
             self._first = first
             definitions = build_definitions(self.settings, last_day=self.last_day)
             self._job = definitions.resolve_implicit_global_asset_job_def()
+            if self.profile is not None:
+                self.profile.load_s += time.monotonic() - began
         return self._job
 
     def record(self, report: PassReport) -> None:
@@ -339,7 +365,7 @@ class _Graph:
         self, assets: Sequence[str], days: DayRange | None, ops: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Make assets in one Dagster run, with the configuration of its steps; what fails is noted in `failures`."""
-        began = time.monotonic()
+        job, began = self.job, time.monotonic()
         tags = dict(PASS_TAG)
         key: str | None = None
         if days is not None and days.first == days.last:
@@ -348,7 +374,7 @@ class _Graph:
             tags["dagster/asset_partition_range_start"] = days.first.isoformat()
             tags["dagster/asset_partition_range_end"] = days.last.isoformat()
         with _quiet():
-            result = self.job.execute_in_process(
+            result = job.execute_in_process(
                 run_config={
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                     "ops": dict(ops or {}),
@@ -359,13 +385,26 @@ class _Graph:
                 tags=tags,
                 raise_on_error=False,
             )
+        seconds = time.monotonic() - began
         self._judge(result, assets, days)
+        if self.profile is not None:
+            self.profile.note_run(self.instance, result.run_id, seconds, self._rows(assets, days))
         return {
             "run_id": result.run_id,
             "assets": list(assets),
             "days": [days.first.isoformat(), days.last.isoformat()] if days else [WHOLE],
-            "seconds": round(time.monotonic() - began, 2),
+            "seconds": round(seconds, 2),
         }
+
+    def _rows(self, assets: Sequence[str], days: DayRange | None) -> dict[str, int]:
+        """Rows that each step's assets hold in the partitions of a run."""
+        wanted = set(days.keys()) if days else {WHOLE}
+        found: dict[str, int] = {}
+        for (asset, partition), state in ledger.states(self.warehouse, list(assets)).items():
+            if partition in wanted and state.rows is not None:
+                step = _step_of(asset)
+                found[step] = found.get(step, 0) + state.rows
+        return found
 
     def _judge(self, result: dg.ExecuteInProcessResult, assets: Sequence[str], days: DayRange | None) -> None:
         before, blocked = len(self.failures), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from oasis_pipeline.commands.common import (
 
 if TYPE_CHECKING:
     from oasis_pipeline.commands.passes import PassSummary
+    from oasis_pipeline.commands.profile import Profile
 
 
 @click.command()
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     default=None,
     help="Drop folder; overrides $OASIS_DATA_PATH. Files are archived, then removed from it.",
 )
+@click.option("--profile", "profiled", is_flag=True, help="Show what the time was spent on, asset by asset.")
 @json_option
-def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
+def run(home: Path | None, drop: Path | None, profiled: bool, as_json: bool) -> None:
     """Load every file of the drop folder, then materialize every stale asset and partition, in order.
 
     Ends with 0 when it did its work: rejected rows and files, and assets that have nothing to learn from yet, are
@@ -37,18 +40,22 @@ def run(home: Path | None, drop: Path | None, as_json: bool) -> None:
     command ends with 1.
     """
     from oasis_pipeline.commands.passes import run_pass
+    from oasis_pipeline.commands.profile import Profile
 
     settings = settings_of(home, **({"data_path": drop} if drop else {}))
     if drop is not None and not settings.drop.is_dir():
         raise click.ClickException(
             f"there is no folder {settings.drop}: name the folder that holds the drop files"
         )
-    with progress(not as_json) as advance:
-        summary = run_pass(settings, advance=advance)
+    profile = Profile() if profiled else None
+    with progress(not as_json) as advance, profile or nullcontext():
+        summary = run_pass(settings, advance=advance, profile=profile)
     if as_json:
-        print_json(summary_json(summary))
+        print_json(summary_json(summary) | ({"profile": profile.rows()} if profile else {}))
     else:
         print_summary(summary)
+        if profile:
+            print_profile(profile)
     if summary.failures or summary.waiting:
         raise click.exceptions.Exit(1)
 
@@ -83,6 +90,15 @@ def summary_json(summary: PassSummary) -> dict[str, Any]:
         ],
         "waiting": summary.waiting,
     }
+
+
+def print_profile(profile: Profile) -> None:
+    """Print what the time of a pass was spent on."""
+    told = profile.rows()
+    names = [name for name in told[0] if name != "part"]
+    rows = [[row["part"], *("" if row[name] is None else f"{row[name]:,}" for name in names)] for row in told]
+    titles = ["part", *(name.removesuffix("_s").replace("_", " ") for name in names)]
+    print_table("Seconds", titles, rows, right=tuple(range(1, len(titles))))
 
 
 def print_summary(summary: PassSummary) -> None:

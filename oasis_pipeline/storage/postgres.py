@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -95,7 +96,7 @@ class Warehouse:
         connection = self._begin()
         try:
             yield Transaction(connection, self.address)
-            with _translated(self.address, connection):
+            with _translated(self.address, connection), _timed():
                 connection.commit()
                 connection.adbc_connection.set_autocommit(True)
         except BaseException:
@@ -193,10 +194,11 @@ class Transaction:
             Number of rows it touched; -1 where that makes no sense.
         """
         with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
-            if params:
-                cursor.executemany(sql, [tuple(params)])
-            else:
-                cursor.execute(sql)
+            with _timed():
+                if params:
+                    cursor.executemany(sql, [tuple(params)])
+                else:
+                    cursor.execute(sql)
             return int(cursor.rowcount)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
@@ -215,8 +217,10 @@ class Transaction:
             ``timestamp`` columns to the millisecond (a rule of this project), ``numeric`` as double, ``jsonb`` as text.
         """
         with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
-            cursor.execute(sql, tuple(params) or None)
-            return _plain(cursor.fetch_arrow_table())
+            with _timed():
+                cursor.execute(sql, tuple(params) or None)
+                rows = cursor.fetch_arrow_table()
+            return _plain(rows)
 
     def stream(self, sql: str, *, batch_bytes: int = 4 << 20) -> Iterator[pa.RecordBatch]:
         """Run one statement and hand its rows on as they come, so that memory holds a batch or two and no more.
@@ -235,11 +239,16 @@ class Transaction:
         """
         with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
-            cursor.execute(sql)
-            reader = cursor.fetch_record_batch()
+            with _timed():
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
             empty = _plain(reader.schema.empty_table())
             yield pa.RecordBatch.from_arrays([c.combine_chunks() for c in empty.columns], schema=empty.schema)
-            for batch in reader:
+            while True:
+                with _timed():
+                    batch = next(reader, None)
+                if batch is None:
+                    return
                 yield from _plain(pa.Table.from_batches([batch])).combine_chunks().to_batches()
 
     def read(
@@ -353,7 +362,11 @@ class Transaction:
 
     def ingest(self, name: str, rows: pa.Table) -> None:
         """COPY rows into an existing temporary table whose columns have the same names."""
-        with _translated(self._address, self._connection), closing(self._connection.cursor()) as cursor:
+        with (
+            _translated(self._address, self._connection),
+            closing(self._connection.cursor()) as cursor,
+            _timed(),
+        ):
             cursor.adbc_ingest(name, rows, mode="append", temporary=True)
 
     def stage_name(self) -> str:
@@ -475,6 +488,33 @@ def _discard(connection: Any) -> None:
     # it is being thrown away, as a rule because it failed
     with suppress(Exception):
         connection.close()
+
+
+Calls = list[tuple[float, float]]
+"""Begin and end of calls of the database, seconds since 1970."""
+
+_watchers: list[Calls] = []
+
+
+@contextmanager
+def watching_calls() -> Iterator[Calls]:
+    """Collect when this process waited for the database, in all its threads."""
+    calls: Calls = []
+    _watchers.append(calls)
+    try:
+        yield calls
+    finally:
+        _watchers.remove(calls)
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    begin = time.time()
+    try:
+        yield
+    finally:
+        for calls in _watchers:
+            calls.append((begin, time.time()))
 
 
 @contextmanager
