@@ -4,7 +4,7 @@ Here: what a check is, how it is run inside of a Dagster run and outside of one.
 tests, which are checks of their own. A value check looks at the days of its run only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -99,7 +99,7 @@ _SPELLED = {"timestamp(3)": "timestamp(3) without time zone", "timestamptz": "ti
 def check_definitions(
     asset: str, table: Table | None, checks: Sequence[Check], partitioned: bool
 ) -> list[dg.AssetChecksDefinition]:
-    """Make the checks of an asset that are steps of their own: of its columns, by queries, and by functions.
+    """Make the checks of an asset that are no part of its body, of its columns, by queries and by functions: one step of a run for all.
 
     Parameters
     ----------
@@ -114,46 +114,55 @@ def check_definitions(
     Returns
     -------
     list of AssetChecksDefinition
+        Empty for an asset without such checks.
     """
-    made = [_schema_check(asset, table, partitioned)] if table is not None else []
-    return made + [_check(asset, each) for each in checks if not each.by_body]
+    key = dg.AssetKey(asset.split("/"))
+    own = {each.name: each for each in checks if not each.by_body}
+    specs = [
+        dg.AssetCheckSpec(each.name, asset=key, blocking=each.blocking, description=each.description)
+        for each in own.values()
+    ]
+    if table is not None:
+        says = "The table has the columns, types and not-null constraints of the schema."
+        specs.insert(0, dg.AssetCheckSpec(COLUMNS, asset=key, blocking=True, description=says))
+    if not specs:
+        return []
 
-
-def _schema_check(asset: str, wanted: Table, partitioned: bool) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey(asset.split("/")),
-        name=COLUMNS,
-        description="The table has the columns, types and not-null constraints of the schema.",
-        blocking=True,
-    )
-    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        result = run_schema_check(warehouse.open(), wanted)
-        if not result.passed:
-            _fail(warehouse.open(), asset, days_of_run(context).keys if partitioned else [""], result)
-        return result
-
-    return check
-
-
-def _check(asset: str, each: Check) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey(asset.split("/")),
-        name=each.name,
-        description=each.description,
-        blocking=each.blocking,
-    )
+    @dg.multi_asset_check(name=f"{'__'.join(key.path)}__checks", specs=specs, can_subset=True)
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, store: StoreResource
-    ) -> dg.AssetCheckResult:
+    ) -> Iterator[dg.AssetCheckResult]:
         database, span = warehouse.open(), days_of_run(context)
-        if each.judge is not None:
-            return each.judge(database, store.open(), span)
-        result = run_value_check(database, each, span)
-        if each.blocking and not result.passed:
-            _fail(database, asset, days_with_offenders(database, each, span), result)
-        return result
+        for spec in specs:
+            if spec.key not in context.selected_asset_check_keys:
+                continue
+            if spec.name == COLUMNS and table is not None:
+                result = run_schema_check(database, table)
+                if not result.passed:
+                    _fail(database, asset, span.keys if partitioned else [""], result)
+            else:
+                result = _run_check(database, store.open(), asset, own[spec.name], span)
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=spec.name,
+                passed=result.passed,
+                severity=result.severity,
+                description=result.description,
+                metadata=result.metadata,
+            )
 
-    return check
+    return [check]
+
+
+def _run_check(
+    warehouse: Warehouse, store: ObjectStore, asset: str, each: Check, span: Days
+) -> dg.AssetCheckResult:
+    if each.judge is not None:
+        return each.judge(warehouse, store, span)
+    result = run_value_check(warehouse, each, span)
+    if each.blocking and not result.passed:
+        _fail(warehouse, asset, days_with_offenders(warehouse, each, span), result)
+    return result
 
 
 def _fail(warehouse: Warehouse, asset: str, partitions: Sequence[str], result: dg.AssetCheckResult) -> None:
@@ -239,7 +248,7 @@ def run_value_check(warehouse: Warehouse, rule: Check, span: Days) -> dg.AssetCh
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
         description=None
         if count == 0
-        else f"{count:,} rows: violate the rule: {rule.says}{_first_of(shown)}",
+        else f"{count:,} rows violate the rule: {rule.says}{_first_of(shown)}",
         metadata={
             "rows_that_break_it": count,
             "first_of_them": shown,

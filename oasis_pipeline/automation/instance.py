@@ -72,7 +72,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         As Dagster's documentation describes it.
     """
     config: dict[str, Any] = {
-        "storage": {"postgres": {"postgres_url": {"env": URL_VARIABLE}}},
+        "storage": {
+            "custom": {
+                "module": "oasis_pipeline.automation.dagster_storage",
+                "class": "PooledPostgresStorage",
+                "config": {"postgres_url": {"env": URL_VARIABLE}},
+            }
+        },
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
         # PostgreSQL takes few writers well, and a step that holds many cards fills the memory of a small machine

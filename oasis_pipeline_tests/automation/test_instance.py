@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
@@ -51,3 +53,24 @@ def test_who_does_not_wait_is_told_whether_a_pass_is_alive(warehouse: Warehouse)
             assert not second
     with one_pass_at_a_time(warehouse.address, wait=False) as third:
         assert third
+
+
+@pytest.mark.server
+def test_connections_are_kept_replaced_when_cut_and_closed_at_the_end(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    mine = "select count(*) as n from pg_stat_activity where application_name = '' and datname = current_database()"
+    with open_instance(settings, warehouse.address) as instance:
+        for _ in range(5):
+            instance.get_runs(limit=1)
+        assert warehouse.query(mine)["n"][0].as_py() <= 3
+        cut = warehouse.query(
+            "select pg_terminate_backend(pid) as cut from pg_stat_activity"
+            " where application_name = '' and datname = current_database()"
+        )
+        assert cut.num_rows >= 1
+        assert instance.get_runs(limit=1) == []
+    end = time.monotonic() + 20
+    while warehouse.query(mine)["n"][0].as_py():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,51 @@
+"""Dagster's storage on PostgreSQL, with connections that are kept.
+
+Dagster's own opens a connection for each of the some hundred statements of a run, and a server process with it. Named in ``dagster.yaml``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagster_postgres.storage import DagsterPostgresStorage
+from sqlalchemy import event, exc
+
+_KEPT_S = 3600
+_MOST = 20
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """`DagsterPostgresStorage`, each part of which keeps one connection and opens more while it needs them."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        parts = (self._run_storage, self._event_log_storage, self._schedule_storage)
+        for part in parts:
+            # what Dagster's own web server does; 0: no time-out of statements
+            part.optimize_for_webserver(0, _KEPT_S, _MOST)
+            event.listen(part._engine, "checkout", _ask)
+        # an instance disposes of runs and events, and knows nothing of connections that are kept
+        before = self._event_log_storage.dispose
+
+        def dispose() -> None:
+            before()
+            for part in parts:
+                part._engine.dispose()
+
+        setattr(self._event_log_storage, "dispose", dispose)  # noqa: B010 - a method is replaced
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> PooledPostgresStorage:
+        """Make it from ``dagster.yaml``."""
+        plain = DagsterPostgresStorage.from_config_value(inst_data, config_value)
+        return cls(plain.postgres_url, plain.should_autocreate_tables, inst_data)
+
+
+def _ask(connection: Any, *_: Any) -> None:
+    """See whether a kept connection is still alive; a server that was started again has ended it."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Exception as error:
+        # the pool throws it away and opens another one
+        raise exc.DisconnectionError from error
