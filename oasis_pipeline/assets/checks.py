@@ -246,9 +246,7 @@ def run_value_check(warehouse: Warehouse, rule: Check, span: Days) -> dg.AssetCh
     return dg.AssetCheckResult(
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
-        description=None
-        if count == 0
-        else f"{count:,} rows violate the rule: {rule.says}{_first_of(shown)}",
+        description=None if count == 0 else f"{count:,} rows violate the rule: {rule.says}{_first_of(shown)}",
         metadata={
             "rows_that_break_it": count,
             "first_of_them": shown,
