@@ -15,7 +15,6 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 NOT_WRAPPED = {
     "classification.md",
-    "decisions.md",
     "simulator.md",
     "wave-equation.md",
     "diagnosis.md",
