@@ -45,6 +45,7 @@ from oasis_pipeline.learning.evaluation import (
     compare,
     trivial_candidate,
 )
+from oasis_pipeline.learning.evidence import condition_columns
 from oasis_pipeline.learning.features import (
     VIEWS,
     curve_columns,
@@ -58,6 +59,7 @@ from oasis_pipeline.learning.features import (
 )
 from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.learning.labels import encode_labels, shown_classes
+from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.seed_method import fit_seed_method, train_seed_method
 from oasis_pipeline.learning.splits import Folds, Scorer, Train, number_wells, out_of_fold
 from oasis_pipeline.simulation.cards import (
@@ -128,12 +130,13 @@ def candidates(learned: TrainingSet, view: str) -> list[Candidate]:
     columns = view_columns(view)
     columns = columns[np.isfinite(learned.features[:, columns]).any(axis=0)]
     small = learned.features[:, columns]
-    ours = trainer(view, TREES)
+    ours = trainer(view, TREES, known=condition_columns(learned.labels.classes, view))
+    repeats = weigh_repeats(learned.wells, learned.labels.multi_hot, learned.signatures)
 
     def together(
         truth: NDArray[np.bool_], folds: Folds, signatures: NDArray[np.float32] | None, seed: int
     ) -> NDArray[np.float32]:
-        return held_out_scores(ours, learned.features, truth, folds, signatures, seed)[0]
+        return held_out_scores(ours, learned.features, truth, folds, repeats, signatures, seed)[0]
 
     rocket = mini_rocket(view)
 

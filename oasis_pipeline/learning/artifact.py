@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from oasis_pipeline.learning.calibration import Calibration
 from oasis_pipeline.learning.classifier import ClassifierModel, View
 from oasis_pipeline.learning.container import ArtifactError, pack, unpack
+from oasis_pipeline.learning.evidence import Evidence
 from oasis_pipeline.learning.features import FEATURE_VERSION, VIEWS, feature_names
 from oasis_pipeline.learning.forest import Forest
 from oasis_pipeline.learning.kernel import CurveKernel
@@ -36,6 +37,7 @@ _KERNEL = {
     "base": "<f4",
     "sets": "|u1",
 }
+_EVIDENCE = {"columns": "<i4", "coefficients": "<f8", "share": "<f8"}
 _VERSIONS = {CLASSIFIER: FEATURE_VERSION, SEED_FORESTS: SEED_FEATURE_VERSION}
 Model = ClassifierModel | SeedModel
 
@@ -121,6 +123,7 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
             "features": len(feature_names()),
             "abstain_threshold": {name: view.abstain_threshold for name, view in model.views.items()},
             "kernel_weight": {name: view.kernel_weight for name, view in model.views.items() if view.kernel},
+            "with_evidence": [name for name, view in model.views.items() if view.evidence],
         }
         arrays["prior"] = model.prior
         for name, view in model.views.items():
@@ -133,7 +136,9 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
             arrays |= {f"{name}_{part}": array for part, array in parts.items()}
             if view.kernel is not None:
                 arrays |= {f"{name}_kernel_{part}": array for part, array in view.kernel.arrays().items()}
-        wanted = _wanted(list(model.views), list(facts["kernel_weight"]))
+            if view.evidence is not None:
+                arrays |= {f"{name}_evidence_{part}": getattr(view.evidence, part) for part in _EVIDENCE}
+        wanted = _wanted(list(model.views), list(facts["kernel_weight"]), facts["with_evidence"])
         kind = CLASSIFIER
     else:
         facts |= {"features": SEED_FEATURES, "trees_per_class": model.trees_per_class}
@@ -178,20 +183,27 @@ def _wanted_of(manifest: dict[str, Any]) -> dict[str, str]:
     return _wanted(*_view_names(manifest))
 
 
-def _wanted(views: list[str], with_kernel: list[str]) -> dict[str, str]:
+def _wanted(views: list[str], with_kernel: list[str], with_evidence: list[str]) -> dict[str, str]:
     """Return the arrays that a model of this kind consists of, with their types: the allow-list."""
     parts = {f"{view}_{part}": dtype for view in views for part, dtype in _VIEW.items()}
     kernels = {f"{view}_kernel_{part}": dtype for view in with_kernel for part, dtype in _KERNEL.items()}
-    return {"prior": "<f4", **parts, **kernels}
+    evidence = {
+        f"{view}_evidence_{part}": dtype for view in with_evidence for part, dtype in _EVIDENCE.items()
+    }
+    return {"prior": "<f4", **parts, **kernels, **evidence}
 
 
-def _view_names(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _view_names(manifest: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
     names, with_kernel = list(manifest["abstain_threshold"]), list(manifest["kernel_weight"])
+    # models of before there was evidence have no such entry
+    with_evidence = list(manifest.get("with_evidence", []))
     if not names or not set(names) <= set(VIEWS):
         raise ArtifactError(f"the artifact holds views {names}, known are {list(VIEWS)}")
     if not set(with_kernel) <= set(names):
         raise ArtifactError(f"the artifact holds kernels of views {with_kernel}, its views are {names}")
-    return names, with_kernel
+    if not set(with_evidence) <= set(names):
+        raise ArtifactError(f"the artifact holds evidence of views {with_evidence}, its views are {names}")
+    return names, with_kernel, with_evidence
 
 
 def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
@@ -225,6 +237,7 @@ def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
             Calibration(arrays[f"{name}_slope"], arrays[f"{name}_offset"]),
             float(threshold),
             *_kernel(manifest, arrays, name, wanted),
+            _evidence(manifest, arrays, name, wanted),
         )
     return ClassifierModel(tuple(classes), unlearned, views, arrays["prior"])
 
@@ -257,6 +270,20 @@ def _kernel(
     if kernel.sets.shape[1] != len(manifest["classes"]):
         raise ArtifactError("the artifact's kernel does not fit its classes")
     return kernel, weight
+
+
+def _evidence(
+    manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], view: str, features: int
+) -> Evidence | None:
+    """Build what a view knows beside its labels, if it does."""
+    if view not in manifest.get("with_evidence", []):
+        return None
+    evidence = Evidence(**{part: arrays[f"{view}_evidence_{part}"] for part in _EVIDENCE})
+    try:
+        evidence.check(features, len(manifest["classes"]))
+    except ValueError as error:
+        raise ArtifactError(f"the artifact holds no sound evidence: {error}") from error
+    return evidence
 
 
 def _check_numbers(values: NDArray[Any], count: int, what: str) -> None:

@@ -17,6 +17,7 @@ from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.classifier import Background, trainer, usable_rows
 from oasis_pipeline.learning.features import VIEWS, rows_with
 from oasis_pipeline.learning.labels import Labels, shown_classes
+from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.splits import folds_by_well, out_of_fold
 
 FEW_WELLS = 100
@@ -119,11 +120,12 @@ def try_background(
     own_days = None if days is None else np.asarray(days)[rows]
     folds = folds_by_well(np.asarray(wells)[rows], truth, _TRIAL_FOLDS, seed, own_days)
     curves = None if signatures is None else signatures[rows]
+    weight = weigh_repeats(np.asarray(wells)[rows], truth, curves).weight
 
     def macro_f1(beside: Background | None) -> float:
         train = trainer(view, _TRIAL_TREES, None, beside)
-        score = out_of_fold(train, features[rows], truth, folds, curves, seed)
-        judged = np.isfinite(score).all(axis=1)
+        score = out_of_fold(train, features[rows], truth, folds, curves, seed, weight)
+        judged = np.isfinite(score).all(axis=1) & (weight > 0)
         return scores.macro_f1(truth[judged], shown_classes(score[judged]))
 
     return Trial(macro_f1(anyway) if without is None else without, macro_f1(background))

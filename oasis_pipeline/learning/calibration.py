@@ -36,7 +36,7 @@ class Calibration:
     def __call__(self, score: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return probabilities for scores of shape (n, classes)."""
         slope, offset = self.slope.astype(np.float32), self.offset.astype(np.float32)
-        return _sigmoid(slope * _logit(score.astype(np.float32, copy=False)) + offset)
+        return sigmoid(slope * logit(score.astype(np.float32, copy=False)) + offset)
 
     @classmethod
     def none(cls, classes: int) -> Calibration:
@@ -44,7 +44,9 @@ class Calibration:
         return cls(np.ones(classes), np.zeros(classes))
 
 
-def fit_calibration(score: NDArray[np.floating], truth: NDArray[np.bool_]) -> Calibration:
+def fit_calibration(
+    score: NDArray[np.floating], truth: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
+) -> Calibration:
     """Fit one logistic curve a class to scores of cards that the model had not seen.
 
     Parameters
@@ -52,6 +54,8 @@ def fit_calibration(score: NDArray[np.floating], truth: NDArray[np.bool_]) -> Ca
     score : ndarray, shape (n, classes)
         0 to 1.
     truth : ndarray of bool, shape (n, classes)
+    weight : ndarray of float64, optional, shape (n,)
+        What each card counts (`repeats.Repeats.well_weight`); 1 by default.
 
     Returns
     -------
@@ -60,16 +64,20 @@ def fit_calibration(score: NDArray[np.floating], truth: NDArray[np.bool_]) -> Ca
     Notes
     -----
     Platt's method, with a normal prior on slope and offset around the curve of all classes together: a class with few
-    cards follows the others, one with many speaks for itself. Slopes stay positive, so the order of cards is kept.
+    wells follows the others, one with many speaks for itself. Slopes stay positive, so the order of cards is kept.
 
     References
     ----------
     Platt, Probabilistic outputs for support vector machines, 1999.
     """
-    z = np.asarray(_logit(np.asarray(score, np.float64)), np.float64)
+    z = np.asarray(logit(np.asarray(score, np.float64)), np.float64)
     y = np.asarray(truth, np.float64)
-    shared = _newton(z.ravel(), y.ravel(), np.array([1.0, 0.0]), 1.0)
-    both = np.array([_newton(z[:, k], y[:, k], shared, _PRIOR) for k in range(z.shape[1])])
+    counts = np.ones(len(z)) if weight is None else weight
+    design = np.stack([z, np.ones_like(z)], axis=-1)
+    shared = fit_logistic(
+        design.reshape(-1, 2), y.ravel(), np.array([1.0, 0.0]), 1.0, np.repeat(counts, z.shape[1])
+    )
+    both = np.array([fit_logistic(design[:, k], y[:, k], shared, _PRIOR, counts) for k in range(z.shape[1])])
     return Calibration(np.maximum(both[:, 0], 0.05), both[:, 1])
 
 
@@ -89,21 +97,42 @@ def choose_threshold(proba: NDArray[np.floating], truth: NDArray[np.bool_]) -> f
     return float(_THRESHOLDS[np.flatnonzero(reached >= reached.max() - _F1_GIVEN_UP)[-1]])
 
 
-def _newton(
-    z: NDArray[np.float64], y: NDArray[np.float64], prior: NDArray[np.float64], weight: float
+def fit_logistic(
+    design: NDArray[np.float64],
+    y: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    precision: float,
+    weight: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Maximise the logistic likelihood with a normal prior; the problem is convex, so a damped step always helps."""
-    design = np.stack([z, np.ones_like(z)], axis=1)
+    """Maximise the logistic likelihood with a normal prior; the problem is convex, so a damped step always helps.
+
+    Parameters
+    ----------
+    design : ndarray of float64, shape (n, k)
+    y : ndarray of float64, shape (n,)
+        0 or 1.
+    prior : ndarray of float64, shape (k,)
+        Mean of the prior.
+    precision : float
+        One over its variance.
+    weight : ndarray of float64, shape (n,)
+        What each row counts.
+
+    Returns
+    -------
+    ndarray of float64, shape (k,)
+    """
 
     def loss(w: NDArray[np.float64]) -> float:
         margin = design @ w
-        return float(np.sum(np.logaddexp(0.0, margin) - y * margin) + 0.5 * weight * np.sum((w - prior) ** 2))
+        own = float(weight @ (np.logaddexp(0.0, margin) - y * margin))
+        return own + 0.5 * precision * float(np.sum((w - prior) ** 2))
 
     w, now = prior.copy(), loss(prior)
     for _ in range(_STEPS):
-        p = _sigmoid(design @ w)
-        gradient = design.T @ (p - y) + weight * (w - prior)
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + weight * np.eye(2)
+        p = sigmoid(design @ w)
+        gradient = design.T @ (weight * (p - y)) + precision * (w - prior)
+        curvature = (design * (weight * p * (1 - p))[:, None]).T @ design + precision * np.eye(len(w))
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         while (after := loss(w - size * step)) > now and size > 1e-6:
@@ -114,10 +143,12 @@ def _newton(
     return w
 
 
-def _logit(score: NDArray[np.floating]) -> NDArray[np.floating]:
+def logit(score: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return log(p / (1 - p)) of scores, bent to within 0.001 and 0.999."""
     clipped = np.clip(score, _CLIP, 1 - _CLIP)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def _sigmoid(value: NDArray[np.floating]) -> NDArray[np.floating]:
+def sigmoid(value: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return 1 / (1 + exp(-value))."""
     return np.asarray(1 / (1 + np.exp(-value)))

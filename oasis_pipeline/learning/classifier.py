@@ -11,12 +11,20 @@ missing (1,600 simulated training cards: macro F1 0.52 against 0.57 on surface c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
+from oasis_pipeline.learning.evidence import (
+    Evidence,
+    condition_columns,
+    fit_evidence,
+    labelled_wells,
+    share_of,
+)
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     VIEWS,
@@ -28,6 +36,7 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.forest import Forest, forest_from_trees
 from oasis_pipeline.learning.kernel import CurveKernel, fit_kernel
 from oasis_pipeline.learning.labels import Labels, top_two
+from oasis_pipeline.learning.repeats import Repeats, weigh_repeats
 from oasis_pipeline.learning.scores import average_precision
 from oasis_pipeline.learning.splits import Folds, Scorer, folds_by_well, out_of_fold
 
@@ -43,7 +52,8 @@ _MANY = 5_000
 """Share of the columns that a split may choose from; among hundreds of related ones the usual square root finds the telling ones too
 seldom (1,600 simulated cards: macro F1 0.837 with the root, 0.849 with 0.2 of them)."""
 _KERNEL_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 0.85)
-_KERNEL_GAIN = 0.005
+_EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)
+_LEAST_GAIN = 0.005
 
 
 class NotEnoughLabelsError(ValueError):
@@ -67,6 +77,8 @@ class View:
         The second opinion.
     kernel_weight : float
         Its share of the score.
+    evidence : Evidence, optional
+        What the package knows of the classes, where labels of few wells do not replace it.
     """
 
     forest: Forest
@@ -75,13 +87,14 @@ class View:
     abstain_threshold: float
     kernel: CurveKernel | None = None
     kernel_weight: float = 0.0
+    evidence: Evidence | None = None
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores before calibration, shape (n, classes)."""
-        trees = self.forest.mean_leaf(features, fill=self.fill)
-        if self.kernel is None:
-            return trees
-        return _blend(trees, self.kernel.score(features), self.kernel_weight)
+        result = self.forest.mean_leaf(features, fill=self.fill)
+        if self.kernel is not None:
+            result = _blend(result, self.kernel.score(features), self.kernel_weight)
+        return result if self.evidence is None else self.evidence.join(result, features)
 
     def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return calibrated probabilities, shape (n, classes)."""
@@ -166,12 +179,18 @@ class Background:
         return len(self.multi_hot)
 
     def beside(
-        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], view: str
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Append the cards that a view can learn from to others."""
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        weight: NDArray[np.float64],
+        view: str,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+        """Append the cards that a view can learn from to others; each counts 1."""
         rows = rows_with(self.features, view)
-        return np.concatenate([features, self.features[rows]]), np.concatenate(
-            [multi_hot, self.multi_hot[rows]]
+        return (
+            np.concatenate([features, self.features[rows]]),
+            np.concatenate([multi_hot, self.multi_hot[rows]]),
+            np.concatenate([weight, np.ones(int(rows.sum()))]),
         )
 
 
@@ -184,10 +203,13 @@ class OutOfFold:
     score : ndarray of float32, shape (n, classes)
         Before calibration.
     folds : Folds
+    repeats : Repeats, optional
+        What each card counts in calibration; all alike by default.
     """
 
     score: NDArray[np.float32]
     folds: Folds
+    repeats: Repeats | None = None
 
 
 def fit(
@@ -260,6 +282,7 @@ def fit_out_of_fold(
     require_labels(labels)
     truth = labels.multi_hot
     folds = folds_by_well(wells, truth, count or default_folds(len(labels)), seed, days)
+    repeats = weigh_repeats(wells, truth, signatures)
     score = np.repeat(truth.mean(axis=0, dtype=np.float32)[None], len(truth), axis=0)
     views: dict[str, View] = {}
     answered = np.zeros(len(truth), bool)
@@ -274,23 +297,42 @@ def fit_out_of_fold(
         own = Folds(
             folds.of_card[rows] if leads else folds.of_card[rows] % _SIDE_FOLDS, folds.count, folds.scheme
         )
-
-        train = trainer(name, n_trees, allowed, background)
+        known = condition_columns(labels.classes, name)
+        train = trainer(name, n_trees, allowed, background, known)
         curves = None if signatures is None else signatures[rows]
-        held_out, kernel_weight = held_out_scores(train, features[rows], truth[rows], own, curves, seed)
-        judged = np.isfinite(held_out).all(axis=1)
+        mine, hot, counted = features[rows], truth[rows], repeats.take(rows)
+        held_out, kernel_weight, evidence_share = held_out_scores(
+            train, mine, hot, own, counted, curves, seed
+        )
+        judged = np.flatnonzero(np.isfinite(held_out).all(axis=1))
         calibration, threshold = Calibration.none(truth.shape[1]), _UNTUNED_THRESHOLD
-        if judged.sum() >= _MIN_VIEW_CARDS:
-            calibration = fit_calibration(held_out[judged], truth[rows[judged]])
-            threshold = choose_threshold(calibration(held_out[judged]), truth[rows[judged]])
-        forest, fill = train.grow(features[rows], truth[rows], seed)
-        kernel = train.compare(features[rows], truth[rows], seed) if kernel_weight else None
-        views[name] = View(forest, fill, calibration, threshold, kernel, kernel_weight if kernel else 0.0)
-        new = ~answered[rows] & judged
+        if judged.size >= _MIN_VIEW_CARDS:
+            calibration, threshold = calibrate(held_out[judged], hot[judged], counted.take(judged))
+        taught = np.flatnonzero(counted.weight > 0)
+        given = mine[taught], hot[taught], seed, counted.weight[taught]
+        forest, fill = train.grow(*given)
+        kernel = train.compare(*given) if kernel_weight else None
+        evidence = train.weigh_evidence(mine, hot, counted, evidence_share)
+        views[name] = View(
+            forest, fill, calibration, threshold, kernel, kernel_weight if kernel else 0.0, evidence
+        )
+        new = judged[~answered[rows[judged]]]
         score[rows[new]] = held_out[new]
         answered[rows] = True
     model = ClassifierModel(labels.classes, labels.unlearned, views, truth.mean(axis=0, dtype=np.float32))
-    return model, OutOfFold(score, folds)
+    return model, OutOfFold(score, folds, repeats)
+
+
+def calibrate(
+    score: NDArray[np.float32], truth: NDArray[np.bool_], repeats: Repeats | None
+) -> tuple[Calibration, float]:
+    """Fit calibration and threshold to scores of held-out cards; each well's repeats count as one card."""
+    if repeats is None:
+        calibration = fit_calibration(score, truth)
+        return calibration, choose_threshold(calibration(score), truth)
+    calibration = fit_calibration(score, truth, repeats.well_weight)
+    taught = repeats.weight > 0
+    return calibration, choose_threshold(calibration(score[taught]), truth[taught])
 
 
 def held_out_scores(
@@ -298,10 +340,11 @@ def held_out_scores(
     features: NDArray[np.float32],
     truth: NDArray[np.bool_],
     folds: Folds,
+    repeats: Repeats,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
-) -> tuple[NDArray[np.float32], float]:
-    """Score held-out cards by trees and kernel together, as a model does.
+) -> tuple[NDArray[np.float32], float, float]:
+    """Score held-out cards by trees, kernel and packaged evidence together, as a model does.
 
     Parameters
     ----------
@@ -309,68 +352,89 @@ def held_out_scores(
     features : ndarray of float32, shape (n, features)
     truth : ndarray of bool, shape (n, classes)
     folds : Folds
+    repeats : Repeats
     signatures, seed
         See `splits.out_of_fold`.
 
     Returns
     -------
     score : ndarray of float32, shape (n, classes)
-        Each fold's weight of the kernel is chosen on the other folds.
-    weight : float
-        The kernel's weight by all folds; 0 where it does not help.
+        Each fold's shares are chosen on the other folds.
+    kernel_weight : float
+        The kernel's share by all folds; 0 where it does not help.
+    evidence_share : float
+        The share of the packaged evidence for a class without labels, likewise.
     """
-    trees = out_of_fold(train, features, truth, folds, signatures, seed)
-    return _second_opinion(train, trees, features, truth, folds, signatures, seed)
+    score = out_of_fold(train, features, truth, folds, signatures, seed, repeats.weight)
+    kernel_weight = evidence_share = 0.0
+    if train.compares(features):
+        curves = out_of_fold(train.comparing, features, truth, folds, signatures, seed, repeats.weight)
+        options = [_blend(score, curves, share) for share in _KERNEL_WEIGHTS]
+        score, kernel_weight = _best_share(options, _KERNEL_WEIGHTS, truth, folds, repeats)
+    if train.knows(features):
+        options = [score.copy() for _ in _EVIDENCE_SHARES]
+        for fold in range(folds.count):
+            here, others = (np.flatnonzero(side) for side in (folds.of_card == fold, folds.of_card != fold))
+            for share, option in zip(_EVIDENCE_SHARES[1:], options[1:], strict=True):
+                evidence = train.weigh_evidence(features[others], truth[others], repeats.take(others), share)
+                if evidence is not None and here.size:
+                    option[here] = evidence.join(score[here], features[here])
+        score, evidence_share = _best_share(options, _EVIDENCE_SHARES, truth, folds, repeats)
+    return score, kernel_weight, evidence_share
 
 
-def _second_opinion(
-    train: trainer,
-    trees: NDArray[np.float32],
-    features: NDArray[np.float32],
+def _best_share(
+    options: Sequence[NDArray[np.float32]],
+    shares: Sequence[float],
     truth: NDArray[np.bool_],
     folds: Folds,
-    signatures: NDArray[np.float32] | None,
-    seed: int,
+    repeats: Repeats,
 ) -> tuple[NDArray[np.float32], float]:
-    """Average held-out scores of the trees with those of the kernel; each fold's weight is chosen on the other folds.
+    """Choose among held-out scores that a second opinion takes part in by several shares; each fold's is chosen on the other folds.
+
+    Parameters
+    ----------
+    options : sequence of ndarray of float32, shape (n, classes)
+        Scores by share, the first without the second opinion.
+    shares : sequence of float
+    truth : ndarray of bool, shape (n, classes)
+    folds : Folds
+    repeats : Repeats
 
     Returns
     -------
     score : ndarray of float32, shape (n, classes)
-    weight : float
-        Of the kernel, chosen on all folds; 0 where it does not help.
+    share : float
+        Chosen on all folds; 0 where no share helps.
     """
-    if train.compare(features, truth, seed) is None:
-        return trees, 0.0
-    curves = out_of_fold(train.comparing, features, truth, folds, signatures, seed)
-    judged = np.isfinite(trees).all(axis=1) & np.isfinite(curves).all(axis=1)
-    result = trees.copy()
+    judged = np.isfinite(options[0]).all(axis=1) & np.isfinite(options[-1]).all(axis=1) & (repeats.weight > 0)
+    result = options[0].copy()
+
+    def best(rows: NDArray[np.intp]) -> int:
+        if len(rows) < _MIN_VIEW_CARDS:
+            return 0
+        reached = [
+            _mean_precision(option[rows], truth[rows], repeats.well_weight[rows]) for option in options
+        ]
+        first = int(np.argmax(reached))
+        return first if reached[first] > reached[0] + _LEAST_GAIN else 0
+
     for fold in range(folds.count):
-        here, others = folds.of_card == fold, judged & (folds.of_card != fold)
-        weight = _kernel_weight(trees[others], curves[others], truth[others])
-        rows = here & judged
-        result[rows] = _blend(trees[rows], curves[rows], weight)
-    return result, _kernel_weight(trees[judged], curves[judged], truth[judged])
+        here = folds.of_card == fold
+        result[here] = options[best(np.flatnonzero(judged & ~here))][here]
+    return result, shares[best(np.flatnonzero(judged))]
 
 
-def _kernel_weight(
-    trees: NDArray[np.float32], curves: NDArray[np.float32], truth: NDArray[np.bool_]
+def _mean_precision(
+    score: NDArray[np.float32], truth: NDArray[np.bool_], weight: NDArray[np.float64]
 ) -> float:
-    """Choose the weight by mean average precision, which needs no threshold and treats classes alike, as macro F1 does.
+    """Return the mean average precision, which needs no threshold and treats classes alike, as macro F1 does.
 
     On the real cards of the documentation the logarithmic loss chose less of the kernel than F1 wanted, and F1 itself jumped about.
     """
-    if len(truth) < _MIN_VIEW_CARDS:
-        return 0.0
-    reached = []
-    for weight in _KERNEL_WEIGHTS:
-        score = _blend(trees, curves, weight)
-        precision = average_precision(truth, fit_calibration(score, truth)(score))
-        reached.append(
-            float(np.mean(precision[np.isfinite(precision)])) if np.isfinite(precision).any() else 0.0
-        )
-    best = int(np.argmax(reached))
-    return _KERNEL_WEIGHTS[best] if reached[best] > reached[0] + _KERNEL_GAIN else 0.0
+    precision = average_precision(truth, fit_calibration(score, truth, weight)(score))
+    known = precision[np.isfinite(precision)]
+    return float(known.mean()) if known.size else 0.0
 
 
 def _blend(trees: NDArray[np.float32], curves: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
@@ -379,7 +443,7 @@ def _blend(trees: NDArray[np.float32], curves: NDArray[np.float32], weight: floa
 
 @dataclass(frozen=True)
 class trainer:  # noqa: N801 - called like a function, see `splits.Train`
-    """Trains the forest of one view.
+    """Trains the models of one view.
 
     Attributes
     ----------
@@ -387,43 +451,100 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
     trees : int
     allowed : ndarray of bool, optional, shape (features,)
     background : Background, optional
+    known : ndarray of int32, optional, shape (classes, 2)
+        The classes that the package knows something of (`evidence.condition_columns`).
     """
 
     view: str
     trees: int
     allowed: NDArray[np.bool_] | None = None
     background: Background | None = None
+    known: NDArray[np.int32] | None = None
 
     def grow(
-        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> tuple[Forest, NDArray[np.float32]]:
         """Grow the forest, with what stands in for missing values."""
-        if self.background is not None:
-            features, multi_hot = self.background.beside(features, multi_hot, self.view)
-        return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed)
+        features, multi_hot, weight = self._beside(features, multi_hot, weight)
+        return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed, weight)
+
+    def compares(self, features: NDArray[np.float32]) -> bool:
+        """Tell whether there are curves to compare that may be used."""
+        columns = curve_columns(self.view)
+        if self.allowed is not None and not self.allowed[columns].all():
+            return False
+        return bool(np.isfinite(features[:, columns]).all(axis=1).mean() >= 0.5)
 
     def compare(
-        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> CurveKernel | None:
         """Learn from whole cards, where the features have curves that may be used."""
-        if self.allowed is not None and not self.allowed[curve_columns(self.view)].all():
+        if not self.compares(features):
             return None
-        if self.background is not None:
-            features, multi_hot = self.background.beside(features, multi_hot, self.view)
-        return fit_kernel(features, multi_hot, self.view, seed)
+        features, multi_hot, weight = self._beside(features, multi_hot, weight)
+        return fit_kernel(features, multi_hot, self.view, seed, weight)
 
-    def comparing(self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
+    def comparing(
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Scorer:
         """Train the kernel for `splits.out_of_fold`."""
-        kernel = self.compare(features, multi_hot, seed)
+        kernel = self.compare(features, multi_hot, seed, weight)
         if kernel is None:
             share = multi_hot.mean(axis=0, dtype=np.float32)
             return lambda asked: np.repeat(share[None], len(asked), axis=0)
         return kernel.score
 
-    def __call__(self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], seed: int) -> Scorer:
+    def knows(self, features: NDArray[np.float32]) -> bool:
+        """Tell whether the package knows something of a class, and may say it."""
+        if self.known is None or not len(features):
+            return False
+        columns = self.known[self.known[:, 0] >= 0]
+        if self.allowed is not None:
+            columns = columns[self.allowed[columns].all(axis=1)]
+        return bool(columns.size and np.isfinite(features[:, columns[0]]).all(axis=1).any())
+
+    def weigh_evidence(
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], repeats: Repeats, share: float
+    ) -> Evidence | None:
+        """Weigh what the package knows of the classes; ``share`` is that of a class without labels."""
+        if share <= 0 or self.known is None or not self.knows(features):
+            return None
+        return Evidence(
+            self.known,
+            fit_evidence(features, multi_hot, repeats.well_weight, self.known),
+            share_of(share, labelled_wells(multi_hot, repeats)),
+        )
+
+    def __call__(
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Scorer:
         """Train the trees, and return the function that scores cards."""
-        forest, fill = self.grow(features, multi_hot, seed)
+        forest, fill = self.grow(features, multi_hot, seed, weight)
         return lambda asked: forest.mean_leaf(asked, fill=fill)
+
+    def _beside(
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], weight: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+        counts = np.ones(len(multi_hot)) if weight is None else weight
+        if self.background is None:
+            return features, multi_hot, counts
+        return self.background.beside(features, multi_hot, counts, self.view)
 
 
 def usable_rows(features: NDArray[np.float32], labels: Labels) -> NDArray[np.intp]:
@@ -456,6 +577,7 @@ def grow_forest(
     seed: int = 0,
     trees: int = TREES,
     allowed: NDArray[np.bool_] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[Forest, NDArray[np.float32]]:
     """Grow extra trees whose leaves hold the share of cards with each class.
 
@@ -469,6 +591,8 @@ def grow_forest(
     seed, trees : int
     allowed : ndarray of bool, optional, shape (features,)
         Narrows the columns further.
+    weight : ndarray of float64, optional, shape (n,)
+        What each card counts; 1 by default.
 
     Returns
     -------
@@ -502,7 +626,7 @@ def grow_forest(
         n_jobs=JOBS,
         random_state=seed,
     )
-    grower.fit(table[:, speaks], of_card.reshape(-1))
+    grower.fit(table[:, speaks], of_card.reshape(-1), sample_weight=weight)
     with_class = sets[grower.classes_].astype(np.float64)
     grown = [estimator.tree_ for estimator in grower.estimators_]
     leaves = [tree.value[:, 0, :] @ with_class for tree in grown]

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning import scores
-from oasis_pipeline.learning.calibration import choose_threshold, fit_calibration
 from oasis_pipeline.learning.classifier import (
     TREES,
     Background,
     ClassifierModel,
     OutOfFold,
+    calibrate,
     default_folds,
     fit_out_of_fold,
     usable_rows,
@@ -346,8 +346,9 @@ def judged(
         shown = np.zeros(truth.shape, bool)
         for fold in range(held_out.folds.count):
             here = held_out.folds.of_card == fold
-            calibration = fit_calibration(held_out.score[~here], truth[~here])
-            threshold = choose_threshold(calibration(held_out.score[~here]), truth[~here])
+            others = np.flatnonzero(~here)
+            repeats = None if held_out.repeats is None else held_out.repeats.take(others)
+            calibration, threshold = calibrate(held_out.score[others], truth[others], repeats)
             proba[here] = calibration(held_out.score[here])
             shown[here] = shown_classes(proba[here], threshold)
         return proba, shown

@@ -119,7 +119,11 @@ class CurveKernel:
 
 
 def fit_kernel(
-    features: NDArray[np.float32], multi_hot: NDArray[np.bool_], view: str, seed: int = 0
+    features: NDArray[np.float32],
+    multi_hot: NDArray[np.bool_],
+    view: str,
+    seed: int = 0,
+    weight: NDArray[np.float64] | None = None,
 ) -> CurveKernel | None:
     """Learn from whole cards.
 
@@ -131,6 +135,8 @@ def fit_kernel(
         Whose curves are compared.
     seed : int
         Chooses the landmarks where there are more cards.
+    weight : ndarray of float64, optional, shape (n,)
+        What each card counts, above 0; 1 by default.
 
     Returns
     -------
@@ -140,7 +146,8 @@ def fit_kernel(
     Notes
     -----
     With K the likenesses of all n cards to the m landmarks and L those among the landmarks, the weights w solve
-    (K' K + r L) w = K' (T - mean T), T the one-hot label sets; for m = n this is kernel ridge regression (Saunders et al. 1998).
+    (K' W K + r L) w = K' W (T - mean T), T the one-hot label sets and W the cards' weights on the diagonal; for m = n this is kernel
+    ridge regression (Saunders et al. 1998).
     """
     columns = curve_columns(view)
     usable = np.flatnonzero(np.isfinite(features[:, columns]).all(axis=1))
@@ -151,7 +158,8 @@ def fit_kernel(
     centre = curves.mean(axis=0)
     sets, of_card = np.unique(multi_hot[usable], axis=0, return_inverse=True)
     target = np.eye(len(sets))[of_card.reshape(-1)]
-    base = target.mean(axis=0)
+    counts = np.ones(len(usable)) if weight is None else np.asarray(weight, np.float64)[usable]
+    base = np.average(target, axis=0, weights=counts)
     scaled = ((curves - centre) * scale).astype(np.float32)
     chosen = np.arange(len(scaled))
     if len(scaled) > LANDMARKS:
@@ -159,15 +167,16 @@ def fit_kernel(
     landmarks = np.ascontiguousarray(scaled[chosen])
     among = _likeness(landmarks, landmarks).astype(np.float64)
     if len(chosen) == len(scaled):
-        weights = np.linalg.solve(among + RIDGE * np.eye(len(among)), target - base)
+        weights = np.linalg.solve(among + np.diag(RIDGE / counts), target - base)
     else:
         square = RIDGE * among + 1e-6 * np.eye(len(among))
         right = np.zeros((len(among), len(sets)))
         for first in range(0, len(scaled), _CARDS_AT_ONCE):
             part = slice(first, first + _CARDS_AT_ONCE)
             likeness = _likeness(np.ascontiguousarray(scaled[part]), landmarks).astype(np.float64)
-            square += likeness.T @ likeness
-            right += likeness.T @ (target[part] - base)
+            weighed = (likeness * counts[part, None]).T
+            square += weighed @ likeness
+            right += weighed @ (target[part] - base)
         weights = np.linalg.solve(square, right)
     return CurveKernel(
         columns.astype(np.int32),

@@ -24,8 +24,9 @@ _BLOCK = 2048
 Scorer = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Features to scores of shape (n, classes)."""
 
-Train = Callable[[NDArray[np.float32], NDArray[np.bool_], int], Scorer]
-"""(features, multi_hot, seed) -> function from features to scores of shape (n, classes)."""
+Train = Callable[..., Scorer]
+"""(features, multi_hot, seed[, weight]) -> function from features to scores of shape (n, classes); the weight of each card is
+handed over where cards are weighed."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +152,15 @@ def near_identical(
     return result
 
 
-def training_rows(folds: Folds, fold: int, signatures: NDArray[np.float32] | None) -> NDArray[np.intp]:
-    """Return the cards to train on when a fold is held out: all others, but for the doubles of held-out ones."""
+def training_rows(
+    folds: Folds,
+    fold: int,
+    signatures: NDArray[np.float32] | None,
+    weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.intp]:
+    """Return the cards to train on when a fold is held out: all others that count, but for the doubles of held-out ones."""
     held = folds.of_card == fold
-    rows = np.flatnonzero(~held)
+    rows = np.flatnonzero(~held if weight is None else ~held & (weight > 0))
     if signatures is None:
         return rows
     return rows[~near_identical(signatures[rows], signatures[held])]
@@ -167,6 +173,7 @@ def out_of_fold(
     folds: Folds,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Score each card by a model that has seen neither its well nor a double of it.
 
@@ -180,6 +187,8 @@ def out_of_fold(
     signatures : ndarray, optional, shape (n, points)
         Curves by which doubles are found.
     seed : int
+    weight : ndarray of float64, optional, shape (n,)
+        What each card counts in training; cards of weight 0 are not learned from. All alike by default.
 
     Returns
     -------
@@ -189,7 +198,8 @@ def out_of_fold(
     result = np.full(multi_hot.shape, np.nan, np.float32)
     for fold in range(folds.count):
         held = np.flatnonzero(folds.of_card == fold)
-        rows = training_rows(folds, fold, signatures)
+        rows = training_rows(folds, fold, signatures, weight)
+        given = () if weight is None else (weight[rows],)
         if held.size and rows.size:
-            result[held] = train(features[rows], multi_hot[rows], seed)(features[held])
+            result[held] = train(features[rows], multi_hot[rows], seed, *given)(features[held])
     return result

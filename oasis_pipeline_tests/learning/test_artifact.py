@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from oasis_pipeline.learning import artifact
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.classifier import fit
 from oasis_pipeline.learning.container import ArtifactError
+from oasis_pipeline.learning.evidence import Evidence, condition_columns
 from oasis_pipeline.learning.seed_method import fit_seed_method
 
 MANIFEST = make_manifest(wells=24, cards=240, first_day="2026-01-01", last_day="2026-01-10", simulated=False)
@@ -59,6 +61,25 @@ def test_a_model_comes_back_as_it_was(model, packed, field):
     assert manifest["cards"] == 240
     assert manifest["classes"] == list(model.classes)
     assert save_model(model, MANIFEST) == packed
+
+
+def test_what_the_package_knows_comes_back_too_and_is_checked(model, field):
+    known = condition_columns(model.classes, "both")
+    share = np.linspace(0.2, 0.9, len(model.classes))
+    evidence = Evidence(known, np.tile([1.0, 0.5, 0.0], (len(known), 1)), share)
+    views = {**model.views, "both": replace(model.views["both"], evidence=evidence)}
+    with_evidence = replace(model, views=views)
+    loaded, manifest = load_model(*save_model(with_evidence, MANIFEST))
+    assert manifest["with_evidence"] == ["both"] + [
+        name for name, view in model.views.items() if view.evidence and name != "both"
+    ]
+    answers = loaded.predict_proba(field.features)
+    np.testing.assert_array_equal(answers, with_evidence.predict_proba(field.features))
+    assert np.abs(answers - model.predict_proba(field.features)).max() > 0.01
+    bad = replace(evidence, share=share + 1.0)
+    data = save_model(replace(model, views={**views, "both": replace(views["both"], evidence=bad)}), MANIFEST)
+    with pytest.raises(ArtifactError, match="evidence"):
+        load_model(*data)
 
 
 def test_the_seed_model_comes_back_too(field):
