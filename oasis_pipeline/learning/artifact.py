@@ -123,6 +123,9 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
             "features": len(feature_names()),
             "abstain_threshold": {name: view.abstain_threshold for name, view in model.views.items()},
             "kernel_weight": {name: view.kernel_weight for name, view in model.views.items() if view.kernel},
+            "controller_share": {
+                name: view.controller_share for name, view in model.views.items() if view.controller
+            },
             "with_evidence": [name for name, view in model.views.items() if view.evidence],
         }
         arrays["prior"] = model.prior
@@ -138,7 +141,11 @@ def save_model(model: Model, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
                 arrays |= {f"{name}_kernel_{part}": array for part, array in view.kernel.arrays().items()}
             if view.evidence is not None:
                 arrays |= {f"{name}_evidence_{part}": getattr(view.evidence, part) for part in _EVIDENCE}
-        wanted = _wanted(list(model.views), list(facts["kernel_weight"]), facts["with_evidence"])
+            if view.controller is not None:
+                arrays |= {
+                    f"{name}_controller_{part}": array for part, array in view.controller.arrays().items()
+                }
+        wanted = _wanted(*_view_names(facts))
         kind = CLASSIFIER
     else:
         facts |= {"features": SEED_FEATURES, "trees_per_class": model.trees_per_class}
@@ -183,27 +190,33 @@ def _wanted_of(manifest: dict[str, Any]) -> dict[str, str]:
     return _wanted(*_view_names(manifest))
 
 
-def _wanted(views: list[str], with_kernel: list[str], with_evidence: list[str]) -> dict[str, str]:
+def _wanted(
+    views: list[str], with_kernel: list[str], with_evidence: list[str], with_controller: list[str]
+) -> dict[str, str]:
     """Return the arrays that a model of this kind consists of, with their types: the allow-list."""
     parts = {f"{view}_{part}": dtype for view in views for part, dtype in _VIEW.items()}
     kernels = {f"{view}_kernel_{part}": dtype for view in with_kernel for part, dtype in _KERNEL.items()}
     evidence = {
         f"{view}_evidence_{part}": dtype for view in with_evidence for part, dtype in _EVIDENCE.items()
     }
-    return {"prior": "<f4", **parts, **kernels, **evidence}
+    controllers = {
+        f"{view}_controller_{part}": dtype for view in with_controller for part, dtype in _FOREST.items()
+    }
+    return {"prior": "<f4", **parts, **kernels, **evidence, **controllers}
 
 
-def _view_names(manifest: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
-    names, with_kernel = list(manifest["abstain_threshold"]), list(manifest["kernel_weight"])
-    # models of before there was evidence have no such entry
-    with_evidence = list(manifest.get("with_evidence", []))
+def _view_names(manifest: Mapping[str, Any]) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Return the views, and which of them have a kernel, evidence, a forest of the controller's card."""
+    names, *parts = (
+        list(manifest[entry])
+        for entry in ("abstain_threshold", "kernel_weight", "with_evidence", "controller_share")
+    )
     if not names or not set(names) <= set(VIEWS):
         raise ArtifactError(f"the artifact holds views {names}, known are {list(VIEWS)}")
-    if not set(with_kernel) <= set(names):
-        raise ArtifactError(f"the artifact holds kernels of views {with_kernel}, its views are {names}")
-    if not set(with_evidence) <= set(names):
-        raise ArtifactError(f"the artifact holds evidence of views {with_evidence}, its views are {names}")
-    return names, with_kernel, with_evidence
+    for what, views in zip(("kernels", "evidence", "forests of controllers"), parts, strict=True):
+        if not set(views) <= set(names):
+            raise ArtifactError(f"the artifact holds {what} of views {views}, its views are {names}")
+    return names, parts[0], parts[1], parts[2]
 
 
 def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
@@ -238,6 +251,7 @@ def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
             float(threshold),
             *_kernel(manifest, arrays, name, wanted),
             _evidence(manifest, arrays, name, wanted),
+            *_controller(manifest, arrays, name, wanted),
         )
     return ClassifierModel(tuple(classes), unlearned, views, arrays["prior"])
 
@@ -272,11 +286,23 @@ def _kernel(
     return kernel, weight
 
 
+def _controller(
+    manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], view: str, features: int
+) -> tuple[Forest | None, float]:
+    """Build the forest on the controller's pump card of a view, if it has one, and its share."""
+    if view not in manifest["controller_share"]:
+        return None, 0.0
+    share = float(manifest["controller_share"][view])
+    if not 0 < share <= 1:
+        raise ArtifactError("the artifact's share of the controller's card is no share")
+    return _forest(arrays, f"{view}_controller_", features, len(manifest["classes"])), share
+
+
 def _evidence(
     manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], view: str, features: int
 ) -> Evidence | None:
     """Build what a view knows beside its labels, if it does."""
-    if view not in manifest.get("with_evidence", []):
+    if view not in manifest["with_evidence"]:
         return None
     evidence = Evidence(**{part: arrays[f"{view}_evidence_{part}"] for part in _EVIDENCE})
     try:

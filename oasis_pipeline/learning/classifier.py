@@ -28,9 +28,11 @@ from oasis_pipeline.learning.evidence import (
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     VIEWS,
+    controller_columns,
     curve_columns,
     feature_names,
     rows_with,
+    rows_with_controller,
     view_columns,
 )
 from oasis_pipeline.learning.forest import Forest, forest_from_trees
@@ -52,6 +54,7 @@ _MANY = 5_000
 """Share of the columns that a split may choose from; among hundreds of related ones the usual square root finds the telling ones too
 seldom (1,600 simulated cards: macro F1 0.837 with the root, 0.849 with 0.2 of them)."""
 _KERNEL_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 0.85)
+_CONTROLLER_SHARES = (0.0, 0.25, 0.5)
 _EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)
 _LEAST_GAIN = 0.005
 
@@ -79,6 +82,10 @@ class View:
         Its share of the score.
     evidence : Evidence, optional
         What the package knows of the classes, where labels of few wells do not replace it.
+    controller : Forest, optional
+        On the controller's own pump card alone, for rows that have one.
+    controller_share : float
+        Its share of the trees' score.
     """
 
     forest: Forest
@@ -88,10 +95,14 @@ class View:
     kernel: CurveKernel | None = None
     kernel_weight: float = 0.0
     evidence: Evidence | None = None
+    controller: Forest | None = None
+    controller_share: float = 0.0
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores before calibration, shape (n, classes)."""
         result = self.forest.mean_leaf(features, fill=self.fill)
+        if self.controller is not None:
+            result = _blend(result, _of_controller(self.controller, features), self.controller_share)
         if self.kernel is not None:
             result = _blend(result, self.kernel.score(features), self.kernel_weight)
         return result if self.evidence is None else self.evidence.join(result, features)
@@ -301,9 +312,7 @@ def fit_out_of_fold(
         train = trainer(name, n_trees, allowed, background, known)
         curves = None if signatures is None else signatures[rows]
         mine, hot, counted = features[rows], truth[rows], repeats.take(rows)
-        held_out, kernel_weight, evidence_share = held_out_scores(
-            train, mine, hot, own, counted, curves, seed
-        )
+        held_out, shares = held_out_scores(train, mine, hot, own, counted, curves, seed)
         judged = np.flatnonzero(np.isfinite(held_out).all(axis=1))
         calibration, threshold = Calibration.none(truth.shape[1]), _UNTUNED_THRESHOLD
         if judged.size >= _MIN_VIEW_CARDS:
@@ -311,10 +320,17 @@ def fit_out_of_fold(
         taught = np.flatnonzero(counted.weight > 0)
         given = mine[taught], hot[taught], seed, counted.weight[taught]
         forest, fill = train.grow(*given)
-        kernel = train.compare(*given) if kernel_weight else None
-        evidence = train.weigh_evidence(mine, hot, counted, evidence_share)
+        kernel = train.compare(*given) if shares.kernel else None
         views[name] = View(
-            forest, fill, calibration, threshold, kernel, kernel_weight if kernel else 0.0, evidence
+            forest,
+            fill,
+            calibration,
+            threshold,
+            kernel,
+            shares.kernel if kernel else 0.0,
+            train.weigh_evidence(mine, hot, counted, shares.evidence),
+            train.grow_of_controller(*given) if shares.controller else None,
+            shares.controller,
         )
         new = judged[~answered[rows[judged]]]
         score[rows[new]] = held_out[new]
@@ -335,6 +351,24 @@ def calibrate(
     return calibration, choose_threshold(calibration(score[taught]), truth[taught])
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How much of an answer rests on what; 0 where held-out wells do not gain by it.
+
+    Attributes
+    ----------
+    kernel : float
+    evidence : float
+        Of what the package knows of a class, if the class had no labels.
+    controller : float
+        Of the forest on the controller's pump card, in the trees' answer.
+    """
+
+    kernel: float = 0.0
+    evidence: float = 0.0
+    controller: float = 0.0
+
+
 def held_out_scores(
     train: trainer,
     features: NDArray[np.float32],
@@ -343,7 +377,7 @@ def held_out_scores(
     repeats: Repeats,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
-) -> tuple[NDArray[np.float32], float, float]:
+) -> tuple[NDArray[np.float32], Shares]:
     """Score held-out cards by trees, kernel and packaged evidence together, as a model does.
 
     Parameters
@@ -360,13 +394,17 @@ def held_out_scores(
     -------
     score : ndarray of float32, shape (n, classes)
         Each fold's shares are chosen on the other folds.
-    kernel_weight : float
-        The kernel's share by all folds; 0 where it does not help.
-    evidence_share : float
-        The share of the packaged evidence for a class without labels, likewise.
+    shares : Shares
+        Chosen on all folds.
     """
     score = out_of_fold(train, features, truth, folds, signatures, seed, repeats.weight)
-    kernel_weight = evidence_share = 0.0
+    kernel_weight = evidence_share = controller_share = 0.0
+    if train.asks_controller(features):
+        second = out_of_fold(
+            train.asking_controller, features, truth, folds, signatures, seed, repeats.weight
+        )
+        options = [_blend(score, second, share) for share in _CONTROLLER_SHARES]
+        score, controller_share = _best_share(options, _CONTROLLER_SHARES, truth, folds, repeats)
     if train.compares(features):
         curves = out_of_fold(train.comparing, features, truth, folds, signatures, seed, repeats.weight)
         options = [_blend(score, curves, share) for share in _KERNEL_WEIGHTS]
@@ -380,7 +418,7 @@ def held_out_scores(
                 if evidence is not None and here.size:
                     option[here] = evidence.join(score[here], features[here])
         score, evidence_share = _best_share(options, _EVIDENCE_SHARES, truth, folds, repeats)
-    return score, kernel_weight, evidence_share
+    return score, Shares(kernel_weight, evidence_share, controller_share)
 
 
 def _best_share(
@@ -407,7 +445,7 @@ def _best_share(
     share : float
         Chosen on all folds; 0 where no share helps.
     """
-    judged = np.isfinite(options[0]).all(axis=1) & np.isfinite(options[-1]).all(axis=1) & (repeats.weight > 0)
+    judged = np.isfinite(options[0]).all(axis=1) & (repeats.weight > 0)
     result = options[0].copy()
 
     def best(rows: NDArray[np.intp]) -> int:
@@ -437,8 +475,19 @@ def _mean_precision(
     return float(known.mean()) if known.size else 0.0
 
 
-def _blend(trees: NDArray[np.float32], curves: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    return np.float32(1.0 - weight) * trees + np.float32(weight) * curves
+def _blend(score: NDArray[np.float32], second: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Mix two answers; one that the second has nothing to say to stays."""
+    mixed = np.float32(1.0 - share) * score + np.float32(share) * second
+    return np.where(np.isnan(second), score, mixed)
+
+
+def _of_controller(forest: Forest, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ask the forest about the rows that have the controller's pump card; NaN for the others."""
+    result = np.full((len(features), forest.leaf_value.shape[1]), np.nan, np.float32)
+    rows = np.flatnonzero(rows_with_controller(features))
+    if rows.size:
+        result[rows] = forest.mean_leaf(features if rows.size == len(features) else features[rows])
+    return result
 
 
 @dataclass(frozen=True)
@@ -471,6 +520,43 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         """Grow the forest, with what stands in for missing values."""
         features, multi_hot, weight = self._beside(features, multi_hot, weight)
         return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed, weight)
+
+    def asks_controller(self, features: NDArray[np.float32]) -> bool:
+        """Tell whether there are controllers' pump cards that tell something else than the view's own."""
+        columns = controller_columns(self.view)
+        if not columns.size or (self.allowed is not None and not self.allowed[columns].all()):
+            return False
+        return bool(rows_with_controller(features).sum() >= _MIN_VIEW_CARDS)
+
+    def grow_of_controller(
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Forest | None:
+        """Grow the forest on the controller's pump card alone, where there are any."""
+        features, multi_hot, weight = self._beside(features, multi_hot, weight)
+        rows = np.flatnonzero(rows_with_controller(features))
+        if not rows.size:
+            return None
+        columns, trees = controller_columns(self.view), max(1, round(self.trees * _SIDE_TREES_SHARE))
+        return grow_forest(
+            features[rows], multi_hot[rows], self.view, seed, trees, weight=weight[rows], columns=columns
+        )[0]
+
+    def asking_controller(
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Scorer:
+        """Train the forest on the controller's pump card for `splits.out_of_fold`."""
+        forest = self.grow_of_controller(features, multi_hot, seed, weight)
+        if forest is None:
+            return lambda asked: np.full((len(asked), multi_hot.shape[1]), np.nan, np.float32)
+        return lambda asked: _of_controller(forest, asked)
 
     def compares(self, features: NDArray[np.float32]) -> bool:
         """Tell whether there are curves to compare that may be used."""
@@ -578,6 +664,7 @@ def grow_forest(
     trees: int = TREES,
     allowed: NDArray[np.bool_] | None = None,
     weight: NDArray[np.float64] | None = None,
+    columns: NDArray[np.intp] | None = None,
 ) -> tuple[Forest, NDArray[np.float32]]:
     """Grow extra trees whose leaves hold the share of cards with each class.
 
@@ -593,6 +680,8 @@ def grow_forest(
         Narrows the columns further.
     weight : ndarray of float64, optional, shape (n,)
         What each card counts; 1 by default.
+    columns : ndarray of int, optional
+        Which the trees may ask for instead of the view's.
 
     Returns
     -------
@@ -607,7 +696,7 @@ def grow_forest(
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
-    columns = view_columns(view)
+    columns = view_columns(view) if columns is None else columns
     if allowed is not None:
         columns = columns[allowed[columns]]
     known = columns[np.isfinite(features[:, columns]).any(axis=0)]

@@ -7,7 +7,8 @@ reading or mending cards (``cards``), and what a model does with a missing value
 Each card that a row may have (surface, pump) gives one block of descriptors and one of curves with the same columns; both are NaN
 where the card is missing. Three more blocks are NaN where nothing is known: the well's bounds, what the physics says (`pump_features`:
 loads relative to rod weight and fluid load lines), and the change since the well's days before. The pump card is the one
-computed from the surface card where the rods are known, else the controller's.
+computed from the surface card where the rods are known, else the controller's; what does not change with a well's size of the controller's own
+is a further block.
 
 A last block is what a network that was taught by simulated cards makes of the others (`severities`), once for each view: from that
 view's cards alone, so that a model of one view never learns from a card that it will not see.
@@ -35,7 +36,7 @@ from oasis_pipeline.learning.severities import answer_names, package_network
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-7"
+FEATURE_VERSION = "card-8"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
@@ -189,8 +190,8 @@ class CardContext:
         What the diagnosis and the rods say.
     history : History or None
         What the well's days before were like.
-    bounded_pump : CardShapes or None
-        The cards that bounds of pump cards were made of, where those are not the pump cards of the rows.
+    controller : CardShapes or None
+        The controller's pump cards, of which bounds are made too, where those are not the pump cards of the rows.
     """
 
     spm: NDArray[np.floating] | None = None
@@ -198,7 +199,7 @@ class CardContext:
     bounds: WellBounds | None = None
     physics: PumpKnowledge | None = None
     history: History | None = None
-    bounded_pump: CardShapes | None = None
+    controller: CardShapes | None = None
 
 
 def block_names(card: str) -> list[str]:
@@ -212,6 +213,21 @@ def block_names(card: str) -> list[str]:
     names += [f"efd_{letter}{order + 1}" for order in range(_HARMONICS) for letter in "abcd"]
     names += [f"to_bounds_{name}" for name in _BOUNDS_NAMES]
     return [f"{card}_{name}" for name in names]
+
+
+@lru_cache(maxsize=1)
+def _controller_names() -> tuple[str, ...]:
+    names, free = block_names("controller"), _free_of_size(block_names("controller"))
+    return tuple(name for name, yes in zip(names, free, strict=True) if yes and "_to_bounds_" not in name)
+
+
+def controller_names() -> list[str]:
+    """Return the columns that tell of the controller's own pump card, NaN where it is missing.
+
+    Those of `block_names` that do not change with the size of a well. The computed pump card is cleaner; the controller's, which damps
+    and smooths less, shows what shakes.
+    """
+    return list(_controller_names())
 
 
 def curve_names(card: str) -> list[str]:
@@ -240,12 +256,26 @@ def _all_names() -> tuple[str, ...]:
     blocks = [name for card in CARDS for name in block_names(card)]
     curves = [name for card in CARDS for name in curve_names(card)]
     answers = [name for view in VIEWS for name in answer_names(view)]
-    return (*_CONTEXT_NAMES, *blocks, *physics_names(), *history_names(), *curves, *answers)
+    return (
+        *_CONTEXT_NAMES,
+        *blocks,
+        *controller_names(),
+        *physics_names(),
+        *history_names(),
+        *curves,
+        *answers,
+    )
 
 
 def view_columns(view: str) -> NDArray[np.intp]:
-    """Return which descriptors belong to a view: context, history, the blocks of its cards, physics with the pump card, the network's answers."""
-    return np.concatenate([_places((*_CONTEXT_NAMES, *history_names())), _seen(view), answer_columns(view)])
+    """Return which descriptors belong to a view: context, history, the blocks of its cards, physics and the controller's card with the pump card, the network's answers."""
+    apart = _places((*_CONTEXT_NAMES, *history_names()))
+    return np.concatenate([apart, controller_columns(view), _seen(view), answer_columns(view)])
+
+
+def controller_columns(view: str) -> NDArray[np.intp]:
+    """Return which columns tell of the controller's own pump card, none for a view without pump cards."""
+    return _places(controller_names() if "pump" in _cards_of(view) else [])
 
 
 def answer_columns(view: str) -> NDArray[np.intp]:
@@ -298,16 +328,21 @@ def scale_free() -> NDArray[np.bool_]:
     These are the ones that carry over from simulated wells to a field of other depths and strokes. On unseen simulated wells
     they alone do about as well as all (1,200 training cards, both cards given: macro F1 0.77 with either).
     """
+    apart = {*_CONTEXT_NAMES, *history_names(), *(name for card in CARDS for name in curve_names(card))}
+    names = feature_names()
+    return np.array(
+        [
+            not name.endswith("_in") if name.startswith("physics_") else name not in apart and free
+            for name, free in zip(names, _free_of_size(names), strict=True)
+        ]
+    )
+
+
+def _free_of_size(names: Sequence[str]) -> list[bool]:
+    """Tell which descriptors of a card do not change with the size of a well."""
     sized = (*_SIZE_NAMES, *(name for name in _RATIO_NAMES if name != "area_share"), *_ROUGH_NAMES[:2])
     ends = (*(f"_{name}" for name in sized), "_lbf")
-    apart = {*_CONTEXT_NAMES, *history_names(), *(name for card in CARDS for name in curve_names(card))}
-
-    def is_free(name: str) -> bool:
-        if name.startswith("physics_"):
-            return not name.endswith("_in")
-        return name not in apart and not name.endswith(ends)
-
-    return np.array([is_free(name) for name in feature_names()])
+    return [not name.endswith(ends) for name in names]
 
 
 def rows_with(features: Float32, view: str) -> NDArray[np.bool_]:
@@ -317,6 +352,11 @@ def rows_with(features: Float32, view: str) -> NDArray[np.bool_]:
         raise ValueError(f"a feature matrix has {len(names)} columns, this array has shape {features.shape}")
     first = [names.index(block_names(card)[0]) for card in _cards_of(view)]
     return np.asarray(np.isfinite(features[:, first]).all(axis=1))
+
+
+def rows_with_controller(features: Float32) -> NDArray[np.bool_]:
+    """Tell which rows of a feature matrix have the controller's pump card, shape (n,)."""
+    return np.asarray(np.isfinite(features[:, feature_names().index(controller_names()[0])]))
 
 
 def card_features(
@@ -356,12 +396,12 @@ def card_features(
     columns: Columns = {}
     for name, values in (("spm", context.spm), ("fillage_pct", context.fillage_pct)):
         columns[name] = np.full(rows, np.nan, np.float32) if values is None else _column(values, rows, name)
+    controller = pump if context.controller is None else context.controller
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
-        of_bounds = context.bounded_pump if card == "pump" else None
-        block = _block(
-            shapes, context.bounds, card == "pump", rows, shapes if of_bounds is None else of_bounds
-        )
+        of_bounds = controller if card == "pump" else shapes
+        block = _block(shapes, context.bounds, card == "pump", rows, of_bounds)
         columns.update(zip(block_names(card), np.ascontiguousarray(block.T), strict=True))
+    columns.update(_by_name(controller_names(), _controller(controller, rows)))
     columns.update(_by_name(physics_names(), _physics(surface, context, rows)))
     columns.update(_by_name(history_names(), _changes(context.history, rows)))
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
@@ -409,6 +449,21 @@ def answered_again(features: Float32) -> Float32:
 
 def _by_name(names: Sequence[str], block: Float32) -> Columns:
     return dict(zip(names, np.ascontiguousarray(block.T), strict=True))
+
+
+def _controller(shapes: CardShapes | None, rows: int) -> Float32:
+    """Describe the controller's pump cards in the order of `controller_names`."""
+    chosen = np.array([name in set(controller_names()) for name in block_names("controller")])
+    result = np.full((rows, int(chosen.sum())), np.nan, np.float32)
+    if shapes is None:
+        return result
+    here = np.flatnonzero(shapes.present)
+    for first in range(0, here.size, _CHUNK_CARDS):
+        part = here[first : first + _CHUNK_CARDS]
+        position, load = shapes.position_in[part], shapes.load_lbf[part]
+        own = _card_block(position.astype(np.float32), load.astype(np.float32))
+        result[part] = own[:, chosen[: own.shape[1]]]
+    return result
 
 
 def _physics(surface: CardShapes | None, context: CardContext, rows: int) -> Float32:

@@ -111,7 +111,7 @@ class CardInputs:
             bounds=bounds,
             physics=known,
             history=history,
-            bounded_pump=controller,
+            controller=_missing(len(spm)) if controller is None and best is not None else controller,
         )
         return cls(own, best, controller, context)
 
@@ -132,6 +132,11 @@ def _shapes(form: TimeForm) -> CardShapes | None:
     if form.column.offsets[-1] == 0:
         return None
     return CardShapes(*shape_form_column(form, SHAPE_POINTS), *time_curves(form, TIME_POINTS))
+
+
+def _missing(rows: int) -> CardShapes:
+    nothing = np.full((rows, SHAPE_POINTS), np.nan, np.float32)
+    return CardShapes(nothing, nothing)
 
 
 def _computed(

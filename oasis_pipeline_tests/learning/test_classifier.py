@@ -1,15 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
-from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_forest
+from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_forest, trainer
 from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
 from oasis_pipeline.learning.features import (
     CARDS,
     VIEWS,
+    CardContext,
     answer_columns,
     block_names,
     card_features,
+    controller_columns,
+    controller_names,
     curve_columns,
     curve_names,
     feature_matrix,
@@ -21,6 +27,8 @@ from oasis_pipeline.learning.labels import UNKNOWN, encode_labels, shown_classes
 from oasis_pipeline.learning.pump_features import physics_names
 from oasis_pipeline.learning.seed_method import fit_seed_method, seed_features
 from oasis_pipeline.learning.splits import folds_by_well
+
+from .conftest import NAMES, make_shapes
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +148,29 @@ def test_views_are_learned_from_the_rows_that_have_their_cards(field):
     assert set(model.predict(only_pump)["Label1"]) == {UNKNOWN}
     both = model.predict(field.features)["Label1"]
     np.testing.assert_array_equal(np.delete(both, 3), np.delete(table["Label1"], 3))
+
+
+def test_a_forest_asks_the_controllers_card_alone():
+    rng = np.random.default_rng(11)
+    kind = rng.integers(0, 3, 120)
+    same = [make_shapes(np.zeros(120, int), rng) for _ in range(2)]
+    labels = encode_labels([NAMES[k][0] for k in kind])
+    features = feature_matrix(card_features(*same, CardContext(controller=make_shapes(kind, rng))))
+    model = fit(features, labels, np.arange(120) // 5, trees=10)
+    grown = trainer("both", 40).grow_of_controller(features[:90], labels.multi_hot[:90], 0)
+    assert set(grown.feature.tolist()) <= {-1, *controller_columns("both").tolist()}
+    view = replace(model.views["both"], controller=grown, controller_share=1.0)
+    asked = replace(model, views={**model.views, "both": view})
+    right = view.score(features[90:]).argmax(axis=1) == labels.multi_hot[90:].argmax(axis=1)
+    assert right.mean() > 0.9
+    data = save_model(
+        asked, make_manifest(wells=24, cards=120, first_day=None, last_day=None, simulated=False)
+    )
+    loaded = load_model(*data)[0]
+    np.testing.assert_array_equal(loaded.predict_proba(features), asked.predict_proba(features))
+    # a row without the controller's card is answered by the rest
+    features[:, controller_columns("both")] = np.nan
+    np.testing.assert_array_equal(asked.predict_proba(features), model.predict_proba(features))
 
 
 def test_too_few_labels_are_told(field):
@@ -265,7 +296,7 @@ def test_every_column_has_one_place():
     assert len(set(names)) == len(names)
     blocks = [name for card in CARDS for name in (*block_names(card), *curve_names(card))]
     answers = [answer_columns(view) for view in VIEWS]
-    own = len(physics_names()) + len(history_names()) + sum(map(len, answers))
+    own = len(controller_names()) + len(physics_names()) + len(history_names()) + sum(map(len, answers))
     assert len(names) == 2 + len(blocks) + own
     asked = np.concatenate([view_columns("both"), curve_columns("both"), *answers[1:]])
     assert sorted(asked.tolist()) == list(range(len(names)))

@@ -12,6 +12,7 @@ from oasis_pipeline.learning.features import (
     block_names,
     card_features,
     card_signatures,
+    controller_names,
     feature_matrix,
     feature_names,
 )
@@ -94,6 +95,20 @@ def test_missing_cards_leave_their_block_empty_and_the_other_untouched():
         np.testing.assert_array_equal(np.delete(some[name], 2), np.delete(both[name], 2))
     for name in block_names("surface"):
         np.testing.assert_array_equal(surface[name], both[name])
+
+
+def test_the_controllers_card_has_its_own_block_beside_the_computed_one():
+    rng = np.random.default_rng(8)
+    computed, own = (make_shapes(np.array([0, 1, 2]), rng) for _ in range(2))
+    beside = card_features(None, computed, CardContext(controller=own))
+    alone, names = card_features(None, own), controller_names()
+    for name in names:
+        np.testing.assert_array_equal(beside[name], alone[name.replace("controller", "pump")])
+    assert any((beside[name] != beside[name.replace("controller", "pump")]).any() for name in names)
+    missing = CardShapes(np.full_like(own.position_in, np.nan), np.full_like(own.load_lbf, np.nan))
+    without = card_features(None, computed, CardContext(controller=missing))
+    assert all(np.isnan(without[name]).all() for name in names)
+    assert np.isfinite(without["pump_area_share"]).all()
 
 
 def test_a_card_does_not_depend_on_its_neighbours():
