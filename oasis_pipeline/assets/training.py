@@ -23,8 +23,8 @@ from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS,
 from oasis_pipeline.assets.predictions import load_classifier, taught_path
 from oasis_pipeline.assets.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.learning.artifact import Model, load_model, make_manifest, save_model
-from oasis_pipeline.learning.background import FEW_WELLS, Trial, background_of, try_background
-from oasis_pipeline.learning.classifier import Background
+from oasis_pipeline.learning.background import Trial, background_of, try_background
+from oasis_pipeline.learning.classifier import FEW_WELLS, Background
 from oasis_pipeline.learning.evaluation import SEED, Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels

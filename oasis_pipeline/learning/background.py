@@ -20,9 +20,6 @@ from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.splits import folds_by_well, out_of_fold
 
-FEW_WELLS = 100
-"""With labels of this many wells simulated cards are not asked any more."""
-
 _TRIAL_TREES = 40
 _TRIAL_FOLDS = 3
 

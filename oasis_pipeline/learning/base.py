@@ -25,7 +25,7 @@ from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
-BACKGROUND_CARDS = 800
+BACKGROUND_CARDS = 6_000
 BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
 _TREES = 100

@@ -47,6 +47,8 @@ JOBS = 2
 _SIDE_TREES_SHARE = 0.5
 _SIDE_FOLDS = 2
 _MIN_VIEW_CARDS = 20
+FEW_WELLS = 100
+"""With labels of this many wells a field tells by itself what helps, and simulated cards are not asked any more."""
 _LARGE = 600
 _UNTUNED_THRESHOLD = 0.35
 _COLUMNS_A_SPLIT, _COLUMNS_A_SPLIT_LARGE = 0.3, 0.1
@@ -399,12 +401,16 @@ def held_out_scores(
     """
     score = out_of_fold(train, features, truth, folds, signatures, seed, repeats.weight)
     kernel_weight = evidence_share = controller_share = 0.0
+    # few wells choose badly: the forest of the controller's card takes part unless they clearly lose by it
+    few = len(np.unique(repeats.well)) < FEW_WELLS
     if train.asks_controller(features):
         second = out_of_fold(
             train.asking_controller, features, truth, folds, signatures, seed, repeats.weight
         )
         options = [_blend(score, second, share) for share in _CONTROLLER_SHARES]
-        score, controller_share = _best_share(options, _CONTROLLER_SHARES, truth, folds, repeats)
+        score, controller_share = _best_share(
+            options, _CONTROLLER_SHARES, truth, folds, repeats, usual=-1 if few else 0
+        )
     if train.compares(features):
         curves = out_of_fold(train.comparing, features, truth, folds, signatures, seed, repeats.weight)
         options = [_blend(score, curves, share) for share in _KERNEL_WEIGHTS]
@@ -427,6 +433,7 @@ def _best_share(
     truth: NDArray[np.bool_],
     folds: Folds,
     repeats: Repeats,
+    usual: int = 0,
 ) -> tuple[NDArray[np.float32], float]:
     """Choose among held-out scores that a second opinion takes part in by several shares; each fold's is chosen on the other folds.
 
@@ -438,24 +445,26 @@ def _best_share(
     truth : ndarray of bool, shape (n, classes)
     folds : Folds
     repeats : Repeats
+    usual : int
+        Which option is taken unless another is clearly better.
 
     Returns
     -------
     score : ndarray of float32, shape (n, classes)
     share : float
-        Chosen on all folds; 0 where no share helps.
+        Chosen on all folds.
     """
     judged = np.isfinite(options[0]).all(axis=1) & (repeats.weight > 0)
     result = options[0].copy()
 
     def best(rows: NDArray[np.intp]) -> int:
         if len(rows) < _MIN_VIEW_CARDS:
-            return 0
+            return usual
         reached = [
             _mean_precision(option[rows], truth[rows], repeats.well_weight[rows]) for option in options
         ]
         first = int(np.argmax(reached))
-        return first if reached[first] > reached[0] + _LEAST_GAIN else 0
+        return first if reached[first] > reached[usual] + _LEAST_GAIN else usual
 
     for fold in range(folds.count):
         here = folds.of_card == fold

@@ -4,9 +4,9 @@ Belongs here: weights of labelled cards, and which of a well's repeats are learn
 sides of a division (``splits``), labels that a person should look at again (``suspects``).
 
 A field's labels come in runs: somebody names all cards of a well for a month. Counted by cards, the well with the longest run decides
-what its condition looks like, and its size, its controller and its neighbours in time are learned with it. So n cards of one well with
-the same labels count as sqrt(n) cards, and of a long run only the cards that differ most are learned from. Short runs gain by that, and
-among them are slips: a card whose look-alikes in the same well carry other labels counts less.
+what its condition looks like, and its size, its controller and its neighbours in time are learned with it. So of a long run only the cards that
+differ most are learned from. Short runs gain by that, and among them are slips: a card whose look-alikes in the same well carry
+other labels counts less.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class Repeats:
     agreement : ndarray of float64, shape (n,)
         Share of the card and its look-alikes in the well that have its labels, above 0 to 1.
     weight : ndarray of float64, shape (n,)
-        For learning: the cards of a well with the same labels count as the square root of their number (of those that agree); 0 for
-        repeats that are not learned from.
+        For learning: a card's agreement; 0 for repeats that are not learned from.
     well_weight : ndarray of float64, shape (n,)
         For calibration: the cards of a well with the same labels count as one together.
     """
@@ -89,7 +88,7 @@ def weigh_repeats(
         own = agreement[rows]
         well_weight[rows] = own / own.sum() * np.average(own, weights=own)
         chosen = _chosen(len(rows), limit, None if signatures is None else signatures[rows])
-        weight[rows[chosen]] = own[chosen] / own[chosen].sum() * np.sqrt(own.sum())
+        weight[rows[chosen]] = own[chosen]
     return Repeats(number, agreement, weight, well_weight)
 
 

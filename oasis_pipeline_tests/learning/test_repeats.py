@@ -23,12 +23,11 @@ def test_cards_that_are_their_wells_only_ones_count_one_each():
 
 
 @given(runs=st.lists(st.integers(1, 60), min_size=1, max_size=6), limit=st.integers(1, 40))
-def test_a_run_counts_as_its_square_root_whatever_is_left_out(runs, limit):
+def test_a_run_counts_as_its_limit_at_most_and_as_one_in_calibration(runs, limit):
     well = np.repeat(np.arange(len(runs)), runs)
     found = weigh_repeats(well, np.ones((len(well), 1), bool), limit=limit)
-    np.testing.assert_allclose(np.bincount(well, found.weight), np.sqrt(runs))
+    np.testing.assert_allclose(np.bincount(well, found.weight), np.minimum(runs, limit))
     np.testing.assert_allclose(np.bincount(well, found.well_weight), 1.0)
-    assert np.bincount(well, found.weight > 0).max() <= limit
 
 
 def test_of_a_run_the_different_cards_are_learned_from():
@@ -48,8 +47,9 @@ def test_a_label_that_the_look_alikes_deny_counts_little():
     right = hot[:, 0]
     assert found.agreement[right].min() > 0.8
     assert found.agreement[~right].max() < 0.3
-    # two slips beside 198 cards: without the comparison they would count 1.4 of 15.5
-    assert found.weight[~right].sum() < 0.05 * found.weight[right].sum()
+    # of 198 cards a hundred are learned from: without the comparison the two slips would count 2 beside them
+    assert found.weight[~right].sum() < 0.5
+    assert found.weight[right].sum() > 90
     assert found.well_weight[~right].sum() == pytest.approx(found.agreement[~right].mean(), rel=0.3)
 
 
