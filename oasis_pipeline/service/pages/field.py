@@ -48,7 +48,7 @@ _STATUS_COLUMNS = (
     "likely_failure", "fillage_pct",
 )  # fmt: skip
 _LIST_COLUMNS = (
-    "NodeID", "Date", "rank", "score", "lost_oil_bpd", "value_at_risk", "overload_pct", "action", "reason",
+    "NodeID", "Date", "rank", "score", "lost_oil_bpd", "value_at_risk", "overload_pct", "gain_oil_bpd", "action", "reason",
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ EXPORTED = (
 """Tables that the page shows something of, by the names of their resources."""
 
 _WELL = """
-select n."NodeID" as node, s.*, w.rank, w.score, w.value_at_risk, w.overload_pct, w.action, w.reason, w.parts::text as parts,
+select n."NodeID" as node, s.*, w.rank, w.score, w.value_at_risk, w.overload_pct, w.gain_oil_bpd, w.gain_value, w.action, w.reason, w.parts::text as parts,
     (select count(*) from clean.worklist as l where l."Date" = s."Date") as listed,
     (select string_agg(g."GroupName", ', ' order by g."GroupName") from analysis.well_group as g where g."NodeID" = n."NodeID") as groups,
     (select o."NodeID" from clean.worklist as o where o."Date" = w."Date" and o.rank = w.rank - 1) as ahead,

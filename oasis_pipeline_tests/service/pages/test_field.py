@@ -41,6 +41,16 @@ def test_the_list_goes_by_rank_and_shows_what_stands_in_the_tables(field: Servic
     assert len(body) < 300_000
 
 
+def test_the_list_says_what_each_action_brings(field: Service) -> None:
+    text = field.get("/", role="viewer").body.decode()
+    # by number of the well: 1 has an action that brings 1, 4 none, 5 one of which nobody knows, 6 one without oil
+    for line, said in ((1, "+1 bbl/d"), (6, "no oil by it"), (5, None), (4, None)):
+        row = re.search(rf"Well 000{line}</a>.*?</tr>", text, re.DOTALL)[0]  # type: ignore[index]
+        assert ("bbl/d</span>" in row or "no oil by it" in row) == (said is not None), line
+        assert said is None or said in row
+    assert "+3 bbl/d of oil, " in field.get("/well/Well%200003", role="viewer").body.decode()
+
+
 def test_pages_follow_each_other_without_a_gap(field: Service) -> None:
     for sort in ("", "lost", "-lost", "risk", "class", "age", "well"):
         path, seen, pages = f"/?sort={sort}" if sort else "/", [], 0
