@@ -445,7 +445,7 @@ def _simulated_beside(cards: _LabelledCards, seed: int) -> tuple[Background | No
         return None, None
     from oasis_pipeline.learning import base
 
-    simulated = base.simulated_background_set()
+    simulated = base.simulated_background_set(base.background_cards(len(cards.wells)))
     background = background_of(simulated.features, simulated.labels, cards.labels.classes)
     if len(background) == 0:
         return None, None

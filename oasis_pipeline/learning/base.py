@@ -25,7 +25,7 @@ from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
-BACKGROUND_CARDS = 6_000
+LEAST_BACKGROUND, MOST_BACKGROUND = 800, 6_000
 BACKGROUND_SEED = 20_260_102
 _FOLDS = 3
 _TREES = 100
@@ -94,13 +94,18 @@ def fit_base_model(
     )
 
 
-def simulated_background_set(cards: int = BACKGROUND_CARDS, seed: int = BACKGROUND_SEED) -> TrainingSet:
+def background_cards(labelled: int) -> int:
+    """Choose how many cards to simulate beside labelled ones: as many, so that a few labels do not wait for thousands."""
+    return min(max(labelled, LEAST_BACKGROUND), MOST_BACKGROUND) // 10 * 10
+
+
+def simulated_background_set(cards: int, seed: int = BACKGROUND_SEED) -> TrainingSet:
     """Simulate cards to learn from beside the labels of a field.
 
     Parameters
     ----------
     cards : int
-        Simulated cards, ten a well.
+        Simulated cards, ten a well; see `background_cards`.
     seed : int
         Same seed, same cards.
 

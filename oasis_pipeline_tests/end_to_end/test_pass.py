@@ -62,7 +62,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small models: how good they are is not the question here."""
     monkeypatch.setattr(base, "fit_base_model", partial(base.fit_base_model, cards=240))
-    monkeypatch.setattr(base, "simulated_background_set", partial(base.simulated_background_set, cards=120))
+    monkeypatch.setattr(base, "background_cards", lambda labelled: 120)
     monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=16, count=2))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
 
