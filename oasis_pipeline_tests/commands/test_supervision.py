@@ -161,7 +161,7 @@ def test_a_killed_one_is_named_with_what_it_left(tmp_path: Path) -> None:
     assert running_lines(tmp_path) == []
     me = Recorded("daemon", os.getpid(), start_mark(os.getpid()), "x")
     write_record(tmp_path, [Recorded("oasis up", 0, "", "x"), me])
-    assert running_lines(tmp_path) == ["oasis up was killed and left daemon: `oasis down` ends it"]
+    assert running_lines(tmp_path) == ["oasis up was killed and left daemon: `oasis down` stops it"]
 
 
 @pytest.mark.server

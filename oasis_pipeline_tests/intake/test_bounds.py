@@ -87,7 +87,7 @@ def test_rejects_beyond_a_number_are_counted_and_stay_rejected(
         "2 fields where the header has 3": 1,
         "4 fields where the header has 3": 30,
     }
-    assert any("of 52 rejected rows 12 stand in xspoc.rejected" in line for line in report.warnings)
+    assert any("of 52 rejected rows 12 are in xspoc.rejected" in line for line in report.warnings)
     done = reload_days(
         field.warehouse, field.store, table("xspoc", "welltest"), date(1990, 1, 1), date(2027, 1, 1)
     )
@@ -299,7 +299,7 @@ def test_a_file_of_too_many_wells_or_rows_held_together_is_refused(
     assert "more than 10 wells" in report.rejected_files[0][1]
     monkeypatch.setattr(load, "HELD_BYTES", 1000)
     report = field.take("Labels.E2E.20260110.1200.csv", "NodeID,Date,TrueLabel1", *["A,2026-01-01,x"] * 100)
-    assert "a Labels file is taken in as a whole" in report.rejected_files[0][1]
+    assert "a Labels file is loaded as a whole" in report.rejected_files[0][1]
     assert field.values("SELECT count(*) FROM xspoc.welltest") == [0]
     assert field.values("SELECT count(*) FROM xspoc.node") == [0]
 

@@ -131,8 +131,8 @@ def test_a_rejected_rod_refuses_the_string_of_its_well_and_is_told(field: Field)
     assert strings(field) == [("B", 1, 50)]
     assert [number for number, _ in field.rejects()] == [1, 2]
     assert report.warnings == [
-        "Rods.E2E.20260101.0000.csv: not all rows of A can be used, so none is: the earlier state of it before stays."
-        " Correct the rows (xspoc.rejected says what is wrong) and send them again"
+        "Rods.E2E.20260101.0000.csv: not all rows of A can be used, so none is: the earlier state of it is kept."
+        " Correct the rows (see xspoc.rejected) and send them again"
     ]
 
 
