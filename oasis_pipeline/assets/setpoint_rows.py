@@ -309,7 +309,8 @@ def _advised(
 
 
 def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    """Nine digits: the last ones of a sum hang on which wells were computed together, and a day made again must come out the same."""
+    return float(f"{value:.9g}") if np.isfinite(value) else None
 
 
 def _idle(run_h: float) -> float | None:
