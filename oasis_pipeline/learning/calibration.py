@@ -45,7 +45,10 @@ class Calibration:
 
 
 def fit_calibration(
-    score: NDArray[np.floating], truth: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
+    score: NDArray[np.floating],
+    truth: NDArray[np.bool_],
+    weight: NDArray[np.float64] | None = None,
+    shared_weight: NDArray[np.float64] | None = None,
 ) -> Calibration:
     """Fit one logistic curve a class to scores of cards that the model had not seen.
 
@@ -55,7 +58,9 @@ def fit_calibration(
         0 to 1.
     truth : ndarray of bool, shape (n, classes)
     weight : ndarray of float64, optional, shape (n,)
-        What each card counts (`repeats.Repeats.well_weight`); 1 by default.
+        What each card counts for the curve of its class (`repeats.Repeats.well_weight`); 1 by default.
+    shared_weight : ndarray of float64, optional, shape (n,)
+        What it counts for the curve of all classes together; `weight` by default.
 
     Returns
     -------
@@ -73,9 +78,10 @@ def fit_calibration(
     z = np.asarray(logit(np.asarray(score, np.float64)), np.float64)
     y = np.asarray(truth, np.float64)
     counts = np.ones(len(z)) if weight is None else weight
+    shared_counts = counts if shared_weight is None else shared_weight
     design = np.stack([z, np.ones_like(z)], axis=-1)
     shared = fit_logistic(
-        design.reshape(-1, 2), y.ravel(), np.array([1.0, 0.0]), 1.0, np.repeat(counts, z.shape[1])
+        design.reshape(-1, 2), y.ravel(), np.array([1.0, 0.0]), 1.0, np.repeat(shared_counts, z.shape[1])
     )
     both = np.array([fit_logistic(design[:, k], y[:, k], shared, _PRIOR, counts) for k in range(z.shape[1])])
     return Calibration(np.maximum(both[:, 0], 0.05), both[:, 1])

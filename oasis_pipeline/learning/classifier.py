@@ -344,11 +344,15 @@ def fit_out_of_fold(
 def calibrate(
     score: NDArray[np.float32], truth: NDArray[np.bool_], repeats: Repeats | None
 ) -> tuple[Calibration, float]:
-    """Fit calibration and threshold to scores of held-out cards; each well's repeats count as one card."""
+    """Fit calibration and threshold to scores of held-out cards.
+
+    For the curve of a class each well's repeats count as one card, for the curve of all classes every card counts: what a probability
+    says is asked of cards, and a dozen runs of labels are too few to tell how far all scores lie from what they should say.
+    """
     if repeats is None:
         calibration = fit_calibration(score, truth)
         return calibration, choose_threshold(calibration(score), truth)
-    calibration = fit_calibration(score, truth, repeats.well_weight)
+    calibration = fit_calibration(score, truth, repeats.well_weight, np.ones(len(truth)))
     taught = repeats.weight > 0
     return calibration, choose_threshold(calibration(score[taught]), truth[taught])
 
