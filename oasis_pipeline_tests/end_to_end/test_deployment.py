@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import psycopg2
 import pytest
@@ -371,6 +372,10 @@ def test_a_code_server_ends_though_a_sensor_is_under_way(tmp_path: Path, server_
             {"load_from": [{"grpc_server": {"socket": str(socket_path), "location_name": "slow"}}]}
         )
     )
+    # two processes that make the tables at once get in each other's way
+    (tmp_path / "dagster.yaml").touch()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.get_runs(limit=1)
     command: list[str] = COMPOSE["services"]["code"]["command"]
     prefix = command[: command.index("dagster")]
     programs = str(Path(sys.executable).parent)
