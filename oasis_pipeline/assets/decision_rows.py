@@ -77,7 +77,7 @@ days as (
 classes as (
     select distinct on ("NodeID", day) "NodeID", day, "Label1", prob as "Prob1", seconds as "Label2"
     from (
-        select "NodeID", "Date"::date as day, "Label1", count(*) as n, avg("Prob1") as prob, max("Date") as latest,
+        select "NodeID", "Date"::date as day, "Label1", count(*) as n, avg("Prob1" order by "Date") as prob, max("Date") as latest,
             case when 2 * count("Label2") >= count(*) then mode() within group (order by "Label2") end as seconds
         from clean.dynapred where "Date" >= $1 and "Date" < $2 group by 1, 2, 3
     ) as shown
