@@ -1,7 +1,7 @@
 """Speed of the card classifier on one core, and its score beside the earlier platform's method, on simulated cards.
 
 The cards come from the simulator with a fixed seed; wells are held out for every score. "Stored features to stored probabilities" is what the
-asset ``clean/dynapred`` does (`assets.predictions.predict_days`): a day's features are read from the object store, predicted, and the
+asset ``clean/dynapred`` does (`operations.predictions.predict_days`): a day's features are read from the object store, predicted, and the
 rows written to an embedded PostgreSQL in one transaction, every commit on disk. Its figure is by the clock, with all that the server does.
 """
 
@@ -20,18 +20,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.assets.features import FEATURES_VERSION
-from oasis_pipeline.assets.predictions import DYNAPRED, predict_days
-from oasis_pipeline.assets.registry import register_model
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.base import simulated_training_set
 from oasis_pipeline.learning.evaluation import OURS, SEED, train_and_evaluate
 from oasis_pipeline.learning.features import CardShapes, card_features, feature_matrix, feature_names
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.predictions import DYNAPRED, predict_days
+from oasis_pipeline.operations.registry import register_model
 from oasis_pipeline.simulation.cards import simulate_cards
 from oasis_pipeline.storage import embedded
-from oasis_pipeline.storage.io_managers import day_path, stamped
+from oasis_pipeline.storage.day_files import day_path, stamped
 from oasis_pipeline.storage.migrate import prepare
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse

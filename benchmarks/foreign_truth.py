@@ -29,16 +29,16 @@ from numpy.typing import NDArray
 from benchmarks.foreign import DEVELOPMENT_SEEDS
 from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
-from oasis_pipeline.assets.bounds import BOUNDS_VERSION, bounds_rows
-from oasis_pipeline.assets.common import Days, store_days
-from oasis_pipeline.assets.diagnosis import DIAGNOSIS_VERSION, diagnosed_days
-from oasis_pipeline.assets.drift import CLASSIFIER
-from oasis_pipeline.assets.features import FEATURES_VERSION, feature_tables
-from oasis_pipeline.assets.training import train_classifier
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.splits import number_wells
+from oasis_pipeline.operations.bounds import BOUNDS_VERSION, bounds_rows
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.diagnosis import DIAGNOSIS_VERSION, diagnosed_days
+from oasis_pipeline.operations.drift import CLASSIFIER
+from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
+from oasis_pipeline.operations.training import train_classifier
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded

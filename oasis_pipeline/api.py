@@ -401,7 +401,7 @@ class Field:
         ValueError
             If a time can't be read.
         """
-        from oasis_pipeline.assets.wells import EquipmentStates, find_node
+        from oasis_pipeline.operations.wells import EquipmentStates, find_node
         from oasis_pipeline.schema import quote, table
         from oasis_pipeline.storage.card_points import USABLE_POINTS
 
@@ -459,7 +459,7 @@ class Field:
         UnknownWellError
             If there is no such well.
         """
-        from oasis_pipeline.assets.wells import newest_well
+        from oasis_pipeline.operations.wells import newest_well
 
         return newest_well(self._warehouse, well)[1]
 
@@ -511,7 +511,7 @@ class Field:
             return tx.query(sql, params)
 
     def _inputs_of(self, node: str, when: datetime) -> CardInputs:
-        from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
+        from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 
         rows = self._read(
             f"select {CARD_INPUT_COLUMNS} from xspoc.card as c {CARD_INPUT_JOINS} "
@@ -521,10 +521,10 @@ class Field:
         return card_inputs(self._warehouse, rows)
 
     def _classify(self, features: Mapping[str, float], version: str | None) -> Classification:
-        from oasis_pipeline.assets.drift import CLASSIFIER
-        from oasis_pipeline.assets.predictions import load_classifier, matrix_for
-        from oasis_pipeline.assets.registry import model_row
         from oasis_pipeline.learning.classifier import ClassifierModel
+        from oasis_pipeline.operations.drift import CLASSIFIER
+        from oasis_pipeline.operations.predictions import load_classifier, matrix_for
+        from oasis_pipeline.operations.registry import model_row
 
         row = model_row(self._warehouse, CLASSIFIER, version)
         if row is None:

@@ -15,12 +15,12 @@ import dagster as dg
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.dbt import build_dbt_assets, prepare
 from oasis_pipeline.assets.graph import build_checks, build_graph
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.automation.sensors import build_sensors
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
-from oasis_pipeline.storage.resources import build_resources
 
 
 def build_definitions(

@@ -14,13 +14,13 @@ import pytest
 from oasis_pipeline.assets import factory
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.graph import PARTITIONED
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.schema import TABLES, create_table_sql
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.migrate import prepare
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 

@@ -1,6 +1,6 @@
 """The report of the field's data as an asset: one HTML file in the object store, made anew when cards, results or failures change.
 
-Here: the declaration, which period it is about, and where the file is kept. Not here: what it tells (``analysis_rows``) and how it looks
+Here: the declaration, which period it is about, and where the file is kept. Not here: what it tells (``operations.analysis_facts``) and how it looks
 (``plotting.analysis``).
 """
 
@@ -11,16 +11,16 @@ from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.analysis_report import (
+from oasis_pipeline.assets.common import WAREHOUSE_POOL
+from oasis_pipeline.assets.factory import Run, all_days, whole, whole_asset
+from oasis_pipeline.learning.weak_labels import read_vendor_rules
+from oasis_pipeline.operations.analysis_facts import Scope, find_well, held_days, scope_of
+from oasis_pipeline.operations.analysis_report import (
     FIELD_FILE,
     FIELD_REPORT_VERSION,
     keep_field_report,
     make_report,
 )
-from oasis_pipeline.assets.analysis_rows import Scope, find_well, held_days, scope_of
-from oasis_pipeline.assets.common import WAREHOUSE_POOL
-from oasis_pipeline.assets.factory import Run, all_days, whole, whole_asset
-from oasis_pipeline.learning.weak_labels import read_vendor_rules
 
 FIELD_REPORT = "analysis/field_report"
 

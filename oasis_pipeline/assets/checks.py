@@ -10,12 +10,12 @@ from datetime import date
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import Days
+from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import Table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 Judge = Callable[[Warehouse, ObjectStore, Days], dg.AssetCheckResult]
 

@@ -1,7 +1,7 @@
 """Assets of the group ``clean`` that are not dbt's: bounds, diagnosis, features and predictions of cards.
 
-Here: declarations. What they read and write stands in ``bounds``, ``diagnosis``, ``features`` and ``predictions`` beside
-this module.
+Here: declarations. What they read and write stands in ``bounds``, ``diagnosis``, ``features`` and ``predictions`` of
+``operations``.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.bounds import BOUNDS_VERSION, BOUNDS_WINDOW_DAYS, bounds_rows
 from oasis_pipeline.assets.checks import COLUMNS, Check
-from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL, rows_by_day, store_days
-from oasis_pipeline.assets.dbt_project import DAY_MODELS_VERSION
-from oasis_pipeline.assets.diagnosis import (
+from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL
+from oasis_pipeline.assets.drift_check import NAME as DRIFT_CHECK
+from oasis_pipeline.assets.drift_check import check_drift
+from oasis_pipeline.assets.factory import Run, day_asset, days_back, histories, kept, same_day, source
+from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
+from oasis_pipeline.assets.vendor_check import compare_with_vendor
+from oasis_pipeline.operations.bounds import BOUNDS_VERSION, BOUNDS_WINDOW_DAYS, bounds_rows
+from oasis_pipeline.operations.days import rows_by_day, store_days
+from oasis_pipeline.operations.dbt_project import DAY_MODELS_VERSION
+from oasis_pipeline.operations.diagnosis import (
     CARDDIAG,
     DIAGNOSIS_VERSION,
     RODDIAG,
     DiagnosisSummary,
     diagnosed_days,
 )
-from oasis_pipeline.assets.drift import CHECK as DRIFT_CHECK
-from oasis_pipeline.assets.drift import check_drift
-from oasis_pipeline.assets.factory import Run, day_asset, days_back, histories, kept, same_day, source
-from oasis_pipeline.assets.features import FEATURES_VERSION, HISTORY_DAYS, feature_tables, features_schema
-from oasis_pipeline.assets.pictures import cards_by_label, label_shares
-from oasis_pipeline.assets.predictions import PREDICTION_VERSION, predict_days
-from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
-from oasis_pipeline.assets.vendor_check import compare_with_vendor
-from oasis_pipeline.assets.wells import EQUIPMENT
+from oasis_pipeline.operations.features import FEATURES_VERSION, HISTORY_DAYS, feature_tables, features_schema
+from oasis_pipeline.operations.pictures import cards_by_label, diagnosed_examples, label_shares
+from oasis_pipeline.operations.predictions import PREDICTION_VERSION, predict_days
+from oasis_pipeline.operations.wells import EQUIPMENT
 from oasis_pipeline.schema import table
 
 DYNABOUNDS = table("clean", "dynabounds")
@@ -142,7 +143,17 @@ def diagnose_cards(run: Run) -> None:
             run.rows(rows_by_day(rows), diagnosed.asset)
         summary.add(found)
     if CARDDIAG in wanted:
-        run.metadata[CARDDIAG.asset].update(summary.metadata())
+        run.metadata[CARDDIAG.asset].update(diagnosis_metadata(summary))
+
+
+def diagnosis_metadata(summary: DiagnosisSummary) -> dict[str, Any]:
+    """Tell medians and counts, with a picture."""
+    lines = [f"| {name} | {count:,} |" for name, count in summary.counts.most_common()]
+    return {
+        **summary.medians(),
+        "cards_by_quality": dg.MetadataValue.md("\n".join(["| code | cards |", "|---|---:|", *lines])),
+        "example_cards": dg.MetadataValue.md(diagnosed_examples(summary.examples)),
+    }
 
 
 @day_asset(

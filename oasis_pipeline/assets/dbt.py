@@ -14,22 +14,16 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
-from oasis_pipeline.assets.common import (
-    ONE_RUN,
-    OWNER,
-    WAREHOUSE_POOL,
-    days_of,
-    record_materialization,
-    table_metadata,
-)
-from oasis_pipeline.assets.dbt_project import mark_views, project_digest, project_folder
+from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
 from oasis_pipeline.assets.factory import dependencies, freshness_of, note_rows_by_day
 from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
+from oasis_pipeline.assets.resources import WarehouseResource
+from oasis_pipeline.operations.dbt_project import mark_views, project_digest, project_folder
+from oasis_pipeline.operations.materializations import record_materialization
 from oasis_pipeline.schema import TABLES, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.resources import WarehouseResource
 
 ROWS = "clean/xspoc"
 DAY_MODELS = f"path:models/{ROWS}.sql"

@@ -1,25 +1,16 @@
 """Assets of decisions: each well's day, its status, its advised set point, and the ranked list of wells.
 
-Here: declarations, what their metadata shows, and the prices of ``economics.toml`` that the list rests on. What they read stands in
-``decision_rows`` and ``setpoint_rows``, what is decided in ``decisions``.
+Here: declarations, and what their metadata shows. What they read stands in ``decisions``, ``setpoints`` and ``prices`` of ``operations``,
+what is decided in the room ``decisions``.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from oasis_pipeline.assets.common import WAREHOUSE_POOL, rows_by_day, store_days
-from oasis_pipeline.assets.decision_rows import (
-    REACH_DAYS,
-    RISK_REACH_DAYS,
-    status_rows,
-    summary_rows,
-    worklist_rows,
-)
+from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.factory import (
     Run,
     day_asset,
@@ -30,17 +21,22 @@ from oasis_pipeline.assets.factory import (
     source,
     whole,
 )
-from oasis_pipeline.assets.setpoint_rows import CARD_DAYS, PAST_DAYS, setpoint_rows
-from oasis_pipeline.decisions import Economics, EconomicsError, parse_economics
-from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.operations.days import rows_by_day, store_days
+from oasis_pipeline.operations.decisions import (
+    REACH_DAYS,
+    RISK_REACH_DAYS,
+    status_rows,
+    summary_rows,
+    worklist_rows,
+)
+from oasis_pipeline.operations.prices import ECONOMICS, ECONOMICS_FILE, stored_economics
+from oasis_pipeline.operations.setpoints import CARD_DAYS, PAST_DAYS, setpoint_rows
+from oasis_pipeline.schema import table
 
 WELLSUMMARY = table("clean", "wellsummary")
 WELLSTATUS = table("clean", "wellstatus")
 SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
-ECONOMICS = table("analysis", "economics")
 
 DECISIONS_VERSION = "2"
 """Raise it when the same inputs come out otherwise."""
@@ -51,7 +47,6 @@ SETPOINT_VERSION = "2"
 WORKLIST_VERSION = "3"
 """The same for the list."""
 
-ECONOMICS_FILE = "economics.toml"
 NEWEST_CARD_DAYS = 8
 """Days back that the diagnosis of a well's newest card is looked for."""
 
@@ -152,41 +147,3 @@ def _store(run: Run, rows: pa.Table) -> None:
     (asset,) = run.made
     store_days(run.warehouse, table(*asset.split("/")), rows, run.days)
     run.rows(rows_by_day(rows))
-
-
-def stored_economics(warehouse: Warehouse) -> Economics:
-    """Read the prices that are in force; the defaults before any were stored."""
-    rows = warehouse.query("select settings::text as settings from analysis.economics").to_pylist()
-    return msgspec.json.decode(rows[0]["settings"], type=Economics) if rows else Economics()
-
-
-def take_economics(warehouse: Warehouse, home: Path) -> str | None:
-    """Store the prices of the home folder where they have changed, so that the lists are made again.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    home : Path
-        Home folder.
-
-    Returns
-    -------
-    str or None
-        What is wrong with the file; the prices that were in force stay so.
-    """
-    path = home / ECONOMICS_FILE
-    try:
-        wanted = parse_economics(path.read_text(encoding="utf-8")) if path.exists() else Economics()
-    except (EconomicsError, OSError, UnicodeDecodeError) as error:
-        return f"{path}: {error}; the lists keep the prices they had"
-    rows = warehouse.query("select settings::text as settings from analysis.economics").to_pylist()
-    if rows and msgspec.json.decode(rows[0]["settings"], type=Economics) == wanted:
-        return None
-    new = pa.table(
-        {"name": ["economics"], "settings": [msgspec.json.encode(wanted).decode()]},
-        schema=arrow_schema(ECONOMICS),
-    )
-    with warehouse.transaction() as tx:
-        tx.upsert(ECONOMICS, new)
-        ledger.mark_changed(tx, ECONOMICS.asset, {"": 1})
-    return None

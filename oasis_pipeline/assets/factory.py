@@ -19,26 +19,17 @@ import dagster as dg
 import pyarrow as pa
 
 from oasis_pipeline.assets.checks import Check, check_definitions
-from oasis_pipeline.assets.common import (
-    MEMORY_POOL,
-    ONE_RUN,
-    OWNER,
-    SCIENCE_OWNER,
-    Days,
-    Materialization,
-    days_of,
-    marked_days,
-    record_materialization,
-    table_metadata,
-)
-from oasis_pipeline.assets.registry import ModelFileError
+from oasis_pipeline.assets.common import MEMORY_POOL, ONE_RUN, OWNER, SCIENCE_OWNER, days_of, table_metadata
+from oasis_pipeline.assets.io_manager import DayFiles
+from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.materializations import Materialization, marked_days, record_materialization
+from oasis_pipeline.operations.registry import ModelFileError
 from oasis_pipeline.schema import Table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import first_days, ledger
-from oasis_pipeline.storage.io_managers import DayFiles
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 Picture = Callable[[Warehouse, Days], str]
 

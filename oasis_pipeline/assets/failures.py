@@ -1,7 +1,7 @@
 """Assets that forecast failures: wells' days, forecasters, windows, run life, alarms and their backtest.
 
 Here: declarations and what their metadata shows. What they read and write stands in ``well_days``, ``failure_forecasts``, ``run_life``
-and ``alarms`` beside this module.
+and ``alarms`` of ``operations``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from oasis_pipeline.assets.alarm_decisions import ALARM
-from oasis_pipeline.assets.alarms import ALARM_VERSION, AlarmSummary, backtest, make_alarms
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.factory import (
     Due,
@@ -28,7 +26,12 @@ from oasis_pipeline.assets.factory import (
     whole,
     whole_asset,
 )
-from oasis_pipeline.assets.failure_forecasts import (
+from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, LEAST_FAILURES
+from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.operations.alarm_decisions import ALARM
+from oasis_pipeline.operations.alarms import ALARM_VERSION, AlarmSummary, backtest, make_alarms
+from oasis_pipeline.operations.failure_forecasts import (
     FORECASTER_ASSET,
     XPRED,
     XPRED_VERSION,
@@ -36,8 +39,8 @@ from oasis_pipeline.assets.failure_forecasts import (
     forecast_failures,
     learn_failure_forecasters,
 )
-from oasis_pipeline.assets.pictures import signals_of_alarms
-from oasis_pipeline.assets.run_life import (
+from oasis_pipeline.operations.pictures import signals_of_alarms
+from oasis_pipeline.operations.run_life import (
     RUN_LIFE_ASSET,
     RUNLIFE,
     RUNLIFE_VERSION,
@@ -45,16 +48,13 @@ from oasis_pipeline.assets.run_life import (
     learn_run_life,
     run_life_days,
 )
-from oasis_pipeline.assets.well_days import (
+from oasis_pipeline.operations.well_days import (
     FEATURES,
     WELL_DAYS,
     WELL_DAYS_VERSION,
     well_day_tables,
     well_days_schema,
 )
-from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, LEAST_FAILURES
-from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
-from oasis_pipeline.learning.failures.windows import REACH_DAYS
 
 BACKTEST = "clean/alarm_backtest"
 

@@ -10,9 +10,18 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from oasis_pipeline.assets import analysis, clean, decisions, failures, iot, labelling, models, outlook, xspoc
+from oasis_pipeline.assets import (
+    analysis,
+    clean,
+    decisions,
+    failures,
+    iot,
+    label_queue,
+    models,
+    outlook,
+    xspoc,
+)
 from oasis_pipeline.assets.checks import evaluate_checks
-from oasis_pipeline.assets.common import Days
 from oasis_pipeline.assets.factory import (
     Asset,
     Calendar,
@@ -26,9 +35,10 @@ from oasis_pipeline.assets.factory import (
     spec_of,
 )
 from oasis_pipeline.assets.views import observe_views
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.storage.postgres import Warehouse
 
-MODULES = (xspoc, clean, outlook, failures, iot, models, labelling, decisions, analysis)
+MODULES = (xspoc, clean, outlook, failures, iot, models, label_queue, decisions, analysis)
 """Modules that declare assets; a new one is named here."""
 
 _ALL = declared()

@@ -1,6 +1,6 @@
 """Assets of the group ``iot``: sensor readings by UTC day, and what is made of them.
 
-Here: declarations. What they compute stands in ``readings`` beside this module and in the room ``oasis_pipeline.readings``.
+Here: declarations. What they compute stands in ``operations.reading_days`` and in the room ``oasis_pipeline.readings``.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from oasis_pipeline.assets import readings as days_of_readings
 from oasis_pipeline.assets.checks import COLUMNS, Check
 from oasis_pipeline.assets.common import OWNER
 from oasis_pipeline.assets.factory import Calendar, Run, day_asset, kept, same_day, source
+from oasis_pipeline.operations import reading_days as days_of_readings
 from oasis_pipeline.readings.windows import DAY_US, Window, windows_schema
 from oasis_pipeline.schema import table
-from oasis_pipeline.storage.io_managers import group_name, read_day
+from oasis_pipeline.storage.day_files import group_name, read_day
 from oasis_pipeline.storage.objects import ObjectStore
 
 RAWDATA = table("iot", "rawdata")

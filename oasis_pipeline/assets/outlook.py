@@ -1,6 +1,6 @@
 """Assets that look ahead without failures: the next cards, cards that depart from their forecast, trends of the fleet.
 
-Here: declarations. What they read and write stands in ``card_days``, ``card_forecasts`` and ``trend_rows`` beside this module.
+Here: declarations. What they read and write stands in ``card_days``, ``card_forecasts`` and ``trends`` of ``operations``.
 """
 
 from __future__ import annotations
@@ -12,20 +12,6 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from oasis_pipeline.assets.card_days import CARD_DAYS, card_day_tables, card_days_schema
-from oasis_pipeline.assets.card_forecasts import (
-    ANOMALY_VERSION,
-    CARDANOMALY,
-    CARDPRED,
-    CARDPRED_VERSION,
-    MODEL_ASSET,
-    OLDEST_FORECAST_DAYS,
-    LearnedForecasters,
-    forecast_days,
-    learn_forecasters,
-    missing_cutoffs,
-    score_days,
-)
 from oasis_pipeline.assets.checks import Check
 from oasis_pipeline.assets.factory import (
     Due,
@@ -38,12 +24,26 @@ from oasis_pipeline.assets.factory import (
     same_day,
     whole_asset,
 )
-from oasis_pipeline.assets.pictures import cards_against_forecast
-from oasis_pipeline.assets.trend_rows import TREND, TREND_VERSION, trend_days
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import skill_of
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
+from oasis_pipeline.operations.card_days import CARD_DAYS, card_day_tables, card_days_schema
+from oasis_pipeline.operations.card_forecasts import (
+    ANOMALY_VERSION,
+    CARDANOMALY,
+    CARDPRED,
+    CARDPRED_VERSION,
+    MODEL_ASSET,
+    OLDEST_FORECAST_DAYS,
+    LearnedForecasters,
+    forecast_days,
+    learn_forecasters,
+    missing_cutoffs,
+    score_days,
+)
+from oasis_pipeline.operations.pictures import cards_against_forecast
+from oasis_pipeline.operations.trends import TREND, TREND_VERSION, trend_days
 
 
 @day_asset(

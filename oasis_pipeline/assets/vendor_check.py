@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.vendor_pairs import PAIRS, Pair
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.vendor_pairs import PAIRS, Pair
 from oasis_pipeline.schema import quote
 from oasis_pipeline.storage.postgres import Warehouse
 

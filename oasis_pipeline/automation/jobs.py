@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import WAREHOUSE_POOL, Days
+from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.factory import data_version_tags
 from oasis_pipeline.assets.graph import (
     BY_KEY,
@@ -21,13 +21,14 @@ from oasis_pipeline.assets.graph import (
     READING_ASSETS,
     evaluate,
 )
+from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.intake.sources import SourceReport, open_source
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import dagster as dg
 
 from oasis_pipeline.assets.factory import Calendar, step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAY_ASSETS_OF_CARDS, MODELS
+from oasis_pipeline.assets.resources import WarehouseResource
 from oasis_pipeline.automation.jobs import Jobs, keys_of
 from oasis_pipeline.automation.staleness import current_plan, days_with_rows
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.resources import WarehouseResource
 
 CLASSIFIER = "models/dyna_classifier"
 

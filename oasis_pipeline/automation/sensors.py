@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from oasis_pipeline.assets.dbt_project import VIEWS, views_current
-from oasis_pipeline.assets.decisions import take_economics
 from oasis_pipeline.assets.factory import Calendar
 from oasis_pipeline.assets.graph import DAILY_VIEWS, GRAPH, READING_ASSETS
+from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.automation.jobs import Jobs
 from oasis_pipeline.automation.staleness import (
@@ -35,9 +34,10 @@ from oasis_pipeline.automation.staleness import (
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
 from oasis_pipeline.intake.sources import SourceError, open_source, require_source
+from oasis_pipeline.operations.dbt_project import VIEWS, views_current
+from oasis_pipeline.operations.prices import take_economics
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.first_days import note_first_days
-from oasis_pipeline.storage.resources import StoreResource, WarehouseResource
 
 RUNS_A_TICK = 4
 """A plan may fall into many ranges of days; the rest follows at the next tick."""

@@ -18,9 +18,9 @@ from itertools import accumulate, product
 
 from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
 from oasis_pipeline.assets.graph import GRAPH
-from oasis_pipeline.assets.training import new_labels
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
+from oasis_pipeline.operations.training import new_labels
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore

@@ -36,7 +36,7 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
     """List alarms, the newest first; acknowledge or dismiss one by its id."""
     if context.invoked_subcommand is not None:
         return
-    from oasis_pipeline.assets.alarm_decisions import list_alarms
+    from oasis_pipeline.operations.alarm_decisions import list_alarms
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = list_alarms(warehouse, states)
@@ -54,7 +54,7 @@ def alarms(context: click.Context, home: Path | None, states: tuple[str, ...], a
 
 
 def _decide(home: Path | None, alarm_id: str, decision: str, note: str | None, as_json: bool) -> None:
-    from oasis_pipeline.assets.alarm_decisions import AlarmError, decide
+    from oasis_pipeline.operations.alarm_decisions import AlarmError, decide
 
     with existing_warehouse(settings_of(home)) as warehouse:
         try:

@@ -30,12 +30,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.wells import can_turn
 from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.cards.misfit import judge_cards, misfit_text
 from oasis_pipeline.cards.quality import Unusable
 from oasis_pipeline.intake.values import NULLS
+from oasis_pipeline.operations.wells import can_turn
 from oasis_pipeline.physics.diagnosis import Well
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind

@@ -131,7 +131,7 @@ def well_of_warehouse(home: Path | None, name: str) -> tuple[str, Well]:
     InputError
         If there is no warehouse or no such well.
     """
-    from oasis_pipeline.assets.wells import UnknownWellError, newest_well
+    from oasis_pipeline.operations.wells import UnknownWellError, newest_well
 
     settings = settings_of(home)
     try:

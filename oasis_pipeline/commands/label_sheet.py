@@ -1,6 +1,6 @@
 """A page with the cards of the queue, for the person who labels them.
 
-Here: the page. Not here: which cards (``assets.labelling``) and how a card is drawn (``plotting``).
+Here: the page. Not here: which cards (``operations.label_queue``) and how a card is drawn (``plotting``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from oasis_pipeline.assets.pictures import pictures_of
+from oasis_pipeline.operations.pictures import pictures_of
 from oasis_pipeline.plotting.cards import cards_grid
 from oasis_pipeline.plotting.style import data_uri
 from oasis_pipeline.storage.card_points import USABLE_POINTS

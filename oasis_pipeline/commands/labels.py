@@ -53,7 +53,7 @@ def queue(limit: int, out: Path | None, sheet: Path | None, home: Path | None, a
 
     Fill in TrueLabel1 (and TrueLabel2) of the csv and give it to `oasis labels import`.
     """
-    from oasis_pipeline.assets.labels import queue as read_queue
+    from oasis_pipeline.operations.labels import queue as read_queue
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = read_queue(warehouse, limit)
@@ -113,9 +113,9 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
     `oasis labels queue --out` file that were not filled in are left out. A file without a drop file's name gets one. The newest label of a card is the one in force, and all are kept. The classifier
     learns from them at the next `oasis run`.
     """
-    from oasis_pipeline.assets.labels import name_person
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.intake import take_in
+    from oasis_pipeline.operations.labels import name_person
     from oasis_pipeline.storage.objects import open_store
     from oasis_pipeline.storage.postgres import using_warehouse
 
@@ -189,7 +189,7 @@ def export(out: Path | None, history: bool, home: Path | None, as_json: bool) ->
 
     The csv can be imported again.
     """
-    from oasis_pipeline.assets.labels import labels_in_force
+    from oasis_pipeline.operations.labels import labels_in_force
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = labels_in_force(warehouse, history=history)
@@ -208,7 +208,7 @@ def export(out: Path | None, history: bool, home: Path | None, as_json: bool) ->
 @json_option
 def disagreements(limit: int, home: Path | None, as_json: bool) -> None:
     """Show the cards that people have labelled differently, with what each of them said last."""
-    from oasis_pipeline.assets.labels import disagreements as find
+    from oasis_pipeline.operations.labels import disagreements as find
 
     with existing_warehouse(settings_of(home)) as warehouse:
         cards = find(warehouse)
@@ -240,7 +240,7 @@ def disagreements(limit: int, home: Path | None, as_json: bool) -> None:
 @json_option
 def suspects(limit: int, home: Path | None, as_json: bool) -> None:
     """Show the labels that are probably wrong: models that had not seen the well say something else, and are sure of it."""
-    from oasis_pipeline.assets.labels import suspects as find
+    from oasis_pipeline.operations.labels import suspects as find
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = find(warehouse)

@@ -34,7 +34,7 @@ def models() -> None:
 @json_option
 def list_models(name: str | None, home: Path | None, as_json: bool) -> None:
     """List the models of the registry, the newest first."""
-    from oasis_pipeline.assets.registry import models_of
+    from oasis_pipeline.operations.registry import models_of
 
     with existing_warehouse(settings_of(home)) as warehouse:
         rows = [_entry(row) for row in models_of(warehouse, name)]
@@ -74,9 +74,9 @@ def use(version: str, name: str | None, home: Path | None, as_json: bool) -> Non
     Days already predicted stay as they are; `oasis models repredict` makes them again. The next training is compared with this
     version, and takes its place unless it is worse.
     """
-    from oasis_pipeline.assets.drift import CLASSIFIER
-    from oasis_pipeline.assets.predictions import check_fits
-    from oasis_pipeline.assets.registry import find_model, use_model
+    from oasis_pipeline.operations.drift import CLASSIFIER
+    from oasis_pipeline.operations.predictions import check_fits
+    from oasis_pipeline.operations.registry import find_model, use_model
 
     with existing_warehouse(settings_of(home)) as warehouse, _one_line():
         row = find_model(warehouse, version, name)

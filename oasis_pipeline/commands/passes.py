@@ -18,13 +18,8 @@ from typing import Any
 import dagster as dg
 import psycopg2
 
-from oasis_pipeline.assets.dbt_project import VIEWS, views_current
-from oasis_pipeline.assets.decisions import take_economics
-from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
 from oasis_pipeline.assets.factory import Calendar, step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, GRAPH
-from oasis_pipeline.assets.predictions import IN_USE, check_fits
-from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
 from oasis_pipeline.automation.staleness import (
@@ -37,6 +32,11 @@ from oasis_pipeline.automation.staleness import (
 )
 from oasis_pipeline.commands.profile import INTAKE, Part, Profile
 from oasis_pipeline.intake import PassReport, take_in
+from oasis_pipeline.operations.dbt_project import VIEWS, views_current
+from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.predictions import IN_USE, check_fits
+from oasis_pipeline.operations.prices import take_economics
+from oasis_pipeline.operations.registry import model_row
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address

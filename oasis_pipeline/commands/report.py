@@ -171,8 +171,8 @@ def write_report(
 
 
 def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> dict[str, Any]:
-    from oasis_pipeline.assets.common import Days
-    from oasis_pipeline.assets.pictures import BY_LABEL, pictures_of
+    from oasis_pipeline.operations.days import Days
+    from oasis_pipeline.operations.pictures import BY_LABEL, pictures_of
     from oasis_pipeline.plotting.cards import cards_grid, class_shares
     from oasis_pipeline.plotting.colours import class_colours
     from oasis_pipeline.plotting.style import data_uri

@@ -216,7 +216,7 @@ def well_facts(warehouse: Warehouse, settings: Settings, well: str, day: date) -
 
 def _reasons(warehouse: Warehouse, settings: Settings, node: str, when: datetime) -> list[dict[str, Any]]:
     """What spoke most for the class of a card; empty where its model can't say."""
-    from oasis_pipeline.assets.reasons import card_reasons
+    from oasis_pipeline.operations.reasons import card_reasons
     from oasis_pipeline.storage.objects import open_store
 
     try:
@@ -228,7 +228,7 @@ def _reasons(warehouse: Warehouse, settings: Settings, node: str, when: datetime
 
 def draw_card(warehouse: Warehouse, facts: dict[str, Any], out: Path) -> None:
     """Draw the newest card of a well with what was found in it."""
-    from oasis_pipeline.assets.pictures import pictures_of
+    from oasis_pipeline.operations.pictures import pictures_of
     from oasis_pipeline.plotting.diagnosis import DiagnosedCard, diagnosis_figure
     from oasis_pipeline.plotting.style import png
     from oasis_pipeline.storage.card_points import USABLE_POINTS

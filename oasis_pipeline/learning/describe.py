@@ -1,6 +1,6 @@
 """Statistics that describe measured values: quantiles and histograms, rank correlations, outliers among a well's own values, survival.
 
-Belongs here: pure functions on arrays, in which NaN is a value that is missing. Not here: what is described (``assets.analysis_rows``), drawing
+Belongs here: pure functions on arrays, in which NaN is a value that is missing. Not here: what is described (``operations.analysis_facts``), drawing
 (``plotting.analysis``).
 """
 

@@ -1,6 +1,6 @@
 """The report of a field's data, or of one well's, as HTML: the part that a web page and a file share, and the file around it.
 
-Here: words, tables and pictures. Not here: what is read and counted (``assets.analysis_rows``), statistics (``learning.describe``). Pictures are SVG text in
+Here: words, tables and pictures. Not here: what is read and counted (``operations.analysis_facts``), statistics (``learning.describe``). Pictures are SVG text in
 the colours of the page around them, as in ``plotting.svg``.
 """
 
@@ -319,7 +319,7 @@ def render_body(
     Parameters
     ----------
     facts : mapping
-        Of ``assets.analysis_rows.report_facts``.
+        Of ``operations.analysis_facts.report_facts``.
     measured : mapping of str to (str, str)
         Name and unit of each quantity.
     gap_hours : sequence of float

@@ -1,13 +1,13 @@
 """What people say of alarms, as it comes over http.
 
-Here: the body of a decision, and what its faults mean to a client. Not here: the decision itself (``assets.alarm_decisions``).
+Here: the body of a decision, and what its faults mean to a client. Not here: the decision itself (``operations.alarm_decisions``).
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from oasis_pipeline.assets.alarm_decisions import (
+from oasis_pipeline.operations.alarm_decisions import (
     ALARM,
     AlarmError,
     EndedAlarmError,

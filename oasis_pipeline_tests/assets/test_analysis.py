@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oasis_pipeline.assets import analysis_rows
 from oasis_pipeline.assets.analysis import FIELD_REPORT
-from oasis_pipeline.assets.analysis_report import FIELD_FILE, kept_field_report, make_report
-from oasis_pipeline.assets.analysis_rows import Scope, find_well, held_days, report_facts, scope_of
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.graph import build_graph
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.learning.weak_labels import read_vendor_rules
+from oasis_pipeline.operations import analysis_facts
+from oasis_pipeline.operations.analysis_facts import Scope, find_well, held_days, report_facts, scope_of
+from oasis_pipeline.operations.analysis_report import FIELD_FILE, kept_field_report, make_report
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 from oasis_pipeline_tests.assets.test_decisions import put
 
 FIRST = date(2025, 3, 1)
@@ -47,7 +47,7 @@ def test_a_period_lies_within_the_days_that_there_are_or_is_told_to_be_none(one,
     assert held[0] <= scope.first <= scope.last <= held[1]
     assert first is None or scope.first == max(first, held[0])
     assert last is None or scope.last == min(last, held[1])
-    assert first is not None or scope.days <= analysis_rows.USUAL_DAYS
+    assert first is not None or scope.days <= analysis_facts.USUAL_DAYS
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_what_is_counted_of_the_field(field: Warehouse) -> None:
     assert (steady["days"], steady["usual_h"], steady["longest_h"]) == (20, 8.0, 8.0)
     assert facts["silent"] == [SILENT]
     assert sum(facts["cadence"]) == 45 + 60 - 2
-    assert facts["cadence"][analysis_rows.GAP_HOURS.index(8.0) + 1] == 102, "eight hours is not under eight"
+    assert facts["cadence"][analysis_facts.GAP_HOURS.index(8.0) + 1] == 102, "eight hours is not under eight"
     assert facts["grid"]["counts"].sum() == 105
     assert facts["grid"]["counts"][0].tolist() == [3] * 5 + [0] * 5 + [3] * 10
     of_cards, of_vendor = facts["missing"][:2]
@@ -206,7 +206,7 @@ def test_a_period_and_a_well_count_their_own_rows_only(field: Warehouse) -> None
 def test_of_too_many_cards_a_part_is_read_and_the_report_says_so(
     field: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analysis_rows, "SAMPLE_CARDS", 40)
+    monkeypatch.setattr(analysis_facts, "SAMPLE_CARDS", 40)
     scope = Scope(FIRST, FIRST + timedelta(days=DAYS - 1))
     facts = report_facts(field, scope, RULES)
     assert facts["sample"]["every"] == 3

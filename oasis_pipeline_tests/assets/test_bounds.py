@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oasis_pipeline.assets.bounds import begin_of_history, bounds_rows
-from oasis_pipeline.assets.common import Days
 from oasis_pipeline.cards.bounds import bounds_by_day, robust_bounds
+from oasis_pipeline.operations.bounds import begin_of_history, bounds_rows
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.common import Days, store_days
-from oasis_pipeline.assets.decision_rows import status_rows, summary_rows, worklist_rows
-from oasis_pipeline.assets.decisions import stored_economics, take_economics
 from oasis_pipeline.decisions import Economics
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.decisions import status_rows, summary_rows, worklist_rows
+from oasis_pipeline.operations.prices import stored_economics, take_economics
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse

@@ -11,9 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import diagnosis
-from oasis_pipeline.assets.common import Days, day_partitions, store_days
-from oasis_pipeline.assets.diagnosis import (
+from oasis_pipeline.assets.clean import diagnosis_metadata
+from oasis_pipeline.assets.common import day_partitions
+from oasis_pipeline.assets.graph import build_graph, evaluate
+from oasis_pipeline.assets.resources import build_resources
+from oasis_pipeline.assets.vendor_check import PAIRS, compare_with_vendor
+from oasis_pipeline.operations import diagnosis
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.diagnosis import (
     CARDDIAG,
     RODDIAG,
     DiagnosedDay,
@@ -21,10 +26,8 @@ from oasis_pipeline.assets.diagnosis import (
     diagnose_day,
     diagnosed_days,
 )
-from oasis_pipeline.assets.features import finite_column
-from oasis_pipeline.assets.graph import build_graph, evaluate
-from oasis_pipeline.assets.vendor_check import PAIRS, compare_with_vendor
-from oasis_pipeline.assets.wells import EquipmentStates, equipment_of
+from oasis_pipeline.operations.features import finite_column
+from oasis_pipeline.operations.wells import EquipmentStates, equipment_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS, SENSOR_COLUMNS, SURFACE_COLUMNS
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
@@ -33,7 +36,6 @@ from oasis_pipeline.schema import Table, arrow_schema, history_of, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 
 pytestmark = pytest.mark.server
 
@@ -331,7 +333,7 @@ def test_a_day_without_cards_is_an_empty_day(warehouse: Warehouse) -> None:
     assert (found.cards.num_rows, found.rods.num_rows, found.examples) == (0, 0, [])
     summary = DiagnosisSummary()
     summary.add(found)
-    assert summary.metadata()["example_cards"].value == "no usable card"
+    assert diagnosis_metadata(summary)["example_cards"].value == "no usable card"
 
 
 def test_days_come_together_as_far_as_their_rows_fit(

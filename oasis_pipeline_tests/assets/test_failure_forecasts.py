@@ -11,31 +11,33 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import alarms
-from oasis_pipeline.assets.alarm_decisions import (
+from oasis_pipeline.assets.common import day_partitions
+from oasis_pipeline.assets.graph import BY_KEY, build_graph
+from oasis_pipeline.assets.resources import build_resources
+from oasis_pipeline.automation.staleness import current_plan
+from oasis_pipeline.learning.failures.base import BASE_VERSION
+from oasis_pipeline.operations import alarms
+from oasis_pipeline.operations.alarm_decisions import (
     AlarmError,
     EndedAlarmError,
     NoAlarmError,
     decide,
 )
-from oasis_pipeline.assets.common import Days, day_partitions, record_materialization
-from oasis_pipeline.assets.failure_forecasts import (
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.failure_forecasts import (
     FORECASTER_ASSET,
     forecast_failures,
     learn_failure_forecasters,
 )
-from oasis_pipeline.assets.graph import BY_KEY, build_graph
-from oasis_pipeline.assets.run_life import learn_run_life, run_life_days
-from oasis_pipeline.assets.well_days import WELL_DAYS, WELL_DAYS_VERSION, well_day_tables
-from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.learning.failures.base import BASE_VERSION
+from oasis_pipeline.operations.materializations import record_materialization
+from oasis_pipeline.operations.run_life import learn_run_life, run_life_days
+from oasis_pipeline.operations.well_days import WELL_DAYS, WELL_DAYS_VERSION, well_day_tables
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import stamped, write_days
+from oasis_pipeline.storage.day_files import stamped, write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 
 pytestmark = pytest.mark.server
 

@@ -20,7 +20,7 @@ from oasis_pipeline.assets.iot import (
     implausible,
     reading_faults,
 )
-from oasis_pipeline.assets.readings import FLAGS, day_of_readings, wide
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.automation.sensors import (
@@ -30,14 +30,14 @@ from oasis_pipeline.automation.sensors import (
     due_readings,
 )
 from oasis_pipeline.automation.staleness import current_plan, next_runs
+from oasis_pipeline.operations.reading_days import FLAGS, day_of_readings, wide
 from oasis_pipeline.readings.windows import Window, data_batches
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import read_days
+from oasis_pipeline.storage.day_files import read_days
 from oasis_pipeline.storage.objects import ObjectStore, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.readings import register_modules, store_readings
-from oasis_pipeline.storage.resources import build_resources
 
 pytestmark = pytest.mark.server
 

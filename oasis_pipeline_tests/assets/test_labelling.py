@@ -16,15 +16,8 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import labelling, labels, training
-from oasis_pipeline.assets.bounds import bounds_rows
-from oasis_pipeline.assets.common import Days, store_days
-from oasis_pipeline.assets.drift import check_drift, load_reference, reference_path
-from oasis_pipeline.assets.features import FEATURES_VERSION, feature_tables
+from oasis_pipeline.assets.drift_check import check_drift
 from oasis_pipeline.assets.models import promotion_check
-from oasis_pipeline.assets.predictions import IN_USE, predict_days
-from oasis_pipeline.assets.registry import find_model, model_row, models_of, use_model
-from oasis_pipeline.assets.training import new_labels, train_classifier
 from oasis_pipeline.automation.staleness import Plan, wait_for_labels
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import seed_method
@@ -32,10 +25,18 @@ from oasis_pipeline.learning.evaluation import SEED, TRIVIAL, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION
 from oasis_pipeline.learning.weak_labels import RULE_FILE
+from oasis_pipeline.operations import label_queue, labels, training
+from oasis_pipeline.operations.bounds import bounds_rows
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.drift import load_reference, reference_path
+from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
+from oasis_pipeline.operations.predictions import IN_USE, predict_days
+from oasis_pipeline.operations.registry import find_model, model_row, models_of, use_model
+from oasis_pipeline.operations.training import new_labels, train_classifier
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
-from oasis_pipeline.storage.io_managers import day_path, stamped
+from oasis_pipeline.storage.day_files import day_path, stamped
 from oasis_pipeline.storage.objects import LocalStore, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -305,10 +306,10 @@ def test_a_version_of_other_features_is_refused_and_a_request_for_it_lapses(hous
 
 
 def test_the_queue_holds_unlabelled_cards_with_new_wells_ahead(house: House) -> None:
-    assert labelling.queue_rows(house.warehouse, house.store).num_rows == 0, "nothing is predicted yet"
+    assert label_queue.queue_rows(house.warehouse, house.store).num_rows == 0, "nothing is predicted yet"
     house.train()
     predict_days(house.warehouse, house.store, SPAN)
-    rows = labelling.queue_rows(house.warehouse, house.store, 30)
+    rows = label_queue.queue_rows(house.warehouse, house.store, 30)
     assert rows["rank"].to_pylist() == list(range(1, 31))
     known = set(labels_of(house))
     keys = list(zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True))
@@ -316,7 +317,7 @@ def test_the_queue_holds_unlabelled_cards_with_new_wells_ahead(house: House) -> 
     fresh = np.array(rows["well_labels"].to_pylist()) == 0
     assert fresh[:5].all(), "wells without labels come first"
     with house.warehouse.transaction() as tx:
-        tx.replace_days(labelling.LABEL_QUEUE, rows, None, None)
+        tx.replace_days(label_queue.LABEL_QUEUE, rows, None, None)
     assert [row["rank"] for row in labels.queue(house.warehouse, 4)] == [1, 2, 3, 4]
     house.label({keys[0]: ("Full Pump", None)}, "somebody", 1)
     assert [row["rank"] for row in labels.queue(house.warehouse, 4)] == [2, 3, 4, 5], "labelled since"

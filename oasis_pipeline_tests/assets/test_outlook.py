@@ -9,23 +9,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.bounds import bounds_rows
-from oasis_pipeline.assets.card_days import CARD_DAYS, card_day_tables, load_card_days
-from oasis_pipeline.assets.card_forecasts import (
+from oasis_pipeline.assets.outlook import forecaster_metadata
+from oasis_pipeline.learning.card_forecast import learn as learning
+from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
+from oasis_pipeline.operations.bounds import bounds_rows
+from oasis_pipeline.operations.card_days import CARD_DAYS, card_day_tables, load_card_days
+from oasis_pipeline.operations.card_forecasts import (
     MODEL_ASSET,
     forecast_days,
     learn_forecasters,
     missing_cutoffs,
     score_days,
 )
-from oasis_pipeline.assets.common import Days, record_materialization, store_days
-from oasis_pipeline.assets.outlook import forecaster_metadata
-from oasis_pipeline.assets.pictures import cards_against_forecast
-from oasis_pipeline.assets.trend_rows import trend_days
-from oasis_pipeline.learning.card_forecast import learn as learning
-from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.materializations import record_materialization
+from oasis_pipeline.operations.pictures import cards_against_forecast
+from oasis_pipeline.operations.trends import trend_days
 from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage.io_managers import stamped, write_days
+from oasis_pipeline.storage.day_files import stamped, write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.fixtures.forecasts import box_cards

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.common import Days, store_days
-from oasis_pipeline.assets.decision_rows import worklist_rows
-from oasis_pipeline.assets.setpoint_rows import setpoint_rows
 from oasis_pipeline.decisions import ACTIONS, Economics
+from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.decisions import worklist_rows
+from oasis_pipeline.operations.setpoints import setpoint_rows
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.assets.test_decisions import put

@@ -9,13 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.sensors import RETRY_S, DropCursor, build_sensors
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 
 CARD = "CardData.E2E.20260110.1200.csv"
 

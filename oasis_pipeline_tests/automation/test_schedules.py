@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 
 ZONES = {"daily_partition": "America/Chicago", "weekly_training": "America/Chicago", "daily_readings": "UTC"}
 

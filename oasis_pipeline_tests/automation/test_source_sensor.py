@@ -5,11 +5,11 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.sensors import SOURCE_LONGEST_S, SourceCursor, build_sensors
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.resources import build_resources
 from oasis_pipeline_tests.fixtures.xspoc import Xspoc
 
 

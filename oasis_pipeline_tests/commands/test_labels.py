@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from oasis_pipeline.assets.labelling import LABEL_QUEUE
 from oasis_pipeline.automation.instance import URL_VARIABLE
 from oasis_pipeline.commands.main import cli
+from oasis_pipeline.operations.label_queue import LABEL_QUEUE
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse

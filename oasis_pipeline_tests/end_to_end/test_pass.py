@@ -18,20 +18,21 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import clean, registry, training
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.features import feature_tables
+from oasis_pipeline.assets import clean
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.commands.passes import PassError, predict_again, run_pass
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
+from oasis_pipeline.operations import registry, training
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.features import feature_tables
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.io_managers import day_path, stamped
+from oasis_pipeline.storage.day_files import day_path, stamped
 from oasis_pipeline.storage.objects import ObjectStore, S3Store, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 

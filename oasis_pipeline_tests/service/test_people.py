@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oasis_pipeline.assets import labels
 from oasis_pipeline.intake.labels import IN_FORCE
+from oasis_pipeline.operations import labels
 from oasis_pipeline_tests.service.conftest import Service, basic
 
 pytestmark = pytest.mark.server

@@ -9,10 +9,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from oasis_pipeline.assets.io_manager import ParquetIOManager
+from oasis_pipeline.assets.resources import StoreResource, build_resources
 from oasis_pipeline.settings import Settings, load_settings
-from oasis_pipeline.storage.errors import StorageError
-from oasis_pipeline.storage.io_managers import (
-    ParquetIOManager,
+from oasis_pipeline.storage.day_files import (
     day_path,
     read_day,
     read_days,
@@ -21,8 +21,8 @@ from oasis_pipeline.storage.io_managers import (
     table_path,
     write_days,
 )
+from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import LocalStore, ObjectStore, S3Store, open_store
-from oasis_pipeline.storage.resources import StoreResource, build_resources
 from oasis_pipeline.storage.versions import OtherVersionError
 
 FIRST = date(2024, 1, 1)

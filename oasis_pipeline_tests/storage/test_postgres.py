@@ -16,12 +16,12 @@ import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oasis_pipeline.assets.resources import WarehouseResource, build_resources
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError, one_line
 from oasis_pipeline.storage.postgres import Warehouse, open_warehouse, using_warehouse
-from oasis_pipeline.storage.resources import WarehouseResource, build_resources
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
 

@@ -1,7 +1,7 @@
 """Alarms of failures to come: listed, filtered, acknowledged, dismissed with a reason, each with its history.
 
 Here: the page. Not here: what a person may decide (``service.alarms``), filters and cursors (``query``), how alarms are raised
-(``assets.alarms``).
+(``operations.alarms``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 
-from oasis_pipeline.assets.alarm_decisions import ALARM_STATES
+from oasis_pipeline.operations.alarm_decisions import ALARM_STATES
 from oasis_pipeline.service.access import asking
 from oasis_pipeline.service.alarms import LONGEST_NOTE, decide_alarm
 from oasis_pipeline.service.errors import ApiError

@@ -1,6 +1,6 @@
 """Analysis: what the data of the field, or of one well, are like in any period, as a page and as a file.
 
-Here: what the address asks for. Not here: what is read and told (``assets.analysis_report``), which the asset of the same name shares.
+Here: what the address asks for. Not here: what is read and told (``operations.analysis_report``), which the asset of the same name shares.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 
-from oasis_pipeline.assets.analysis_report import FIELD_REPORT_VERSION, Report, kept_field_report, make_report
-from oasis_pipeline.assets.analysis_rows import Scope, find_well, held_days, scope_of
 from oasis_pipeline.learning.weak_labels import RuleFileError, Rules, read_vendor_rules
+from oasis_pipeline.operations.analysis_facts import Scope, find_well, held_days, scope_of
+from oasis_pipeline.operations.analysis_report import (
+    FIELD_REPORT_VERSION,
+    Report,
+    kept_field_report,
+    make_report,
+)
 from oasis_pipeline.plotting.analysis import title_of
 from oasis_pipeline.service.access import Remembered
 from oasis_pipeline.service.pages.shared import PageError, page, render_page

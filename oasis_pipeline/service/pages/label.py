@@ -1,7 +1,7 @@
 """Labelling by keyboard: cards of the queue or for a second opinion, one at a time or twelve at once.
 
 Here: which cards come next, and what a person does with one. Not here: the rules of labels (``service.labels``), what people have said so far
-(``assets.labels``), guidelines (``guidelines``).
+(``operations.labels``), guidelines (``guidelines``).
 
 A label goes by ``POST /api/dynalabel/``, as any program's; the forms of a page without scripts come to the same function.
 """
@@ -17,9 +17,9 @@ import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from oasis_pipeline.assets import labels
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.learning.agreement import agreement
+from oasis_pipeline.operations import labels
 from oasis_pipeline.plotting.svg import card_svg
 from oasis_pipeline.schema.xspoc_tables import NODE_TABLE
 from oasis_pipeline.service.access import asking

@@ -1,6 +1,6 @@
 """Models: which one predicts, how good it is beside the baselines, what it confuses, and those before it; administrators choose.
 
-Here: the page. Not here: the registry (``assets.registry``), and how a model comes into use by itself (``assets.training``).
+Here: the page. Not here: the registry (``operations.registry``), and how a model comes into use by itself (``operations.training``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
-from oasis_pipeline.assets.registry import find_model, models_of, use_model
 from oasis_pipeline.learning.scores import confusion
+from oasis_pipeline.operations.registry import find_model, models_of, use_model
 from oasis_pipeline.service.access import Remembered, asking
 from oasis_pipeline.service.middleware import note
 from oasis_pipeline.service.pages.shared import PageError, page, render_page
@@ -238,9 +238,9 @@ def _confusion(row: dict[str, Any]) -> dict[str, Any] | None:
 def show_drift(request: HttpRequest) -> HttpResponseBase:
     """Show whether the cards of the newest days still look like those that the classifier in use has learned."""
     # brings Dagster along, which most other pages do not need
-    from oasis_pipeline.assets.common import Days
-    from oasis_pipeline.assets.drift import drift_of_days, load_reference
     from oasis_pipeline.learning.drift import LEAST_WELLS
+    from oasis_pipeline.operations.days import Days
+    from oasis_pipeline.operations.drift import drift_of_days, load_reference
 
     with reading() as tx:
         used = next((row for row in models_of(tx, CLASSIFIER) if row["in_use"]), None)
@@ -296,7 +296,7 @@ def use(request: HttpRequest) -> HttpResponseBase:
         raise PageError(405, "Not by a link", "a model is chosen by the button of its line")
     name, version = request.POST.get("name", ""), request.POST.get("version", "")
     # brings Dagster along, which no other page needs
-    from oasis_pipeline.assets.predictions import check_fits
+    from oasis_pipeline.operations.predictions import check_fits
 
     if name != CLASSIFIER or "\x00" in version:
         raise PageError(

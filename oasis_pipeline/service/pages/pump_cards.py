@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from oasis_pipeline.assets.wells import EquipmentStates
 from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.column import CardColumn
+from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.physics.diagnosis.again import pump_cards_again
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.plotting.svg import Card

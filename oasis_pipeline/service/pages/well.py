@@ -238,7 +238,7 @@ def _card_links(wanted: Wanted, card: dict[str, Any] | None) -> dict[str, Any]:
 def _reasons(node: str, moment: datetime) -> list[dict[str, Any]] | str:
     """What spoke most for the class of a card, or why that can't be said."""
     # the models come with libraries that no other page needs
-    from oasis_pipeline.assets.reasons import card_reasons
+    from oasis_pipeline.operations.reasons import card_reasons
     from oasis_pipeline.service.warehouse import warehouse
     from oasis_pipeline.storage.objects import open_store
 

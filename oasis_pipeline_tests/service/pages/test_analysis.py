@@ -8,8 +8,8 @@ from datetime import date
 
 import pytest
 
-from oasis_pipeline.assets.analysis_report import Report, keep_field_report
-from oasis_pipeline.assets.analysis_rows import Scope
+from oasis_pipeline.operations.analysis_facts import Scope
+from oasis_pipeline.operations.analysis_report import Report, keep_field_report
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline_tests.service.conftest import Service
 from oasis_pipeline_tests.service.pages.conftest import Asked

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.drift import FEATURES, keep_reference
-from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.learning.drift import measured_features
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
-from oasis_pipeline.storage.io_managers import day_path, stamped
+from oasis_pipeline.operations.drift import FEATURES, keep_reference
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.storage.day_files import day_path, stamped
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline_tests.service.conftest import Answer, Service
 

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.pictures import diagnosed_examples
-from oasis_pipeline.assets.wells import Equipment, EquipmentStates
 from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.column import rows_at
 from oasis_pipeline.cards.quality import MIN_POINTS
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.wells import Equipment, EquipmentStates
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, diagnose_all
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
@@ -108,18 +106,12 @@ class DiagnosisSummary:
             self.counts.update(code for code in text.split("; ") if code)
         self.examples = found.examples
 
-    def metadata(self) -> dict[str, Any]:
-        """Medians and counts, with a picture."""
-        medians = {
+    def medians(self) -> dict[str, float]:
+        """Medians of the columns, rounded; those without values left out."""
+        return {
             f"median_{name}": round(float(np.median(values)), 1)
             for name, parts in self.values.items()
             if len(values := np.concatenate(parts))
-        }
-        lines = [f"| {name} | {count:,} |" for name, count in self.counts.most_common()]
-        return {
-            **medians,
-            "cards_by_quality": dg.MetadataValue.md("\n".join(["| code | cards |", "|---|---:|", *lines])),
-            "example_cards": dg.MetadataValue.md(diagnosed_examples(self.examples)),
         }
 
 

@@ -15,10 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.bounds import begin_of_history
-from oasis_pipeline.assets.card_days import CARD_DAYS, DAY_MS, KINDS, load_card_days, states_of
-from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.registry import load_artifact, register_model
 from oasis_pipeline.learning.card_forecast import learn as learning
 from oasis_pipeline.learning.card_forecast.anomaly import score_cards
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS, Candidates, candidates_of
@@ -33,6 +29,10 @@ from oasis_pipeline.learning.card_forecast.model import (
     load_forecaster,
     save_forecaster,
 )
+from oasis_pipeline.operations.bounds import begin_of_history
+from oasis_pipeline.operations.card_days import CARD_DAYS, DAY_MS, KINDS, load_card_days, states_of
+from oasis_pipeline.operations.days import Days, rows_by_day, store_days
+from oasis_pipeline.operations.registry import load_artifact, register_model
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore

@@ -22,7 +22,7 @@ from oasis_pipeline.readings.quality import CLOCK_FLAGS, VALUE_FLAGS, clock_flag
 from oasis_pipeline.readings.regular import regular_series
 from oasis_pipeline.readings.series import MICROSECONDS, Readings, from_table
 from oasis_pipeline.readings.windows import DAY_US, Window, data_batches, windows_schema
-from oasis_pipeline.storage.io_managers import group_name
+from oasis_pipeline.storage.day_files import group_name
 from oasis_pipeline.storage.postgres import Warehouse
 
 FLAGS = (*VALUE_FLAGS, *CLOCK_FLAGS)

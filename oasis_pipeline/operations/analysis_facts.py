@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.vendor_pairs import PAIRS
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.learning.describe import (
     Survival,
@@ -31,6 +30,7 @@ from oasis_pipeline.learning.describe import (
 from oasis_pipeline.learning.failures.log import NEVER, FailureLog
 from oasis_pipeline.learning.failures.run_life import lives_at
 from oasis_pipeline.learning.weak_labels import Rules, translate
+from oasis_pipeline.operations.vendor_pairs import PAIRS
 from oasis_pipeline.schema import Table, Type, quote, table
 
 SAMPLE_CARDS = 40_000

@@ -1,6 +1,6 @@
 """The queue of cards to label.
 
-Here: candidates read, the table ``clean.label_queue``, its asset. Not here: the order itself (``learning.label_queue``), the queue as people read
+Here: candidates read, and the rows of ``clean.label_queue``. Not here: the order itself (``learning.label_queue``), the queue as people read
 it, and what they have said about cards (``labels``).
 """
 
@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.assets.factory import Run, all_days, kept, whole, whole_asset
-from oasis_pipeline.assets.features import FEATURES_VERSION
-from oasis_pipeline.assets.labels import disagreements
-from oasis_pipeline.assets.predictions import load_classifier, matrix_for
-from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.artifact import Model
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
+from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.predictions import load_classifier, matrix_for
+from oasis_pipeline.operations.registry import model_row
 from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.io_managers import read_day
+from oasis_pipeline.storage.day_files import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -63,33 +60,6 @@ where l."Date"::date in (
 )
 order by l."Date" desc, l."NodeID" limit $2::int
 """
-
-
-@whole_asset(
-    "clean/label_queue",
-    inputs=[
-        all_days("clean/dynapred"),
-        whole("clean/dynalabel"),
-        kept(FEATURES, f"models/{CLASSIFIER}"),
-    ],
-    code_version="2",
-    description="Unlabelled cards, the most informative first: the model is unsure of them, they differ from "
-    "labelled cards, and their wells have few labels. `oasis labels queue` shows it.",
-    table=LABEL_QUEUE,
-)
-def label_queue(run: Run) -> dict[str, Any]:
-    """Make ``clean.label_queue``."""
-    rows = queue_rows(run.warehouse, run.store)
-    with run.warehouse.transaction() as tx:
-        changed = tx.replace_days(LABEL_QUEUE, rows, None, None).changed
-        if changed:
-            ledger.mark_changed(tx, LABEL_QUEUE.asset, {"": rows.num_rows})
-    run.rows(rows.num_rows)
-    return {
-        "wells": len(rows["NodeID"].unique()),
-        "wells_without_labels": len({row["NodeID"] for row in rows.to_pylist() if row["well_labels"] == 0}),
-        "cards_that_people_disagree_on": len(disagreements(run.warehouse)),
-    }
 
 
 def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LENGTH) -> pa.Table:

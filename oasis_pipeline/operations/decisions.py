@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
 from oasis_pipeline.decisions import losses
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.production import VALID, Evidence, disagreement_codes, reconcile_production
@@ -33,6 +32,7 @@ from oasis_pipeline.decisions.states import (
     silence_outcomes,
 )
 from oasis_pipeline.decisions.worklist import WellDay, rank_lines, write_line
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import table
 from oasis_pipeline.schema.model import arrow_schema
 from oasis_pipeline.storage.postgres import Warehouse

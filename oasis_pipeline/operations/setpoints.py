@@ -13,8 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.wells import EquipmentStates
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.inflow import Course, strokes_course
 from oasis_pipeline.decisions.possible_wells import Past, Points
@@ -28,6 +26,8 @@ from oasis_pipeline.decisions.setpoint_reasons import (
 )
 from oasis_pipeline.decisions.setpoints import Interval, Setpoints, advise_setpoints, lacks
 from oasis_pipeline.decisions.well_response import Responses, can_respond
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.schema import table
 from oasis_pipeline.schema.model import arrow_schema
 from oasis_pipeline.storage.postgres import Warehouse

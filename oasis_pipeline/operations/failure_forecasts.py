@@ -15,14 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.registry import is_sound, load_artifact, model_row, newest_named, register_model
-from oasis_pipeline.assets.well_days import (
-    failure_log,
-    first_days,
-    load_well_days,
-    rods_changed,
-)
 from oasis_pipeline.learning.failures.base import (
     BASE_VERSION,
     EXPERTS_BEFOREHAND,
@@ -42,6 +34,20 @@ from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS
 from oasis_pipeline.learning.failures.packing import pack_forecaster, unpack_forecaster
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
 from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows
+from oasis_pipeline.operations.days import Days, rows_by_day, store_days
+from oasis_pipeline.operations.registry import (
+    is_sound,
+    load_artifact,
+    model_row,
+    newest_named,
+    register_model,
+)
+from oasis_pipeline.operations.well_days import (
+    failure_log,
+    first_days,
+    load_well_days,
+    rods_changed,
+)
 from oasis_pipeline.schema import Column, Table, Type, arrow_schema, quote, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore

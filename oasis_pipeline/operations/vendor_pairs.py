@@ -1,7 +1,7 @@
 """Quantities that both our diagnosis and the vendor's give.
 
 Here: which columns say the same thing, and how far apart they may be. Not here: the check (``vendor_check``), the report
-(``analysis_rows``).
+(``analysis_facts``).
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
 from oasis_pipeline.cards.canonical import shape_form_column
 from oasis_pipeline.learning.card_forecast.history import (
     POINTS,
@@ -24,8 +23,9 @@ from oasis_pipeline.learning.card_forecast.history import (
     days_of_cards,
 )
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.storage.card_points import cards_of
-from oasis_pipeline.storage.io_managers import read_days
+from oasis_pipeline.storage.day_files import read_days
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 

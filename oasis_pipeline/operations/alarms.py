@@ -17,9 +17,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.alarm_decisions import ALARM, decided_alarms
-from oasis_pipeline.assets.failure_forecasts import forecaster_named, read_known
-from oasis_pipeline.assets.well_days import BASE_CLASSES, failure_log
 from oasis_pipeline.learning.failures.alarms import (
     ALARM_HORIZON_DAYS,
     FALSE,
@@ -33,6 +30,9 @@ from oasis_pipeline.learning.failures.alarms import (
 from oasis_pipeline.learning.failures.log import DAY_MS, life_of
 from oasis_pipeline.learning.failures.reasons import reasons, weight_of_quantities
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.operations.alarm_decisions import ALARM, decided_alarms
+from oasis_pipeline.operations.failure_forecasts import forecaster_named, read_known
+from oasis_pipeline.operations.well_days import BASE_CLASSES, failure_log
 from oasis_pipeline.schema import arrow_schema
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from oasis_pipeline.assets.common import Days
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
 

@@ -10,8 +10,8 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.common import Days
 from oasis_pipeline.cards.bounds import bounds_by_day
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
 

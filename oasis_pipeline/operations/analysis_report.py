@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
 
-from oasis_pipeline.assets.analysis_rows import GAP_HOURS, MEASURED, Readable, Scope, report_facts
 from oasis_pipeline.learning.weak_labels import Rules
+from oasis_pipeline.operations.analysis_facts import GAP_HOURS, MEASURED, Readable, Scope, report_facts
 from oasis_pipeline.plotting.analysis import render_body, render_document, title_of
 from oasis_pipeline.storage.objects import ObjectStore
 

@@ -96,7 +96,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     dict of str to resource
         ``warehouse``, ``store``, ``parquet_io``, and ``s3`` where a bucket is configured.
     """
-    from oasis_pipeline.storage.io_managers import ParquetIOManager
+    from oasis_pipeline.assets.io_manager import ParquetIOManager
 
     given = settings.model_dump(mode="json", exclude_none=True, exclude={"home", *_SECRET_FIELDS})
     store = StoreResource(home=str(settings.home), given=given)

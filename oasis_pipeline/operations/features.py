@@ -15,8 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.wells import EquipmentStates
 from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
@@ -28,6 +26,8 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse

@@ -18,10 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.drift import CLASSIFIER, days_of_cards, keep_reference, reference_path
-from oasis_pipeline.assets.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
-from oasis_pipeline.assets.predictions import load_classifier, taught_path
-from oasis_pipeline.assets.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.learning.artifact import Model, load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import FEW_WELLS, Background
@@ -40,6 +36,10 @@ from oasis_pipeline.learning.weak_labels import (
     try_weak,
     weak_background,
 )
+from oasis_pipeline.operations.drift import CLASSIFIER, days_of_cards, keep_reference, reference_path
+from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
+from oasis_pipeline.operations.predictions import load_classifier, taught_path
+from oasis_pipeline.operations.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse

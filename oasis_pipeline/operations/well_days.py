@@ -13,8 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.features import FEATURES_VERSION
 from oasis_pipeline.learning.failures.channels import (
     CARD_COLUMNS,
     CHANNELS,
@@ -25,8 +23,10 @@ from oasis_pipeline.learning.failures.channels import (
 )
 from oasis_pipeline.learning.failures.log import NEVER, FailureLog
 from oasis_pipeline.learning.failures.windows import DailyRows, daily_rows
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.features import FEATURES_VERSION
 from oasis_pipeline.schema import quote
-from oasis_pipeline.storage.io_managers import read_day, read_days
+from oasis_pipeline.storage.day_files import read_day, read_days
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 

@@ -14,10 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.failure_forecasts import days_with_wells, moment_ms
-from oasis_pipeline.assets.registry import newest_named, register_model
-from oasis_pipeline.assets.well_days import failure_log
 from oasis_pipeline.learning.container import pack
 from oasis_pipeline.learning.failures.log import DAY_MS
 from oasis_pipeline.learning.failures.run_life import (
@@ -31,6 +27,10 @@ from oasis_pipeline.learning.failures.run_life import (
     lives_at,
 )
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
+from oasis_pipeline.operations.days import Days, rows_by_day, store_days
+from oasis_pipeline.operations.failure_forecasts import days_with_wells, moment_ms
+from oasis_pipeline.operations.registry import newest_named, register_model
+from oasis_pipeline.operations.well_days import failure_log
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore

@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days, rows_by_day, store_days
 from oasis_pipeline.learning.trends import HORIZONS_DAYS, REACH_DAYS, WINDOW_DAYS, forecast_trends
+from oasis_pipeline.operations.days import Days, rows_by_day, store_days
 from oasis_pipeline.schema import arrow_schema, quote, table
 from oasis_pipeline.storage.postgres import Warehouse
 

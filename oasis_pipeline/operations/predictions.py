@@ -18,16 +18,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.assets.common import Days, rows_by_day, store_days
-from oasis_pipeline.assets.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.assets.features import FEATURES_VERSION
-from oasis_pipeline.assets.registry import load_artifact, model_row
 from oasis_pipeline.learning.artifact import Model, load_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
+from oasis_pipeline.operations.days import Days, rows_by_day, store_days
+from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.registry import load_artifact, model_row
 from oasis_pipeline.schema import arrow_schema, table
-from oasis_pipeline.storage.io_managers import read_day
+from oasis_pipeline.storage.day_files import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 

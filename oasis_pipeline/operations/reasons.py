@@ -2,7 +2,7 @@
 
 Here: the stored features of a card and the model that is asked. Not here: how the answer is found (`learning.reasons`).
 
-    from oasis_pipeline.assets.reasons import card_reasons
+    from oasis_pipeline.operations.reasons import card_reasons
     card_reasons(warehouse, store, "WELL 1", datetime(2025, 1, 3, 4, 5))
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oasis_pipeline.assets.drift import FEATURES
-from oasis_pipeline.assets.features import FEATURES_VERSION
-from oasis_pipeline.assets.predictions import load_classifier
-from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.features import feature_matrix
 from oasis_pipeline.learning.reasons import Reason, reasons
-from oasis_pipeline.storage.io_managers import read_day
+from oasis_pipeline.operations.drift import FEATURES
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.predictions import load_classifier
+from oasis_pipeline.operations.registry import model_row
+from oasis_pipeline.storage.day_files import read_day
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 

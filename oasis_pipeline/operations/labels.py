@@ -1,6 +1,6 @@
 """What people have said about cards: who, when, and where they disagree; and what to ask them next.
 
-Here: the queries behind ``oasis labels`` and the page of labels. Not here: how the queue is made (``labelling``), and how labels come in
+Here: the queries behind ``oasis labels`` and the page of labels. Not here: how the queue is made (``label_queue``), and how labels come in
 (``intake``).
 """
 

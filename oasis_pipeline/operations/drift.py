@@ -14,32 +14,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oasis_pipeline.assets.common import Days
-from oasis_pipeline.assets.features import FEATURES_VERSION
-from oasis_pipeline.assets.registry import model_row
 from oasis_pipeline.learning.drift import (
     BINS,
     CARDS_A_WELL,
-    LEAST_WELLS,
     Drift,
     Reference,
     make_reference,
     measure_drift,
     measured_features,
 )
-from oasis_pipeline.storage.io_managers import read_day, stored_days
+from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.storage.day_files import read_day, stored_days
 from oasis_pipeline.storage.objects import ObjectStore
-from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.versions import OtherVersionError
 
 FEATURES = "clean/card_features"
 CLASSIFIER = "dyna_classifier"
-CHECK = "input_drift"
 
 REFERENCE_DAYS = 20
 """Days of the reference at most; more say no more about a field."""
@@ -147,69 +142,6 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
         matrix = _matrix(rows, reference.names)
         found.append(DayDrift(day, measure_drift(reference, matrix, rows["NodeID"].to_pylist())))
     return found
-
-
-def check_drift(warehouse: Warehouse, store: ObjectStore, days: Days) -> dg.AssetCheckResult:
-    """Warn where cards of a run's days no longer look like those of the time that the model in use has learned.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    store : ObjectStore
-    days : Days
-        Of the run.
-
-    Returns
-    -------
-    AssetCheckResult
-        Passed where nothing could be measured, with the reason.
-    """
-    used = model_row(warehouse, CLASSIFIER)
-    reference = None if used is None else load_reference(store, used["version"])
-    if used is None or reference is None:
-        return _unmeasured("the model in use has no reference: it was made before there were features")
-    measured = [(each.day, each.drift) for each in drift_of_days(store, reference, days) if each.drift]
-    if not measured:
-        return _unmeasured(f"no day, or the reference, has cards of {LEAST_WELLS} wells or more")
-    worst = max(measured, key=lambda pair: max(pair[1].index[g] / pair[1].limit[g] for g in pair[1].index))
-    drifted = [(day, drift) for day, drift in measured if drift.drifted]
-    records = [
-        dg.TableRecord(
-            {
-                "features": group,
-                "index": round(worst[1].index[group], 3),
-                "limit": round(worst[1].limit[group], 3),
-                "moved most": worst[1].feature[group],
-            }
-        )
-        for group in worst[1].index
-    ]
-    text = None
-    if drifted:
-        groups = list(dict.fromkeys(group for _, drift in drifted for group in drift.drifted))
-        text = (
-            f"the cards of {', '.join(str(day) for day, _ in drifted[-5:])} no longer look like those that {used['version']} has "
-            f"learned: {', '.join(groups)}. Look for changed instruments or settings; if the field has changed, label some of the new cards"
-        )
-    return dg.AssetCheckResult(
-        passed=not drifted,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=text,
-        metadata={
-            "model_version": used["version"],
-            "days_measured": len(measured),
-            "days_drifted": [str(day) for day, _ in drifted],
-            "worst_day": str(worst[0]),
-            "worst_day_wells": worst[1].wells,
-            "population_stability_index": dg.MetadataValue.table(records),
-        },
-    )
-
-
-def _unmeasured(reason: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=True, severity=dg.AssetCheckSeverity.WARN, metadata={"not_measured": reason}
-    )
 
 
 def _few_a_well(rows: pa.Table) -> pa.Table:
