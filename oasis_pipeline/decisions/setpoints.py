@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,29 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """What the set points that were tried would bring to n wells, shape (n, c); the present one stands first.
+
+    Attributes
+    ----------
+    spm, run_h : ndarray
+        Set point; one that is out of bounds repeats the present one.
+    oil_change_bpd : Interval
+        Expected change of oil.
+    load_pct : dict of str to ndarray
+        Expected load of gearbox, structure and rods, percent; NaN where it is not known.
+    allowed : ndarray of bool
+        Whether it keeps every limit that can be judged.
+    """
+
+    spm: Array
+    run_h: Array
+    oil_change_bpd: Interval
+    load_pct: dict[str, Array]
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Setpoints:
     """What is advised to n wells, shape (n,).
 
@@ -104,6 +128,8 @@ class Setpoints:
         Limit that keeps a better point out; empty where none does.
     not_judged : list of tuple of str
         Limits that are not known, and so not judged.
+    curve : Curve
+        Everything that was tried.
     """
 
     action: NDArray[np.str_]
@@ -124,6 +150,7 @@ class Setpoints:
     off_pct: Array
     binding: NDArray[np.str_]
     not_judged: list[tuple[str, ...]]
+    curve: Curve
 
 
 _AT_ONCE = 32
@@ -190,22 +217,20 @@ def advise_setpoints(points: Points, response: Response, past: Past, economics: 
         parts.append(_advise(points.take(rows), tables, past.take(rows), economics))
     if not parts:
         return _advise(points, response, past, economics)
-    return _joined(parts)
+    joined: Setpoints = _joined(parts)
+    return joined
 
 
-def _joined(parts: Sequence[Setpoints]) -> Setpoints:
-    made: dict[str, object] = {}
-    for f in fields(Setpoints):
-        values = [getattr(part, f.name) for part in parts]
-        if isinstance(values[0], Interval):
-            made[f.name] = Interval(
-                *(np.concatenate([getattr(v, name) for v in values]) for name in ("mean", "lower", "upper"))
-            )
-        elif isinstance(values[0], list):
-            made[f.name] = [entry for value in values for entry in value]
-        else:
-            made[f.name] = np.concatenate(values)
-    return Setpoints(**made)  # type: ignore[arg-type]
+def _joined(parts: Sequence[Any]) -> Any:
+    """Put parts one behind the other: arrays, lists, and data classes and dictionaries of them."""
+    first = parts[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(first, list):
+        return [entry for part in parts for entry in part]
+    if isinstance(first, dict):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    return type(first)(**{f.name: _joined([getattr(part, f.name) for part in parts]) for f in fields(first)})
 
 
 def _candidates(points: Points, stroke: Array) -> tuple[Array, Array]:
@@ -390,12 +415,29 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         )
 
     won = mean((gain > 0.0).astype(np.float64))
+    oil_doubt = oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)
+    hidden = missing[:, None]
+    oil_change = _spread(gained_oil, weight, oil_doubt)
+    curve = Curve(
+        spm=np.where(hidden, np.nan, spm),
+        run_h=np.where(hidden, np.nan, 24.0 * duty),
+        oil_change_bpd=Interval(
+            *(
+                np.where(hidden, np.nan, part)
+                for part in (oil_change.mean, oil_change.lower, oil_change.upper)
+            )
+        ),
+        load_pct={
+            name: np.where(hidden, np.nan, present[name][:, None] + loads[name].mean) for name in present
+        },
+        allowed=feasible & ~hidden,
+    )
     return Setpoints(
         action=action,
         why_none=reason.astype("<U12"),
         spm=np.where(advised, chosen_spm, given.spm),
         run_h=np.where(advised, 24.0 * chosen_duty, given.run_h),
-        oil_bpd=chosen(gained_oil, oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)),
+        oil_bpd=interval(oil_change),
         energy_kwh_d=chosen(saved, ERROR_SHARES["energy"] * np.abs(mean(saved))),
         gearbox_pct=interval(loads["gearbox"]),
         structure_pct=interval(loads["structure"]),
@@ -411,6 +453,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         not_judged=[
             tuple(name for name in present if not np.isfinite(present[name][i])) for i in range(count)
         ],
+        curve=curve,
     )
 
 

@@ -93,6 +93,8 @@ class ModelScore:
         Share of all cards whose shown labels are exactly theirs.
     risk_area : float
         Area under the risk-coverage curve: the mean risk over all coverages.
+    reliability : list of [stated, reached, cards]
+        Mean probability of the best class, share of cards where it is right, and cards, for each bin of that probability that has cards.
     """
 
     name: str
@@ -108,6 +110,7 @@ class ModelScore:
     seconds: float
     labels_right: float = float("nan")
     risk_area: float = float("nan")
+    reliability: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -432,6 +435,11 @@ def _score(
         seconds=seconds,
         labels_right=float((all_truth == all_shown).all(axis=1).mean()),
         risk_area=scores.risk_area(confidence, correct),
+        reliability=[
+            [float(value) for value in row]
+            for row in zip(*scores.reliability(confidence, correct), strict=True)
+            if row[2] > 0
+        ],
     )
 
 

@@ -22,8 +22,9 @@ several as (
 each as (
     select distinct on (h."NodeID", h."Date", {_PEOPLE})
         h."NodeID", h."Date", {_PEOPLE} as person, h."LabeledBy", h."LabeledAt",
-        array(
-            select t from unnest(array[h."TrueLabel1", h."TrueLabel2"]) as t where t is not null order by t
+        array_remove(
+            case when h."TrueLabel2" < h."TrueLabel1" then array[h."TrueLabel2", h."TrueLabel1"]
+                else array[h."TrueLabel1", h."TrueLabel2"] end, null
         ) as texts
     from several join clean.dynalabel_history as h using ("NodeID", "Date") {_SOURCES}
     order by h."NodeID", h."Date", {_PEOPLE}, h."LabeledAt" desc

@@ -5,6 +5,7 @@ Here: which rows are read, and how they become `Points` and `Past`. Not here: an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from oasis_pipeline.decisions.setpoint_reasons import (
     say_missing,
     say_setpoint,
 )
-from oasis_pipeline.decisions.setpoints import Interval, Setpoints, advise_setpoints, lacks
+from oasis_pipeline.decisions.setpoints import Curve, Interval, Setpoints, advise_setpoints, lacks
 from oasis_pipeline.decisions.well_response import Responses, can_respond
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import EquipmentStates
@@ -328,6 +329,7 @@ def _found(found: Setpoints, points: Points, row: int, currency: str) -> dict[st
         "binding_limit": str(found.binding[row]) or None,
         "missing": [f"no_{name}_rating" for name in found.not_judged[row]],
         "reason": say_setpoint(found, points, row, currency),
+        "curve": json.dumps(_curve(found.curve, row)),
     }
     if entry["action"] == "none":
         return entry
@@ -351,6 +353,27 @@ def _found(found: Setpoints, points: Points, row: int, currency: str) -> dict[st
         "advised_intake_pressure_psi": _finite(found.intake_psi[row]),
         "confidence": _finite(found.confidence_pct[row]),
     }
+
+
+def _curve(curve: Curve, row: int) -> dict[str, dict[str, list[Any]]]:
+    """What was tried for a well: speeds at the present run time, and idle times at the present speed."""
+    spm, run_h = curve.spm[row], curve.run_h[row]
+    values = {
+        "spm": spm,
+        "idle_min": 60.0 * (24.0 - run_h),
+        "oil_change_bpd": curve.oil_change_bpd.mean[row],
+        "oil_change_bpd_lower": curve.oil_change_bpd.lower[row],
+        "oil_change_bpd_upper": curve.oil_change_bpd.upper[row],
+    } | {f"{name}_pct": load[row] for name, load in curve.load_pct.items()}
+    found = {}
+    for name, axis, other in (("speed", spm, run_h), ("idle_time", run_h, spm)):
+        places = np.flatnonzero(other == other[0])
+        places = places[np.unique(axis[places], return_index=True)[1]]
+        found[name] = {
+            key: [float(f"{value:.5g}") if np.isfinite(value) else None for value in column[places]]
+            for key, column in values.items()
+        } | {"allowed": curve.allowed[row, places].tolist()}
+    return found
 
 
 def _points(known: list[tuple[Any, ...]], casing: list[float]) -> Points:

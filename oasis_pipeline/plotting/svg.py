@@ -251,6 +251,99 @@ def path_svg(
     return "".join([*parts, "</svg>"])
 
 
+def setpoint_svg(
+    at: ArrayLike,
+    change: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    allowed: ArrayLike,
+    advised: float | None = None,
+    *,
+    name: str,
+    unit: str,
+    present: float,
+    width: int = 300,
+    height: int = 130,
+) -> str:
+    """Draw what a well would gain over a set point, with its interval; points that pass a limit in another colour.
+
+    Parameters
+    ----------
+    at, change, lower, upper : array_like, shape (n,)
+        Set point in ascending or descending order, expected change of oil and its interval, bbl/d.
+    allowed : array_like of bool, shape (n,)
+        Whether a point keeps every limit.
+    advised : float, optional
+        Set point that is advised.
+    name, unit : str
+        Of the set point.
+    present : float
+        Set point now.
+    width, height : int
+        Size in pixels.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; empty with fewer than two points.
+    """
+    x, mean, low, high = (np.asarray(values, dtype=np.float64) for values in (at, change, lower, upper))
+    order = np.flatnonzero(np.isfinite(x + mean + low + high))
+    order = order[np.argsort(x[order], kind="stable")]
+    x, mean, low, high, good = (
+        values[order] for values in (x, mean, low, high, np.asarray(allowed, dtype=np.bool_))
+    )
+    if len(x) < 2:
+        return ""
+    bottom, top = min(float(low.min()), 0.0), max(float(high.max()), 0.0)
+    left, right, ceiling, floor = 44.0, width - 8.0, 12.0, height - 30.0
+    across, down = (
+        (right - left) / max(float(x[-1] - x[0]), 1e-9),
+        (floor - ceiling) / max(top - bottom, 1e-9),
+    )
+
+    def place(position: NDArray[np.float64], value: NDArray[np.float64]) -> list[str]:
+        return [
+            f"{left + (a - x[0]) * across:.1f} {floor - (v - bottom) * down:.1f}"
+            for a, v in zip(position.tolist(), value.tolist(), strict=True)
+        ]
+
+    said = f"change of oil over {name}: from {mean[0]:+.1f} bbl/d at {x[0]:g} to {mean[-1]:+.1f} at {x[-1]:g} {unit}"
+    band = "L".join([*place(x, high), *place(x[::-1], low[::-1])])
+    zero = place(x[:1], np.zeros(1))[0].split()[1]
+    parts = [
+        f'<svg class="curve" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{escape(said, quote=True)}">',
+        f'<path d="M{band}Z" fill="var(--band)"/><path d="M{left} {zero}H{right}" stroke="var(--line)"/>',
+        f'<path d="M{"L".join(place(x, mean))}" fill="none" stroke="var(--surface)" stroke-width="1.5"/>',
+    ]
+    parts += [
+        f'<circle cx="{spot.split()[0]}" cy="{spot.split()[1]}" r="2" fill="var(--{"surface" if fits else "risk"})"/>'
+        for spot, fits in zip(place(x, mean), good.tolist(), strict=True)
+    ]
+    for value, text in ((present, "now"), (advised, "advised")):
+        if value is not None and x[0] <= value <= x[-1] and not (text == "advised" and value == present):
+            spot = left + (value - x[0]) * across
+            anchor = "end" if spot > right - 40.0 else "start"
+            parts.append(
+                f'<path d="M{spot:.1f} {ceiling}V{floor}" stroke="var(--ink)" stroke-dasharray="{"2 3" if text == "now" else "none"}"/>'
+                f'<text x="{spot + (-3 if anchor == "end" else 3):.1f}" y="{ceiling if text == "now" else ceiling + 12:.0f}" class="tick" text-anchor="{anchor}">{text}</text>'
+            )
+    ticks = [
+        (floor + 4 - (value - bottom) * down, f"{value:+.0f}")
+        for value in dict.fromkeys((top, bottom))
+        if value
+    ]
+    parts += [
+        f'<text x="{left - 4}" y="{y:.0f}" class="tick" text-anchor="end">{text}</text>' for y, text in ticks
+    ]
+    parts.append(
+        f'<text x="{left}" y="{floor + 13:.0f}" class="tick">{x[0]:g}</text>'
+        f'<text x="{right}" y="{floor + 13:.0f}" class="tick" text-anchor="end">{x[-1]:g}</text>'
+        f'<text x="{left}" y="{height - 4}" class="tick">{escape(name)}, {escape(unit)}; oil, bbl/d</text></svg>'
+    )
+    return "".join(parts)
+
+
 def role_of(links: Sequence[str]) -> str:
     """Role of a picture as an attribute: a screen reader does not look for links inside of an image."""
     return f'role="{"group" if links else "img"}"'

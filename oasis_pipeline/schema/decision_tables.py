@@ -219,6 +219,12 @@ SETPOINT = Table(
             description="What is missing for an advice, or could not be judged, as codes",
         ),
         Column("reason", Type.TEXT, description="The advice, or why none is given", required=True),
+        Column(
+            "curve",
+            Type.DOCUMENT,
+            description="What speeds at the present run time (speed) and idle times at the present speed (idle_time) would bring: set points, change "
+            "of oil, loads, and whether every limit is kept; null without an advice",
+        ),
     ),
     Kind.SERIES,
     "Speed and idle time at which each pumping well would earn most inside its limits, and how sure that is.",

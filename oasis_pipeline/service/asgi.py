@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
 import logging
 import os
@@ -280,8 +281,23 @@ def _log_refusal(scope: Scope, refused: _RefusedError) -> None:
     logging.getLogger("oasis.access").info("", extra={"fields": fields})
 
 
+def _takes_gzip(scope: Scope) -> bool:
+    return any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+
+
+def _compressed(start: Message, body: bytes) -> list[Message]:
+    """Answer with a body in gzip; both forms of a file say that they depend on what the client takes."""
+    start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
+    packed = gzip.compress(body, mtime=0)
+    if len(packed) >= len(body):
+        return [start, {"type": "http.response.body", "body": body}]
+    headers = [pair for pair in start["headers"] if pair[0].lower() not in (b"content-length", b"etag")]
+    headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(packed)).encode())]
+    return [{**start, "headers": headers}, {"type": "http.response.body", "body": packed}]
+
+
 def remembering_files(application: Application) -> Application:
-    """Answer with files of the pages from memory, where the application has answered with them once.
+    """Answer with files of the pages from memory, compressed where the client takes that, once the application has answered with them.
 
     Whoever takes them slowly then holds neither a thread nor a copy.
 
@@ -293,7 +309,7 @@ def remembering_files(application: Application) -> Application:
     -------
     ASGI application
     """
-    kept: dict[str, list[Message]] = {}
+    kept: dict[str, dict[bool, list[Message]]] = {}
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         plain = (
@@ -319,9 +335,9 @@ def remembering_files(application: Application) -> Application:
             answer: list[Message] = [told[0], {"type": "http.response.body", "body": body}]
             varies = any(name.lower() == b"vary" for name, _ in told[0]["headers"])
             if told[0]["status"] == 200 and not varies:
-                kept[path] = answer
-        else:
-            answer = kept[path]
+                kept[path] = {False: answer, True: _compressed(told[0], body)}
+        if path in kept:
+            answer = kept[path][_takes_gzip(scope)]
         for message in answer:
             await send(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
@@ -126,6 +127,15 @@ def test_each_pumping_well_gets_a_row_with_an_advice_or_the_reason_why_not(field
     assert emptied["strokes_say"] == "undecided"
     assert emptied["advised_stroke_in"] == emptied["stroke_in"] == pytest.approx(100.0)
     assert emptied["idle_min"] == 0.0
+    speeds = json.loads(emptied["curve"])["speed"]
+    assert speeds["spm"] == sorted(set(speeds["spm"]))
+    assert speeds["oil_change_bpd"][speeds["spm"].index(8.0)] == 0.0
+    assert all(len(values) == len(speeds["spm"]) > 5 for values in speeds.values())
+    at = json.loads(found["FULL 1"]["curve"])["speed"]
+    place = at["spm"].index(found["FULL 1"]["advised_spm"])
+    assert at["oil_change_bpd"][place] == pytest.approx(found["FULL 1"]["oil_change_bpd"], rel=1e-4)
+    assert at["allowed"][place]
+    assert found["NO RODS 1"]["curve"] is None
     assert found["FULL 1"]["action"] == "speed_up"
     assert found["FULL 1"]["advised_spm"] > 8.0
     for well, code, words in (

@@ -21,7 +21,7 @@ import pytest
 from oasis_pipeline.assets import clean
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
 from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.commands.passes import PassError, predict_again, run_pass
+from oasis_pipeline.commands.passes import PassError, PassSummary, predict_again, run_pass
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
@@ -33,7 +33,7 @@ from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.day_files import day_path, stamped
-from oasis_pipeline.storage.objects import ObjectStore, S3Store, open_store
+from oasis_pipeline.storage.objects import S3Store, open_store
 from oasis_pipeline.storage.postgres import Warehouse
 
 pytestmark = pytest.mark.server
@@ -69,10 +69,10 @@ def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(
+def first_pass(
     new_warehouse: Callable[[], Warehouse], field: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Settings:
-    """An installation that has made the field once; tests get copies of it."""
+) -> tuple[Settings, PassSummary]:
+    """An installation that has made the field once, and what its pass said; tests get copies of it."""
     address = new_warehouse().address
     home = tmp_path_factory.mktemp("made") / "home"
     settings = load_settings(home, host=address.host, port=address.port, user=address.user, db=address.db)
@@ -80,15 +80,20 @@ def made(
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_environment(monkeypatch)
         small_models(monkeypatch)
-        run_pass(settings)
-    return settings
+        summary = run_pass(settings)
+    assert list(settings.drop.glob("*")) == []
+    return settings, summary
 
 
 @pytest.fixture
 def finished(
-    made: Settings, embedded_server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_pass: tuple[Settings, PassSummary],
+    embedded_server: Address,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
-    """A copy of `made`: database and home folder."""
+    """A copy of the installation after its first pass: database and home folder."""
+    made, _ = first_pass
     small_models(monkeypatch)
     name = f"copy_{tmp_path.name}"[:60].lower()
     with closing(psycopg2.connect(embedded_server.uri())) as connection, connection.cursor() as cursor:
@@ -118,11 +123,6 @@ def installation(settings: Settings, field: Path, monkeypatch: pytest.MonkeyPatc
     return settings
 
 
-@pytest.fixture
-def store(installation: Settings) -> ObjectStore:
-    return open_store(installation)
-
-
 def rows_of(warehouse: Warehouse) -> dict[str, str]:
     """Every row of every table with the transaction that wrote it: a write of any kind changes it."""
     names = warehouse.query(
@@ -141,14 +141,13 @@ def one(warehouse: Warehouse, sql: str, *params: Any) -> Any:
 
 
 def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
-    installation: Settings, warehouse: Warehouse, store: ObjectStore
+    first_pass: tuple[Settings, PassSummary], finished: Settings, copied: Warehouse
 ) -> None:
-    first = run_pass(installation)
+    first, warehouse, store = first_pass[1], copied, open_store(finished)
     for file in first.intake.files:
         assert file.stored + file.superseded + file.rejected == file.rows, file.source_file
     assert first.intake.rejected_files == []
     assert not current_plan(warehouse)
-    assert list(installation.drop.glob("*")) == []
 
     usable = one(
         warehouse, "select count(*) from xspoc.card where surfcard_fault is null or pocdowncard_fault is null"
@@ -173,10 +172,10 @@ def test_a_pass_makes_everything_and_a_second_one_changes_no_row(
     assert one(warehouse, """select count(distinct "Quantity") from clean.trend""") == 3
 
     # the manifest from which others load the graph meanwhile is left alone
-    assert [file.name for file in installation.home.glob("dbt/*/run_results.json")] == []
+    assert [file.name for file in finished.home.glob("dbt/*/run_results.json")] == []
 
     before = rows_of(warehouse)
-    second = run_pass(installation)
+    second = run_pass(finished)
     assert second.runs == []
     assert rows_of(warehouse) == before
 

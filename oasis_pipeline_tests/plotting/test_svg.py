@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from oasis_pipeline.physics.well_path import Survey
-from oasis_pipeline.plotting.svg import card_svg, course_svg, days_svg, path_svg
+from oasis_pipeline.plotting.svg import card_svg, course_svg, days_svg, path_svg, setpoint_svg
 
 STROKE = (np.array([0.0, 50.0, 100.0, 50.0]), np.array([5000.0, 9000.0, 8000.0, 3000.0]))
 
@@ -73,3 +73,16 @@ def test_a_path_shows_tapers_by_name_and_sharp_bends_in_another_colour() -> None
     assert picture.count("var(--risk)") == 1
     assert "0.875 &lt;in&gt;" in picture
     assert "6.0 deg at most at 1,100 ft" in picture
+
+
+def test_the_curve_of_a_set_point_marks_limits_and_the_advice() -> None:
+    drawn = setpoint_svg(
+        [8.0, 6.0, 10.0], [0.0, -2.0, 5.0], [0.0, -3.0, 1.0], [0.0, -1.0, 9.0], [True, True, False], 6.0,
+        name="Speed", unit="1/min", present=8.0,
+    )  # fmt: skip
+    root = ElementTree.fromstring(drawn)
+    assert "from -2.0 bbl/d at 6 to +5.0 at 10 1/min" in root.attrib["aria-label"]
+    fills = [spot.attrib["fill"] for spot in root.iter() if spot.tag.endswith("circle")]
+    assert fills == ["var(--surface)", "var(--surface)", "var(--risk)"]
+    assert drawn.count(">now<") == drawn.count(">advised<") == 1
+    assert setpoint_svg([8.0], [0.0], [0.0], [0.0], [True], name="Speed", unit="1/min", present=8.0) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -470,6 +471,17 @@ def test_head_is_get_without_its_body(service: Service) -> None:
             assert head.headers["content-length"] == get.headers["content-length"], path
     assert service.ask("HEAD", "/api/module/", role="module").status == 403
     assert service.ask("HEAD", "/api/module/", role=None).status == 401
+
+
+def test_files_of_the_pages_go_out_compressed_to_whoever_takes_that(service: Service) -> None:
+    path = "/static/pages/vendor/htmx-2.0.11.min.js"
+    plain = service.get(path)
+    packed = service.ask("GET", path, headers={"accept-encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) == len(packed.body) < len(plain.body) / 2
+    assert gzip.decompress(packed.body) == plain.body
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
 
 
 def test_scripts_of_other_pages_read_only_where_that_was_asked_for(service: Service) -> None:

@@ -161,6 +161,7 @@ def _closely(row: dict[str, Any]) -> dict[str, Any]:
         "classes": [{"label": label, **figures} for label, figures in classes],
         "unlearned": sorted((manifest.get("unlearned") or {}).items()),
         "risk": _risk_svg(best.get("risk_coverage") or []),
+        "reliability": _reliability_svg(best.get("reliability") or []),
         "confusion": _confusion(row) if row["name"] == CLASSIFIER and classes else None,
         "promotion": promotion.get("reason"),
         "facts": _facts(manifest) if not scored else [],
@@ -199,6 +200,40 @@ def _risk_svg(points: list[list[float]], width: int = 300, height: int = 110) ->
         f'<path d="M{line}" stroke="var(--risk)" stroke-width="1.8" fill="none"/>'
         f'<text x="32" y="14" class="tick" text-anchor="end">{most:.0%}</text><text x="32" y="{height - 16}" class="tick" text-anchor="end">0</text>'
         f'<text x="{width - 8}" y="{height - 4}" class="tick" text-anchor="end">all cards</text><text x="36" y="{height - 4}" class="tick">surest</text></svg>'
+    )
+
+
+def _reliability_svg(bins: list[list[float]], size: int = 190) -> str:
+    """Draw the share of right first classes over the probability that was stated; the size of a point is its share of the cards."""
+    if not bins:
+        return ""
+    left, low = 36.0, size - 22.0
+    width = size - left - 8.0
+
+    def place(stated: float, reached: float) -> tuple[float, float]:
+        return left + stated * width, low - reached * (low - 8.0)
+
+    cards = sum(count for _, _, count in bins)
+    points = [
+        (
+            *place(stated, reached),
+            2.0 + 7.0 * (count / cards) ** 0.5,
+            f"{stated:.0%} stated, {reached:.0%} right, {count:,.0f} cards",
+        )
+        for stated, reached, count in bins
+    ]
+    (x0, y0), (x1, y1) = place(0.0, 0.0), place(1.0, 1.0)
+    return (
+        f'<svg class="curve" viewBox="0 0 {size} {size}" width="{size}" height="{size}" role="img" '
+        f'aria-label="Right first classes over the probability that was stated: {"; ".join(point[3] for point in points)}">'
+        f'<path d="M{x0} {y0}H{x1}M{x0} {y1}V{y0}" stroke="var(--strong-line)" fill="none"/>'
+        f'<path d="M{x0} {y0}L{x1} {y1}" stroke="var(--line)" stroke-dasharray="3 3"/>'
+        + "".join(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="var(--surface)"><title>{text}</title></circle>'
+            for x, y, radius, text in points
+        )
+        + f'<text x="32" y="14" class="tick" text-anchor="end">100%</text><text x="32" y="{y0 + 4}" class="tick" text-anchor="end">0</text>'
+        f'<text x="{x1}" y="{size - 6}" class="tick" text-anchor="end">stated: 100%</text></svg>'
     )
 
 

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, Que
 from oasis_pipeline.decisions import ACTIONS
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.physics.well_path import Survey
-from oasis_pipeline.plotting.svg import path_svg, strip_svg
+from oasis_pipeline.plotting.svg import path_svg, setpoint_svg, strip_svg
 from oasis_pipeline.schema import TABLES, Table
 from oasis_pipeline.schema.model import Column
 from oasis_pipeline.service.access import asking
@@ -356,7 +356,33 @@ def advice_of(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": row.get("confidence"),
         "points": points,
         "changes": changes,
+        "curves": _curves(row),
     }
+
+
+def _curves(row: Mapping[str, Any]) -> list[str]:
+    """Draw what other speeds and idle times would bring; empty where nothing was tried."""
+    if not row.get("curve"):
+        return []
+    tried = json.loads(row["curve"])
+    drawn = [
+        setpoint_svg(
+            tried[axis][column],
+            tried[axis]["oil_change_bpd"],
+            tried[axis]["oil_change_bpd_lower"],
+            tried[axis]["oil_change_bpd_upper"],
+            tried[axis]["allowed"],
+            row[f"advised_{column}"] if row["action"] != "none" else None,
+            name=name,
+            unit=unit,
+            present=row[column],
+        )
+        for axis, column, name, unit in (
+            ("speed", "spm", "Speed", "1/min"),
+            ("idle_time", "idle_min", "Idle time", "min/d"),
+        )
+    ]
+    return [picture for picture in drawn if picture]
 
 
 def _title(column: Column, without: str = "") -> str:

@@ -28,6 +28,7 @@ def manifest(macro_f1: float, **more: Any) -> dict[str, Any]:
     score = {
         "name": "trees", "macro_f1": macro_f1, "macro_f1_low": 0.6, "macro_f1_high": 0.9, "coverage": 0.93, "first_label_right": 0.88,
         "calibration_error": 0.021, "mean_average_precision": 0.8, "risk_coverage": [[0.5, 0.0], [1.0, 0.12]],
+        "reliability": [[0.55, 0.7, 20.0], [0.95, 0.97, 80.0]],
         "per_class": {"Full Pump": {"cards": 3.0, "recall": 1.0, "precision": 0.75, "f1": 0.86}},
     }  # fmt: skip
     baseline = {
@@ -102,6 +103,7 @@ def test_the_model_in_use_is_shown_beside_its_baselines(registry: Service) -> No
     assert "most frequent &lt;label&gt;" in text
     assert "2.1 <small>points</small>" in text
     assert "12% of all" in text, "the curve says in words what it shows"
+    assert "55% stated, 70% right, 20 cards" in text
     assert "worse on &lt;held-out&gt; wells" in text
     assert "What it confuses" not in text, "nothing was kept of its answers"
     other = registry.get("/models?version=cards-2024&name=card_forecaster", role="viewer").body.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -259,4 +260,18 @@ def test_advice_on_set_points_is_read_by_the_names_of_its_columns(service: Servi
         "confidence": None,
         "points": [("Speed", 8.0, 6.5, "u")],
         "changes": [("Change of oil", 3.2, 1.0, 5.0, "u")],
+        "curves": [],
     }
+    tried = {
+        "spm": [6.5, 8.0],
+        "idle_min": [0.0, 0.0],
+        "oil_change_bpd": [3.2, 0.0],
+        "oil_change_bpd_lower": [1.0, 0.0],
+        "oil_change_bpd_upper": [5.0, 0.0],
+        "allowed": [True, True],
+    }
+    curve = {"speed": tried, "idle_time": {name: values[1:] for name, values in tried.items()}}
+    drawn = advice_of(advice, row | {"action": "slow_down", "curve": json.dumps(curve)})["curves"]
+    assert len(drawn) == 1, "an idle time alone is no curve"
+    assert "from +3.2 bbl/d at 6.5 to +0.0 at 8 1/min" in drawn[0]
+    assert ">advised<" in drawn[0]
