@@ -290,9 +290,8 @@ def setpoint_svg(
     x, mean, low, high = (np.asarray(values, dtype=np.float64) for values in (at, change, lower, upper))
     order = np.flatnonzero(np.isfinite(x + mean + low + high))
     order = order[np.argsort(x[order], kind="stable")]
-    x, mean, low, high, good = (
-        values[order] for values in (x, mean, low, high, np.asarray(allowed, dtype=np.bool_))
-    )
+    x, mean, low, high = (values[order] for values in (x, mean, low, high))
+    good = np.asarray(allowed, dtype=np.bool_)[order]
     if len(x) < 2:
         return ""
     bottom, top = min(float(low.min()), 0.0), max(float(high.max()), 0.0)
