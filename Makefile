@@ -20,12 +20,12 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
-	$(PIP) --editable '.[serve]'
+	$(PIP) --editable '.[serve,alerts]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
-	$(PIP) --editable '.[serve,bench,test,lint]'
+	$(PIP) --editable '.[serve,alerts,bench,test,lint]'
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and a report

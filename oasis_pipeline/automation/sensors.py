@@ -19,6 +19,7 @@ from oasis_pipeline.assets.factory import Calendar
 from oasis_pipeline.assets.graph import DAILY_VIEWS, GRAPH, READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.assets.views import observe_views
+from oasis_pipeline.automation.alerts import attend
 from oasis_pipeline.automation.jobs import Jobs
 from oasis_pipeline.automation.staleness import (
     LONGEST_RETRY,
@@ -220,7 +221,19 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
             run_requests=requests, asset_events=events, cursor=str(cursor), skip_reason=skip
         )
 
-    return [new_drop_files, live_source, stale_days, stale_readings]
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks for what is wrong, or newly wrong with a well, and tells those who asked for it in alerts.toml. Starts nothing.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SkipReason:
+        report = attend(warehouse.open(), warehouse.settings())
+        for fault in report.faults:
+            context.log.warning(fault)
+        return dg.SkipReason(str(report))
+
+    return [new_drop_files, live_source, stale_days, stale_readings, alerts]
 
 
 @dataclass

@@ -128,6 +128,7 @@ def examine(settings: Settings) -> list[Finding]:
                 ("data", look_at_data),
                 ("automation", look_at_automation),
                 ("source", look_at_source),
+                ("alerts", look_at_alerts),
             ):
                 yield from _try(area, lambda look=look: look(settings, warehouse))  # type: ignore[misc]
 
@@ -162,7 +163,7 @@ def look_at_secrets(settings: Settings) -> Iterator[Finding]:
     if not settings.home.is_dir():
         return
     opened = 0
-    for name in (".env", "secret_key", "reader_password", "source.toml"):
+    for name in (".env", "secret_key", "reader_password", "source.toml", "alerts.toml"):
         path = settings.home / name
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -193,16 +194,9 @@ def look_at_secrets(settings: Settings) -> Iterator[Finding]:
 
 def look_at_disks(settings: Settings) -> Iterator[Finding]:
     """Free space of every disk that is written to."""
-    places: dict[int, Path] = {}
-    for folder in (
-        settings.home,
-        settings.postgres_data if settings.embedded else settings.home,
-        settings.drop,
-        settings.store,
-    ):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        places.setdefault(there.stat().st_dev, there)
-    for place in places.values():
+    from oasis_pipeline.automation.alerts.signals import written_disks
+
+    for place in written_disks(settings):
         free, total = shutil.disk_usage(place).free, shutil.disk_usage(place).total
         says = f"{free / 2**30:.1f} of {total / 2**30:.0f} GiB free at {place}"
         if free < LITTLE_BYTES:
@@ -500,6 +494,34 @@ def look_at_source(settings: Settings, warehouse: Warehouse) -> Iterator[Finding
             f"last whole look at it {age:.0f} minutes ago",
             "see why sensor live_source does not run" if late else "",
         )
+
+
+def look_at_alerts(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
+    """The rules can be used, somebody is told, and messages go out."""
+    from oasis_pipeline.automation.alerts import AlertError, load_rules
+    from oasis_pipeline.automation.alerts.book import count_alerts, list_unsent
+    from oasis_pipeline.automation.alerts.sending import open_receiver
+
+    rules = load_rules(settings.home)
+    for name, receiver in rules.to.items():
+        try:
+            open_receiver(receiver, {})
+        except AlertError as error:
+            yield Finding("alerts", FAIL, f"{name} can't be told: {error}", "correct alerts.toml")
+    failed = [row for row in list_unsent(warehouse) if row["error"]]
+    for name in dict.fromkeys(row["receiver"] for row in failed):
+        own = [row for row in failed if row["receiver"] == name]
+        yield Finding(
+            "alerts",
+            FAIL,
+            f"{len(own)} messages to {name} could not be sent: {own[0]['error']}",
+            f"oasis alerts --test {name} tries it at once",
+        )
+    says = f"{count_alerts(warehouse)} are open, {len(rules.to)} receivers"
+    if rules.rule:
+        yield Finding("alerts", OK, says)
+    else:
+        yield Finding("alerts", WARN, f"{says}: nobody is told", "write alerts.toml: see docs/alerts.md")
 
 
 def look_at_store(settings: Settings) -> Iterator[Finding]:

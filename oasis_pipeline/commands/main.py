@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "wells": "Show which well comes first and why, or everything about one well.",
     "report": "Write the field's report as one HTML file: the worklist first.",
     "alarms": "List failure alarms; acknowledge or dismiss one.",
+    "alerts": "List alerts on the platform and its wells; send a test message.",
     "diagnose": "Diagnose one surface card: pump card, figures, picture and report.",
     "labels": "Show which cards to label next; import and export labels.",
     "models": "List models, choose one, predict old days again.",

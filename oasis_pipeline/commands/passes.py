@@ -21,6 +21,7 @@ import psycopg2
 from oasis_pipeline.assets.factory import Calendar, step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, GRAPH
 from oasis_pipeline.assets.views import observe_views
+from oasis_pipeline.automation.alerts import AlertsReport, attend
 from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
 from oasis_pipeline.automation.staleness import (
     WHOLE,
@@ -94,6 +95,8 @@ class PassSummary:
         What could not be made.
     waiting : dict of str to str
         Asset -> why it, or some of its days, wait although they are stale.
+    alerts : AlertsReport
+        What is to be told to people, as of the end of the pass.
     """
 
     intake: PassReport
@@ -102,6 +105,7 @@ class PassSummary:
     notes: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
+    alerts: AlertsReport = field(default_factory=AlertsReport)
 
     def raise_failures(self) -> None:
         """Raise `PassError` if something could not be made."""
@@ -172,6 +176,8 @@ def run_pass(
         began = time.monotonic()
         _make_stale(settings, warehouse, summary, advance, profile)
         summary.seconds["making"] = time.monotonic() - began
+        summary.alerts = attend(warehouse, settings)
+        summary.notes += summary.alerts.faults
         return summary
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from oasis_pipeline.commands.passes import PassSummary
     from oasis_pipeline.commands.profile import Profile
 
+_MOST_ALERTS = 5
+
 
 @click.command()
 @home_option
@@ -89,6 +91,12 @@ def summary_json(summary: PassSummary) -> dict[str, Any]:
             for failure in summary.failures
         ],
         "waiting": summary.waiting,
+        "alerts": {
+            "open": summary.alerts.open,
+            "new": summary.alerts.opened,
+            "over": summary.alerts.resolved,
+            "sent": summary.alerts.sent,
+        },
     }
 
 
@@ -137,4 +145,8 @@ def print_summary(summary: PassSummary) -> None:
         click.echo(f"failed: {failure}", err=True)
     for asset, reason in summary.waiting.items():
         click.echo(f"not materialized: {asset} ({reason})", err=True)
+    for title in summary.alerts.opened[:_MOST_ALERTS]:
+        click.echo(f"alert: {title}")
+    if len(summary.alerts.opened) > _MOST_ALERTS:
+        click.echo(f"... and {len(summary.alerts.opened) - _MOST_ALERTS} more: `oasis alerts` lists them")
     click.echo(f"intake {summary.seconds['intake']:.1f} s, materialization {summary.seconds['making']:.1f} s")

@@ -35,6 +35,7 @@ def status(home: Path | None, as_json: bool) -> None:
     """
     settings = settings_of(home)
     require_installation(settings)
+    from oasis_pipeline.automation.alerts.book import count_alerts, list_unsent
     from oasis_pipeline.automation.staleness import current_plan
     from oasis_pipeline.commands.supervision import running_lines
     from oasis_pipeline.home import read_record
@@ -49,6 +50,8 @@ def status(home: Path | None, as_json: bool) -> None:
         left = left_files(warehouse, settings.drop)
         rejected = warehouse.query("select count(*) as n from xspoc.rejected")["n"][0].as_py()
         waiting = waiting_labels(warehouse)
+        alerts = count_alerts(warehouse)
+        unsent = [row for row in list_unsent(warehouse) if row["error"]]
     if as_json:
         processes = [{**vars(one), "alive": one.alive()} for one in read_record(settings.home)]
         labels = [
@@ -64,6 +67,8 @@ def status(home: Path | None, as_json: bool) -> None:
                 "processes": processes,
                 "first_days": [vars(each) for each in first],
                 "left_files": left,
+                "open_alerts": alerts,
+                "failed_messages": unsent,
             }
         )
         return
@@ -105,6 +110,11 @@ def status(home: Path | None, as_json: bool) -> None:
         click.echo(f"{rejected:,} rejected rows are in xspoc.rejected with their reasons")
     if waiting:
         click.echo(_say_waiting(waiting))
+    if alerts:
+        click.echo(f"{alerts} {'alert is' if alerts == 1 else 'alerts are'} open; `oasis alerts` lists them")
+    for name in dict.fromkeys(row["receiver"] for row in unsent):
+        own = [row for row in unsent if row["receiver"] == name]
+        click.echo(f"{len(own)} messages to {name} could not be sent and are tried again: {own[0]['error']}")
 
 
 def _say_waiting(waiting: list[WaitingLabel]) -> str:

@@ -224,6 +224,71 @@ SOURCE_TASK = Table(
     "What the live source has done last, and how far its backfills are.",
 )
 
+ALERT = Table(
+    "oasis",
+    "alert",
+    ("alert_id",),
+    (
+        Column(
+            "alert_id", Type.TEXT, description="Part of a hash of kind, subject and when it was first seen"
+        ),
+        Column(
+            "kind", Type.TEXT, description="What it is of: run_failed, stale, well_down ...", required=True
+        ),
+        Column("subject", Type.TEXT, description="Which asset, job, disk, well or alarm", required=True),
+        Column("well", Type.TEXT, description="Well, if it is of one"),
+        Column("level", Type.TEXT, description="failure, warning or info", required=True),
+        Column("title", Type.TEXT, description="What is the matter, in a few words", required=True),
+        Column("body", Type.TEXT, description="More of it, and what to do", required=True),
+        Column("facts", Type.DOCUMENT, description="What was found", required=True),
+        Column(
+            "state",
+            Type.TEXT,
+            description="pending (it has to last before it counts), open or resolved",
+            required=True,
+        ),
+        Column("first_seen_at", Type.UTC, description="When it was first seen", required=True),
+        Column("opened_at", Type.UTC, description="When it began to count"),
+        Column("resolved_at", Type.UTC, description="When it was over"),
+    ),
+    Kind.SYSTEM,
+    "Alerts: what is wrong, or newly wrong with a well, and what was.",
+    indexes=(("state", "resolved_at"),),
+)
+
+ALERT_DELIVERY = Table(
+    "oasis",
+    "alert_delivery",
+    ("alert_id", "receiver", "event"),
+    (
+        Column("alert_id", Type.TEXT, description="The alert"),
+        Column("receiver", Type.TEXT, description="Name in alerts.toml"),
+        Column("event", Type.TEXT, description="opened, reminder with its number, or resolved"),
+        Column("made_at", Type.UTC, description="When it was owed", required=True),
+        Column("due_at", Type.UTC, description="Not to be sent, or tried again, before", required=True),
+        Column("sent_at", Type.UTC, description="When the receiver's server took it; null while it is owed"),
+        Column("tries", Type.INT, description="How often it was tried", required=True),
+        Column("error", Type.TEXT, description="Why it could not be sent the last time"),
+    ),
+    Kind.SYSTEM,
+    "What was told of alerts, or is still to be told, to whom.",
+    indexes=(("sent_at", "due_at"),),
+)
+
+FIGURE = Table(
+    "oasis",
+    "figure",
+    ("name", "label"),
+    (
+        Column("name", Type.TEXT, description="Which figure"),
+        Column("label", Type.TEXT, description="Of which asset; empty for all of them"),
+        Column("value", Type.FLOAT, description="The figure", required=True),
+        Column("at", Type.UTC, description="When it was worked out", required=True),
+    ),
+    Kind.SYSTEM,
+    "Figures of the pipeline that take too long to be worked out whenever /metrics is asked; written with the alerts.",
+)
+
 SYSTEM_TABLES: tuple[Table, ...] = (
     SCHEMA_VERSION,
     FILE,
@@ -235,4 +300,7 @@ SYSTEM_TABLES: tuple[Table, ...] = (
     SOURCE_WATERMARK,
     SOURCE_ROW,
     SOURCE_TASK,
+    ALERT,
+    ALERT_DELIVERY,
+    FIGURE,
 )

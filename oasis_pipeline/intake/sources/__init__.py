@@ -14,7 +14,7 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
-__all__ = ["Source", "SourceError", "SourceReport", "open_source", "require_source"]
+__all__ = ["Source", "SourceError", "SourceReport", "open_source", "require_source", "watched_sources"]
 
 
 def require_source(settings: Settings) -> Mapping:
@@ -31,6 +31,20 @@ def require_source(settings: Settings) -> Mapping:
     """
     source_url(settings)
     return load_mapping(settings.home)
+
+
+def watched_sources(settings: Settings) -> dict[str, float]:
+    """Sources of an installation by name, and after how many minutes without a whole look at one somebody should know.
+
+    Raises
+    ------
+    SourceError
+        If one of them is configured so that it can't be used.
+    """
+    if settings.source_url is None:
+        return {}
+    mapping = require_source(settings)
+    return {mapping.name: max(3 * mapping.sweep_minutes, 60.0)}
 
 
 def open_source(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> DatabaseSource:

@@ -49,6 +49,7 @@ NAVIGATION = (
     Entry("/analysis", "Analysis", "tables"),
     Entry("/sensors", "Sensors", "rawdata"),
     Entry("/models", "Models", "tables"),
+    Entry("/alerts", "Alerts", "tables"),
 )
 """In the order in which they stand; one that has no view is left out."""
 

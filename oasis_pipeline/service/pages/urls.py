@@ -9,12 +9,13 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from oasis_pipeline.service.pages import alarms, analysis, entry, field, label, models, sensors, well
+from oasis_pipeline.service.pages import alarms, alerts, analysis, entry, field, label, models, sensors, well
 
 urlpatterns = [
     path("", field.show),
     path("alarms", alarms.show),
     path("alarms/decide", alarms.decide),
+    path("alerts", alerts.show),
     path("analysis", analysis.show),
     path("label", label.show),
     path("label/guide", label.show_guide),
