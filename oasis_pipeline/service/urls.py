@@ -1,6 +1,6 @@
 """What stands where.
 
-Here: the three parts of the service. Not here: views.
+Here: the parts of the service. Not here: views.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from oasis_pipeline.service import metrics
 from oasis_pipeline.service.api import api
 
 urlpatterns = [
     path("", include("oasis_pipeline.service.pages.urls")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("metrics", metrics.show),
 ]
 
 handler400 = "oasis_pipeline.service.pages.entry.bad_request"

@@ -18,6 +18,7 @@ from oasis_pipeline.intake.sources import SourceError, watched_sources
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import one_line
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.runs import newest_runs
 
 _GIB = 1 << 30
 _INTAKE_JOBS = ("intake", "source")
@@ -106,24 +107,6 @@ def failed_runs(sight: Sight) -> Iterator[Signal]:
         own = job["job"] in _INTAKE_JOBS
         if job["status"] == "FAILURE" and (own or not rows):
             yield Signal("run_failed", f"job {job['job']}", {"run_id": job["run_id"], "ended_at": job["at"]})
-
-
-def newest_runs(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """The newest run of each job that has ended within 30 days, as Dagster keeps it.
-
-    Returns
-    -------
-    list of dict
-        ``job``, ``run_id``, ``status``, ``at`` (seconds since 1970), ``seconds`` (how long it took); empty before Dagster has made its tables.
-    """
-    if warehouse.query("SELECT to_regclass('dagster.runs')::text AS name")["name"][0].as_py() is None:
-        return []
-    found: list[dict[str, Any]] = warehouse.query(
-        "SELECT DISTINCT ON (pipeline_name) pipeline_name AS job, run_id, status, end_time AS at, end_time - start_time AS seconds"
-        " FROM dagster.runs WHERE status IN ('SUCCESS', 'FAILURE')"
-        " AND create_timestamp > (now() AT TIME ZONE 'UTC') - interval '30 days' ORDER BY pipeline_name, id DESC"
-    ).to_pylist()
-    return found
 
 
 def stale_assets(sight: Sight) -> Iterator[Signal]:
@@ -292,5 +275,5 @@ def plain(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 __all__: Sequence[str] = (
-    "LOOKS", "Looked", "Sight", "Signal", "look", "newest_runs", "plain", "stale_counts", "utc", "written_disks",
+    "LOOKS", "Looked", "Sight", "Signal", "look", "plain", "stale_counts", "utc", "written_disks",
 )  # fmt: skip
