@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint bench format constraints clean
+.PHONY: help demo test slow faults lint bench models format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -51,6 +51,9 @@ lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, Y
 
 bench: $(VENV)/.dev  ## the benchmark tables
 	$(BIN)/python -m benchmarks $(BENCH)
+
+models: $(VENV)/.dev  ## the models that come with the package, made again; hours (MODELS="cards" makes one)
+	$(BIN)/python -m models $(MODELS)
 
 format: $(VENV)/.dev  ## put code and SQL into shape
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """Speed of the card forecast and of the trends on one core, beside sktime's one-series-at-a-time forecasters.
 
 Cards are made-up states (noise about a level): how fast they are forecast does not depend on what they show. Quality is measured by
-``python -m benchmarks.card_forecast`` and ``python -m benchmarks.trends``.
+``python -m studies.card_forecast`` and ``python -m studies.trends``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How severe each condition of a well looks to a network that was taught by simulated cards, where every severity is known.
 
 Belongs here: the network that comes with the package, its answer, and the check of its file. Does not belong here: teaching it
-(``benchmarks.severity_network``), and what becomes of its answers: they are features like others (``features``), which a classifier may
+(``models.severity_network``), and what becomes of its answers: they are features like others (``features``), which a classifier may
 use or not.
 
 Labels are few and say yes or no; the simulator tells for any number of cards how far every fault has gone. What the network learned

@@ -22,7 +22,7 @@ from oasis_pipeline.physics.unit import PumpingUnit, UnitKind
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline_tests.assets import test_diagnosis as warehouse_rows
+from oasis_pipeline_tests.operations import test_diagnosis as warehouse_rows
 
 LINKAGE = {"a_in": 129.0, "c_in": 111.09, "i_in": 111.0, "k_in": 151.34, "p_in": 114.0, "r_in": 42.0}
 RATINGS = {

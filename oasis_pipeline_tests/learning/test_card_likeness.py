@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.card_likeness import move_split_merge, outlines, time_warping
+from studies.card_likeness import move_split_merge, outlines, time_warping
 
 RNG = np.random.default_rng(4)
 CURVES = RNG.normal(size=(6, 20, 2))

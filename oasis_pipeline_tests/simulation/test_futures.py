@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.base_failure_model import (
+from models.failure_forecaster import (
     DAY_ERROR,
     WELL_ERROR,
     in_all_features,
     seen_by_network,
     severity_field,
 )
-from benchmarks.failure_futures import chance_of_failing, course_of, drawn_futures, states_of
+from models.failure_futures import chance_of_failing, course_of, drawn_futures, states_of
 from oasis_pipeline.learning.failures.channels import CHANNELS
 from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted
 from oasis_pipeline.learning.failures.log import DAY_MS

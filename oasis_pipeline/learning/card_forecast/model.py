@@ -197,7 +197,7 @@ def base_forecaster() -> ForecastModel:
 
     Notes
     -----
-    It comes with the package; ``python -m benchmarks.card_forecast --base`` makes it again. Its hash is not checked
+    It comes with the package; ``make models`` makes it again. Its hash is not checked
     against a registry: it is as trustworthy as the code beside it.
     """
     import hashlib

@@ -1,6 +1,6 @@
 """The base model of failures: what forecasts a field that has no history of failures yet.
 
-Belongs here: the model that comes with the package. It was learned on simulated fields by ``benchmarks/base_failure_model.py``;
+Belongs here: the model that comes with the package. It was learned on simulated fields by ``models/failure_forecaster.py``;
 that it knows real ones is not said, and a field's own evidence replaces it (``forecaster.fit_at``).
 
 It has two experts: of fields where a fault that grows ends in a failure, and of fields where most do not. The base model is both of

@@ -1,90 +1,33 @@
 """How well the next cards are forecast: skill by horizon, and coverage of the band, on simulated fields.
 
-    python -m benchmarks.card_forecast --cache FOLDER [--fields tuning|test]
-    python -m benchmarks.card_forecast --cache FOLDER --sktime WELLS | --neural | --picture FILE
-    python -m benchmarks.card_forecast --cache FOLDER --base
+    python -m studies.card_forecast --cache FOLDER [--fields tuning|test]
+    python -m studies.card_forecast --cache FOLDER --sktime WELLS | --neural | --picture FILE
 
 Skill is 1 - RMSE / RMSE of persistence, over all points of all cards of the pairs (lbf). A pair has *changed* when a true severity
-differs by 0.2 or more between the two cards. Intervals resample wells. ``--base`` learns the base model from the tuning fields and
-writes it into the package.
+differs by 0.2 or more between the two cards. Intervals resample wells.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.forecast_fields import TEST, TUNING, CardField, card_field
+from models.card_forecaster import FIRST_DAY, Prepared, prepare
+from models.forecast_fields import TEST, TUNING, card_field
 from oasis_pipeline.learning.card_forecast import learn as learning
 from oasis_pipeline.learning.card_forecast import model as models
 from oasis_pipeline.learning.card_forecast.anomaly import score_cards
 from oasis_pipeline.learning.card_forecast.candidates import MEDIAN, Candidates, candidates_of
-from oasis_pipeline.learning.card_forecast.history import LOADS, CardDays, card_states, days_of_cards
+from oasis_pipeline.learning.card_forecast.history import LOADS, CardDays
 from oasis_pipeline.simulation.conditions import PARTED
-
-FIRST_DAY = 20_000
-"""Day number of the first day of a simulated field."""
 
 CHANGED = 0.2
 BOOTSTRAPS = 500
 GROUPS = ("all", "changed", "changed, no parted rods", "unchanged")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A field's days with the truth beside."""
-
-    days: CardDays
-    begin: NDArray[np.int64]
-    severity: NDArray[np.float64]
-    field: CardField
-
-
-def prepare(field: CardField, first_well: int = 0) -> Prepared:
-    """Sum a field up by day; a workover is known the day after the first card that follows it."""
-    states = card_states(field.position_in, field.load_lbf)
-    good = np.isfinite(states).all(axis=1)
-    days = days_of_cards(field.well + first_well, field.day + FIRST_DAY, states)
-    key = (field.well[good] + first_well) * 10_000_000 + np.floor(field.day[good]).astype(np.int64)
-    newest = np.searchsorted(key, days.well * 10_000_000 + days.day - FIRST_DAY, side="right") - 1
-    workovers = field.workovers[good][newest]
-    begin = np.full(len(days), -(10**9))
-    for at in np.flatnonzero(np.r_[False, (np.diff(days.well) == 0) & (np.diff(workovers) > 0)]).tolist():
-        later = (days.well == days.well[at]) & (days.day > days.day[at])
-        begin[later] = days.day[at]
-    return Prepared(days, begin, field.severity[good][newest], field)
-
-
-def joined(parts: list[Prepared]) -> tuple[CardDays, NDArray[np.int64]]:
-    """Fields side by side."""
-    names = CardDays.__dataclass_fields__
-    days = CardDays(**{name: np.concatenate([getattr(p.days, name) for p in parts]) for name in names})
-    return days, np.concatenate([p.begin for p in parts])
-
-
-def write_base(cache: Path) -> None:
-    """Learn the base model from the tuning fields, and write it into the package."""
-    days, begin = joined(
-        [prepare(card_field(kind, seed, cache), 1000 * at) for at, (kind, seed) in enumerate(TUNING)]
-    )
-    known = candidates_of(days, None, begin)
-    evidence = [learning.evidence_of(days, known, hours) for hours in models.HORIZONS_HOURS]
-    model, _ = learning.learn(evidence, days, int(days.day.max()) + 1, None)
-    manifest = {
-        "state_version": models.STATE_VERSION,
-        "simulated": True,
-        "fields": [f"{kind} {seed}" for kind, seed in TUNING],
-        "pairs": len(evidence[0].issued),
-    }
-    data, sha256 = models.save_forecaster(model, manifest)
-    target = Path(models.__file__).parent / "base.model"
-    target.write_bytes(data)
-    print(f"{target.name}: {len(data)} bytes, sha256 {sha256}")
 
 
 def groups_of(prepared: Prepared, pairs: learning.Pairs) -> dict[str, NDArray[np.bool_]]:
@@ -382,7 +325,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--fields", choices=("tuning", "test"), default="test")
-    parser.add_argument("--base", action="store_true")
     parser.add_argument("--sktime", type=int, metavar="WELLS", help="compare with sktime on so many wells")
     parser.add_argument("--neural", action="store_true", help="try the earlier platform's network")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw some forecasts of the first field")
@@ -396,9 +338,6 @@ def main() -> None:
             sktime_table(one, chosen.sktime)
         if chosen.neural:
             neural_table(one)
-        return
-    if chosen.base:
-        write_base(chosen.cache)
         return
     fields = TUNING if chosen.fields == "tuning" else TEST
     for kind in dict.fromkeys(kind for kind, _ in fields):

@@ -113,7 +113,7 @@ def card_field(kind: FieldKind, seed: int, cache: Path) -> CardField:
 
 
 def main() -> None:
-    """Simulate every field into a folder: ``python -m benchmarks.forecast_fields FOLDER``."""
+    """Simulate every field into a folder: ``python -m models.forecast_fields FOLDER``."""
     import sys
     import time
 

@@ -1,6 +1,6 @@
 """How well fillage and production are forecast, beside the last value, on simulated fields.
 
-    python -m benchmarks.trends --cache FOLDER [--fields tuning|test]
+    python -m studies.trends --cache FOLDER [--fields tuning|test]
 
 Skill is 1 - RMSE / RMSE of the last value over all days whose later day has a value; intervals resample wells.
 """
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from benchmarks.card_forecast import FIRST_DAY, skill
-from benchmarks.forecast_fields import DAYS, TEST, TUNING, card_field
+from models.card_forecaster import FIRST_DAY
+from models.forecast_fields import DAYS, TEST, TUNING, card_field
 from oasis_pipeline.learning.trends import HORIZONS_DAYS, MEDIAN, METHODS, forecast, forecast_trends
+from studies.card_forecast import skill
 
 WARM_UP_DAYS = 42
 """Days left out of the scores: before them there is nothing to choose a method by."""

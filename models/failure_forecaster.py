@@ -1,14 +1,14 @@
 """Learn the base model of failures on simulated fields and put it into the package.
 
-    python -m benchmarks.base_failure_model
-    python -m benchmarks.base_failure_model --errors FOLDER
+    python -m models.failure_forecaster
+    python -m models.failure_forecaster --errors FOLDER
 
-Belongs here: fields of severities, and from them to the artifact; a kept field (``benchmarks.failure_fields``) ready to be judged. The
+Belongs here: fields of severities, and from them to the artifact; a kept field (``models.failure_fields``) ready to be judged. The
 fields that figures are told of are not among those that are learned on.
 
 The model looks at the severities of ``learning.severities`` alone. What that network says of a card differs little from the truth, so wells need no
 cards to learn from: the simulator's severities with such errors put on them will do, and of these wells there can be thousands.
-``--errors`` prints the errors on the tuning fields, kept in a folder by ``benchmarks.failure_fields``; the constants below follow them.
+``--errors`` prints the errors on the tuning fields, kept in a folder by ``models.failure_fields``; the constants below follow them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.failure_fields import CARDS_PER_DAY, DAYS, KINDS, TUNING_SEEDS, FieldTables, kept_field
-from benchmarks.failure_futures import Course, course_of, drawn_futures
+from models.failure_fields import CARDS_PER_DAY, DAYS, KINDS, TUNING_SEEDS, FieldTables, kept_field
+from models.failure_futures import Course, course_of, drawn_futures
+from models.provenance import provenance
 from oasis_pipeline.intake.failures import package_rules, reduce_text
 from oasis_pipeline.learning.failures.alarms import (
     ALARM_HORIZON_DAYS,
@@ -47,6 +48,7 @@ from oasis_pipeline.learning.failures.log import DAY_MS, NEVER, FailureLog, Life
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes
 from oasis_pipeline.learning.failures.packing import pack_forecaster, told
 from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows, daily_rows, feature_names
+from oasis_pipeline.learning.severities import NETWORK_FILE
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times
 
@@ -399,6 +401,11 @@ def main() -> None:
     if folder is not None:
         print_errors(folder)
         return
+    write_base()
+
+
+def write_base() -> None:
+    """Learn the base model and write it into the package."""
     seeds = range(FIRST_SEED, FIRST_SEED + FIELDS)
     kinds = [KINDS[number % len(KINDS)] for number in range(FIELDS)]
     fields = [
@@ -416,6 +423,8 @@ def main() -> None:
             "wells": sum(len(field.nodes) for _, field, _ in fields),
             "failures": failures,
             "experts": experts,
+            # the errors on the severities are those of this network
+            **provenance(NETWORK_FILE),
         },
     )
     BASE_FILE.write_bytes(packed)

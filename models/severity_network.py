@@ -1,7 +1,7 @@
 """Teach the network of severities on simulated cards and put it into the package.
 
-    python -m benchmarks.severity_network [--sets 16] [--keep FOLDER]
-    python -m benchmarks.severity_network --ask
+    python -m models.severity_network [--sets 16] [--keep FOLDER]
+    python -m models.severity_network --ask
 
 Belongs here: the cards that it learns from, and learning. Does not belong here: its answers and its file (``learning.severities``). No seed
 that anything is judged on is among its cards. ``--ask`` says how far off the package's network is on cards of other seeds.
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.provenance import provenance
 from oasis_pipeline.learning.base import simulated_training_set
 from oasis_pipeline.learning.features import (
     CARDS,
@@ -37,9 +38,9 @@ from oasis_pipeline.learning.severities import (
     unpack_network,
 )
 from oasis_pipeline.simulation import conditions as c
-from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, MISMATCHED, simulate_cards
+from oasis_pipeline.simulation.cards import JUDGED, MISMATCHED, simulate_cards
 
-FIRST_SEED, CARDS_A_SET = 1001, 12_000
+FIRST_SEED, SETS, CARDS_A_SET = 1001, 16, 12_000
 ASKED_SEEDS, ASKED_MISMATCHED, ASKED_CARDS = (76, 77), 79, 3_000
 HIDDEN = (512, 256)
 PHASES = ((1e-3, 10), (3e-4, 8), (1e-4, 6))
@@ -194,23 +195,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sets", type=int, default=16, help=f"sets of {CARDS_A_SET} cards")
+    parser.add_argument("--sets", type=int, default=SETS, help=f"sets of {CARDS_A_SET} cards")
     parser.add_argument("--keep", type=Path, help="folder to keep simulated sets in")
     parser.add_argument("--ask", action="store_true", help="ask the package's network, teach nothing")
     asked = parser.parse_args()
     if asked.ask:
         ask()
         return
-    seeds = range(FIRST_SEED, FIRST_SEED + asked.sets)
-    parts = [lessons(seed, asked.keep) for seed in seeds]
+    write_network(asked.keep, asked.sets)
+
+
+def write_network(keep: Path | None, sets: int = SETS) -> None:
+    """Teach the network and write it into the package.
+
+    Parameters
+    ----------
+    keep : Path, optional
+        Folder to keep simulated sets in.
+    sets : int
+        Sets of `CARDS_A_SET` cards.
+    """
+    seeds = range(FIRST_SEED, FIRST_SEED + sets)
+    parts = [lessons(seed, keep) for seed in seeds]
     x, y = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     parts.clear()
     network = taught(x, y)
     manifest = {
         "simulated": True,
-        "simulator": FIELD_VERSION,
-        "cards": CARDS_A_SET * asked.sets,
+        "cards": CARDS_A_SET * sets,
         "seeds": [seeds[0], seeds[-1]],
+        **provenance(),
     }
     data, sha256 = pack_network(network, manifest)
     unpack_network(data, sha256)

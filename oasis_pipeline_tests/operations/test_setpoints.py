@@ -14,7 +14,7 @@ from oasis_pipeline.operations.decisions import worklist_rows
 from oasis_pipeline.operations.setpoints import setpoint_rows
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline_tests.assets.test_decisions import put
+from oasis_pipeline_tests.operations.test_decisions import put
 
 pytestmark = pytest.mark.server
 

@@ -1,6 +1,6 @@
 """Compare measures of likeness between whole cards, in the kernel of the default model, on a drop folder with labels.
 
-    python -m benchmarks.card_likeness --drop FOLDER [--groups FILE] [--repeats 4] [--seed 0]
+    python -m studies.card_likeness --drop FOLDER [--groups FILE] [--repeats 4] [--seed 0]
 
 Every measure sees the curves that the features hold; only what is made of them differs. Folds, calibration and abstention are those of
 ``compare_classifiers``, and so are the figures. Curves are scaled by their spread over all cards, which no label enters.

@@ -1,14 +1,14 @@
 """What could be had at most on the simulated fields: by one who knows each fault exactly, and by trees on the true severities.
 
-    python -m benchmarks.failure_ceiling [--kinds decoys] [--wells 400] [--fields 4] [--learned 8]
-    python -m benchmarks.failure_ceiling --test [--kinds decoys]
-    python -m benchmarks.failure_ceiling --small 24
+    python -m studies.failure_ceiling [--kinds decoys] [--wells 400] [--fields 4] [--learned 8]
+    python -m studies.failure_ceiling --test [--kinds decoys]
+    python -m studies.failure_ceiling --small 24
 
-Belongs here: fields without cards, of which there can be many, judged as ``benchmarks.failure_forecast`` judges. The knower is told
+Belongs here: fields without cards, of which there can be many, judged as ``studies.failure_forecast`` judges. The knower is told
 when each fault began, how it has grown up to the day, free of weather, and the laws that the simulator draws by; nobody who looks
 at cards can do better. The trees see what the platform would see if its diagnosis were perfect, weather included.
 
-``--test`` asks the knower alone about the very fields of ``benchmarks.failure_forecast``.
+``--test`` asks the knower alone about the very fields of ``studies.failure_forecast``.
 
 ``--small`` asks what a small field teaches by itself: 40 wells x 60 days with decoys, gradient boosting on the true severities, whole wells held
 out but the same days learned and judged, and a fixed rule on the highest severity.
@@ -21,9 +21,9 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.base_failure_model import CLASSES, Prepared, laid, severity_field
-from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, WELLS
-from benchmarks.failure_futures import chance_of_failing
+from models.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, WELLS
+from models.failure_forecaster import CLASSES, Prepared, laid, severity_field
+from models.failure_futures import chance_of_failing
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
 from oasis_pipeline.learning.failures.evaluation import Forecast, best_within, curve
 from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted, window_probabilities
@@ -33,7 +33,7 @@ from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.episodes import FieldKind
 
 FIRST_DAY = 75
-"""As the first day that ``benchmarks.failure_forecast`` judges."""
+"""As the first day that ``studies.failure_forecast`` judges."""
 JUDGED_FROM, LEARNED_FROM = 3_000, 2_000
 """First seeds; far from those of any field with cards."""
 SMALL_FROM, SMALL_WELLS, SMALL_DAYS, SMALL_FIRST_DAY, SMALL_FOLDS = 5_000, 40, 60, 15, 3

@@ -1,8 +1,8 @@
 """What a simulated day could have come to: futures drawn from the simulator's own law, given what was going on in the well.
 
 Belongs here: the law of ``simulation.episodes`` turned round, from the course of a fault so far to what may follow. It is for
-learning the base model (``benchmarks.base_failure_model``) and for the ceiling that the docs tell
-(``benchmarks.failure_ceiling``); no field that is judged is touched by it.
+learning the base model (``models.failure_forecaster``) and for the ceiling that the docs tell
+(``studies.failure_ceiling``); no field that is judged is touched by it.
 
 A field has few failures, and all days that lead up to one share its outcome. The simulator's law allows better: the course of
 an episode so far (when it began, its exponent, its steepness) leaves open how long it grows and whether it ends in a failure, and
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.failure_fields import DAYS, WELLS
+from models.failure_fields import DAYS, WELLS
 from oasis_pipeline.intake.failures import package_rules, reduce_text
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, NO_FAILURE, UNKNOWN, Outcomes
 from oasis_pipeline.simulation import tables

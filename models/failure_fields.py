@@ -1,6 +1,6 @@
 """Simulated fields that forecasts of failures are judged on, from cards to the tables that the platform would hold.
 
-    python -m benchmarks.failure_fields --out FOLDER      makes all of them and keeps them there
+    python -m models.failure_fields --out FOLDER      makes all of them and keeps them there
 
 Belongs here: which fields (kinds and seeds), and the platform's own steps from a card to its diagnosis, without files and
 without a database. Choices are made on `TUNING_SEEDS`; `TEST_SEEDS` are for the figures that are told, and for nothing else.

@@ -1,8 +1,8 @@
 """How few labels do: the platform's queue against a random order, on a simulated field or on a drop folder with labels.
 
-    python -m benchmarks.label_efficiency [--wells 120] [--cards 20]
-    python -m benchmarks.label_efficiency --drop FOLDER [--groups FILE]
-    python -m benchmarks.label_efficiency --vendor
+    python -m studies.label_efficiency [--wells 120] [--cards 20]
+    python -m studies.label_efficiency --drop FOLDER [--groups FILE]
+    python -m studies.label_efficiency --vendor
 
 Half of the wells is kept back and judged. Of the other half cards are labelled in rounds, in the order of the queue or by chance;
 after each round the default classifier is trained on what has been labelled so far. The full score is that of all

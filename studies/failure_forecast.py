@@ -1,10 +1,10 @@
 """Make the tables of ``docs/failure-forecast.md``: alarms on simulated fields, models side by side, real runs to failure.
 
-    python -m benchmarks.failure_forecast fields --fields FOLDER [--kinds growing decoys] [--seeds 901 902] [--models forecaster ...]
-    python -m benchmarks.failure_forecast runs --data FOLDER
-    python -m benchmarks.failure_forecast hourly --data FOLDER
+    python -m studies.failure_forecast fields --fields FOLDER [--kinds growing decoys] [--seeds 901 902] [--models forecaster ...]
+    python -m studies.failure_forecast runs --data FOLDER
+    python -m studies.failure_forecast hourly --data FOLDER
 
-``--fields`` is the folder of ``benchmarks.failure_fields``; ``--data`` holds run-to-failure data (not part of the project).
+``--fields`` is the folder of ``models.failure_fields``; ``--data`` holds run-to-failure data (not part of the project).
 
 Belongs here: the walk through time with whole wells held out, and printing. Does not belong here: figures (``learning.failures.evaluation``).
 """
@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.base_failure_model import Prepared, prepared
-from benchmarks.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
+from models.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
+from models.failure_forecaster import Prepared, prepared
 from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
 from oasis_pipeline.learning.failures.base import EXPERTS_BEFOREHAND, base_experts, base_forecaster
@@ -304,11 +304,11 @@ def main() -> int:
     if asked.command == "fields":
         print_fields(asked.fields, asked.kinds, asked.seeds, asked.models)
     elif asked.command == "runs":
-        from benchmarks.run_to_failure import print_runs
+        from studies.run_to_failure import print_runs
 
         print_runs(asked.data)
     else:
-        from benchmarks.run_to_failure import print_hourly
+        from studies.run_to_failure import print_hourly
 
         print_hourly(asked.data)
     return 0

@@ -24,7 +24,7 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline_tests.assets.test_decisions import put
+from oasis_pipeline_tests.operations.test_decisions import put
 
 FIRST = date(2025, 3, 1)
 DAYS = 20

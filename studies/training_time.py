@@ -1,6 +1,6 @@
 """How long the default classifier takes to learn from many cards, by the clock and in processor seconds.
 
-    python -m benchmarks.training_time [--cards 20000] [--seed 79]
+    python -m studies.training_time [--cards 20000] [--seed 79]
 
 Cards are simulated, ten a well, half of the wells with surface cards only, as in the judged sets but of another seed. "Train" is `classifier.fit`: three
 views, their held-out folds, calibration, thresholds and the weight of the kernel. It is not part of ``python -m benchmarks`` because of its length.

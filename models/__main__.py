@@ -1,0 +1,40 @@
+"""Make the models that come with the package: ``python -m models [name ...] [--keep FOLDER]``.
+
+Without a name all three are made, in this order: the model of failures rests on the errors of the network of severities. It takes hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from models import card_forecaster, failure_forecaster, severity_network
+
+MODELS: dict[str, Callable[[Path], None]] = {
+    "severities": severity_network.write_network,
+    "failures": lambda keep: failure_forecaster.write_base(),
+    "cards": card_forecaster.write_base,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Make the models that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(MODELS))
+    parser.add_argument(
+        "--keep", type=Path, default=Path("build/models"), help="folder where simulated fields are kept"
+    )
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.names if name not in MODELS]:
+        print(f"no model {', '.join(unknown)}; there are {', '.join(MODELS)}", file=sys.stderr)
+        return 2
+    for name in MODELS:
+        if name in (asked.names or MODELS):
+            MODELS[name](asked.keep)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""The models that come with the package: made by the versions that the code has, and described by their manifests."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from models.__main__ import main
+from models.provenance import provenance
+from oasis_pipeline.learning.card_forecast import model as card_forecast
+from oasis_pipeline.learning.failures import base as failures
+from oasis_pipeline.learning.failures.channels import CHANNELS
+from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION
+from oasis_pipeline.learning.failures.windows import feature_names as window_names
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
+from oasis_pipeline.learning.severities import NETWORK_FILE, unpack_network
+from oasis_pipeline.simulation.cards import FIELD_VERSION
+
+
+def severities() -> dict[str, Any]:
+    sha256 = NETWORK_FILE.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    return unpack_network(NETWORK_FILE.read_bytes(), sha256)[1]
+
+
+def card_forecasts() -> dict[str, Any]:
+    data = resources.files("oasis_pipeline.learning.card_forecast").joinpath("base.model").read_bytes()
+    return card_forecast.load_forecaster(data, hashlib.sha256(data).hexdigest())[1]
+
+
+def failure_forecasts() -> dict[str, Any]:
+    return failures.base_forecaster()[1]
+
+
+def test_the_network_of_severities_was_taught_by_this_simulator_on_these_features() -> None:
+    manifest = severities()
+    assert manifest["simulated"] is True
+    assert manifest["simulator"] == FIELD_VERSION
+    assert set(manifest["inputs"]) <= set(feature_names())
+    assert manifest["cards"] > 0
+    assert len(manifest["seeds"]) == 2
+
+
+def test_the_model_of_failures_is_of_this_version_and_these_features() -> None:
+    manifest = failure_forecasts()
+    assert manifest["forecast_version"] == FORECAST_VERSION
+    assert manifest["version"] == failures.BASE_VERSION
+    assert manifest["features"] == list(window_names(CHANNELS))
+    assert len(manifest["seeds"]) == 2
+
+
+def test_the_model_of_card_forecasts_is_of_these_states() -> None:
+    manifest = card_forecasts()
+    assert manifest["state_version"] == card_forecast.STATE_VERSION
+    assert manifest["version"] == f"base-{card_forecast.STATE_VERSION}"
+    assert manifest["fields"]
+
+
+@pytest.mark.parametrize("manifest_of", [severities, failure_forecasts, card_forecasts])
+def test_what_a_manifest_says_of_its_making_is_what_the_code_has(manifest_of: Any) -> None:
+    manifest = manifest_of()
+    assert manifest.get("simulator", FIELD_VERSION) == FIELD_VERSION
+    assert manifest.get("feature_version", FEATURE_VERSION) == FEATURE_VERSION
+    for name, sha256 in manifest.get("rests_on", {}).items():
+        assert name == NETWORK_FILE.name
+        assert sha256 == hashlib.sha256(NETWORK_FILE.read_bytes()).hexdigest()
+
+
+def test_a_model_made_now_says_what_it_was_made_with() -> None:
+    said = provenance(NETWORK_FILE)
+    assert set(said["libraries"]) == {"python", "numpy", "scikit-learn"}
+    assert said["simulator"] == FIELD_VERSION
+    assert said["feature_version"] == FEATURE_VERSION
+    assert said["rests_on"] == {
+        "severities.model": NETWORK_FILE.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    }
+
+
+def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["trees"]) == 2
+    assert "severities, failures, cards" in capsys.readouterr().err

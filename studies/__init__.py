@@ -1,0 +1,1 @@
+"""Comparisons and limits that the documents tell of; see README.md."""
