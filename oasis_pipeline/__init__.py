@@ -8,8 +8,8 @@ The public Python API is what ``__all__`` lists; ``docs/python-api.md`` describe
     card = oasis_pipeline.decode_card(blob, spm=8.0, well=field.well("Well 1"))
 
 Rooms, from the bottom up: ``schema`` and ``settings`` (facts), ``cards`` and ``physics`` (science on arrays),
-``learning``, ``intake``, ``storage``, ``assets`` (the graph), ``automation`` and ``commands``. A room imports only
-from the ones below it.
+``learning``, ``storage``, ``intake``, ``operations`` (what is done), ``assets`` (the graph), ``automation`` and
+``commands``. A room imports only from the ones below it.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -336,8 +336,8 @@ class Field:
     """
 
     def __init__(self, home: Path | str | None = None) -> None:
-        from oasis_pipeline.commands.common import existing_warehouse
         from oasis_pipeline.settings import load_settings
+        from oasis_pipeline.storage.installation import existing_warehouse
         from oasis_pipeline.storage.objects import open_store
 
         self._settings = load_settings(home)

@@ -20,13 +20,13 @@ import oasis_pipeline
 from oasis_pipeline import Field, decode_card
 from oasis_pipeline.cards.codec import encode_blobs, encode_hex
 from oasis_pipeline.cards.column import CardColumn
-from oasis_pipeline.commands.common import NoInstallationError
 from oasis_pipeline.operations.features import FEATURES_VERSION
 from oasis_pipeline.operations.wells import UnknownWellError
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.day_files import read_day
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.installation import NoInstallationError
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.readings import store_readings

@@ -7,14 +7,8 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import (
-    existing_warehouse,
-    home_option,
-    json_option,
-    print_json,
-    print_table,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.storage.installation import existing_warehouse
 
 STATES = ("open", "acknowledged", "dismissed", "closed")
 

@@ -7,14 +7,8 @@ from typing import Any
 
 import click
 
-from oasis_pipeline.commands.common import (
-    home_option,
-    json_option,
-    print_json,
-    progress,
-    require_installation,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, progress, settings_of
+from oasis_pipeline.storage.installation import require_installation
 
 
 @click.command()

@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.cards.misfit import odd_for
 from oasis_pipeline.commands.card_file import InputError, read_card_file, read_well
-from oasis_pipeline.commands.common import (
-    NoInstallationError,
-    existing_warehouse,
-    home_option,
-    json_option,
-    print_json,
-    print_table,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
 from oasis_pipeline.physics.diagnosis import CardDiagnosis, Well, diagnose_card, expected_of
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.plotting.diagnosis import LISTED, DiagnosedCard, diagnosis_figure, figure_text
 from oasis_pipeline.plotting.style import png
+from oasis_pipeline.storage.installation import NoInstallationError, existing_warehouse
 
 
 @click.command()
@@ -65,7 +58,7 @@ def diagnose(
     if well_file is not None:
         known = read_well(well_file)
     elif well is not None:
-        well, known = well_of_warehouse(home, well)
+        well, known = _well_of_installation(home, well)
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"can't write the picture {out}: there is no folder {out.absolute().parent}")
     card = read_card_file(file)
@@ -110,27 +103,8 @@ def reason_of_another_well(
     return odd_for(position, load, expected_of(columns_of([well]), np.zeros(1, dtype=np.intp)).of(0))
 
 
-def well_of_warehouse(home: Path | None, name: str) -> tuple[str, Well]:
-    """Read the newest equipment of a well.
-
-    Parameters
-    ----------
-    home : Path or None
-        Home folder of the installation.
-    name : str
-        NodeID in any spelling.
-
-    Returns
-    -------
-    node : str
-        NodeID as shown.
-    well : Well
-
-    Raises
-    ------
-    InputError
-        If there is no warehouse or no such well.
-    """
+def _well_of_installation(home: Path | None, name: str) -> tuple[str, Well]:
+    """Read a well as `newest_well` does; an `InputError` says what to do where there is no installation or no such well."""
     from oasis_pipeline.operations.wells import UnknownWellError, newest_well
 
     settings = settings_of(home)

@@ -21,16 +21,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oasis_pipeline.commands.common import (
-    NoInstallationError,
-    existing_warehouse,
-    explain,
-    home_option,
-    json_option,
-    print_json,
-    settings_of,
-)
+from oasis_pipeline.commands.common import explain, home_option, json_option, print_json, settings_of
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.installation import NoInstallationError, existing_warehouse
 
 if TYPE_CHECKING:
     from oasis_pipeline.storage.postgres import Warehouse

@@ -7,14 +7,9 @@ from typing import NoReturn
 
 import click
 
-from oasis_pipeline.commands.common import (
-    home_option,
-    json_option,
-    print_json,
-    require_installation,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, settings_of
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.installation import require_installation
 
 
 class ReaderError(RuntimeError):

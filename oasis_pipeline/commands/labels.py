@@ -13,15 +13,9 @@ from typing import Any
 
 import click
 
-from oasis_pipeline.commands.common import (
-    existing_warehouse,
-    home_option,
-    json_option,
-    print_json,
-    print_table,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
 from oasis_pipeline.home import make_home
+from oasis_pipeline.storage.installation import existing_warehouse
 
 LABEL_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2")
 """What a file of labels must have; further columns tell the person who fills it in something."""

@@ -9,15 +9,14 @@ from typing import Any
 import click
 
 from oasis_pipeline.commands.common import (
-    existing_warehouse,
     home_option,
     json_option,
     print_json,
     print_table,
     progress,
-    require_installation,
     settings_of,
 )
+from oasis_pipeline.storage.installation import existing_warehouse, require_installation
 
 
 @click.group()

@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oasis_pipeline.commands.common import (
-    existing_warehouse,
-    home_option,
-    json_option,
-    print_json,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, settings_of
 from oasis_pipeline.commands.wells import DAY, action_text, gain_text, list_day, worklist
+from oasis_pipeline.storage.installation import existing_warehouse
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oasis_pipeline.commands.common import (
-    existing_warehouse,
     home_option,
     json_option,
     print_json,
@@ -20,6 +19,7 @@ from oasis_pipeline.commands.common import (
     settings_of,
 )
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.installation import existing_warehouse
 
 if TYPE_CHECKING:
     from oasis_pipeline.intake.sources import SourceReport

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oasis_pipeline.commands.common import (
-    existing_warehouse,
-    home_option,
-    json_option,
-    print_json,
-    print_table,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
+from oasis_pipeline.storage.installation import existing_warehouse
 
 if TYPE_CHECKING:
     from oasis_pipeline.settings import Settings

@@ -138,7 +138,7 @@ def test_what_only_reads_makes_no_installation(
 
 @pytest.mark.server
 def test_what_only_reads_makes_no_tables_on_a_server_of_ones_own(embedded_server: Address) -> None:
-    from oasis_pipeline.commands.common import NoInstallationError, require_installation
+    from oasis_pipeline.storage.installation import NoInstallationError, require_installation
     from oasis_pipeline.storage.migrate import is_prepared
 
     nowhere = replace(embedded_server, db="nowhere")
