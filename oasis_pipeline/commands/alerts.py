@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from oasis_pipeline.commands.common import (
-    existing_warehouse,
     home_option,
     json_option,
     print_json,
@@ -16,6 +15,7 @@ from oasis_pipeline.commands.common import (
     settings_of,
 )
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage.installation import existing_warehouse
 
 
 @click.command()
