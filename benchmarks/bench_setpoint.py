@@ -439,14 +439,14 @@ def rows() -> list[dict[str, Any]]:
         oil = np.array([week.rate * cut for week in weeks])
         lost = 100.0 * (1.0 - oil.sum(axis=1) / (best.rate * cut).sum())
         add(
-            f"{name}: oil lost against the knower of the well",
+            f"{name}: oil lost against the oracle of the well",
             100.0 * (1.0 - oil.sum() / (WEEKS * best.rate * cut).sum()),
             "%",
             f"over 90 days; {lost[-1]:.1f} % in the last week",
         )
         lost = 100.0 * (1.0 - oil.sum(axis=1) / (careful.rate * cut).sum())
         add(
-            f"{name}: the same against a knower who keeps loads to {EXPECTED_LIMIT_PCT:.0f} %",
+            f"{name}: the same against an oracle who keeps loads to {EXPECTED_LIMIT_PCT:.0f} %",
             lost.mean(),
             "%",
             f"over 90 days; {lost[-1]:.1f} % in the last week",
@@ -473,7 +473,7 @@ def rows() -> list[dict[str, Any]]:
         )
         money = np.array([(week.net(truth) - first.net(truth)).sum() for week in weeks]) / gap
         add(
-            f"{name}: money won, of what the knower wins",
+            f"{name}: money won, of what the oracle wins",
             money[1:].mean(),
             "",
             f"from the second week on; {money[-1]:.2f} in the last",

@@ -216,7 +216,7 @@ def judge(home: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
             of_day = truth.xs(day, level="Date")
             lost = of_day["lost"].to_dict()
             ways = orders(warehouse, day)
-            ways["knower of the truth"] = sorted(lost, key=lambda node: (-lost[node], node))
+            ways["oracle of the truth"] = sorted(lost, key=lambda node: (-lost[node], node))
             for name, order in ways.items():
                 found.append(
                     {"day": day, "way": name, **{f"first {n}": share(order, lost, n) for n in (5, 10)}}

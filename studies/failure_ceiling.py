@@ -4,11 +4,11 @@
     python -m studies.failure_ceiling --test [--kinds decoys]
     python -m studies.failure_ceiling --small 24
 
-Belongs here: fields without cards, of which there can be many, judged as ``studies.failure_forecast`` judges. The knower is told
+Belongs here: fields without cards, of which there can be many, judged as ``studies.failure_forecast`` judges. The oracle is told
 when each fault began, how it has grown up to the day, free of weather, and the laws that the simulator draws by; nobody who looks
 at cards can do better. The trees see what the platform would see if its diagnosis were perfect, weather included.
 
-``--test`` asks the knower alone about the very fields of ``studies.failure_forecast``.
+``--test`` asks the oracle alone about the very fields of ``studies.failure_forecast``.
 
 ``--small`` asks what a small field teaches by itself: 40 wells x 60 days with decoys, gradient boosting on the true severities, whole wells held
 out but the same days learned and judged, and a fixed rule on the highest severity.
@@ -135,11 +135,11 @@ def main() -> None:
         print(f"\n### {kind}, {len(seeds)} x {wells} wells\n")
         print("| | window | 0.02 | 0.05 | 0.1 | 0.2 | 0.4 | precision at 0.1 | median lead at 0.1, d |")
         print("|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
-        knower = [
+        oracle = [
             _forecast(field, chance_of_failing(course, field.data.well, field.data.time_ms / DAY_MS, kind))
             for field, course in judged
         ]
-        _print("knower", knower)
+        _print("oracle", oracle)
         if asked.learned == 0 or asked.test:
             continue
         learned = [severity_field(kind, LEARNED_FROM + n, asked.wells)[0].data for n in range(asked.learned)]

@@ -322,7 +322,8 @@ def setpoint_svg(
     for value, text in ((present, "now"), (advised, "advised")):
         if value is not None and x[0] <= value <= x[-1] and not (text == "advised" and value == present):
             spot = left + (value - x[0]) * across
-            anchor = "end" if spot > right - 40.0 else "start"
+            leftward = text == "now" and advised is not None and advised > present
+            anchor = "end" if spot > right - 40.0 or (leftward and spot > left + 30.0) else "start"
             parts.append(
                 f'<path d="M{spot:.1f} {ceiling}V{floor}" stroke="var(--ink)" stroke-dasharray="{"2 3" if text == "now" else "none"}"/>'
                 f'<text x="{spot + (-3 if anchor == "end" else 3):.1f}" y="{ceiling if text == "now" else ceiling + 12:.0f}" class="tick" text-anchor="{anchor}">{text}</text>'
@@ -336,11 +337,15 @@ def setpoint_svg(
         f'<text x="{left - 4}" y="{y:.0f}" class="tick" text-anchor="end">{text}</text>' for y, text in ticks
     ]
     parts.append(
-        f'<text x="{left}" y="{floor + 13:.0f}" class="tick">{x[0]:g}</text>'
-        f'<text x="{right}" y="{floor + 13:.0f}" class="tick" text-anchor="end">{x[-1]:g}</text>'
-        f'<text x="{left}" y="{height - 4}" class="tick">{escape(name)}, {escape(unit)}; oil, bbl/d</text></svg>'
+        f'<text x="{left}" y="{floor + 13:.0f}" class="tick">{_short(x[0])}</text>'
+        f'<text x="{right}" y="{floor + 13:.0f}" class="tick" text-anchor="end">{_short(x[-1])}</text>'
+        f'<text x="{(left + right) / 2:.0f}" y="{height - 4}" class="tick" text-anchor="middle">{escape(name)}, {escape(unit)}</text></svg>'
     )
     return "".join(parts)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:g}"
 
 
 def role_of(links: Sequence[str]) -> str:
