@@ -63,4 +63,4 @@ def test_commands_run_from_the_wheel_alone(wheel: Path, server_folder: Path) -> 
     made = json.loads(oasis("run", "--home", home, "--json"))
     assert any("xspoc/merged" in run["assets"] for run in made["runs"])
     told = json.loads(oasis("status", "--home", home, "--json"))
-    assert "xspoc/merged" in {row["asset"] for row in told["assets"]}
+    assert "analysis/economics" in {row["asset"] for row in told["assets"]}
