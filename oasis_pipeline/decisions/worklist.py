@@ -115,6 +115,8 @@ class WellDay:
         Whether the card carries no fluid load.
     sensor_doubt : bool
         Whether the diagnosis doubts the sensors.
+    half_stroke : bool
+        Whether the newest card holds half a stroke only.
     failure_prob_3d, failure_prob_15d, failure_prob_change_7d : float
         Probabilities of a failure, percent, and the change of the latter over a week, percentage points.
     likely_failure : str or None
@@ -173,6 +175,7 @@ class WellDay:
     tubing_movement_in: float = float("nan")
     no_fluid_load: bool = False
     sensor_doubt: bool = False
+    half_stroke: bool = False
     failure_prob_3d: float = float("nan")
     failure_prob_15d: float = float("nan")
     failure_prob_change_7d: float = float("nan")
@@ -392,6 +395,9 @@ def _findings(
         ]
     if day.state == WellState.IDLE:
         return [_Finding("restart", least, f"Idle since {_moment(day)}", "", jobs.visit, _back(day, lost))]
+    if day.half_stroke:
+        text = "Its newest card holds half a stroke only: class and figures of such a card mean nothing"
+        return [_Finding("check_sensor", least, text, "", jobs.visit)]
     found = [
         *_pump_findings(day, economics, lost, lost_value),
         *_load_findings(day, economics, over, over_name, over_value),

@@ -613,6 +613,7 @@ def well_day(row: Mapping[str, Any]) -> WellDay:
         no_fluid_load=row["production_source"] == "none_lifted"
         and bool(codes & {"parted_rod", "no_fluid_load"}),
         sensor_doubt=bool(codes & _SENSOR_CODES),
+        half_stroke="open_card" in codes,
         likely_failure=row["likely_failure"],
         advice=row["advice"] or "none",
         advice_gain=row["advice_gain"] or 0.0,

@@ -42,6 +42,16 @@ def test_a_healthy_well_has_nothing_to_do():
     assert line.overload_pct == 80.0
 
 
+def test_half_a_stroke_says_nothing_of_the_pump():
+    leaks = replace(
+        HEALTHY, label="Worn Pump Barrel", second="Excessive Vibration of the Rod", half_stroke=True
+    )
+    line = write_line(leaks, MONEY)
+    assert line.action == "check_sensor"
+    assert line.reason.startswith("Its newest card holds half a stroke only")
+    assert "Barrel" not in line.reason
+
+
 def test_a_leak_that_costs_oil_names_part_days_and_rates():
     day = replace(
         HEALTHY,
@@ -229,6 +239,7 @@ def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
         worst_taper=data.draw(st.sampled_from([None, 1, 3])),
         no_fluid_load=data.draw(st.booleans()),
         sensor_doubt=data.draw(st.booleans()),
+        half_stroke=data.draw(st.booleans()),
         advice=data.draw(st.sampled_from(["none", "slow_down", "speed_up", "shorten_idle_time"])),
         advice_reason="Run it 12.0 h a day instead of 24.0: oil -0.1 bbl/d; worth 20 USD a day.",
         **{name: data.draw(NUMBER) for name in names},
