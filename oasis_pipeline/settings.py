@@ -6,6 +6,7 @@ opens a socket or makes a folder when it is imported.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from datetime import date, datetime
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
         How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
     source_url : SecretStr or None
         Live source (``OASIS_SOURCE_URL``): ``mssql://`` or ``postgresql://`` with user, password, host and database.
+    remote_drop : SecretStr or None
+        Drop folders elsewhere (``OASIS_REMOTE_DROP``): ``s3://bucket/prefix`` or ``sftp://user@host/folder``; several separated by blanks.
     secret_key : SecretStr or None
         Signing key of the data service.
     """
@@ -78,6 +81,7 @@ class Settings(BaseSettings):
     timezone: str = "UTC"
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     source_url: SecretStr | None = None
+    remote_drop: SecretStr | None = None
     secret_key: SecretStr | None = None
 
     @field_validator("home", "data_path")
@@ -139,6 +143,14 @@ class Settings(BaseSettings):
     def source_drop(self) -> Path:
         """Where rows of the live source lie as drop files until they are taken in."""
         return self.home / "source" / "drop"
+
+    def remote_drop_folder(self, name: str) -> Path:
+        """Where files of a drop folder elsewhere lie until they are taken in."""
+        return self.home / "source" / hashlib.sha256(name.encode()).hexdigest()[:8] / "drop"
+
+    def fetched_drops(self) -> list[Path]:
+        """Folders in which what live sources brought lies until it is taken in."""
+        return [self.source_drop, *sorted((self.home / "source").glob("*/drop"))]
 
     @property
     def rejected_files(self) -> Path:

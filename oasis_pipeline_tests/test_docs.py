@@ -17,7 +17,6 @@ NOT_WRAPPED = {
     "classification.md",
     "diagnosis.md",
     "foreign-world.md",
-    "live-source.md",
 }
 
 

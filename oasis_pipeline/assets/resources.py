@@ -23,7 +23,7 @@ from oasis_pipeline.storage.postgres import Warehouse, open_warehouse
 
 __all__ = ["StoreResource", "WarehouseResource", "build_resources"]
 
-_SECRET_FIELDS = {"password", "reader_password", "source_url", "secret_key"}
+_SECRET_FIELDS = {"password", "reader_password", "source_url", "remote_drop", "secret_key"}
 
 
 class _Installation(dg.ConfigurableResource[Any]):

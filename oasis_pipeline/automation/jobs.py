@@ -24,7 +24,7 @@ from oasis_pipeline.assets.graph import (
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.intake import PassReport, take_in
-from oasis_pipeline.intake.sources import SourceReport, open_source
+from oasis_pipeline.intake.sources import SourceError, SourceReport, open_sources
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.schema import DROP_KINDS, Kind
 from oasis_pipeline.storage import ledger
@@ -40,7 +40,7 @@ class Jobs:
     intake : JobDefinition
         Takes in the drop folder.
     source : JobDefinition
-        Brings what is new in the live source.
+        Brings what is new in the live sources.
     days : job
         Makes days out of what has arrived.
     train : job
@@ -161,17 +161,33 @@ def take_in_files(context: dg.OpExecutionContext, warehouse: WarehouseResource, 
     context.add_output_metadata(intake_metadata(report))
 
 
-@dg.op(pool=WAREHOUSE_POOL, description="Bring what is new or corrected in the live source, and take it in.")
+@dg.op(pool=WAREHOUSE_POOL, description="Bring what is new or corrected in the live sources, and take it in.")
 def read_source(context: dg.OpExecutionContext, warehouse: WarehouseResource, store: StoreResource) -> None:
     """Run one increment and tell Dagster which days it touched."""
-    with closing(open_source(warehouse.settings(), warehouse.open(), store.open())) as source:
-        report = source.run()
-    for note in report.notes:
-        context.log.warning(note)
-    record_source(context.instance, warehouse.open(), report)
-    context.add_output_metadata(
-        {"rows": report.rows, "looked_at": report.looked_at, "sweep": report.sweep, "notes": report.notes}
-    )
+    metadata: dict[str, Any] = {}
+    faults: list[SourceError] = []
+    sources = open_sources(warehouse.settings(), warehouse.open(), store.open())
+    for source in sources:
+        try:
+            with closing(source):
+                report = source.run()
+        except SourceError as error:
+            # the others go on; one that stays silent is told by an alert
+            context.log.warning(str(error))
+            faults.append(error)
+            continue
+        for note in report.notes:
+            context.log.warning(note)
+        record_source(context.instance, warehouse.open(), report)
+        metadata[source.name] = {
+            "rows": report.rows,
+            "looked_at": report.looked_at,
+            "sweep": report.sweep,
+            "notes": report.notes,
+        }
+    context.add_output_metadata(metadata)
+    if faults and len(faults) == len(sources):
+        raise faults[0]
 
 
 def build_jobs() -> Jobs:
@@ -181,7 +197,7 @@ def build_jobs() -> Jobs:
     def intake() -> None:
         take_in_files()
 
-    @dg.job(name="source", description="Bring what is new in the live source.")
+    @dg.job(name="source", description="Bring what is new in the live sources.")
     def source() -> None:
         read_source()
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ from oasis_pipeline.automation.staleness import (
 )
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
-from oasis_pipeline.intake.sources import SourceError, open_source, require_source
+from oasis_pipeline.intake.sources import SourceError, open_sources
 from oasis_pipeline.operations.dbt_project import VIEWS, views_current
 from oasis_pipeline.operations.prices import take_economics
 from oasis_pipeline.storage import ledger
@@ -114,21 +114,23 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         job=jobs.source,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts an increment of the live source (OASIS_SOURCE_URL) when a look at it finds new rows, or a sweep for late ones is due. A "
-        f"source that does not answer is asked again after a time that doubles up to {SOURCE_LONGEST_S // 60} minutes.",
+        description="Starts an increment of the live sources (OASIS_SOURCE_URL, OASIS_REMOTE_DROP) when a look at them finds new rows or files, or a sweep for "
+        f"late rows is due. What does not answer is asked again after a time that doubles up to {SOURCE_LONGEST_S // 60} minutes.",
     )
     def live_source(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         settings = warehouse.settings()
-        if settings.source_url is None:
-            return dg.SkipReason("no live source is configured (OASIS_SOURCE_URL)")
+        if settings.source_url is None and settings.remote_drop is None:
+            return dg.SkipReason("no live source is configured (OASIS_SOURCE_URL, OASIS_REMOTE_DROP)")
         cursor = SourceCursor.parse(context.cursor)
         if _active(context, "live_source"):
             return dg.SkipReason("an increment is at work")
         cursor.take(_failed(context, "live_source"))
+        why, faults = None, []
         try:
-            every_s = require_source(settings).every_seconds
+            sources = open_sources(settings, warehouse.open(), store.open())
+            every_s = min(source.every_s for source in sources)
             if not cursor.due(every_s, time.time()):
                 wait = f"the source is looked at every {every_s:g} s" + (
                     f", now every {cursor.pause_s(every_s):g} s after {cursor.failures} failures"
@@ -136,15 +138,26 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
                     else ""
                 )
                 return dg.SensorResult(skip_reason=wait, cursor=str(cursor))
-            with closing(open_source(settings, warehouse.open(), store.open())) as source:
-                why = source.news()
+            with ExitStack() as opened:
+                for source in sources:
+                    opened.enter_context(closing(source))
+                    try:
+                        why = why or source.news()
+                    except SourceError as error:
+                        context.log.warning(str(error))
+                        faults.append(error)
+            if len(faults) == len(sources):
+                raise faults[0]
         except SourceError as error:
             cursor.looked(time.time(), failed=True)
             context.log.warning(str(error))
             return dg.SensorResult(skip_reason=str(error), cursor=str(cursor))
         cursor.looked(time.time(), asked=why is not None)
         if why is None:
-            return dg.SensorResult(skip_reason="nothing is new in the source", cursor=str(cursor))
+            return dg.SensorResult(
+                skip_reason="; ".join(["nothing is new in the sources", *map(str, faults)]),
+                cursor=str(cursor),
+            )
         request = dg.RunRequest(run_key=f"source:{cursor.asked}", tags={_TAG: "live_source"})
         return dg.SensorResult(run_requests=[request], cursor=str(cursor))
 

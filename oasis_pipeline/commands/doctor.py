@@ -26,6 +26,8 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.installation import NoInstallationError, existing_warehouse
 
 if TYPE_CHECKING:
+    from oasis_pipeline.intake.sources.database import DatabaseSource
+    from oasis_pipeline.intake.sources.remote import RemoteDrop
     from oasis_pipeline.storage.postgres import Warehouse
 
 OK, WARN, FAIL = "ok", "warning", "failure"
@@ -156,7 +158,7 @@ def look_at_secrets(settings: Settings) -> Iterator[Finding]:
     if not settings.home.is_dir():
         return
     opened = 0
-    for name in (".env", "secret_key", "reader_password", "source.toml", "alerts.toml"):
+    for name in (".env", "secret_key", "reader_password", "source.toml", "alerts.toml", "sftp_key"):
         path = settings.home / name
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -361,7 +363,7 @@ def look_at_data(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
             f"{row['loose']} files are loaded but not in the archive",
             "oasis run archives them if they still lie in the drop folder",
         )
-    for folder in (settings.drop, settings.source_drop):
+    for folder in (settings.drop, *settings.fetched_drops()):
         for left in left_files(warehouse, folder)[:5]:
             yield Finding(
                 "data",
@@ -457,34 +459,48 @@ def look_at_automation(settings: Settings, warehouse: Warehouse) -> Iterator[Fin
 
 
 def look_at_source(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
-    """The live source answers, and was read lately."""
-    if settings.source_url is None:
+    """Each live source answers, can be worked on, and was read lately."""
+    if settings.source_url is None and settings.remote_drop is None:
         return
-    from oasis_pipeline.intake.sources import open_source
+    from oasis_pipeline.intake.sources import open_sources, watched_sources
     from oasis_pipeline.storage.objects import open_store
 
-    with closing(open_source(settings, warehouse, open_store(settings))) as source:
-        tables = source.tables()
-        yield Finding("source", OK, f"{source.connection.where} answers; {len(tables)} tables are read")
-        name = source.mapping.name
-        limit = max(3 * source.mapping.sweep_minutes, 60.0)
+    limits = watched_sources(settings)
+    for source in open_sources(settings, warehouse, open_store(settings)):
+        yield from _try("source", lambda source=source: _look_at(source, warehouse, limits[source.name]))  # type: ignore[misc]
+
+
+def _look_at(
+    source: DatabaseSource | RemoteDrop, warehouse: Warehouse, limit_minutes: float
+) -> Iterator[Finding]:
+    from oasis_pipeline.intake.sources.database import DatabaseSource
+
+    with closing(source):
+        if isinstance(source, DatabaseSource):
+            where = source.connection.where
+            yield Finding("source", OK, f"{where} answers; {len(source.tables())} tables are read")
+        else:
+            files = sum(each["files"] for each in source.check()["kinds"].values())
+            yield Finding("source", OK, f"{source.name} answers; {files} files lie there")
+            for finding in source.place.look():
+                yield Finding("source", FAIL, finding, "give this log-in more rights, or use another server")
     (row,) = warehouse.query(
-        "SELECT max(at) AS at FROM oasis.source_task WHERE source = $1 AND task = 'sweep'", (name,)
+        "SELECT max(at) AS at FROM oasis.source_task WHERE source = $1 AND task = 'sweep'", (source.name,)
     ).to_pylist()
     if row["at"] is None:
         yield Finding(
             "source",
             WARN,
-            "it has not been read yet",
+            f"{source.name} has not been read yet",
             "oasis source check, then oasis source run or oasis up",
         )
     else:
         age = (datetime.now(UTC) - row["at"]).total_seconds() / 60
-        late = age > limit
+        late = age > limit_minutes
         yield Finding(
             "source",
             FAIL if late else OK,
-            f"last whole look at it {age:.0f} minutes ago",
+            f"last whole look at {source.name} {age:.0f} minutes ago",
             "see why sensor live_source does not run" if late else "",
         )
 
@@ -519,13 +535,18 @@ def look_at_alerts(settings: Settings, warehouse: Warehouse) -> Iterator[Finding
 
 def look_at_store(settings: Settings) -> Iterator[Finding]:
     """The object store takes, gives back and removes a small object."""
-    from oasis_pipeline.storage.objects import open_store
+    from oasis_pipeline.storage.objects import S3Store, open_store
 
     store = open_store(settings)
     path, data = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
     store.put_bytes(path, data)
     same = store.get_bytes(path) == data
     gone = store.delete(path)
+    refused = store.check_conditional_write(path) if isinstance(store, S3Store) else None
+    if refused is not None:
+        yield Finding(
+            "store", WARN, refused, "use no bucket of this server as a drop folder (OASIS_REMOTE_DROP)"
+        )
     if same and gone:
         yield Finding("store", OK, f"{store.url} takes, gives back and removes objects")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,14 @@ from oasis_pipeline.storage.installation import existing_warehouse
 if TYPE_CHECKING:
     from oasis_pipeline.intake.sources import SourceReport
     from oasis_pipeline.intake.sources.database import DatabaseSource
+    from oasis_pipeline.intake.sources.remote import RemoteDrop
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.group()
 def source() -> None:
-    """Look at the live source (OASIS_SOURCE_URL), bring what is new, or its history.
+    """Look at the live sources (OASIS_SOURCE_URL, OASIS_REMOTE_DROP), bring what is new, or the database's history.
 
     Each subcommand takes --home and --json. What comes is made by `oasis run`, or by `oasis up` by itself.
     """
@@ -40,19 +41,23 @@ def source() -> None:
 @home_option
 @json_option
 def check(home: Path | None, as_json: bool) -> None:
-    """Say which tables and columns are there, what is mapped and missing, how many rows, and how the clocks go.
+    """Say what is there: of a database tables, columns, rows and clocks, what is mapped and missing; of a drop folder elsewhere its files.
 
-    Reads only. Ends with 1 if something has to be done.
+    Reads only, but for a probe that it removes. Ends with 1 if something has to be done.
     """
     settings = settings_of(home)
     _require(settings)
-    with existing_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
-        found = opened.check()
+    with existing_warehouse(settings) as warehouse, _opened(settings, warehouse) as sources:
+        found = [source.check() for source in sources]
     if as_json:
-        print_json(found)
+        print_json({"sources": found})
     else:
-        _print_check(found)
-    if found["findings"]:
+        for each in found:
+            if "tables" in each:
+                _print_check(each)
+            else:
+                _print_files(each)
+    if any(each["findings"] for each in found):
         raise click.exceptions.Exit(1)
 
 
@@ -63,12 +68,29 @@ def run(home: Path | None, as_json: bool) -> None:
     """Bring what is new or corrected since the last time: one increment."""
     settings = settings_of(home)
     _require(settings)
+    from oasis_pipeline.intake.sources import SourceError
     from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
-        report = opened.run()
-        _record(settings, warehouse, report)
-    _print_report(report, as_json)
+    reports, faults = {}, {}
+    with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as sources:
+        for source in sources:
+            try:
+                reports[source.name] = source.run()
+            except SourceError as error:
+                faults[source.name] = str(error)
+                continue
+            _record(settings, warehouse, reports[source.name])
+    if as_json:
+        print_json({"sources": {name: _said(report) for name, report in reports.items()}, "faults": faults})
+    else:
+        for name, report in reports.items():
+            if len(reports) + len(faults) > 1:
+                click.echo(f"{name}:")
+            _print_report(report)
+        for fault in faults.values():
+            click.echo(f"oasis: {fault}", err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
 
 
 @source.command("backfill")
@@ -77,37 +99,48 @@ def run(home: Path | None, as_json: bool) -> None:
 @home_option
 @json_option
 def backfill(first: datetime, last: datetime, home: Path | None, as_json: bool) -> None:
-    """Bring the history of a range of days, beside the increments.
+    """Bring the history of a range of days out of the database, beside the increments.
 
     Cut off, it goes on where it was when it is said again for the same range.
     """
     if last < first:
         raise click.BadParameter("lies before --from", param_hint="--to")
     settings = settings_of(home)
-    _require(settings)
+    from oasis_pipeline.intake.sources import open_source, require_source
+    from oasis_pipeline.storage.objects import open_store
     from oasis_pipeline.storage.postgres import using_warehouse
 
-    with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as opened:
+    require_source(settings)
+    with (
+        using_warehouse(settings) as warehouse,
+        closing(open_source(settings, warehouse, open_store(settings))) as opened,
+    ):
         with progress(not as_json) as advance:
             report = opened.backfill(first.date(), last.date(), advance)
         _record(settings, warehouse, report)
-    _print_report(report, as_json)
+    if as_json:
+        print_json(_said(report))
+    else:
+        _print_report(report)
 
 
 def _require(settings: Settings) -> None:
     """Refuse before a server is started where there is no source."""
-    from oasis_pipeline.intake.sources import require_source
+    from oasis_pipeline.intake.sources import require_sources
 
-    require_source(settings)
+    require_sources(settings)
 
 
 @contextmanager
-def _opened(settings: Settings, warehouse: Any) -> Iterator[DatabaseSource]:
-    from oasis_pipeline.intake.sources import open_source
+def _opened(settings: Settings, warehouse: Any) -> Iterator[list[DatabaseSource | RemoteDrop]]:
+    from oasis_pipeline.intake.sources import open_sources
     from oasis_pipeline.storage.objects import open_store
 
-    with closing(open_source(settings, warehouse, open_store(settings))) as opened:
-        yield opened
+    with ExitStack() as stack:
+        sources = open_sources(settings, warehouse, open_store(settings))
+        for source in sources:
+            stack.enter_context(closing(source))
+        yield sources
 
 
 def _record(settings: Settings, warehouse: Any, report: SourceReport) -> None:
@@ -120,22 +153,21 @@ def _record(settings: Settings, warehouse: Any, report: SourceReport) -> None:
             record_source(instance, warehouse, report)
 
 
-def _print_report(report: SourceReport, as_json: bool) -> None:
-    stored = sum(file.stored for done in report.passes for file in done.files)
-    rejected = sum(file.rejected for done in report.passes for file in done.files)
-    if as_json:
-        print_json(
-            {
-                "rows": report.rows,
-                "looked_at": report.looked_at,
-                "stored": stored,
-                "rejected": rejected,
-                "files": [file.source_file for done in report.passes for file in done.files],
-                "sweep": report.sweep,
-                "notes": report.notes,
-            }
-        )
-        return
+def _said(report: SourceReport) -> dict[str, Any]:
+    files = [file for done in report.passes for file in done.files]
+    return {
+        "rows": report.rows,
+        "looked_at": report.looked_at,
+        "stored": sum(file.stored for file in files),
+        "rejected": sum(file.rejected for file in files),
+        "files": [file.source_file for file in files],
+        "sweep": report.sweep,
+        "notes": report.notes,
+    }
+
+
+def _print_report(report: SourceReport) -> None:
+    rejected = _said(report)["rejected"]
     if report.rows:
         print_table(
             "Taken in", ["kind", "rows"], [[kind, f"{n:,}"] for kind, n in report.rows.items()], right=(1,)
@@ -146,6 +178,20 @@ def _print_report(report: SourceReport, as_json: bool) -> None:
         click.echo(f"{rejected:,} rows were rejected; they stand in xspoc.rejected with their reasons")
     for note in report.notes:
         click.echo(f"note: {note}")
+
+
+def _print_files(found: dict[str, Any]) -> None:
+    click.echo(found["source"])
+    cells = [
+        [kind, f"{entry['files']:,}", f"{entry['bytes']:,}", _shown(entry["oldest"]), _shown(entry["newest"])]
+        for kind, entry in sorted(found["kinds"].items())
+    ]
+    if cells:
+        print_table("Files", ["kind", "files", "bytes", "oldest", "newest"], cells, right=(1, 2))
+    else:
+        click.echo("no drop file lies there")
+    for finding in found["findings"]:
+        click.echo(f"to do: {finding}")
 
 
 def _print_check(found: dict[str, Any]) -> None:

@@ -244,7 +244,7 @@ def judge(files: Iterable[DropFile], settings: Settings, seen_s: float = 0.0) ->
             still = seen_s if now == before else 0.0
         if still >= settings.unfinished_settle_seconds:
             evidence.settled.append(now)
-        elif not _is_whole(now):
+        elif not is_whole(now):
             rest = settings.unfinished_settle_seconds - still
             evidence.waiting.append((now, "its end is missing", rest))
         elif still < settings.settle_seconds:
@@ -306,7 +306,7 @@ def open_for_writing(names: Collection[str]) -> set[tuple[int, int]]:
     return found
 
 
-def _is_whole(file: DropFile) -> bool:
+def is_whole(file: DropFile) -> bool:
     """Whether the end of a file is there, as far as its format tells."""
     try:
         with open_regular(file.path) as stream:

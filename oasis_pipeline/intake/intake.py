@@ -314,15 +314,16 @@ def _put_back(mine: Claim) -> list[DropFile]:
 
 def _tell_lost(warehouse: Warehouse, settings: Settings, listing: Listing, report: PassReport) -> None:
     """Warn of files that were loaded but went out of the drop folder before they were archived."""
-    if settings.drop == settings.source_drop:
+    if settings.drop in settings.fetched_drops():
         return  # passes over the drop folder tell it, of both
     waiting = warehouse.query(
         f"SELECT kind, stamp, source_file FROM {FILE.full_name} WHERE NOT archived"
     ).to_pylist()
     there = {(file.drop.kind.name, file.drop.stamp) for file in listing.files}
-    with suppress(FileNotFoundError):
-        waits = list_drop_folder(settings.source_drop, settings.field_now()).files
-        there |= {(file.drop.kind.name, file.drop.stamp) for file in waits}
+    for folder in settings.fetched_drops():
+        with suppress(FileNotFoundError):
+            waits = list_drop_folder(folder, settings.field_now()).files
+            there |= {(file.drop.kind.name, file.drop.stamp) for file in waits}
     _warn_of_each(
         [
             f"{row['source_file']} was loaded, but is not in the archive nor in the drop folder: its rows are kept, but its days "

@@ -1,12 +1,33 @@
-"""Where a PostgreSQL database answers.
+"""Where a PostgreSQL database answers, and the spelling of buckets.
 
 Here: `Address` and the forms of it that drivers, people and other programs want. Not here: connecting.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
+
+
+def parse_bucket(text: str) -> tuple[str, str]:
+    """Split ``s3://bucket/prefix``.
+
+    Returns
+    -------
+    bucket, prefix : str
+        The prefix without slashes at its ends; it may be empty.
+
+    Raises
+    ------
+    ValueError
+        If it is none; its text goes behind the address.
+    """
+    found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?", text)
+    prefix = (found[2] or "").strip("/") if found else ""
+    if found is None or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
+        raise ValueError("is no address of a bucket: write s3://bucket/prefix")
+    return found[1], prefix
 
 
 @dataclass(frozen=True)

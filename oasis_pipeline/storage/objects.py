@@ -25,10 +25,12 @@ from oasis_pipeline.storage.errors import StorageError, one_line
 if TYPE_CHECKING:
     from oasis_pipeline.settings import Settings
 
-__all__ = ["LocalStore", "ObjectStore", "S3Store", "checked", "open_store"]
+__all__ = ["LocalStore", "ObjectStore", "S3Store", "checked", "error_code", "open_store"]
 
 _TEMPORARY = ".tmp"
 _CHUNK_BYTES = 1 << 20
+_CONFLICTS = 5
+"""So often a conditional write is tried again that met another one."""
 
 
 class ObjectStore(ABC):
@@ -82,7 +84,7 @@ class ObjectStore(ABC):
             If there is none.
         """
         # the stream of a remote object may fail as well as its opening
-        with self._doing("read", path), self.open_read(path) as stream:
+        with self.doing("read", path), self.open_read(path) as stream:
             return stream.read()
 
     def exists(self, path: str) -> bool:
@@ -114,7 +116,7 @@ class ObjectStore(ABC):
             If there is none, or it breaks off.
         """
         digest = hashlib.sha256()
-        with self._doing("read", path), self.open_read(path) as stream:
+        with self.doing("read", path), self.open_read(path) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 write(chunk)
@@ -177,7 +179,7 @@ class ObjectStore(ABC):
         return f"{self.url}/{path}"
 
     @abstractmethod
-    def _doing(self, what: str, path: str) -> AbstractContextManager[None]:
+    def doing(self, what: str, path: str) -> AbstractContextManager[None]:
         """Turn the errors of a block into `StorageError`."""
 
     def __repr__(self) -> str:
@@ -263,7 +265,7 @@ class LocalStore(ObjectStore):
 
     def open_read(self, path: str) -> BinaryIO:
         """Open an object; see `ObjectStore.open_read`."""
-        with self._doing("open", path):
+        with self.doing("open", path):
             # an object is a regular file: a pipe that stands there is not waited for, a link not followed
             number = os.open(self._file(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -305,7 +307,8 @@ class LocalStore(ObjectStore):
         return self.root / checked(path)
 
     @contextmanager
-    def _doing(self, what: str, path: str) -> Iterator[None]:
+    def doing(self, what: str, path: str) -> Iterator[None]:
+        """See `ObjectStore.doing`."""
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -361,17 +364,55 @@ class S3Store(ObjectStore):
 
     def put_bytes(self, path: str, data: bytes) -> None:
         """Write an object; see `ObjectStore.put_bytes`."""
-        with self._doing("write", path):
+        with self.doing("write", path):
             self.client.upload_fileobj(pa.BufferReader(data), self.bucket, self._key(path))
 
     def put_file(self, path: str, local: Path) -> None:
         """Write a local file; see `ObjectStore.put_file`."""
-        with self._doing("write", path):
+        with self.doing("write", path):
             self.client.upload_file(str(local), self.bucket, self._key(path))
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object on the condition that there is none (``If-None-Match: *``).
+
+        Returns
+        -------
+        bool
+            False if there is one; of several that write at once one gets True.
+        """
+        from botocore.exceptions import ClientError
+
+        with self.doing("write", path):
+            for _ in range(_CONFLICTS):
+                try:
+                    self.client.put_object(
+                        Bucket=self.bucket, Key=self._key(path), Body=data, IfNoneMatch="*"
+                    )
+                    return True
+                except ClientError as error:
+                    code = error_code(error)
+                    if code in ("PreconditionFailed", "412"):
+                        return False
+                    if code not in ("ConditionalRequestConflict", "409"):
+                        raise
+        raise StorageError(f"can't write {self.where(path)}: others write it again and again")
+
+    def check_conditional_write(self, path: str) -> str | None:
+        """Try at a path whether the server keeps the condition of `put_new`; why it can't be relied on, or None."""
+        try:
+            kept = self.put_new(path, b"1") and not self.put_new(path, b"2")
+            kept = kept and self.get_bytes(path) == b"1"
+        finally:
+            self.delete(path)
+        if kept:
+            return None
+        return (
+            f"{self.url} does not keep the condition If-None-Match of a write: two takers may take one file"
+        )
 
     def open_read(self, path: str) -> BinaryIO:
         """Open an object; see `ObjectStore.open_read`."""
-        with self._doing("read", path):
+        with self.doing("read", path):
             body: BinaryIO = self.client.get_object(Bucket=self.bucket, Key=self._key(path))["Body"]
             return body
 
@@ -379,18 +420,18 @@ class S3Store(ObjectStore):
         """Size in bytes; see `ObjectStore.size`."""
         from botocore.exceptions import ClientError
 
-        with self._doing("look at", path):
+        with self.doing("look at", path):
             try:
                 return int(self.client.head_object(Bucket=self.bucket, Key=self._key(path))["ContentLength"])
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
+                if error_code(error) in ("404", "NoSuchKey", "NotFound"):
                     return None
                 raise
 
     def list(self, prefix: str = "") -> list[str]:
         """Paths that begin with a text; see `ObjectStore.list`."""
         root = f"{self.prefix}/" if self.prefix else ""
-        with self._doing("list", prefix):
+        with self.doing("list", prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=root + prefix
             )
@@ -399,7 +440,7 @@ class S3Store(ObjectStore):
     def delete(self, path: str) -> bool:
         """Remove an object; see `ObjectStore.delete`."""
         there = self.exists(path)
-        with self._doing("delete", path):
+        with self.doing("delete", path):
             self.client.delete_object(Bucket=self.bucket, Key=self._key(path))
         return there
 
@@ -407,7 +448,8 @@ class S3Store(ObjectStore):
         return f"{self.prefix}/{checked(path)}" if self.prefix else checked(path)
 
     @contextmanager
-    def _doing(self, what: str, path: str) -> Iterator[None]:
+    def doing(self, what: str, path: str) -> Iterator[None]:
+        """See `ObjectStore.doing`."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
         from urllib3.exceptions import HTTPError
@@ -419,7 +461,7 @@ class S3Store(ObjectStore):
                 f"no AWS credentials for {self.url}: give them by ~/.aws, AWS_* variables or a role"
             ) from None
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
+            code = error_code(error)
             if code in ("NoSuchKey", "404"):
                 raise StorageError(f"there is no {self.where(path)}") from None
             if code == "NoSuchBucket":
@@ -432,6 +474,11 @@ class S3Store(ObjectStore):
             raise StorageError(
                 f"can't {what} {self.where(path)}: {one_line(error)}; check the network and OASIS_S3_ENDPOINT"
             ) from None
+
+
+def error_code(error: Any) -> str:
+    """What a server of S3 calls its error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def open_store(settings: Settings) -> ObjectStore:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.commands import doctor
 from oasis_pipeline.commands.doctor import FAIL, OK, WARN, Finding, examine
 from oasis_pipeline.commands.main import cli
 from oasis_pipeline.settings import Settings, load_settings
+from oasis_pipeline.storage.objects import S3Store
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.fixtures.xspoc import Xspoc
 
@@ -118,6 +120,43 @@ def test_the_source_is_asked(
             "INSERT INTO oasis.source_task (source, task, at) VALUES ('xspoc', 'sweep', now() - interval '1 day')"
         )
     assert [each.state for each in look(new_xspoc.address.uri())] == [OK, FAIL]
+
+
+@pytest.mark.server
+def test_a_bucket_that_ignores_conditions(
+    s3_store: S3Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"s3_bucket": s3_store.bucket, "s3_prefix": "field/one", "s3_endpoint": s3_store.endpoint}
+    here = load_settings(settings.home, **given)
+    assert [each.state for each in doctor.look_at_store(here)] == [OK]
+    monkeypatch.setattr(S3Store, "put_new", lambda self, path, data: self.put_bytes(path, data) or True)
+    found = list(doctor.look_at_store(here))
+    assert [each.state for each in found] == [WARN, OK]
+    assert "If-None-Match" in found[0].says
+    assert s3_store.list() == [], "the probe is removed"
+
+
+@pytest.mark.server
+def test_a_drop_folder_elsewhere_is_looked_at(
+    s3_store: S3Store, settings: Settings, home: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = settings.model_copy(
+        update={
+            "remote_drop": SecretStr(f"s3://{s3_store.bucket}/field/one"),
+            "s3_endpoint": s3_store.endpoint,
+        }
+    )
+    s3_store.put_bytes("WellTests.E2E.20250201.0000.csv", b"x")
+    assert [(each.state, each.says) for each in doctor.look_at_source(here, warehouse)] == [
+        (OK, f"{s3_store.url} answers; 1 files lie there"),
+        (WARN, f"{s3_store.url} has not been read yet"),
+    ]
+    gone = settings.model_copy(
+        update={"remote_drop": SecretStr("s3://nothing/x"), "s3_endpoint": s3_store.endpoint}
+    )
+    (finding,) = doctor.look_at_source(gone, warehouse)
+    assert finding.state == FAIL
+    assert "there is no bucket nothing: make it, or correct OASIS_REMOTE_DROP" in finding.says
 
 
 @pytest.mark.server

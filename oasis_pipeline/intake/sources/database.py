@@ -110,6 +110,7 @@ class DatabaseSource:
     ) -> None:
         url = source_url(settings)
         self.mapping = load_mapping(settings.home)
+        self.name, self.every_s = self.mapping.name, self.mapping.every_seconds
         self.connection = SourceConnection(url, self.mapping, sleep)
         self._warehouse, self._store = warehouse, store
         # nobody else writes there, and files come by one rename: nothing to wait for

@@ -147,6 +147,11 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statement_seconds: Annotated[float, msgspec.Meta(ge=1.0, le=3600.0)] = 30.0
     tables: dict[str, TableMapping] = msgspec.field(default_factory=dict)
 
+    @property
+    def silent_minutes(self) -> float:
+        """After how long without a sweep somebody should know."""
+        return max(3 * self.sweep_minutes, 60.0)
+
     def of(self, kind: str) -> TableMapping:
         """What is said of a kind."""
         return self.tables.get(kind, TableMapping())
