@@ -93,8 +93,9 @@ def open_sources(
     Raises
     ------
     SourceError
-        If one of them can't be used as it is configured.
+        If none is configured, or one of them can't be used as it is.
     """
+    require_sources(settings)
     places = _places(settings)
     opened: list[DatabaseSource | RemoteDrop] = []
     if settings.source_url is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,9 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import paramiko
 import pytest
+from click.testing import CliRunner
 
+from oasis_pipeline.assets.resources import build_resources
+from oasis_pipeline.automation.jobs import build_jobs
+from oasis_pipeline.commands.main import cli
 from oasis_pipeline.intake.sources import SourceError, open_sources, watched_sources
 from oasis_pipeline.intake.sources.bucket import BucketPlace
 from oasis_pipeline.intake.sources.remote import RemoteDrop, RemoteFile
@@ -410,3 +416,52 @@ def test_addresses(warehouse: Warehouse, settings: Settings, local_store: LocalS
     assert both.remote_drop_folder(names[0]) != both.remote_drop_folder(names[1])
     file = RemoteFile("a", 1, "v")
     assert replace(file, size=2) != file
+
+
+def test_the_command_goes_through_all_sources(
+    bucket: Bench, s3_store: S3Store, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = warehouse.address
+    environment = {
+        **{"OASIS_HOST": address.host, "OASIS_USER": address.user, "OASIS_DB": address.db},
+        "OASIS_PORT": str(address.port),
+        "OASIS_S3_ENDPOINT": str(s3_store.endpoint),
+        "OASIS_REMOTE_DROP": f"s3://nothing-there/x {bucket.url}",
+    }
+    home = tmp_path / "home"
+
+    def ask(*arguments: str) -> tuple[int, str]:
+        answer = CliRunner().invoke(cli, ["source", *arguments, "--home", str(home)], env=environment)
+        return answer.exit_code, answer.output or str(answer.exception)
+
+    bucket.put(name(1), file_of("A", 1))
+    code, output = ask("run", "--json")
+    said = json.loads(output)
+    assert (code, list(said["faults"])) == (1, ["s3://nothing-there/x"]), "one that fails stops no other"
+    assert said["sources"][bucket.url]["files"] == [name(1)]
+    environment["OASIS_REMOTE_DROP"] = bucket.url
+    assert ask("run") == (0, "nothing is new\n")
+    bucket.put(name(2), file_of("A", 2))
+    code, output = ask("check")
+    assert code == 0
+    assert "WellTests" in output
+    assert json.loads(ask("check", "--json")[1])["sources"][0]["kinds"]["WellTests"]["files"] == 1
+    bucket.put("notes.txt", b"")
+    assert "to do: 'notes.txt' is not the name" in ask("check")[1]
+    code, output = ask("backfill", "--from", "2025-01-01", "--to", "2025-01-02")
+    assert code == 1
+    assert "no source is configured: set OASIS_SOURCE_URL" in output
+    job = build_jobs().source
+    settings = load_settings(home, **_given(environment))
+    resources = {each: build_resources(settings)[each] for each in ("warehouse", "store")}
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(SourceError, match="no source is configured"):
+            job.execute_in_process(resources=resources, instance=instance)
+        # addresses with passwords are read where they are needed
+        monkeypatch.setenv("OASIS_REMOTE_DROP", bucket.url)
+        assert job.execute_in_process(resources=resources, instance=instance).success
+    assert rows(warehouse) == {("A", 1): 100.0, ("A", 2): 100.0}
+
+
+def _given(environment: dict[str, str]) -> dict[str, Any]:
+    return {variable.removeprefix("OASIS_").lower(): value for variable, value in environment.items()}
