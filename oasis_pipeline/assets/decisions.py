@@ -38,7 +38,7 @@ WELLSTATUS = table("clean", "wellstatus")
 SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 
-DECISIONS_VERSION = "2"
+DECISIONS_VERSION = "3"
 """Raise it when the same inputs come out otherwise."""
 
 SETPOINT_VERSION = "3"

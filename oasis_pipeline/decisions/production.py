@@ -351,6 +351,10 @@ def reconcile_production(evidence: Evidence) -> Production:
     both = e.no_fluid_load & parted
     either = (e.no_fluid_load | parted) & ~both
     raw = np.where(np.isfinite(e.inferred_bpd), e.inferred_bpd, np.nan_to_num(e.displacement_bpd))
+    # a class alone: where no pump card confirms it, another source may be right, and without one nothing is known
+    unconfirmed = parted & ~e.no_fluid_load & ~np.isfinite(e.inferred_bpd)
+    either &= ~unconfirmed | np.isfinite(bpd)
+    raw = np.where(unconfirmed, np.fmax(raw, bpd), raw)
     bpd = np.where(both | either, 0.0, bpd)
     lower = np.where(both | either, 0.0, lower)
     upper = np.where(both, 0.05 * raw, np.where(either, np.fmax(raw, 0.0), upper))

@@ -488,6 +488,10 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float, lost_value: 
         found.append(_Finding(action, max(value, least), text, detail, job, back))
 
     parted = _has(day, "Parted Rod")
+    if parted and not day.no_fluid_load and not _known(day.fillage_pct):
+        text = f"{_class_text(day, 'Parted Rod')}, and no pump card confirms it"
+        add("test_well", text, ": its rods, plunger and fluid are not known", jobs.visit, jobs.visit)
+        return found
     if parted or (day.no_fluid_load and _known(day.parted_depth_ft)):
         deep = f" at about {day.parted_depth_ft:,.0f} ft" if _known(day.parted_depth_ft) else ""
         taper = f", taper {day.worst_taper} is the most loaded" if day.worst_taper else ""

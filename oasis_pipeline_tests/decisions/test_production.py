@@ -154,6 +154,11 @@ def test_parted_rods_lift_nothing():
     doubtful = reconcile_production(evidence(label="Parted Rod"))
     assert disagreement_codes(int(doubtful.disagreements[0, 0])) == ["parted_by_class_only"]
     assert (doubtful.upper_bpd >= 100.0).all()
+    unconfirmed = reconcile_production(
+        evidence(label="Parted Rod", inferred_bpd=np.nan, displacement_bpd=np.nan)
+    )
+    assert np.isnan(unconfirmed.bpd).all(), "a class alone is no rate"
+    assert (unconfirmed.source == "").all()
 
 
 def test_without_a_card_the_test_stands_and_without_both_the_vendor():

@@ -52,6 +52,16 @@ def test_half_a_stroke_says_nothing_of_the_pump():
     assert "Barrel" not in line.reason
 
 
+def test_parted_rods_by_the_class_alone_are_looked_at_before_they_are_pulled():
+    alone = replace(HEALTHY, label="Parted Rod", label_pct=83.0, label_days=1, fillage_pct=float("nan"))
+    line = write_line(alone, MONEY)
+    assert line.action == "test_well"
+    assert "Parted Rod (83 %), and no pump card confirms it" in line.reason
+    confirmed = write_line(replace(alone, no_fluid_load=True, parted_depth_ft=2100.0), MONEY)
+    assert confirmed.action == "pull_rods"
+    assert "parted at about 2,100 ft" in confirmed.reason
+
+
 def test_a_leak_that_costs_oil_names_part_days_and_rates():
     day = replace(
         HEALTHY,
