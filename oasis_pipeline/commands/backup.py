@@ -12,11 +12,11 @@ from oasis_pipeline.storage.installation import require_installation
 
 
 @click.command()
-@click.argument("to", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("to")
 @home_option
 @json_option
-def backup(to: Path, home: Path | None, as_json: bool) -> None:
-    """Copy database, object store and configuration into the new folder TO, also while the platform runs.
+def backup(to: str, home: Path | None, as_json: bool) -> None:
+    """Copy database, object store and configuration into the new folder TO, or s3://BUCKET/PREFIX, also while the platform runs.
 
     The copy holds secrets of the home folder. `oasis restore` makes an installation of it.
     """
@@ -25,7 +25,7 @@ def backup(to: Path, home: Path | None, as_json: bool) -> None:
     from oasis_pipeline.storage.backup import back_up
 
     with progress(not as_json) as advance:
-        manifest = back_up(settings, to.absolute(), advance)
+        manifest = back_up(settings, to, advance)
     print_copy(manifest, f"copied {settings.home} to {to}", as_json)
 
 

@@ -30,7 +30,7 @@ SUBCOMMANDS = {
     "createsuperuser": "Create the data service's first administrator.",
     "status": "Show each asset: partitions done, missing and failed, and their age.",
     "doctor": "Check the installation, and say what to do about each finding.",
-    "backup": "Copy the installation into a folder, also while it runs.",
+    "backup": "Copy the installation into a folder or bucket, also while it runs.",
     "restore": "Restore an installation from such a copy.",
     "dsn": "Print the address of the database in use.",
 }

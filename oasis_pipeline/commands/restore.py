@@ -11,11 +11,11 @@ from oasis_pipeline.commands.common import home_option, json_option, progress, s
 
 
 @click.command()
-@click.argument("source", metavar="FROM", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("source", metavar="FROM")
 @home_option
 @json_option
-def restore(source: Path, home: Path | None, as_json: bool) -> None:
-    """Make an installation in a new home folder of what `oasis backup` has copied to FROM, and compare every row.
+def restore(source: str, home: Path | None, as_json: bool) -> None:
+    """Make an installation in a new home folder of what `oasis backup` has copied to FROM, a folder or s3://BUCKET/PREFIX, and compare every row.
 
     Nothing is ever laid over an installation that is there.
     """
@@ -23,5 +23,5 @@ def restore(source: Path, home: Path | None, as_json: bool) -> None:
     from oasis_pipeline.storage.backup import restore as restore_copy
 
     with progress(not as_json) as advance:
-        _, manifest = restore_copy(settings, source.absolute(), advance)
+        _, manifest = restore_copy(settings, source, advance)
     print_copy(manifest, f"restored {source} to {settings.home}", as_json)

@@ -10,7 +10,6 @@ restore marks them stale.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.binaries import binaries
+from oasis_pipeline.storage.copies import Copy, CopyError, open_copy
 from oasis_pipeline.storage.errors import StorageError, one_line
 from oasis_pipeline.storage.migrate import is_prepared
 from oasis_pipeline.storage.objects import ObjectStore, open_store
@@ -43,25 +43,24 @@ LEFT_OUT = ("compute_logs/", "doctor/")
 """Objects that are no data."""
 
 _NOT_COPIED = ("running.json", "report.html")
-_CHUNK = 1 << 20
 
 Advance = Callable[[str, int, int], None]
 
 
-class BackupError(RuntimeError):
+class BackupError(CopyError):
     """A copy can't be made, or isn't what it should be; the message says what to do."""
 
 
 def back_up(
-    settings: Settings, to: Path, advance: Advance = lambda what, done, total: None
+    settings: Settings, to: Path | str, advance: Advance = lambda what, done, total: None
 ) -> dict[str, Any]:
-    """Copy an installation into a new folder; it may be at work meanwhile.
+    """Copy an installation into a new folder or a bucket; it may be at work meanwhile.
 
     Parameters
     ----------
     settings : Settings
-    to : Path
-        Made, closed to others; may be there already if it is empty.
+    to : Path or str
+        A folder, which is made, closed to others, and may be there already if it is empty; or ``s3://bucket/prefix`` without objects.
     advance : callable
         Told what is being done, steps done and steps in all.
 
@@ -72,15 +71,13 @@ def back_up(
 
     Raises
     ------
-    BackupError, StorageError
-        Then the folder has no manifest, and is no copy.
+    CopyError, StorageError
+        Then there is no manifest, and it is no copy.
     """
     from oasis_pipeline import __version__
 
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise BackupError(f"{to} is not empty: name a folder that is new")
-    to.mkdir(parents=True, exist_ok=True)
-    to.chmod(0o700)
+    copy = open_copy(to, settings)
+    copy.begin()
     manifest: dict[str, Any] = {
         "form": FORM,
         "release": __version__,
@@ -88,16 +85,19 @@ def back_up(
     }
     with using_warehouse(settings) as warehouse:
         advance("dumping the database", 0, 1)
-        manifest |= _dump(warehouse.address, to / DUMP)
-        manifest["files"] = {
-            path.name: _copy_file(path, to / "home" / path.name) for path in _files_of(settings.home)
-        }
+        with copy.writing(DUMP) as path:
+            manifest |= _dump(warehouse.address, path)
+        manifest["files"] = {}
+        for path in _files_of(settings.home):
+            with copy.writing(f"home/{path.name}") as target:
+                shutil.copyfile(path, target)
+            manifest["files"][path.name] = copy.said(f"home/{path.name}")
         store = open_store(settings)
         names = [name for name in store.list() if not name.startswith(LEFT_OUT)]
         manifest["objects"] = {}
         for number, name in enumerate(names):
             advance("copying the store", number, len(names))
-            if (copied := _copy_object(store, name, to / "store" / name)) is not None:
+            if (copied := _copy_object(store, name, copy)) is not None:
                 manifest["objects"][name] = copied
         advance("copying the store", len(names), len(names))
         rows = warehouse.query(
@@ -105,13 +105,14 @@ def back_up(
             (manifest["tick"],),
         )
         manifest["changed_meanwhile"] = [[row["asset"], row["partition"]] for row in rows.to_pylist()]
-    manifest["dump"] = _said(to / DUMP)
-    _write(to / MANIFEST, json.dumps(manifest, indent=1).encode())
+    manifest["dump"] = copy.said(DUMP)
+    with copy.writing(MANIFEST) as path:
+        path.write_bytes(json.dumps(manifest, indent=1).encode())
     return manifest
 
 
 def restore(
-    settings: Settings, source: Path, advance: Advance = lambda what, done, total: None
+    settings: Settings, source: Path | str, advance: Advance = lambda what, done, total: None
 ) -> tuple[Settings, dict[str, Any]]:
     """Make an installation of a copy, and compare it row by row.
 
@@ -119,8 +120,8 @@ def restore(
     ----------
     settings : Settings
         Its home has to be new or empty, and its database without the platform's tables.
-    source : Path
-        What `back_up` has made.
+    source : Path or str
+        What `back_up` has made: a folder, or ``s3://bucket/prefix``.
     advance : callable
         Told what is being done, steps done and steps in all.
 
@@ -132,7 +133,7 @@ def restore(
 
     Raises
     ------
-    BackupError, StorageError
+    CopyError, StorageError
         Before anything is made if the copy is damaged or the home is in use.
     """
     home = settings.home
@@ -140,20 +141,24 @@ def restore(
         raise BackupError(
             f"{home} is not empty: use --home with a new folder; a copy never overwrites an installation"
         )
-    manifest = read_manifest(source)
-    _check(source, manifest, advance)
+    copy = open_copy(source, settings)
+    manifest = read_manifest(copy)
+    _check(copy, manifest, advance)
     make_home(home)
     for name in manifest["files"]:
-        _copy_file(source / "home" / name, home / name)
+        with copy.reading(f"home/{name}") as path:
+            _copy_file(path, home / name)
     settings = load_settings(home)
     try:
-        _restore_database(settings, source, manifest, advance)
+        with copy.reading(DUMP) as dump:
+            _restore_database(settings, dump, manifest, advance)
         store = open_store(settings)
         for number, (name, said) in enumerate(manifest["objects"].items()):
             advance("filling the store", number, len(manifest["objects"]))
             there = store.size(name)
             if there is None:
-                store.put_file(name, source / "store" / name)
+                with copy.reading(f"store/{name}") as path:
+                    store.put_file(name, path)
             if store.size(name) != said["bytes"] or (
                 there is not None and store.sha256(name) != said["sha256"]
             ):
@@ -174,7 +179,7 @@ def restore(
     return settings, manifest
 
 
-def read_manifest(source: Path) -> dict[str, Any]:
+def read_manifest(copy: Copy) -> dict[str, Any]:
     """Read what a copy says of itself.
 
     Raises
@@ -183,32 +188,34 @@ def read_manifest(source: Path) -> dict[str, Any]:
         If it is none, or of a newer form.
     """
     try:
-        manifest = json.loads((source / MANIFEST).read_text())
+        manifest = json.loads(copy.read(MANIFEST))
         form = manifest["form"]
     except (OSError, ValueError, KeyError, TypeError):
         raise BackupError(
-            f"{source} is not a copy: it has no {MANIFEST}, which is written last. Give a folder made by `oasis backup`"
+            f"{copy.where} is not a copy: it has no {MANIFEST}, which is written last. Give what `oasis backup` has made"
         ) from None
     if form != FORM:
         raise BackupError(
-            f"{source} is a copy of form {form}, which this release does not read: use release {manifest.get('release')} or newer"
+            f"{copy.where} is a copy of form {form}, which this release does not read: use release {manifest.get('release')} or newer"
         )
     return dict(manifest)
 
 
-def _check(source: Path, manifest: dict[str, Any], advance: Advance) -> None:
+def _check(copy: Copy, manifest: dict[str, Any], advance: Advance) -> None:
     wanted = {DUMP: manifest["dump"]}
     wanted |= {f"home/{name}": said for name, said in manifest["files"].items()}
     wanted |= {f"store/{name}": said for name, said in manifest["objects"].items()}
     for number, (name, said) in enumerate(wanted.items()):
         advance("checking the copy", number, len(wanted))
         try:
-            same = _said(source / name) == said
+            same = copy.said(name) == said
         except FileNotFoundError:
-            raise BackupError(f"the copy is not whole: {source / name} is gone. Use another copy") from None
+            raise BackupError(
+                f"the copy is not whole: {copy.name_of(name)} is gone. Use another copy"
+            ) from None
         if not same:
             raise BackupError(
-                f"the copy is damaged: {source / name} is not what was written. Use another copy"
+                f"the copy is damaged: {copy.name_of(name)} is not what was written. Use another copy"
             )
 
 
@@ -236,7 +243,6 @@ def _dump(address: Address, to: Path) -> dict[str, Any]:
         cursor.execute("SHOW server_version")
         (version,) = cursor.fetchone() or ("",)
         connection.rollback()
-    to.chmod(0o600)
     return {"tick": int(tick), "tables": tables, "server_version": version}
 
 
@@ -269,7 +275,7 @@ def hash_tables(cursor: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _restore_database(settings: Settings, source: Path, manifest: dict[str, Any], advance: Advance) -> None:
+def _restore_database(settings: Settings, dump: Path, manifest: dict[str, Any], advance: Advance) -> None:
     advance("restoring the database", 0, 1)
     with ExitStack() as stack:
         if settings.embedded:
@@ -287,7 +293,7 @@ def _restore_database(settings: Settings, source: Path, manifest: dict[str, Any]
             "--single-transaction",
             "--no-owner",
             "--no-privileges",
-            str(source / DUMP),
+            str(dump),
         )
         advance("comparing rows", 0, 1)
         with closing(_connect(address)) as connection, connection.cursor() as cursor:
@@ -351,47 +357,24 @@ def _files_of(home: Path) -> list[Path]:
     )
 
 
-def _copy_file(source: Path, to: Path) -> dict[str, Any]:
-    to.parent.mkdir(parents=True, exist_ok=True)
+def _copy_file(source: Path, to: Path) -> None:
     shutil.copyfile(source, to)
     # secrets among them, and the service refuses a key that others may read
     to.chmod(0o600)
-    _sync(to)
-    return _said(to)
+    with to.open("rb") as file:
+        os.fsync(file.fileno())
 
 
-def _copy_object(store: ObjectStore, name: str, to: Path) -> dict[str, Any] | None:
+def _copy_object(store: ObjectStore, name: str, copy: Copy) -> dict[str, Any] | None:
     """Copy an object; None if it has been removed meanwhile."""
-    to.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with to.open("xb") as file:
+        with copy.writing(f"store/{name}") as target, target.open("xb") as file:
             sha256 = store.copy_to(name, file.write)
-            file.flush()
-            os.fsync(file.fileno())
     except StorageError:
-        to.unlink(missing_ok=True)
         if store.exists(name):
             raise
         return None
-    said = _said(to)
+    said = copy.said(f"store/{name}")
     if said["sha256"] != sha256:
-        raise BackupError(f"{to} is not what was written: look at the disk")
+        raise BackupError(f"{copy.name_of(f'store/{name}')} is not what was written: look at what holds it")
     return said
-
-
-def _said(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.chmod(0o600)
-    _sync(temporary)
-    temporary.replace(path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -19,9 +19,10 @@ from oasis_pipeline.commands.main import cli
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import backup
 from oasis_pipeline.storage.backup import BackupError, back_up, hash_tables, restore
+from oasis_pipeline.storage.copies import CopyError
 from oasis_pipeline.storage.embedded import running
 from oasis_pipeline.storage.errors import StorageError
-from oasis_pipeline.storage.objects import LocalStore, ObjectStore, open_store
+from oasis_pipeline.storage.objects import LocalStore, ObjectStore, S3Store, open_store
 from oasis_pipeline.storage.postgres import Address, Warehouse, using_warehouse
 
 pytestmark = pytest.mark.server
@@ -89,7 +90,7 @@ def test_a_home_with_its_own_server_there_and_back(server_folder: Path) -> None:
     assert not (copy / "home" / "up.lock").exists()
     with pytest.raises(BackupError, match="is not empty"):
         restore(load_settings(home), copy)
-    with pytest.raises(BackupError, match="is not empty"):
+    with pytest.raises(CopyError, match="is not empty"):
         back_up(settings, copy)
 
 
@@ -207,3 +208,56 @@ def test_a_copy_that_was_cut_off_is_none(
         back_up(load_settings(installation), tmp_path / "copy")
     with pytest.raises(BackupError, match="is not a copy"):
         restore(load_settings(tmp_path / "other"), tmp_path / "copy")
+
+
+def test_a_copy_in_a_bucket_there_and_back(
+    installation: Path,
+    warehouse: Warehouse,
+    s3_store: S3Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OASIS_S3_ENDPOINT", str(s3_store.endpoint))
+    place = f"s3://{s3_store.bucket}/field/one/copy"
+    answer = CliRunner().invoke(cli, ["backup", place, "--home", str(installation)])
+    assert answer.exit_code == 0, answer.output
+    assert "all compared" in answer.output
+    copied = s3_store.list("copy/")
+    assert copied[-4:] == [
+        "copy/home/secret_key",
+        "copy/manifest.json",
+        "copy/store/backup/CardData/a.csv",
+        "copy/store/models/m/1.model",
+    ]
+    with pytest.raises(CopyError, match="is not empty"):
+        back_up(load_settings(installation), place)
+    wanted = hashes(warehouse.address)
+    monkeypatch.setenv("OASIS_DB", f"{warehouse.address.db}_from_bucket")
+    answer = CliRunner().invoke(cli, ["restore", place, "--home", str(tmp_path / "other")])
+    assert answer.exit_code == 0, answer.output
+    again = load_settings(tmp_path / "other")
+    with using_warehouse(again) as restored:
+        assert hashes(restored.address) == wanted
+    old, new = LocalStore(installation / "store"), open_store(again)
+    assert {name: new.sha256(name) for name in new.list()} == {name: old.sha256(name) for name in old.list()}
+    assert stat.S_IMODE((again.home / "secret_key").stat().st_mode) == 0o600
+    monkeypatch.setenv("OASIS_DB", "never_made")
+    s3_store.put_bytes("copy/store/backup/CardData/a.csv", b"as it camE")
+    with pytest.raises(BackupError, match="damaged"):
+        restore(load_settings(tmp_path / "third"), place)
+    s3_store.delete("copy/store/backup/CardData/a.csv")
+    with pytest.raises(BackupError, match="is gone"):
+        restore(load_settings(tmp_path / "third"), place)
+    s3_store.delete("copy/manifest.json")
+    with pytest.raises(BackupError, match="is not a copy"):
+        restore(load_settings(tmp_path / "third"), place)
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("s3:/x", "is no address of a bucket"), ("s3://field/a/b", "own store")]
+)
+def test_where_a_copy_can_not_lie(tmp_path: Path, place: str, said: str) -> None:
+    settings = load_settings(tmp_path / "home", s3_bucket="field", s3_prefix="a")
+    with pytest.raises(CopyError, match=said):
+        back_up(settings, place)
