@@ -44,7 +44,7 @@ DECISIONS_VERSION = "3"
 SETPOINT_VERSION = "3"
 """The same for set points; also when the predictive model changes."""
 
-WORKLIST_VERSION = "4"
+WORKLIST_VERSION = "5"
 """The same for the list."""
 
 NEWEST_CARD_DAYS = 8

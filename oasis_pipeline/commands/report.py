@@ -178,12 +178,15 @@ def _contents(warehouse: Warehouse, day: date, title: str, simulated: bool) -> d
     span = Days(facts["first"].date(), facts["last"].date())
     examples = pictures_of(warehouse.query(BY_LABEL, (span.begin, span.end, 16)))
     scores = _scores(facts["model"]["evaluation"])
-    lost = sum(row["lost_oil_bpd"] or 0.0 for row in rows)
+    lost = [row["lost_oil_bpd"] for row in rows if row["lost_oil_bpd"] is not None]
     field_map, shown = _map(warehouse, [row["NodeID"] for row in rows[:MAPPED]], day, colours)
     figures = [
         (f"{len(rows):,}", "well" if len(rows) == 1 else "wells"),
         (f"{sum(row['state'] in ('down', 'silent', 'idle') for row in rows):,}", "down, silent or idle"),
-        (f"{lost:,.0f} bbl/d", "oil lost, all wells"),
+        (
+            f"{sum(lost):,.0f} bbl/d" if lost else "?",
+            "oil lost, all wells" if lost else "oil lost: no rate is known",
+        ),
         (f"{sum((row['overload_pct'] or 0.0) > 100.0 for row in rows):,}", "overloaded"),
         (
             f"{sum((row['failure_prob_15d'] or 0.0) >= 50.0 for row in rows):,}",
@@ -227,7 +230,7 @@ def _line(row: dict[str, Any], colours: dict[str, str]) -> dict[str, Any]:
         "since": f"{row['state_since']:%-d %b}" if row["state_since"] else "",
         "label": row["Label1"] or "",
         "colour": colours.get(row["Label1"], "transparent"),
-        "lost": f"{row['lost_oil_bpd'] or 0.0:,.0f}",
+        "lost": "?" if row["lost_oil_bpd"] is None else f"{row['lost_oil_bpd']:,.0f}",
         "gain": gain_text(row["gain_oil_bpd"]),
         "score": f"{row['score']:,.0f}",
         "risk": "" if risk is None else f"{risk:.0f} %",

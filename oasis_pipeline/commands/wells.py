@@ -135,7 +135,7 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
                 str(row["rank"]),
                 row["NodeID"],
                 row["state"],
-                f"{row['lost_oil_bpd']:.0f}",
+                "?" if row["lost_oil_bpd"] is None else f"{row['lost_oil_bpd']:.0f}",
                 f"{row['score']:,.0f}",
                 action_text(row["action"]),
                 gain_text(row["gain_oil_bpd"]),

@@ -201,7 +201,7 @@ class Line:
     score : float
         Money over the horizon.
     lost_oil_bpd, value_at_risk, overload_pct : float
-        Oil that is lost (bbl/d; expected, for a silent well), money at risk, and the worst load in percent (NaN: not known).
+        Oil that is lost (bbl/d; expected, for a silent well), money at risk, and the worst load in percent. NaN: not known.
     gain_oil_bpd, gain_value : float
         Oil that the action should bring back or add (bbl/d; at most, where it mends what takes the oil), and its money over the
         horizon with what else the action saves, its cost not subtracted. NaN where only a look or a test can tell.
@@ -337,14 +337,14 @@ def write_line(day: WellDay, economics: Economics) -> Line:
     return Line(
         day.well,
         score,
-        lost if worth else max(_known_or(day.lost_bpd, 0.0), 0.0),
+        lost if worth else max(day.lost_bpd, 0.0) if _known(day.lost_bpd) else float("nan"),
         risk_value,
         over,
         gain_oil,
         gain_value,
         action,
         _reason(day, findings, worth, 2.0 * risk_value > score),
-        day.state == WellState.DOWN and lost >= economics.down_first_bpd,
+        day.state == WellState.DOWN and (lost >= economics.down_first_bpd or not _known(day.lost_bpd)),
         parts,
     )
 
@@ -631,4 +631,6 @@ def rank_lines(lines: Sequence[Line]) -> list[Line]:
     list of Line
         Rank 1 first.
     """
-    return sorted(lines, key=lambda line: (not line.first, -line.score, -line.lost_oil_bpd, line.well))
+    return sorted(
+        lines, key=lambda line: (not line.first, -line.score, -_known_or(line.lost_oil_bpd, 0.0), line.well)
+    )

@@ -550,12 +550,12 @@ def worklist_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
     out: dict[str, list[Any]] = {name: [] for name in schema.names}
     for day, of_day in _by_day(rows):
         for rank, line in enumerate(rank_lines([write_line(well_day(row), economics) for row in of_day]), 1):
-            overload, gain_oil, gain_value = (
+            lost, overload, gain_oil, gain_value = (
                 None if number != number else number
-                for number in (line.overload_pct, line.gain_oil_bpd, line.gain_value)
+                for number in (line.lost_oil_bpd, line.overload_pct, line.gain_oil_bpd, line.gain_value)
             )
             values = (
-                line.well, day, rank, line.score, line.lost_oil_bpd, line.value_at_risk, overload, gain_oil,
+                line.well, day, rank, line.score, lost, line.value_at_risk, overload, gain_oil,
                 gain_value, line.action, line.reason, json.dumps(line.parts, ensure_ascii=False),
             )  # fmt: skip
             for name, value in zip(schema.names, values, strict=True):

@@ -137,7 +137,12 @@ WORKLIST = Table(
         DAY,
         Column("rank", Type.INT, description="Place in the list of the day, 1 = first", required=True),
         Column("score", Type.FLOAT, "currency", "Money over the horizon of economics.toml", required=True),
-        Column("lost_oil_bpd", Type.FLOAT, "bbl/d", "Oil that is lost; expected, for a silent well"),
+        Column(
+            "lost_oil_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Oil that is lost; expected, for a silent well; null where no rate is known",
+        ),
         Column("value_at_risk", Type.FLOAT, "currency", "Probability of a failure times what it costs"),
         Column("overload_pct", Type.FLOAT, "%", "Worst load of gearbox, structure and rods"),
         Column(

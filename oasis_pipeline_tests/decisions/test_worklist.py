@@ -42,6 +42,13 @@ def test_a_healthy_well_has_nothing_to_do():
     assert line.overload_pct == 80.0
 
 
+def test_a_loss_that_is_not_known_is_no_loss_of_zero_and_a_down_well_stays_first():
+    line = write_line(replace(HEALTHY, lost_bpd=float("nan"), attainable_bpd=float("nan")), MONEY)
+    assert math.isnan(line.lost_oil_bpd)
+    down = replace(HEALTHY, well="B", state="down", lost_bpd=float("nan"), attainable_bpd=float("nan"))
+    assert rank_lines([line, write_line(down, MONEY)])[0].well == "B"
+
+
 def test_half_a_stroke_says_nothing_of_the_pump():
     leaks = replace(
         HEALTHY, label="Worn Pump Barrel", second="Excessive Vibration of the Rod", half_stroke=True
@@ -260,7 +267,7 @@ def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
     assert not re.search(r"\bnan\b", line.reason)
     assert "None" not in line.reason
     assert line.score >= 0.0
-    assert line.lost_oil_bpd >= 0.0
+    assert not line.lost_oil_bpd < 0.0
 
 
 def test_prices_are_read_and_wrong_ones_named():

@@ -344,6 +344,7 @@ def _figures(wanted: Wanted, counts: Sequence[Mapping[str, Any]]) -> list[dict[s
         }
         for state in (WellState.PUMPING, WellState.DOWN, WellState.SILENT, WellState.IDLE)
     ]
+    lost = [row["lost"] for row in counts if row["lost"] is not None]
     return [
         {
             "name": "wells",
@@ -354,7 +355,7 @@ def _figures(wanted: Wanted, counts: Sequence[Mapping[str, Any]]) -> list[dict[s
         *states,
         {
             "name": "oil lost",
-            "value": f"{sum(row['lost'] or 0.0 for row in counts):,.0f}",
+            "value": f"{sum(lost):,.0f}" if lost else "?",
             "unit": "bbl/d",
             "address": wanted.address(sort="lost"),
             "on": wanted.sort == "lost",
