@@ -20,8 +20,8 @@ from oasis_pipeline.intake import take_in
 from oasis_pipeline.intake.files import parse_name, read_chunks
 from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.settings import load_settings
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.objects import open_store
-from oasis_pipeline.storage.postgres import using_warehouse
 
 N_CARDS = 20_000
 N_WELLS = 250

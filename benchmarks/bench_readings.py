@@ -27,7 +27,7 @@ from oasis_pipeline.readings.series import Readings
 from oasis_pipeline.readings.spectrum import spectrum_features
 from oasis_pipeline.readings.windows import TIME_FEATURES, Window, data_batches, window_features
 from oasis_pipeline.settings import load_settings
-from oasis_pipeline.storage.postgres import using_warehouse
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.readings import register_modules, store_readings
 
 N_READINGS = 10_000_000

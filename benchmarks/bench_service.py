@@ -117,7 +117,7 @@ def served(home: Path, port: int, command: list[str] | None = None) -> Iterator[
 def prepared(home: Path, clients: int) -> tuple[Address, list[tuple[str, str]]]:
     """Make the tables, a module for each client, and a token for each module."""
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import open_warehouse
+    from oasis_pipeline.storage.installation import open_warehouse
 
     warehouse = open_warehouse(load_settings(home))
     tokens = []

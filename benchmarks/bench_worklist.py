@@ -79,7 +79,7 @@ def spoil_days(home: Path, seed: int) -> None:
     The wells go on pumping on such days, so that a silence of the past was a failure or was none.
     """
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     mark = home / "spoilt"
     if mark.exists():
@@ -111,7 +111,7 @@ def list_again(home: Path) -> None:
     from oasis_pipeline.operations.decisions import status_rows, worklist_rows
     from oasis_pipeline.schema import table
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     days = Days(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS - 1))
     with using_warehouse(load_settings(home)) as warehouse:
@@ -206,7 +206,7 @@ def share(order: Iterable[str], lost: Mapping[str, float], rows: int) -> float:
 def judge(home: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Compare a finished home with the truth, day by day; gives shares, and trusted against true rates."""
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     truth = true_loss(home)
     found = []

@@ -20,8 +20,7 @@ import pyarrow as pa
 
 from oasis_pipeline.assets.checks import Check, check_definitions
 from oasis_pipeline.assets.common import MEMORY_POOL, ONE_RUN, OWNER, SCIENCE_OWNER, days_of, table_metadata
-from oasis_pipeline.assets.io_manager import DayFiles
-from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
+from oasis_pipeline.assets.resources import DayFiles, StoreResource, WarehouseResource
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.materializations import Materialization, marked_days, record_materialization
 from oasis_pipeline.operations.registry import ModelFileError

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import click
 
-from oasis_pipeline.commands.common import (
-    home_option,
-    json_option,
-    print_json,
-    print_table,
-    settings_of,
-)
+from oasis_pipeline.commands.common import home_option, json_option, print_json, print_table, settings_of
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.installation import existing_warehouse
 

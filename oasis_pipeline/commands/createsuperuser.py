@@ -40,7 +40,7 @@ def createsuperuser(home: Path | None, username: str | None, email: str | None, 
             " DJANGO_SUPERUSER_EMAIL and DJANGO_SUPERUSER_PASSWORD in the environment"
         )
     from oasis_pipeline.service.server import prepare
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     settings = settings_of(home)
     with using_warehouse(settings) as warehouse:

@@ -60,7 +60,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
     from oasis_pipeline.commands.report import field_facts, write_report
     from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
     from oasis_pipeline.simulation.field import simulate_field
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     began = time.monotonic()
     settings = settings_of(home)

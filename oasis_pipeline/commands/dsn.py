@@ -31,7 +31,7 @@ def dsn(home: Path | None, as_json: bool, reader: bool) -> None:
     """
     settings = settings_of(home)
     require_installation(settings)
-    from oasis_pipeline.storage.postgres import open_warehouse, reader_address
+    from oasis_pipeline.storage.installation import open_warehouse, reader_address
 
     address = open_warehouse(settings).address
     at = reader_address(settings)

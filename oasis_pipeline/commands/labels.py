@@ -110,8 +110,8 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
     from oasis_pipeline.automation.instance import open_instance
     from oasis_pipeline.intake import take_in
     from oasis_pipeline.operations.labels import name_person
+    from oasis_pipeline.storage.installation import using_warehouse
     from oasis_pipeline.storage.objects import open_store
-    from oasis_pipeline.storage.postgres import using_warehouse
 
     settings = settings_of(home)
     name = _drop_name(file, stamp, settings.field_now())

@@ -42,8 +42,9 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.objects import open_store
-from oasis_pipeline.storage.postgres import Warehouse, using_warehouse
+from oasis_pipeline.storage.postgres import Warehouse
 
 Advance = Callable[[str, int, int], None]
 

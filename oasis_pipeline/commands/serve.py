@@ -44,7 +44,7 @@ def serve(
     """
     from oasis_pipeline.commands.supervision import DatabaseWatch
     from oasis_pipeline.service.server import Listening, default_workers, prepare, serve_until_stopped
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")

@@ -69,7 +69,7 @@ def run(home: Path | None, as_json: bool) -> None:
     settings = settings_of(home)
     _require(settings)
     from oasis_pipeline.intake.sources import SourceError
-    from oasis_pipeline.storage.postgres import using_warehouse
+    from oasis_pipeline.storage.installation import using_warehouse
 
     reports, faults = {}, {}
     with using_warehouse(settings) as warehouse, _opened(settings, warehouse) as sources:
@@ -107,8 +107,8 @@ def backfill(first: datetime, last: datetime, home: Path | None, as_json: bool) 
         raise click.BadParameter("lies before --from", param_hint="--to")
     settings = settings_of(home)
     from oasis_pipeline.intake.sources import open_source, require_source
+    from oasis_pipeline.storage.installation import using_warehouse
     from oasis_pipeline.storage.objects import open_store
-    from oasis_pipeline.storage.postgres import using_warehouse
 
     require_source(settings)
     with (

@@ -70,7 +70,7 @@ def make_application() -> Application:
     """
     from oasis_pipeline.service.config import Exposure, configure
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import address_of
+    from oasis_pipeline.storage.server import address_of
 
     _end_with_parent()
     settings = load_settings()

@@ -261,7 +261,7 @@ def behind_door(application: Application, host: str) -> Door:
     """
     from oasis_pipeline.service.config import configure, is_loopback
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import address_of
+    from oasis_pipeline.storage.server import address_of
 
     exposure = Exposure.from_environment(host)
     if is_loopback(host) and not exposure.behind_proxy:

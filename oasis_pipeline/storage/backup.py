@@ -31,9 +31,10 @@ from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.binaries import binaries
 from oasis_pipeline.storage.copies import Copy, CopyError, open_copy
 from oasis_pipeline.storage.errors import StorageError, one_line
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.migrate import is_prepared
 from oasis_pipeline.storage.objects import ObjectStore, open_store
-from oasis_pipeline.storage.postgres import address_of, using_warehouse
+from oasis_pipeline.storage.server import address_of
 
 MANIFEST, DUMP = "manifest.json", "database.dump"
 FORM = 1

@@ -1,7 +1,7 @@
 """Arrow tables of assets as Parquet files in the object store.
 
 Here: where the file of an asset or of one of its days lies, and reading and writing them. Not here: what the tables hold, and
-Dagster's IO manager over them (``assets.io_manager``).
+Dagster's IO manager over them (``assets.resources``).
 
 An asset ``[schema, table]`` without partitions is ``schema/table.parquet``; with day partitions each day that has rows is
 ``schema/table/YYYY-MM-DD.parquet``, and a day without rows has no file. An asset whose days are kept in groups has

@@ -1,4 +1,4 @@
-"""Whether an installation is there, for who only reads: reading never makes one.
+"""The warehouse of an installation opened: made if need be, or only where it is there, for who reads.
 
 Imports of the database driver wait until something is opened: commands that need no warehouse start without them.
 """
@@ -6,15 +6,100 @@ Imports of the database driver wait until something is opened: commands that nee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from oasis_pipeline.settings import Settings
+from oasis_pipeline.storage import embedded
+from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.server import address_of
 
 if TYPE_CHECKING:
     from oasis_pipeline.storage.postgres import Warehouse
 
-__all__ = ["NoInstallationError", "existing_warehouse", "require_installation"]
+__all__ = [
+    "NoInstallationError",
+    "existing_warehouse",
+    "open_warehouse",
+    "reader_address",
+    "require_installation",
+    "using_warehouse",
+]
+
+
+def reader_address(settings: Settings) -> Address | None:
+    """Address at which the embedded server, as it runs now, lets the read-only role in by TCP; None if it does not.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+
+    Returns
+    -------
+    Address or None
+        Without the password, which stands in ``settings.reader_password_file``.
+    """
+    from oasis_pipeline.storage.reader import READER
+
+    listens = embedded.listens_at(settings.postgres_data) if settings.embedded else None
+    return None if listens is None else Address(*listens, user=READER, db=settings.db)
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """Open the warehouse of an installation, made or brought up to date if need be.
+
+    Parameters
+    ----------
+    settings : Settings
+        Without a host the embedded server in the home folder is used, and started if it does not run; it stays running
+        (`using_warehouse` stops it again).
+
+    Returns
+    -------
+    Warehouse
+
+    Raises
+    ------
+    StorageError
+        With one clear line, if the server can't be started or reached, is too old, or holds the tables of a newer release.
+    """
+    from oasis_pipeline.storage.migrate import prepare
+    from oasis_pipeline.storage.postgres import Warehouse
+    from oasis_pipeline.storage.reader import keep_reader
+
+    address = address_of(settings)
+    prepare(address)
+    if settings.embedded and settings.embedded_tcp is not None:
+        keep_reader(address, settings.reader_password_file)
+    return Warehouse(address)
+
+
+@contextmanager
+def using_warehouse(settings: Settings, *, even_if_used: bool = False) -> Iterator[Warehouse]:
+    """Open the warehouse for the length of a block; the last user stops an embedded server that was started so.
+
+    Parameters
+    ----------
+    settings : Settings
+        As `open_warehouse`.
+    even_if_used : bool
+        As in `embedded.lease`: stop it at the end although somebody else is connected.
+
+    Yields
+    ------
+    Warehouse
+        Closed at the end of the block.
+    """
+    if settings.host is not None:
+        warehouse = open_warehouse(settings)
+        with closing(warehouse):
+            yield warehouse
+        return
+    with embedded.lease(settings.postgres_data, even_if_used=even_if_used, listen=settings.embedded_listen):
+        warehouse = open_warehouse(settings)
+        with closing(warehouse):
+            yield warehouse
 
 
 class NoInstallationError(RuntimeError):
@@ -32,7 +117,7 @@ def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
     Yields
     ------
     Warehouse
-        As `storage.postgres.using_warehouse`.
+        As `using_warehouse`.
 
     Raises
     ------
@@ -40,8 +125,6 @@ def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
         If there is none.
     """
     require_installation(settings)
-    from oasis_pipeline.storage.postgres import using_warehouse
-
     with using_warehouse(settings) as warehouse:
         yield warehouse
 
@@ -53,7 +136,6 @@ def require_installation(settings: Settings) -> None:
         other = "use --home with the folder of yours (or set OASIS_HOME)"
     else:
         from oasis_pipeline.storage.migrate import is_prepared
-        from oasis_pipeline.storage.postgres import address_of
 
         address = address_of(settings)
         there, where = is_prepared(address), address.public()

@@ -368,10 +368,10 @@ def _one(cursor: Cursor) -> object:
 def main() -> None:
     """Make the tables of the installation of the environment, or bring them to this release: ``python -m oasis_pipeline.storage.migrate``."""
     from oasis_pipeline.settings import SettingsError, load_settings
-    from oasis_pipeline.storage.postgres import open_warehouse
+    from oasis_pipeline.storage.server import address_of
 
     try:
-        open_warehouse(load_settings()).close()
+        prepare(address_of(load_settings()))
     except (StorageError, SettingsError) as error:
         raise SystemExit(f"oasis: {error}") from None
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,19 +25,12 @@ from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import LOST_CONNECTION, StorageError, one_line
 from oasis_pipeline.storage.upsert import Upserted, replace_rows, upsert_rows
 
-if TYPE_CHECKING:
-    from oasis_pipeline.settings import Settings
-
 __all__ = [
     "Address",
     "StorageError",
     "Transaction",
     "Upserted",
     "Warehouse",
-    "address_of",
-    "open_warehouse",
-    "reader_address",
-    "using_warehouse",
 ]
 
 _IDLE_CONNECTIONS = 4
@@ -373,90 +366,6 @@ class Transaction:
         """Name for a temporary table, new at each call."""
         self._stages += 1
         return f"oasis_stage_{self._stages}"
-
-
-def address_of(settings: Settings) -> Address:
-    """Address of the database of an installation; starts the embedded server if that is the one and it does not run."""
-    if settings.host is None:
-        return replace(
-            embedded.start(settings.postgres_data, listen=settings.embedded_listen), db=settings.db
-        )
-    password = settings.password.get_secret_value() if settings.password is not None else None
-    return Address(settings.host, settings.port, settings.user or "postgres", settings.db, password)
-
-
-def reader_address(settings: Settings) -> Address | None:
-    """Address at which the embedded server, as it runs now, lets the read-only role in by TCP; None if it does not.
-
-    Parameters
-    ----------
-    settings : Settings
-        The installation.
-
-    Returns
-    -------
-    Address or None
-        Without the password, which stands in ``settings.reader_password_file``.
-    """
-    from oasis_pipeline.storage.reader import READER
-
-    listens = embedded.listens_at(settings.postgres_data) if settings.embedded else None
-    return None if listens is None else Address(*listens, user=READER, db=settings.db)
-
-
-def open_warehouse(settings: Settings) -> Warehouse:
-    """Open the warehouse of an installation, made or brought up to date if need be.
-
-    Parameters
-    ----------
-    settings : Settings
-        Without a host the embedded server in the home folder is used, and started if it does not run; it stays running
-        (`using_warehouse` stops it again).
-
-    Returns
-    -------
-    Warehouse
-
-    Raises
-    ------
-    StorageError
-        With one clear line, if the server can't be started or reached, is too old, or holds the tables of a newer release.
-    """
-    from oasis_pipeline.storage.migrate import prepare
-    from oasis_pipeline.storage.reader import keep_reader
-
-    address = address_of(settings)
-    prepare(address)
-    if settings.embedded and settings.embedded_tcp is not None:
-        keep_reader(address, settings.reader_password_file)
-    return Warehouse(address)
-
-
-@contextmanager
-def using_warehouse(settings: Settings, *, even_if_used: bool = False) -> Iterator[Warehouse]:
-    """Open the warehouse for the length of a block; the last user stops an embedded server that was started so.
-
-    Parameters
-    ----------
-    settings : Settings
-        As `open_warehouse`.
-    even_if_used : bool
-        As in `embedded.lease`: stop it at the end although somebody else is connected.
-
-    Yields
-    ------
-    Warehouse
-        Closed at the end of the block.
-    """
-    if settings.host is not None:
-        warehouse = open_warehouse(settings)
-        with closing(warehouse):
-            yield warehouse
-        return
-    with embedded.lease(settings.postgres_data, even_if_used=even_if_used, listen=settings.embedded_listen):
-        warehouse = open_warehouse(settings)
-        with closing(warehouse):
-            yield warehouse
 
 
 def _connect(address: Address) -> Any:

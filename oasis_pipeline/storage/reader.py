@@ -166,7 +166,7 @@ def _one(cursor: Cursor) -> object:
 def main() -> None:
     """Make the role on a server of one's own: ``python -m oasis_pipeline.storage.reader``, with the password in OASIS_READER_PASS."""
     from oasis_pipeline.settings import SettingsError, load_settings
-    from oasis_pipeline.storage.postgres import address_of
+    from oasis_pipeline.storage.server import address_of
 
     try:
         settings = load_settings()

@@ -22,8 +22,9 @@ from oasis_pipeline.storage.backup import BackupError, back_up, hash_tables, res
 from oasis_pipeline.storage.copies import CopyError
 from oasis_pipeline.storage.embedded import running
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.objects import LocalStore, ObjectStore, S3Store, open_store
-from oasis_pipeline.storage.postgres import Address, Warehouse, using_warehouse
+from oasis_pipeline.storage.postgres import Address, Warehouse
 
 pytestmark = pytest.mark.server
 

@@ -17,8 +17,8 @@ from typing import Any
 from oasis_pipeline.commands.passes import run_pass
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.settings import load_settings
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.objects import open_store
-from oasis_pipeline.storage.postgres import using_warehouse
 from oasis_pipeline_tests.faults import points
 
 

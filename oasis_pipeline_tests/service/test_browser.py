@@ -14,7 +14,7 @@ import pytest
 from oasis_pipeline.client import Client
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
-from oasis_pipeline.storage.postgres import using_warehouse
+from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline_tests.fixtures.field import empty_field, fill_field
 from oasis_pipeline_tests.fixtures.label_queue import fill_queue
 from oasis_pipeline_tests.fixtures.servers import server_home

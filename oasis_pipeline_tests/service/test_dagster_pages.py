@@ -82,7 +82,7 @@ def test_where_others_reach_it_people_log_in(service: Service, monkeypatch: pyte
     monkeypatch.delenv("OASIS_TRUST_PROXY", raising=False)
     assert knock(behind_door(pages, "127.0.0.1"))[0] == 200
     monkeypatch.setattr(
-        "oasis_pipeline.storage.postgres.address_of", lambda settings: service.warehouse.address
+        "oasis_pipeline.storage.server.address_of", lambda settings: service.warehouse.address
     )
     for host in ("0.0.0.0", "192.168.1.5", "::", "field.example"):
         assert knock(behind_door(pages, host), host="field.example")[0] == 401

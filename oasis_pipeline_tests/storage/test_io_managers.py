@@ -9,8 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.io_manager import ParquetIOManager
-from oasis_pipeline.assets.resources import StoreResource, build_resources
+from oasis_pipeline.assets.resources import ParquetIOManager, StoreResource, build_resources
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage.day_files import (
     day_path,

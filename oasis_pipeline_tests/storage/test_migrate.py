@@ -235,7 +235,7 @@ def test_a_configured_server_over_tcp_with_a_password(
     import pyarrow as pa
 
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.postgres import open_warehouse
+    from oasis_pipeline.storage.installation import open_warehouse
 
     assert OLD_BINARIES is not None
     data = server_folder / "server"

@@ -21,7 +21,8 @@ from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError, one_line
-from oasis_pipeline.storage.postgres import Warehouse, open_warehouse, using_warehouse
+from oasis_pipeline.storage.installation import open_warehouse, using_warehouse
+from oasis_pipeline.storage.postgres import Warehouse
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
 

@@ -21,8 +21,9 @@ from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.installation import open_warehouse, reader_address, using_warehouse
 from oasis_pipeline.storage.migrate import prepare
-from oasis_pipeline.storage.postgres import Warehouse, open_warehouse, reader_address, using_warehouse
+from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline.storage.reader import READER, SCHEMAS, keep_reader, make_reader
 from oasis_pipeline_tests.fixtures.platform import command, environment, free_port
 
