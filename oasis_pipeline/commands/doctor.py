@@ -523,7 +523,7 @@ def look_at_alerts(settings: Settings, warehouse: Warehouse) -> Iterator[Finding
         yield Finding(
             "alerts",
             FAIL,
-            f"{len(own)} messages to {name} could not be sent: {own[0]['error']}",
+            f"{len(own)} message{'s' * (len(own) != 1)} to {name} could not be sent: {own[0]['error']}",
             f"oasis alerts --test {name} tries it at once",
         )
     says = f"{count_alerts(warehouse)} are open, {len(rules.to)} receivers"

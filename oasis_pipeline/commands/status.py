@@ -107,7 +107,9 @@ def status(home: Path | None, as_json: bool) -> None:
         click.echo(f"{alerts} {'alert is' if alerts == 1 else 'alerts are'} open; `oasis alerts` lists them")
     for name in dict.fromkeys(row["receiver"] for row in unsent):
         own = [row for row in unsent if row["receiver"] == name]
-        click.echo(f"{len(own)} messages to {name} could not be sent and are tried again: {own[0]['error']}")
+        click.echo(
+            f"{len(own)} message{'s' * (len(own) != 1)} to {name} could not be sent, tried again by itself: {own[0]['error']}"
+        )
 
 
 def _say_waiting(waiting: list[WaitingLabel]) -> str:

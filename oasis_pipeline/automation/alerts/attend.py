@@ -42,10 +42,10 @@ class AlertsReport:
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        parts = [f"{self.open} alerts are open"]
+        parts = [f"{self.open} alert{' is' if self.open == 1 else 's are'} open"]
         parts += [f"{len(self.opened)} new"] * bool(self.opened)
         parts += [f"{len(self.resolved)} over"] * bool(self.resolved)
-        parts += [f"{self.sent} messages sent"] * bool(self.sent)
+        parts += [f"{self.sent} message{'s' * (self.sent != 1)} sent"] * bool(self.sent)
         return "; ".join([", ".join(parts), *self.faults])
 
 

@@ -336,7 +336,7 @@ def test_a_file_that_can_not_be_used_is_told_everywhere(
         with dg.build_sensor_context(instance=instance, resources=resources) as context:
             result = sensor(context)
     assert isinstance(result, dg.SkipReason)
-    assert "1 alerts are open" in str(result.skip_message)
+    assert "1 alert is open" in str(result.skip_message)
     assert "alerts.toml can't be used" in str(result.skip_message)
 
 
