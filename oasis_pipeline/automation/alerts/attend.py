@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from oasis_pipeline.automation.alerts.rules import AlertError, Rules, load_rules
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 STALE = "stale_partitions"
 """Name in ``oasis.figure`` of the stale partitions of each asset."""
+
+FRESH = timedelta(minutes=5)
+"""Figures that have not changed are written again after so long, so that their time says that they are still looked at."""
 
 
 @dataclass
@@ -96,10 +99,15 @@ def attend(
 
 
 def _keep_figures(tx: Transaction, name: str, values: Mapping[str, int], now: datetime) -> None:
-    """Keep figures that `/metrics` could not work out in a moment."""
+    """Keep figures that `/metrics` could not work out in a moment; the same ones are not written again at once."""
+    wanted = {"": float(sum(values.values())), **{label: float(value) for label, value in values.items()}}
+    kept = tx.query(f"SELECT label, value, at FROM {FIGURE.full_name} WHERE name = $1", (name,)).to_pylist()
+    fresh = all(abs(now - row["at"]) < FRESH for row in kept)
+    if fresh and {row["label"]: row["value"] for row in kept} == wanted:
+        return
     tx.execute(f"DELETE FROM {FIGURE.full_name} WHERE name = $1", (name,))
     tx.execute(
         f"INSERT INTO {FIGURE.full_name} (name, label, value, at) SELECT $1, label, value, $4::timestamptz"
         " FROM unnest($2::text[], $3::float8[]) AS given (label, value)",
-        (name, ["", *values], [float(sum(values.values())), *map(float, values.values())], now),
+        (name, list(wanted), list(wanted.values()), now),
     )

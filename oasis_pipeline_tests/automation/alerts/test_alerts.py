@@ -275,6 +275,10 @@ def test_every_kind_is_seen_and_over(warehouse: Warehouse, settings: Settings, h
         {"label": "", "value": 2.0},
         {"label": "clean/wellsummary", "value": 2.0},
     ]
+    seen(NOON + HOUR + MINUTE)
+    assert warehouse.query("SELECT DISTINCT at FROM oasis.figure")["at"].to_pylist() == [NOON + HOUR], (
+        "what is the same is not written again at once"
+    )
     day_after = seen(NOON + 25 * HOUR, Plan())
     assert set(day_after) - set(first) == {"source_silent"}
     assert set(first) - set(day_after) == {"rejected_share"}
