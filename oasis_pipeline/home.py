@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -247,8 +247,3 @@ def until(condition: Callable[[], bool], seconds: float, pause_s: float = 0.05) 
             return False
         time.sleep(pause_s)
     return True
-
-
-def with_note(process: Recorded, note: str) -> Recorded:
-    """The same process with another note."""
-    return replace(process, note=note)

@@ -6,7 +6,7 @@
 
 ``--fields`` is the folder of ``models.failure_fields``; ``--data`` holds run-to-failure data (not part of the project).
 
-Belongs here: the walk through time with whole wells held out, and printing. Does not belong here: figures (``learning.failures.evaluation``).
+Belongs here: the walk through time with whole wells held out, and printing. Does not belong here: figures (``studies.failure_evaluation``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,22 @@ from numpy.typing import NDArray
 
 from models.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
 from models.failure_forecaster import Prepared, prepared
-from oasis_pipeline.learning.failures import candidates as c
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
 from oasis_pipeline.learning.failures.base import EXPERTS_BEFOREHAND, base_experts, base_forecaster
-from oasis_pipeline.learning.failures.evaluation import (
+from oasis_pipeline.learning.failures.forecaster import fit_at
+from oasis_pipeline.learning.failures.hazard import fit_boosted, window_probabilities
+from oasis_pipeline.learning.failures.outcomes import (
+    HORIZONS_DAYS,
+    NO_FAILURE,
+    UNKNOWN,
+    Outcomes,
+    outcomes_at,
+)
+from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.simulation.conditions import FULL, LABELS
+from oasis_pipeline.simulation.episodes import FieldKind
+from studies import failure_candidates as c
+from studies.failure_evaluation import (
     ByWell,
     Figures,
     Forecast,
@@ -40,18 +52,6 @@ from oasis_pipeline.learning.failures.evaluation import (
     figures,
     joined,
 )
-from oasis_pipeline.learning.failures.forecaster import fit_at
-from oasis_pipeline.learning.failures.hazard import fit_boosted, window_probabilities
-from oasis_pipeline.learning.failures.outcomes import (
-    HORIZONS_DAYS,
-    NO_FAILURE,
-    UNKNOWN,
-    Outcomes,
-    outcomes_at,
-)
-from oasis_pipeline.learning.failures.windows import REACH_DAYS
-from oasis_pipeline.simulation.conditions import FULL, LABELS
-from oasis_pipeline.simulation.episodes import FieldKind
 
 CUTOFFS = (30, 60)
 """Days at which models are fitted; each judges the days from `REACH_DAYS` later on, so that no window of a judged day touches

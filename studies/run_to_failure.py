@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
-from oasis_pipeline.learning.failures.covariates import (
+from studies.covariates import (
     Covariate,
     LeakError,
     concordance,

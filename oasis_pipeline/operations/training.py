@@ -198,31 +198,17 @@ def train_classifier(
     labels = encode_labels(rows["TrueLabel1"].to_pylist(), rows["TrueLabel2"].to_pylist())
     if not labels.enough:
         return _base_classifier(warehouse, store, labels)
-    inputs = card_inputs(warehouse, rows)
-    used = model_row(warehouse, CLASSIFIER)
-    if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
-        compare_earlier_method = True
-    of_seed = inputs.seed_features() if compare_earlier_method else None
-    cards = _LabelledCards(
-        feature_matrix(inputs.features()),
-        labels,
-        rows["NodeID"].to_numpy(zero_copy_only=False),
-        rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        inputs.signatures(),
-        rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
-    )
     notes: list[str] = []
-    background, trial = _simulated_beside(cards, seed)
-    without = None if trial is None else trial.reached
-    background, weak = _weak_beside(warehouse, cards, background, without, home, seed, notes)
+    cards = _read_cards(warehouse, rows, labels, compare_earlier_method)
+    beside = _choose_beside(warehouse, cards, home, seed, notes)
     training = train_and_evaluate(
         cards.features,
         labels,
         wells=cards.wells,
         days=cards.days,
         signatures=cards.signatures,
-        background=background,
-        seed_features=of_seed,
+        background=beside.background,
+        seed_features=cards.seed_features,
         seed=seed,
     )
     promotion = _promotion(warehouse, store, cards, training, seed)
@@ -231,49 +217,7 @@ def train_classifier(
             f"the new model predicts although {promotion.against} was better on held-out wells ({promotion.reason}); label cards of "
             f"more wells (`oasis labels queue`), or take the other one back by `oasis models use {promotion.against}`"
         )
-    when = datetime.now(UTC)
-    version = _free_version(warehouse, when)
-    manifest = make_manifest(
-        wells=training.evaluation.wells,
-        cards=training.evaluation.cards,
-        first_day=str(pc.min(rows["Date"]).as_py().date()),
-        last_day=str(pc.max(rows["Date"]).as_py().date()),
-        simulated=False,
-        metrics=training.evaluation.to_dict(),
-        created=when.isoformat(timespec="seconds"),
-        seed=seed,
-        version=version,
-        unlearned_classes=labels.unlearned,
-        simulated_cards_beside=0 if background is None else len(background) - _used_weak(weak),
-        trial_of_simulated_cards=None if trial is None else asdict(trial),
-        weak_cards_beside=_used_weak(weak),
-        trial_of_weak_labels=None if weak is None else asdict(weak),
-        promotion=promotion.to_dict(),
-    )
-    shown = [[name for name, yes in zip(labels.classes, row, strict=True) if yes] for row in training.shown]
-    taught = cards.keys.take(pa.array(training.rows)).append_column(
-        "shown", pa.array(shown, pa.list_(pa.string()))
-    )
-    kept = {version: taught}
-    if of_seed is not None:
-        earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
-        kept[earlier] = taught.drop_columns(["shown"])
-        # before the classifier, which is the newest of the registry then
-        _register(
-            warehouse,
-            store,
-            fit_seed_method(of_seed[training.rows], labels.take(training.rows), seed),
-            {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
-            is_base=False,
-            in_use=False,
-        )
-    for name, rows_kept in kept.items():
-        store.write_table(taught_path(name), rows_kept)
-    keep_reference(store, tuple(kept), days_of_cards(taught))
-    _register(warehouse, store, training.model, manifest, is_base=False, in_use=promotion.promoted)
-    suspects = _suspect_rows(cards, training, version)
-    with warehouse.transaction() as tx:
-        tx.replace_days(LABEL_SUSPECT, suspects, None, None)
+    version = _register_training(warehouse, store, cards, beside, training, promotion, seed)
     return TrainedClassifier(
         version,
         False,
@@ -281,8 +225,8 @@ def train_classifier(
         labels.unlearned,
         training,
         promotion,
-        weak,
-        suspects.num_rows,
+        beside.weak,
+        _store_suspects(warehouse, cards, training, version),
         notes,
     )
 
@@ -302,10 +246,118 @@ class _LabelledCards:
     days: NDArray[np.int64]
     signatures: NDArray[np.float32]
     keys: pa.Table
+    seed_features: NDArray[np.float32] | None
+    """Features of the earlier platform's method, where it is trained too."""
 
 
-def _used_weak(weak: WeakTrial | None) -> int:
-    return weak.cards if weak is not None and weak.used else 0
+@dataclass(frozen=True)
+class _Beside:
+    """What is learned from beside the labelled cards, and the trials that chose it."""
+
+    background: Background | None
+    trial: Trial | None
+    weak: WeakTrial | None
+
+    @property
+    def weak_cards(self) -> int:
+        """Cards with the vendor's texts among them."""
+        return self.weak.cards if self.weak is not None and self.weak.used else 0
+
+    @property
+    def simulated_cards(self) -> int:
+        """Simulated cards among them."""
+        return 0 if self.background is None else len(self.background) - self.weak_cards
+
+
+def _read_cards(
+    warehouse: Warehouse, rows: pa.Table, labels: Labels, compare_earlier_method: bool
+) -> _LabelledCards:
+    """Compute what a training takes from labelled rows."""
+    inputs = card_inputs(warehouse, rows)
+    used = model_row(warehouse, CLASSIFIER)
+    if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
+        compare_earlier_method = True
+    return _LabelledCards(
+        feature_matrix(inputs.features()),
+        labels,
+        rows["NodeID"].to_numpy(zero_copy_only=False),
+        rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
+        inputs.signatures(),
+        rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
+        inputs.seed_features() if compare_earlier_method else None,
+    )
+
+
+def _choose_beside(
+    warehouse: Warehouse, cards: _LabelledCards, home: Path | None, seed: int, notes: list[str]
+) -> _Beside:
+    """Choose by trials on the labelled wells what is learned from beside them: simulated cards, then the vendor's texts."""
+    background, trial = _simulated_beside(cards, seed)
+    without = None if trial is None else trial.reached
+    background, weak = _weak_beside(warehouse, cards, background, without, home, seed, notes)
+    return _Beside(background, trial, weak)
+
+
+def _register_training(
+    warehouse: Warehouse,
+    store: ObjectStore,
+    cards: _LabelledCards,
+    beside: _Beside,
+    training: Training,
+    promotion: Promotion,
+    seed: int,
+) -> str:
+    """Keep the model, what it has learned from and the reference of its field; return its version."""
+    when = datetime.now(UTC)
+    version = _free_version(warehouse, when)
+    manifest = make_manifest(
+        wells=training.evaluation.wells,
+        cards=training.evaluation.cards,
+        first_day=str(pc.min(cards.keys["Date"]).as_py().date()),
+        last_day=str(pc.max(cards.keys["Date"]).as_py().date()),
+        simulated=False,
+        metrics=training.evaluation.to_dict(),
+        created=when.isoformat(timespec="seconds"),
+        seed=seed,
+        version=version,
+        unlearned_classes=cards.labels.unlearned,
+        simulated_cards_beside=beside.simulated_cards,
+        trial_of_simulated_cards=None if beside.trial is None else asdict(beside.trial),
+        weak_cards_beside=beside.weak_cards,
+        trial_of_weak_labels=None if beside.weak is None else asdict(beside.weak),
+        promotion=promotion.to_dict(),
+    )
+    classes = cards.labels.classes
+    shown = [[name for name, yes in zip(classes, row, strict=True) if yes] for row in training.shown]
+    taught = cards.keys.take(pa.array(training.rows)).append_column(
+        "shown", pa.array(shown, pa.list_(pa.string()))
+    )
+    kept = {version: taught}
+    if cards.seed_features is not None:
+        earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
+        kept[earlier] = taught.drop_columns(["shown"])
+        # before the classifier, which is the newest of the registry then
+        _register(
+            warehouse,
+            store,
+            fit_seed_method(cards.seed_features[training.rows], cards.labels.take(training.rows), seed),
+            {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
+            is_base=False,
+            in_use=False,
+        )
+    for name, rows in kept.items():
+        store.write_table(taught_path(name), rows)
+    keep_reference(store, tuple(kept), days_of_cards(taught))
+    _register(warehouse, store, training.model, manifest, is_base=False, in_use=promotion.promoted)
+    return version
+
+
+def _store_suspects(warehouse: Warehouse, cards: _LabelledCards, training: Training, version: str) -> int:
+    """Store the labels that are probably wrong instead of those of the training before; return how many."""
+    suspects = _suspect_rows(cards, training, version)
+    with warehouse.transaction() as tx:
+        tx.replace_days(LABEL_SUSPECT, suspects, None, None)
+    return int(suspects.num_rows)
 
 
 def _free_version(warehouse: Warehouse, when: datetime) -> str:

@@ -23,8 +23,6 @@ from oasis_pipeline.learning.failures.alarms import (
 )
 from oasis_pipeline.learning.failures.base import base_experts, base_forecaster
 from oasis_pipeline.learning.failures.boosting import grow
-from oasis_pipeline.learning.failures.covariates import Covariate, LeakError, concordance, fit_cox, usable
-from oasis_pipeline.learning.failures.evaluation import Forecast, count_by_well, figures
 from oasis_pipeline.learning.failures.forecaster import (
     Forecaster,
     Learnable,
@@ -36,6 +34,8 @@ from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
 from oasis_pipeline.learning.failures.packing import pack_forecaster, read_false_alarms, unpack_forecaster
 from oasis_pipeline.learning.failures.run_life import BASE, Lives, Weibull, fit_weibull, lives_at
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
+from studies.covariates import Covariate, LeakError, concordance, fit_cox, usable
+from studies.failure_evaluation import Forecast, count_by_well, figures
 
 CLASSES = ("Pump", "Rod")
 
