@@ -272,7 +272,7 @@ def look_at(truth: Truth, state: State, rng: np.random.Generator) -> tuple[Point
             gearbox_pct=d["gearbox_load_pct"],
             structure_pct=d["structural_load_pct"],
             rods_pct=d["max_rod_load_pct"],
-            damping=d["damping"],
+            damping=d["balance_damping"],
             gas_exponent=np.full(count, 1.18),
             pound_pct=np.where(incomplete, pound, 0.0),
             gas_pct=np.where(incomplete, 85.0 - pound, 0.0),

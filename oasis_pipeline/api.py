@@ -437,7 +437,7 @@ class Field:
                     spm=spm[i],
                     fillage_pct=fillage[i],
                     runtime_h_per_d=runtime[i],
-                    well=states.found[states.index(node, when)].well,
+                    well=self._by_convention(states.found[states.index(node, when)].well),
                     node=node,
                     when=when,
                     _field=self,
@@ -461,7 +461,11 @@ class Field:
         """
         from oasis_pipeline.operations.wells import newest_well
 
-        return newest_well(self._warehouse, well)[1]
+        return self._by_convention(newest_well(self._warehouse, well)[1])
+
+    def _by_convention(self, well: Well) -> Well:
+        """Let pump cards of a well be given with the damping of the settings."""
+        return replace(well, card_damping=self._settings.card_damping)
 
     def readings(self, module: str, start: Moment = None, end: Moment = None) -> pd.DataFrame:
         """Read the readings of a sensor module.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import os
 from datetime import date, datetime
 from pathlib import Path
@@ -53,6 +54,8 @@ class Settings(BaseSettings):
         The field's time zone, in which every ``Date`` and every stamp is written.
     settle_seconds : float
         How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
+    damping : float or None
+        Dimensionless damping that pump cards are given with (``OASIS_DAMPING``), as `physics.diagnosis.well.Well.card_damping`.
     source_url : SecretStr or None
         Live source (``OASIS_SOURCE_URL``): ``mssql://`` or ``postgresql://`` with user, password, host and database.
     remote_drop : SecretStr or None
@@ -80,6 +83,7 @@ class Settings(BaseSettings):
     start: date | None = None
     timezone: str = "UTC"
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
+    damping: float | None = Field(default=None, ge=0, le=5)
     source_url: SecretStr | None = None
     remote_drop: SecretStr | None = None
     secret_key: SecretStr | None = None
@@ -118,6 +122,11 @@ class Settings(BaseSettings):
     def unfinished_settle_seconds(self) -> float:
         """How long a drop file without its end (no final end of line, no footer) has to lie unchanged."""
         return UNFINISHED_FACTOR * self.settle_seconds
+
+    @property
+    def card_damping(self) -> float:
+        """Damping that pump cards are given with; NaN where nothing is set."""
+        return math.nan if self.damping is None else self.damping
 
     @property
     def embedded(self) -> bool:

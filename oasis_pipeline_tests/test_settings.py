@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import date
 from pathlib import Path
 
@@ -119,3 +120,13 @@ def test_what_is_no_host_and_port_is_one_clear_error(value: str, monkeypatch: py
     with pytest.raises(SettingsError, match=r"OASIS_EMBEDDED_TCP.*write 127\.0\.0\.1:5433") as raised:
         load_settings()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["-0.01", "nan", "much"])
+def test_damping_is_a_number_from_0_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert math.isnan(load_settings().card_damping)
+    monkeypatch.setenv("OASIS_DAMPING", "0")
+    assert load_settings().card_damping == 0.0
+    monkeypatch.setenv("OASIS_DAMPING", value)
+    with pytest.raises(SettingsError, match="OASIS_DAMPING"):
+        load_settings()

@@ -136,7 +136,7 @@ def diagnose_cards(run: Run) -> None:
     """Make ``clean.carddiag`` and ``clean.roddiag``, or the one of them that is wanted."""
     wanted = [each for each in (CARDDIAG, RODDIAG) if each.asset in run.made]
     summary = DiagnosisSummary()
-    for days_found, found in diagnosed_days(run.warehouse, run.days):
+    for days_found, found in diagnosed_days(run.warehouse, run.days, run.settings.card_damping):
         for diagnosed in wanted:
             rows = found.cards if diagnosed is CARDDIAG else found.rods
             store_days(run.warehouse, diagnosed, rows, days_found)

@@ -271,7 +271,7 @@ _PLAIN_KEYS: dict[str, _Number] = {
     "spm": _Number(
         0.1, 60.0, usual=(0.5, 25.0), units=(("strokes a second", 60.0), ("strokes an hour", 1 / 60))
     ),
-    "damping": _Number(0.0, 5.0),
+    "damping": _Number(0.0, 5.0, open_below=False),
     "fluid_sg": _Number(
         0.3,
         3.0,

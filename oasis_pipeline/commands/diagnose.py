@@ -17,6 +17,7 @@ from oasis_pipeline.physics.diagnosis import CardDiagnosis, Well, diagnose_card,
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.plotting.diagnosis import LISTED, DiagnosedCard, diagnosis_figure, figure_text
 from oasis_pipeline.plotting.style import png
+from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage.installation import NoInstallationError, existing_warehouse
 
 
@@ -31,6 +32,11 @@ from oasis_pipeline.storage.installation import NoInstallationError, existing_wa
     type=float,
     help="Speed at which the card was taken; else the file's, if it is .dyn, or the well's.",
 )
+@click.option(
+    "--damping",
+    type=click.FloatRange(0.0, 5.0),
+    help="Dimensionless damping that the pump card is given with, such as a vendor's; default $OASIS_DAMPING, else 0.01.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a picture (PNG).")
 @home_option
 @json_option
@@ -39,6 +45,7 @@ def diagnose(
     well: str | None,
     well_file: Path | None,
     spm: float | None,
+    damping: float | None,
     out: Path | None,
     home: Path | None,
     as_json: bool,
@@ -66,6 +73,8 @@ def diagnose(
     speed = spm if spm is not None else card.spm
     if not math.isnan(speed):
         known = replace(known, spm=speed)
+    convention = load_settings(home).card_damping if damping is None else damping
+    known = replace(known, card_damping=convention)
     position, load = (np.asarray(values, dtype=np.float64) for values in form.column.row(0))
     if not form.is_open[0] and (reason := reason_of_another_well(position, load, known)):
         raise InputError(f"{file}: {reason}; check the units (in, lbf) and the well")

@@ -244,7 +244,9 @@ def _tabulate(wells: Sequence[Well], stroke: Array, spm: Array) -> Array:
     )
     assert below is not None, "tapers were asked for"
     settled = np.ones(len(row), dtype=np.bool_)
-    stress = rod_columns(cards.surface_load_lbf, PumpCards(x, f, below, damping, settled, {}), columns, row)
+    stress = rod_columns(
+        cards.surface_load_lbf, PumpCards(x, f, f, below, damping, damping, settled, {}), columns, row
+    )
     loading = np.nanmax(np.where(np.isnan(stress["loading_pct"]), -np.inf, stress["loading_pct"]), axis=1)
     results = cards.results
     values = np.stack(

@@ -4,7 +4,8 @@ Belongs here: which pump card a row gets, and what is known of its pump. Does no
 features (``features``), the diagnosis (``physics``).
 
 The pump card is computed from the surface card where the rods are known. It is not diagnosed a second time: damping and phase come from
-the findings (``clean.carddiag``), and one run of the solver with them gives the same card.
+the findings (``clean.carddiag``), and one run of the solver with them gives the card that the diagnosis read: by ``balance_damping``, whatever
+damping pump cards are given with, for the packaged models were taught on it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.pump_features import DIAGNOSED, READINGS, PumpKnowledge
 from oasis_pipeline.learning.seed_method import seed_features
 from oasis_pipeline.physics.diagnosis.again import pump_cards_again
-from oasis_pipeline.physics.diagnosis.pump_cards import discharge_psi, read
+from oasis_pipeline.physics.diagnosis.pump_cards import HARMONICS, discharge_psi, read
 from oasis_pipeline.physics.diagnosis.well import WellColumns
 from oasis_pipeline.physics.fluids import plunger_area_in2
 
@@ -147,7 +148,9 @@ def _computed(
     x, f = np.full((count, TIME_POINTS), np.nan), np.full((count, TIME_POINTS), np.nan)
     if surface is None or surface.time_position_in is None or surface.time_load_lbf is None:
         return x, f
-    damping, phase = (np.asarray(findings.diagnosed[name]) for name in ("damping", "position_phase_deg"))
+    damping, phase = (
+        np.asarray(findings.diagnosed[name]) for name in ("balance_damping", "position_phase_deg")
+    )
     can = surface.present & ~np.asarray(is_open, bool) & findings.wells.has_rods[findings.well]
     rows = np.flatnonzero(can & (spm > 0) & np.isfinite(damping) & np.isfinite(phase))
     if len(rows):
@@ -159,6 +162,7 @@ def _computed(
             spm[rows],
             damping[rows],
             phase[rows],
+            HARMONICS,
         )
     return x, f
 

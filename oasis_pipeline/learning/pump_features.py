@@ -48,7 +48,7 @@ DIAGNOSED = (
     "pump_power_hp",
     "load_offset_lbf",
     "position_phase_deg",
-    "damping",
+    "balance_damping",
     "parted_depth_ft",
 )
 """Columns of the diagnosis that the block is made from."""
@@ -287,7 +287,8 @@ def _from_diagnosis(known: PumpKnowledge, position: Float, load: Float) -> list[
         d["pprl_lbf"] / weight,
         d["mprl_lbf"] / weight,
     ]
-    return [d[name] for name in _PLAIN] + [_bounded(share) for share in shares]
+    plain = d | {"damping": d["balance_damping"]}
+    return [plain[name] for name in _PLAIN] + [_bounded(share) for share in shares]
 
 
 def _from_readings(known: PumpKnowledge, spm: Float) -> list[Array]:

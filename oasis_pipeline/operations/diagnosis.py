@@ -6,9 +6,10 @@ equipment rows become a well (``wells``).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 CARDDIAG = table("clean", "carddiag")
 RODDIAG = table("clean", "roddiag")
 
-DIAGNOSIS_VERSION = "2"
+DIAGNOSIS_VERSION = "3"
 """Raise it when the diagnosis of the same card comes out otherwise, in any column."""
 
 EXAMPLES = 6
@@ -115,7 +116,9 @@ class DiagnosisSummary:
         }
 
 
-def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[Days, DiagnosedDay]]:
+def diagnosed_days(
+    warehouse: Warehouse, days: Days, card_damping: float = math.nan
+) -> Iterator[tuple[Days, DiagnosedDay]]:
     """Diagnose the cards of some days, a day at a time, so that a year's backfill needs the memory of a day.
 
     Parameters
@@ -124,6 +127,8 @@ def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[Days, Dia
         Where cards and equipment are read.
     days : Days
         The days.
+    card_damping : float
+        As of `diagnose_day`.
 
     Yields
     ------
@@ -134,7 +139,7 @@ def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[Days, Dia
     day, first = days.first, days.first
     held: list[DiagnosedDay] = []
     while day <= days.last:
-        held.append(diagnose_day(warehouse, day))
+        held.append(diagnose_day(warehouse, day, card_damping))
         if day == days.last or sum(found.cards.num_rows for found in held) >= ROWS_AT_ONCE:
             yield (
                 Days(first, day),
@@ -148,13 +153,15 @@ def diagnosed_days(warehouse: Warehouse, days: Days) -> Iterator[tuple[Days, Dia
         day += timedelta(days=1)
 
 
-def diagnose_day(warehouse: Warehouse, day: date) -> DiagnosedDay:
+def diagnose_day(warehouse: Warehouse, day: date, card_damping: float = math.nan) -> DiagnosedDay:
     """Diagnose the cards of a day with the equipment that each well had at the time of the card.
 
     Parameters
     ----------
     warehouse : Warehouse
     day : date
+    card_damping : float
+        Dimensionless damping that pump cards are given with; the usual one where NaN.
 
     Returns
     -------
@@ -172,7 +179,7 @@ def diagnose_day(warehouse: Warehouse, day: date) -> DiagnosedDay:
     )
     surface = time_form_column(cards_of(rows["surface_position"], rows["surface_load"]))
     pump = time_form_column(cards_of(rows["pump_position"], rows["pump_load"]))
-    wells = [equipment.well for equipment in states.found]
+    wells = [replace(equipment.well, card_damping=card_damping) for equipment in states.found]
     speed, runtime = (rows[name].to_numpy().astype(np.float64) for name in ("SPM", "Runtime"))
     parts: list[tuple[NDArray[np.intp], Diagnosis]] = []
     # Cards of equal point counts are diagnosed together; a card that is missing counts 0 points.

@@ -59,7 +59,7 @@ from clean.wellstatus where "Date" >= $1 and "Date" <= $2 order by "NodeID", "Da
 _MEDIANS = (
     "fillage_pct", "fillage_spread_pct", "pump_intake_pressure_psi", "pump_intake_pressure_lower_psi",
     "pump_intake_pressure_upper_psi", "pprl_lbf", "mprl_lbf", "polished_rod_power_hp", "peak_gearbox_torque_in_lbf",
-    "gearbox_load_pct", "structural_load_pct", "max_rod_load_pct", "damping",
+    "gearbox_load_pct", "structural_load_pct", "max_rod_load_pct", "balance_damping",
 )  # fmt: skip
 
 _BAD = tuple(REFUSED_TEXTS)
@@ -421,7 +421,7 @@ def _points(known: list[tuple[Any, ...]], casing: list[float]) -> Points:
         gearbox_pct=card("gearbox_load_pct"),
         structure_pct=card("structural_load_pct"),
         rods_pct=card("max_rod_load_pct"),
-        damping=card("damping"),
+        damping=card("balance_damping"),
         gas_exponent=np.full(len(known), 1.18),
         pound_pct=of_class("Fluid Pound"),
         gas_pct=of_class("Gas Interference"),

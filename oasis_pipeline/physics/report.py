@@ -62,13 +62,12 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
     if d["pump_intake_pressure_psi"] == d["pump_intake_pressure_psi"]:
         level = d["fluid_above_pump_ft"]
         fluid = f", {level:,.0f} ft of fluid above the pump" if level == level else ""
-        doubt = (
-            f" ({low:,.0f} to {high:,.0f} by what is known of the friction)"
-            if "friction_assumed" in codes and low == low
-            else ""
-        )
+        known = "an assumed " if "friction_assumed" in codes else ""
+        doubt = ""
+        if low == low and high == high:
+            doubt = f" ({low:,.0f} to {high:,.0f} by {known}friction, damping, gain and gravity)"
         said.append(
-            f"Fluid load {d['fluid_load_lbf']:,.0f} lbf, intake pressure {d['pump_intake_pressure_psi']:,.0f} psi{doubt} "
+            f"Fluid load {d['fluid_load_lbf']:,.0f} lbf without friction, intake pressure {d['pump_intake_pressure_psi']:,.0f} psi{doubt} "
             f"of {d['pump_discharge_pressure_psi']:,.0f} psi discharge{fluid}."
         )
     elif "friction_or_zero" in codes and low == low:
@@ -81,13 +80,21 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             f"Fluid load {d['fluid_load_lbf']:,.0f} lbf, which no intake pressure explains: check gravity, depth and plunger."
         )
     elif "pressure_unresolved" in codes:
-        most = f"; it is at most {high:,.0f} psi by what is known of the friction" if high == high else ""
+        most = (
+            f"; it is at most {high:,.0f} psi by what friction, damping, gain and gravity leave"
+            if high == high
+            else ""
+        )
         said.append(
             f"The pump card is at least as high as {d['pump_discharge_pressure_psi']:,.0f} psi discharge can make it, so friction hides "
             f"the intake pressure{most}."
         )
     elif d["fluid_load_lbf"] == d["fluid_load_lbf"]:
         said.append(f"Fluid load {d['fluid_load_lbf']:,.0f} lbf.")
+    if d["card_friction_lbf"] == d["card_friction_lbf"] and d["card_friction_lbf"] > 0.0:
+        said.append(
+            f"The pump card is drawn with friction left in, some {d['card_friction_lbf']:,.0f} lbf either way."
+        )
     if d["inferred_production_bpd"] == d["inferred_production_bpd"]:
         slip = (
             f" after {d['slippage_bpd']:.0f} bbl/d slippage" if d["slippage_bpd"] == d["slippage_bpd"] else ""
@@ -100,12 +107,17 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
         else 5.0
     )
     if d["tv_leak_bpd"] > max(noise, 5.0):
+        leak = f"travelling valve or plunger passes about {d['tv_leak_bpd']:.0f} bbl/d at full pressure"
         said.append(
-            f"Late load pick-up: travelling valve or plunger passes about {d['tv_leak_bpd']:.0f} bbl/d at full pressure."
+            f"Late load pick-up: {leak} if the tubing is anchored; that is not known, and free tubing gives the same slope, so the production "
+            "is not lowered by it."
+            if "leak_or_tubing" in codes
+            else f"Late load pick-up: {leak}; what the standing valve passes as well would hide a part of it."
         )
     if d["sv_leak_bpd"] > max(noise, 5.0):
         said.append(
-            f"Early load pick-up: standing valve passes about {d['sv_leak_bpd']:.0f} bbl/d at full pressure."
+            f"Early load pick-up: standing valve passes about {d['sv_leak_bpd']:.0f} bbl/d at full pressure; what the travelling valve passes "
+            "as well would hide a part of it."
         )
     if d["barrel_leak_bpd"] > 0.0 and d["barrel_wear_in"] == d["barrel_wear_in"]:
         said.append(
@@ -115,7 +127,7 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
     if d["tubing_movement_in"] > 1.0:
         said.append(
             f"The slope of the load transfers is {d['tubing_movement_in']:.1f} in of tubing movement if the tubing is free; whether it is "
-            "anchored is not known, and a leaking valve can't be told from it: no leak is counted for that slope."
+            "anchored is not known, and a leaking valve can't be told from it: no leak is counted for that part of the slope."
             if "leak_or_tubing" in codes
             else f"The tubing moves {d['tubing_movement_in']:.1f} in with the load."
         )
@@ -177,7 +189,11 @@ def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
     elif "load_offset" in codes:
         said.append(
             f"The pump card's zero is off by {d['load_offset_lbf']:+,.0f} lbf: zero error of the load cell, or a wrong rod weight or gravity. "
-            "Fluid load and intake pressure rest on the height of the card and on a friction that is not read off that zero."
+            + (
+                "Fluid load and intake pressure rest on the height of the card and an assumed friction, which that zero can have shifted."
+                if "friction_assumed" in codes
+                else "Fluid load and intake pressure rest on the height of the card and the friction after the top of the stroke, not on it."
+            )
         )
     if "phase_shift" in codes:
         fixed = "; it was corrected" if "phase_corrected" in codes else ""

@@ -44,6 +44,7 @@ LISTED = (
     ("pump_discharge_pressure_psi", "pump discharge pressure", "psi"),
     ("fluid_level_ft", "fluid level", "ft"),
     ("friction_lbf", "friction at the pump", "lbf"),
+    ("card_friction_lbf", "friction in the pump card", "lbf"),
     ("tubing_movement_in", "tubing movement", "in"),
     ("inferred_production_bpd", "inferred production", "bbl/d"),
     ("slippage_bpd", "slippage", "bbl/d"),
@@ -61,7 +62,8 @@ LISTED = (
     ("max_rod_load_pct", "rod load, worst taper", "%"),
     ("parted_depth_ft", "rods parted at", "ft"),
     ("load_offset_lbf", "zero error of the pump card", "lbf"),
-    ("damping", "damping", ""),
+    ("damping", "damping of the pump card", ""),
+    ("balance_damping", "damping by power balance", ""),
 )
 """The main figures of a diagnosis: column of ``clean.carddiag``, its name for people, its unit."""
 
@@ -119,8 +121,8 @@ class DiagnosedCard:
 
 def figure_text(name: str, value: float) -> str:
     """Write a figure with the digits that its size deserves."""
-    if name == "damping":
-        return f"{value:.2f}"
+    if name in ("damping", "balance_damping"):
+        return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
 
 

@@ -70,9 +70,21 @@ DO $$ BEGIN
 END $$
 """
 
+_DAMPING = """
+DO $$ BEGIN
+    IF EXISTS (SELECT 1 FROM information_schema.columns
+               WHERE table_schema = 'clean' AND table_name = 'carddiag' AND column_name = 'damping')
+       AND NOT EXISTS (SELECT 1 FROM information_schema.columns
+               WHERE table_schema = 'clean' AND table_name = 'carddiag' AND column_name = 'balance_damping') THEN
+        ALTER TABLE clean.carddiag RENAME damping TO balance_damping;
+    END IF;
+END $$
+"""
+
 STEPS: tuple[Step, ...] = (
     Step(1, "first schema"),
     Step(2, "what people said of alarms in a table of its own", _DECISIONS),
+    Step(3, "damping by power balance under a name of its own", _DAMPING),
 )
 
 

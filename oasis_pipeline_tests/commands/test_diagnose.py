@@ -124,7 +124,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 def test_the_answer_has_the_names_of_the_contract_and_the_numbers_of_the_simulator(
     files: Files, pound: SimulatedCards, points: np.ndarray
 ) -> None:
-    answer = answer_of(*files())
+    answer = answer_of(*files(), "--damping", "0.1")  # that of the simulated rods
     assert list(answer) == [
         "surface_card", "pump_card", "pump_card_fd", "direction_reversed", "diagnosis", "missing", "report",
     ]  # fmt: skip
@@ -149,6 +149,25 @@ def test_the_answer_has_the_names_of_the_contract_and_the_numbers_of_the_simulat
     assert np.sqrt(np.mean((frequency - differences) ** 2)) < 0.02 * height
     assert np.sqrt(np.mean((frequency[::2] - pound.pump_load_lbf[0]) ** 2)) < 0.04 * height
     assert answer["missing"] == [text for _, text in ASSUMED if text.startswith("pump.length_in")]
+
+
+def test_damping_of_the_pump_card_is_asked_for_set_or_small(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = answer_of(*files())
+    assert usual["diagnosis"]["damping"] == 0.01
+    assert usual["diagnosis"]["balance_damping"] > 0.05
+    monkeypatch.setenv("OASIS_DAMPING", "0.05")
+    assert answer_of(*files())["diagnosis"]["damping"] == 0.05
+    asked = answer_of(*files(), "--damping", "0")
+    assert asked["diagnosis"]["damping"] == 0.0
+    assert np.ptp(asked["pump_card"]["load_lbf"]) != pytest.approx(
+        np.ptp(usual["pump_card"]["load_lbf"]), rel=1e-3
+    )
+    assert asked["diagnosis"]["fluid_load_lbf"] == usual["diagnosis"]["fluid_load_lbf"]
+    known = answer_of(*files(well={**WELL, "damping": 0}), "--damping", "0.2")["diagnosis"]
+    assert (known["damping"], known["balance_damping"]) == (0.2, 0.0)
+    assert run(*files(), "--damping", "-0.1").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """What the features are computed from, on simulated cards with the wells' equipment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.learning import base
+from oasis_pipeline.learning.base import laid_out
 from oasis_pipeline.learning.features import (
     CardContext,
     CardShapes,
@@ -12,9 +16,11 @@ from oasis_pipeline.learning.features import (
     feature_names,
     rows_with,
 )
+from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.physics.diagnosis import Cards, diagnose_all
 from oasis_pipeline.physics.diagnosis.again import pump_cards_again
-from oasis_pipeline.physics.diagnosis.well import columns_of
+from oasis_pipeline.physics.diagnosis.pump_cards import HARMONICS, load_lines, read
+from oasis_pipeline.physics.diagnosis.well import Quality, columns_of
 from oasis_pipeline.simulation.cards import JUDGED, simulate_cards
 from oasis_pipeline.simulation.recorded import recorded_wells
 
@@ -24,7 +30,8 @@ def batch():
     return simulate_cards(40, 11, cards_per_well=4, circumstances=JUDGED)
 
 
-def test_the_pump_card_is_the_one_of_the_diagnosis(batch):
+@pytest.mark.parametrize("given", [True, False])
+def test_the_pump_card_is_the_one_of_the_diagnosis(batch, given):
     wells = recorded_wells(batch.known)
     cards = Cards(batch.surface_position_in, batch.surface_load_lbf, batch.known.spm, well=np.arange(40))
     found = diagnose_all(cards, wells)
@@ -34,11 +41,41 @@ def test_the_pump_card_is_the_one_of_the_diagnosis(batch):
         columns_of(wells),
         np.arange(40),
         batch.known.spm,
-        found.columns["damping"],
+        found.columns["damping" if given else "balance_damping"],
         found.columns["position_phase_deg"],
+        *([] if given else [HARMONICS]),
     )
-    np.testing.assert_allclose(x, found.pump_position_in, atol=1e-6)
-    np.testing.assert_allclose(f, found.pump_load_lbf, atol=1e-4)
+    if given:
+        np.testing.assert_allclose(x, found.pump_position_in, atol=1e-6)
+        np.testing.assert_allclose(f, found.pump_load_lbf, atol=1e-4)
+        return
+    # the card that was read: its load lines are the diagnosis's
+    spm = np.asarray(batch.known.spm)
+    whole = np.flatnonzero((found.codes & Quality.PARTED_ROD) == 0)
+    got = read(batch.surface_position_in, x, f, columns_of(wells), np.arange(40), spm)
+    for name, column in zip(("fluid_load_upper_lbf", "fluid_load_lower_lbf"), load_lines(got), strict=True):
+        np.testing.assert_allclose(found.columns[name][whole], column[whole], atol=2.0)
+
+
+def test_features_do_not_depend_on_the_damping_that_pump_cards_are_given_with(batch):
+    wells = recorded_wells(batch.known)
+    forms = [
+        time_form_column(laid_out(x, f, np.ones(len(batch), bool)))
+        for x, f in (
+            (batch.surface_position_in, batch.surface_load_lbf),
+            (batch.pump_position_in, batch.pump_load_lbf),
+        )
+    ]
+    made = []
+    for card_damping in (np.nan, 0.2):
+        asked = [replace(well, card_damping=card_damping) for well in wells]
+        cards = Cards(batch.surface_position_in, batch.surface_load_lbf, batch.known.spm, well=np.arange(40))
+        findings = Findings(diagnose_all(cards, asked).columns, columns_of(asked), np.arange(40))
+        inputs = CardInputs.of(*forms, batch.known.spm, batch.fillage_pct, findings=findings)
+        made.append(inputs.features())
+        assert np.isfinite(made[-1]["physics_damping"]).sum() > 20
+    for name, column in made[0].items():
+        np.testing.assert_array_equal(column, made[1][name], err_msg=name)
 
 
 def test_known_rods_give_every_row_a_pump_card_and_physics(batch):

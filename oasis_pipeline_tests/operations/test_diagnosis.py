@@ -193,6 +193,17 @@ def test_a_known_well_is_diagnosed_as_the_simulator_made_it(
     )
 
 
+def test_pump_cards_are_given_with_the_damping_that_is_set(
+    warehouse: Warehouse, simulated: SimulatedCards
+) -> None:
+    equipment(warehouse, "A 1", details=DETAILS, rods=RODS, unit=UNIT)
+    put_cards(warehouse, card("A 1", NOON, surface_of(simulated)))
+    (usual,), (asked,) = (diagnose_day(warehouse, DAY, *set_).cards.to_pylist() for set_ in ((), (0.2,)))
+    assert (usual["damping"], asked["damping"]) == (0.01, 0.2)
+    assert asked["balance_damping"] == usual["balance_damping"] > 0.02
+    assert asked["fluid_load_lbf"] == usual["fluid_load_lbf"]
+
+
 def test_a_card_is_diagnosed_with_the_equipment_of_its_time(
     warehouse: Warehouse, simulated: SimulatedCards
 ) -> None:

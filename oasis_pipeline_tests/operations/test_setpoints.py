@@ -34,7 +34,7 @@ CARD = {
     "gearbox_load_pct": 50.0,
     "structural_load_pct": 56.0,
     "max_rod_load_pct": 60.0,
-    "damping": 0.12,
+    "balance_damping": 0.12,
     "pump_card_source": "computed",
     "quality": "no_survey",
     "report": "",

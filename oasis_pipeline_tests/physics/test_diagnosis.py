@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.cards.canonical import time_form
-from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, diagnose_all
+from oasis_pipeline.physics.diagnosis import Cards, Quality, Well, diagnose, diagnose_all, quantities
+from oasis_pipeline.physics.diagnosis.pump_cards import CARD_DAMPING, CARD_HARMONICS
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS
 from oasis_pipeline.physics.diagnosis.sensors import advance_position
 from oasis_pipeline.physics.diagnosis.well import columns_of, quality_text
+from oasis_pipeline.physics.fluids import plunger_area_in2
 from oasis_pipeline.physics.report import reports
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import SimulatedCards, parameters, simulate
@@ -46,6 +48,7 @@ WELL = Well(
     casing_pressure_psi=50.0,
     tubing_anchored=True,
 )
+PRESSURE_BOUNDS = ("pump_intake_pressure_lower_psi", "pump_intake_pressure_upper_psi")
 CASES = {
     "full": {},
     "pound": {"gas_fraction": 0.5, "intake_psi": 50.0},
@@ -437,7 +440,7 @@ def test_rod_stress_of_each_taper(simulated: SimulatedCards) -> None:
     # The top of the lower taper is the bottom of a string that ends there.
     upper = RodString.from_sections([1690.0], [0.875])
     weight = float(RODS.buoyant_weight_lbf(1.0))
-    c = damping_per_s(RODS, full.columns["damping"][i])
+    c = damping_per_s(RODS, full.columns["balance_damping"][i])
     _, below = pump_card(
         simulated.surface_position_in[i], load, upper, 8.0, c, buoyant_weight_lbf=weight, harmonics=60
     )
@@ -445,7 +448,10 @@ def test_rod_stress_of_each_taper(simulated: SimulatedCards) -> None:
     assert full.rods["top_max_stress_psi"][i, 1] * area[1] == pytest.approx(below.max() + hanging, rel=1e-6)
     bottom = full.rods["bottom_min_stress_psi"][i, 0] * area[0]
     assert bottom == pytest.approx(full.rods["top_min_stress_psi"][i, 1] * area[1])
-    assert full.rods["bottom_min_stress_psi"][i, 1] * area[1] == pytest.approx(full.pump_load_lbf[i].min())
+    _, read = pump_card(
+        simulated.surface_position_in[i], load, RODS, 8.0, c, buoyant_weight_lbf=weight, harmonics=60
+    )
+    assert full.rods["bottom_min_stress_psi"][i, 1] * area[1] == pytest.approx(read.min(), rel=1e-6)
     assert full.columns["max_rod_load_pct"][i] == pytest.approx(full.rods["loading_pct"][i].max())
     assert np.isnan(full.rods["loading_pct"][at("parted")]).all()
     assert np.isnan(full.columns["max_rod_load_pct"][at("parted")])
@@ -465,10 +471,109 @@ def test_survey_gives_depth_and_weight_along_the_path(simulated: SimulatedCards)
     assert rubbed["pump_power_hp"][i] < plain["pump_power_hp"][i]
 
 
-def test_given_damping_is_used(simulated: SimulatedCards) -> None:
-    out = diagnose(cards_of(simulated), replace(WELL, damping=0.23))
-    assert np.all(out["damping"] == 0.23)
+@pytest.mark.parametrize("damping", [0.0, 0.23])
+def test_given_damping_is_used(simulated: SimulatedCards, damping: float) -> None:
+    out = diagnose(cards_of(simulated), replace(WELL, damping=damping))
+    assert np.all(out["damping"] == damping)
+    assert np.all(out["balance_damping"] == damping)
     assert not any("damping" in q for q in out["quality"])
+
+
+@pytest.mark.parametrize("asked", [None, 0.0, 0.05])
+def test_pump_cards_are_given_with_little_damping_and_read_with_the_balance(
+    simulated: SimulatedCards, asked: float | None
+) -> None:
+    usual = diagnose_all(cards_of(simulated), WELL)
+    full = usual if asked is None else diagnose_all(cards_of(simulated), replace(WELL, card_damping=asked))
+    damping = CARD_DAMPING if asked is None else asked
+    assert np.all(full.columns["damping"] == damping)
+    assert np.all(full.columns["balance_damping"] > CARD_DAMPING)
+    i = at("pound")
+    x, f = pump_card(
+        simulated.surface_position_in[i],
+        simulated.surface_load_lbf[i],
+        RODS,
+        8.0,
+        damping_per_s(RODS, damping),
+        buoyant_weight_lbf=float(RODS.buoyant_weight_lbf(1.0)),
+        harmonics=CARD_HARMONICS,
+    )
+    np.testing.assert_allclose(full.pump_position_in[i], x, atol=1e-6)
+    np.testing.assert_allclose(full.pump_load_lbf[i], f, atol=1e-4)
+    # the convention changes the card and what is said of it, and nothing that is read
+    of_the_card = {"damping", "card_friction_lbf", "report", *PRESSURE_BOUNDS}
+    for name, column in full.columns.items():
+        if name not in of_the_card:
+            np.testing.assert_array_equal(column, usual.columns[name], err_msg=name)
+
+
+def test_dry_friction_is_left_in_the_card_and_taken_out_of_the_fluid_load() -> None:
+    friction = 400.0
+    state = parameters(
+        1, spm=8.0, discharge_psi=DISCHARGE, intake_psi=50.0, gas_fraction=0.5,
+        plunger_friction_lbf=friction, damping_up=0.01, damping_down=0.01,
+    )  # fmt: skip
+    made = simulate(RODS, UNIT, state)
+    full = diagnose_all(Cards(made.surface_position_in, made.surface_load_lbf, np.full(1, 8.0)), WELL)
+    found = {name: column[0] for name, column in full.columns.items()}
+    fluid = float(plunger_area_in2(1.75)) * (DISCHARGE - 50.0)
+    assert found["fluid_load_lbf"] == pytest.approx(fluid, abs=80.0)
+    assert found["card_friction_lbf"] == pytest.approx(friction, abs=60.0)
+    assert found["pump_intake_pressure_psi"] == pytest.approx(50.0, abs=35.0)
+    share = full.pump_position_in[0] - full.pump_position_in[0].min()
+    share /= share.max()
+    rising, load = np.gradient(share) > 0, full.pump_load_lbf[0]
+    height = np.median(load[rising & (share > 0.4) & (share < 0.9)]) - np.median(
+        load[~rising & (share > 0.05) & (share < 0.35)]
+    )
+    assert height == pytest.approx(fluid + 2.0 * friction, abs=150.0)
+    assert "drawn with friction left in" in found["report"]
+
+
+def test_doubt_of_the_intake_pressure_has_reference_numbers() -> None:
+    one = np.ones(1)
+    spread = quantities._pressure_spread_psi
+    # 2 % of 5,000 lbf over 2 in2; 0.02 x 0.4333 psi/ft x 5,000 ft; 300 lbf over 2 in2
+    assert spread(5000.0 * one, 0.0 * one, 2.0 * one, 0.0 * one) == pytest.approx(50.0)
+    assert spread(0.0 * one, 0.0 * one, 2.0 * one, 5000.0 * one) == pytest.approx(43.33, abs=0.01)
+    assert spread(0.0 * one, -300.0 * one, 2.0 * one, 0.0 * one) == pytest.approx(150.0)
+    assert spread(0.0 * one, np.nan * one, 2.0 * one, 0.0 * one) == 0.0
+
+
+@pytest.mark.parametrize("gain", [0.98, 1.02])
+def test_bounds_of_the_intake_pressure_hold_a_wrong_gain_gravity_and_damping(
+    simulated: SimulatedCards, gain: float
+) -> None:
+    cards = cards_of(simulated)
+    told = [at(name) for name in ("full", "pound", "gas", "tv", "sv", "drag")]
+    truth = simulated.truth["pump_intake_pressure_psi"][told]
+    for gravity, damping in ((0.98, np.nan), (1.02, np.nan), (1.0, 0.0)):
+        well = replace(WELL, fluid_sg=gravity, damping=damping)
+        found = diagnose(replace(cards, load_lbf=cards.load_lbf * gain), well)
+        low, high = (found[name][told] for name in PRESSURE_BOUNDS)
+        assert np.all(low <= truth + 1.0)
+        assert np.all(high >= truth - 1.0)
+        # nothing that is clipped is told as a pressure
+        assert not np.any(found["pump_intake_pressure_psi"] <= 0.0)
+
+
+def test_production_needs_no_pressures(simulated: SimulatedCards, found: dict[str, np.ndarray]) -> None:
+    blind = diagnose(cards_of(simulated), replace(WELL, fluid_sg=np.nan, tubing_pressure_psi=np.nan))
+    i = at("full")
+    assert np.isnan(blind["pump_discharge_pressure_psi"][i])
+    assert blind["inferred_production_bpd"][i] == pytest.approx(found["inferred_production_bpd"][i], rel=0.1)
+
+
+def test_a_leak_that_may_be_tubing_does_not_lower_the_production(simulated: SimulatedCards) -> None:
+    i = at("tv")
+    known = diagnose(cards_of(simulated), WELL)
+    unknown = diagnose(cards_of(simulated), replace(WELL, tubing_anchored=None))
+    assert unknown["tv_leak_bpd"][i] == pytest.approx(known["tv_leak_bpd"][i], rel=0.05)
+    assert "leak_or_tubing" in unknown["quality"][i]
+    assert "leak_or_tubing" not in known["quality"][i]
+    more = unknown["inferred_production_bpd"][i] - known["inferred_production_bpd"][i]
+    assert more == pytest.approx(0.5 * known["tv_leak_bpd"][i] - known["slippage_bpd"][i], abs=3.0)
+    assert "the production is not lowered by it" in unknown["report"][i]
 
 
 def test_noise_does_not_upset_it(simulated: SimulatedCards) -> None:

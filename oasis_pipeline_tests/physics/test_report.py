@@ -39,7 +39,7 @@ def test_full_pump_reads_as_an_engineer_would_write_it() -> None:
     )[0]
     for part in (
         "The pump is full: 98 % fillage (methods within 1 %), 80 in net of 82 in plunger travel.",
-        "Fluid load 4,967 lbf, intake pressure 205 psi of 2,265 psi discharge, 358 ft of fluid above the pump.",
+        "Fluid load 4,967 lbf without friction, intake pressure 205 psi of 2,265 psi discharge, 358 ft of fluid above the pump.",
         "By this card alone it makes 221 bbl/d after 9 bbl/d slippage.",
         "Polished-rod load 6,120 to 16,120 lbf, 9.2 hp.",
         "Loading: rods 71 %, structure 53 %.",

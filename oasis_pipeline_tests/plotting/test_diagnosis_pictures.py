@@ -100,4 +100,5 @@ def test_every_listed_figure_is_a_column_of_its_unit() -> None:
 def test_figures_have_the_digits_they_deserve() -> None:
     assert figure_text("pprl_lbf", 15_234.5) == "15,234"
     assert figure_text("fillage_pct", 97.27) == "97.3"
-    assert figure_text("damping", 0.1234) == "0.12"
+    assert figure_text("damping", 0.01) == "0.01"
+    assert figure_text("balance_damping", 0.1234) == "0.123"

@@ -107,6 +107,25 @@ def test_a_step_changes_a_table_that_holds_rows(address: Address) -> None:
     assert versions(replace(address, db=f"{address.db} 2")) == [RENAME.version]
 
 
+def test_the_damping_of_earlier_releases_is_that_of_the_power_balance(address: Address) -> None:
+    old = Table(
+        "clean",
+        "carddiag",
+        ("NodeID",),
+        (Column("NodeID", Type.TEXT), Column("damping", Type.FLOAT, "", "Damping")),
+        Kind.STATE,
+        "Test.",
+    )
+    new = replace(old, columns=(*old.columns, Column("balance_damping", Type.FLOAT, "", "Damping")))
+    prepare(address, (*SYSTEM, old), STEPS[:2])
+    ask(address, "INSERT INTO clean.carddiag VALUES ('a', 0.12)")
+    prepare(address, (*SYSTEM, new))
+    assert ask(address, 'SELECT "NodeID", damping, balance_damping FROM clean.carddiag') == [
+        ("a", None, 0.12)
+    ]
+    assert versions(address) == [2, STEPS[-1].version]
+
+
 def test_steps_run_in_order_and_each_is_whole(address: Address) -> None:
     prepare(address, (*SYSTEM, PUMP))
     ask(address, "INSERT INTO analysis.pump VALUES ('a', 1, 'x')")

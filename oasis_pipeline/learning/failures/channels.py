@@ -59,7 +59,7 @@ DIAGNOSIS_COLUMNS = (
     "polished_rod_power_hp",
     "gearbox_load_pct",
     "max_rod_load_pct",
-    "damping",
+    "balance_damping",
     "parted_depth_ft",
 )
 SHAPE_COLUMNS = (
@@ -134,7 +134,7 @@ ABSOLUTE = (
     "damping",
     "parted_depth_ft",
 )
-"""Columns taken as they are."""
+"""Columns taken as they are; `damping` is ``balance_damping``."""
 
 FEATURE_COLUMNS = (*SHAPE_COLUMNS, *SEVERITY_COLUMNS)
 SOURCE_COLUMNS = (*CARD_COLUMNS, *VENDOR_COLUMNS, *DIAGNOSIS_COLUMNS, *FEATURE_COLUMNS)
@@ -161,6 +161,7 @@ def channel_columns(columns: Mapping[str, ArrayLike]) -> dict[str, Float64]:
         return np.full(count, np.nan) if values is None else np.asarray(values, np.float64)
 
     made = {name: column(name) for name in (*ABSOLUTE, *SHAPE_COLUMNS)}
+    made["damping"] = column("balance_damping")  # the channel keeps the name by which packaged models know it
     for name, (above, below) in SHARES.items():
         top, bottom = column(above), column(below)
         usable = bottom > 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics import wave_frequency
-from oasis_pipeline.physics.diagnosis.pump_cards import HARMONICS
+from oasis_pipeline.physics.diagnosis.pump_cards import CARD_HARMONICS
 from oasis_pipeline.physics.diagnosis.sensors import advance_position
 from oasis_pipeline.physics.diagnosis.well import WellColumns
 
@@ -25,6 +25,7 @@ def pump_cards_again(
     spm: Array,
     damping: Array,
     position_phase_deg: Array,
+    harmonics: int = CARD_HARMONICS,
 ) -> tuple[Array, Array]:
     """Compute the pump cards of diagnosed cards.
 
@@ -37,7 +38,9 @@ def pump_cards_again(
     well : ndarray of int, shape (k,)
         Well of each card.
     spm, damping, position_phase_deg : ndarray, shape (k,)
-        Speed, and what the diagnosis found.
+        Speed, and what the diagnosis found: `damping` for the card that was given, ``balance_damping`` for the one that was read.
+    harmonics : int
+        `CARD_HARMONICS` for the card that was given, `HARMONICS` for the one that was read.
 
     Returns
     -------
@@ -51,5 +54,5 @@ def pump_cards_again(
     dynamic = np.asarray(load_lbf, np.float64) - wells.buoyant_weight_lbf[well][:, None]
     rods = wells.rods.take(well)
     coefficient = wave_frequency.damping_per_s(rods, damping)
-    x, f, _none = wave_frequency.propagate_each(position, dynamic, rods, spm, coefficient, HARMONICS + 1)
+    x, f, _none = wave_frequency.propagate_each(position, dynamic, rods, spm, coefficient, harmonics + 1)
     return x, f

@@ -49,7 +49,7 @@ class Diagnosis:
     rods : dict of ndarray, shape (k, tapers)
         Stress (psi) and loading (%) of each taper, for ``clean.roddiag``.
     pump_position_in, pump_load_lbf : ndarray, shape (k, n)
-        Computed pump cards, effective loads; NaN where none could be computed.
+        Computed pump cards, effective loads with friction left in; NaN where none could be computed.
     codes : ndarray of int64, shape (k,)
         :class:`~.well.Quality` of each card.
     """
@@ -249,6 +249,7 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
             worst = np.where(np.isnan(stress["loading_pct"]), -np.inf, stress["loading_pct"]).max(axis=1)
         out["max_rod_load_pct"][solved] = np.where(np.isneginf(worst), np.nan, worst)
         out["damping"][solved] = pump.damping
+        out["balance_damping"][solved] = pump.balance_damping
         given = np.isfinite(wells.plain["damping"][well[solved]])
         codes[solved[~given]] |= Quality.DAMPING_ASSUMED
         codes[solved[~given & ~pump.settled]] |= Quality.DAMPING_NOT_CONVERGED
@@ -283,6 +284,7 @@ def _part(cards: Cards, wells: WellColumns, which: NDArray[np.intp], rows: slice
             codes[given_rows] |= Quality.POC_PUMP_CARD
             x, f = x[given_rows], f[given_rows]
             got = read(x, x, f, wells, well[given_rows], spm[given_rows])
+            got["given_span_lbf"] = np.full(len(given_rows), np.nan)  # the controller's damping is not known
             _fill(out, codes, got, wells, well, spm, runtime, given_rows, False)
     out["pump_card_source"] = source
     return Diagnosis(out, rods, pump_position, pump_load, codes)

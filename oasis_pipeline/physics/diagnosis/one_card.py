@@ -53,6 +53,7 @@ _ROD_COLUMNS = (
     "load_offset_lbf",
     "position_phase_deg",
     "damping",
+    "balance_damping",
     "max_rod_load_pct",
 )
 

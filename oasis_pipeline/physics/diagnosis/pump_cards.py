@@ -1,9 +1,15 @@
-"""Pump cards of a batch with wells of its own: solved in the frequency domain, damping by power balance, then read.
+"""Pump cards of a batch with wells of its own: solved in the frequency domain, once to be read and once to be given.
 
 Belongs here: which string, damping and solver a card gets, and the readings of the resulting pump cards. Does not
 belong here: what the readings mean (:mod:`.quantities`).
 
-The damping, where the well gives none, comes from the power balance of Everitt and Jennings [1]_ with the hydraulic work
+Drag (viscous damping) and dry friction both burn power in the rods, and one card does not tell their shares. So there are two pump cards.
+The one that is *given* has all friction left in, as vendors draw it: its damping is the small one of thin liquids
+(`CARD_DAMPING`), or what the well or a convention says. The one that is *read* has everything taken out that the power balance calls drag:
+its load lines are flat whichever of the two burned the power, and load lines, valves and speeds are found on it. How far the load lines of the two
+are apart is what is not known for want of the damping.
+
+The damping of the card that is read, where the well gives none, comes from the power balance of Everitt and Jennings [1]_ with the hydraulic work
 taken from the card itself instead of a known lift: what the polished rod puts in, less what fluid and dry friction take at
 the pump (load lines x stroke x filled share), is what the damping burns. The loss that the wave equation computes is
 proportional to the damping, so one division corrects it, repeated until it is steady; a card whose damping still moves after
@@ -16,7 +22,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +39,13 @@ Array = NDArray[np.float64]
 
 START_DAMPING = 0.10
 HARMONICS = 60
-"""Above this the signal of a real card is below its noise; the simulator's cards lose nothing either."""
+"""Of the card that is read: above this the signal of a real card is below its noise; the simulator's cards lose nothing either."""
+
+CARD_DAMPING = 0.01
+"""Dimensionless damping of the card that is given. Thin liquid drags at the rods of a usual well with 0.001 to 0.01; vendors' cards of real wells
+fit 0 to 0.01, where the power balance says 0.1 and more of wells with friction."""
+CARD_HARMONICS = 30
+"""Of the card that is given: noise of real positions grows with the harmonic, and with 60 it shows."""
 
 EXPECTED_FRICTION_LBF = 150.0
 """Friction where a card does not tell it: 100 lbf of the plunger, 50 of stuffing box and rods; the
@@ -55,28 +67,33 @@ class PumpCards:
     Attributes
     ----------
     position_in, load_lbf : ndarray, shape (k, n)
-        Computed pump cards, effective loads.
+        Pump cards as they are given, effective loads with friction left in.
+    read_load_lbf : ndarray, shape (k, n)
+        Effective loads of the cards that were read.
     taper_load_lbf : ndarray, shape (k, tapers - 1, n)
-        Dynamic load at the bottom of each taper but the last.
-    damping : ndarray, shape (k,)
-        Dimensionless damping used.
+        Dynamic load at the bottom of each taper but the last, of the cards that were read.
+    damping, balance_damping : ndarray, shape (k,)
+        Dimensionless damping of the cards that are given, and of those that were read.
     settled : ndarray of bool, shape (k,)
         False where the power balance did not settle.
     readings : dict of ndarray, shape (k,)
-        As of :func:`~.reading.read_pump_cards`.
+        As of :func:`~.reading.read_pump_cards`, and ``given_span_lbf``, the distance of the load lines at rest of the cards that are given.
     """
 
     position_in: Array
     load_lbf: Array
+    read_load_lbf: Array
     taper_load_lbf: Array
     damping: Array
+    balance_damping: Array
     settled: NDArray[np.bool_]
     readings: dict[str, Array]
 
     def replace(self, rows: NDArray[np.intp], other: PumpCards) -> None:
         """Put the cards of another batch in the place of some rows."""
-        for name in ("position_in", "load_lbf", "taper_load_lbf", "damping", "settled"):
-            getattr(self, name)[rows] = getattr(other, name)
+        for field in fields(self):
+            if field.name != "readings":
+                getattr(self, field.name)[rows] = getattr(other, field.name)
         for name, column in self.readings.items():
             column[rows] = other.readings[name]
 
@@ -89,13 +106,14 @@ def _solve(
     spm: Array,
     damping: Array,
     *,
-    tapers: bool,
+    harmonics: int = HARMONICS,
+    tapers: bool = False,
 ) -> tuple[Array, Array, Array | None]:
     """One run of the frequency-domain solver with a damping of its own for each card."""
     rods = wells.rods.take(well)
     coefficient = wave_frequency.damping_per_s(rods, damping)
     return wave_frequency.propagate_each(
-        position_in, dynamic_lbf, rods, spm, coefficient, HARMONICS + 1, tapers=tapers
+        position_in, dynamic_lbf, rods, spm, coefficient, harmonics + 1, tapers=tapers
     )
 
 
@@ -241,9 +259,7 @@ def compute(
     for _ in range(MAX_ROUNDS):
         if not len(todo):
             break
-        x, f, _none = _solve(
-            position_in[todo], dynamic[todo], wells, well[todo], spm[todo], damping[todo], tapers=False
-        )
+        x, f, _none = _solve(position_in[todo], dynamic[todo], wells, well[todo], spm[todo], damping[todo])
         got = read(position_in[todo], x, f, wells, well[todo], spm[todo])
         value, inside = _balanced(surface_area[todo], got, damping[todo])
         steady = np.abs(value / damping[todo] - 1.0) < STEADY
@@ -255,4 +271,30 @@ def compute(
     x[rows], f[rows] = along_x, along_f
     readings = read(position_in, x, f, wells, well, spm)
     assert below is not None, "tapers were asked for"
-    return PumpCards(x, f, below, damping, settled, readings)
+    card_damping = given_damping(wells)[well]
+    card_x, card_f, _none = _solve(
+        position_in, dynamic, wells, well, spm, card_damping, harmonics=CARD_HARMONICS
+    )
+    rows, along_x, along_f = _along_path(position_in, dynamic, wells, well, spm, card_damping)
+    card_x[rows], card_f[rows] = along_x, along_f
+    upper, lower = load_lines(read(position_in, card_x, card_f, wells, well, spm))
+    readings["given_span_lbf"] = upper - lower
+    return PumpCards(card_x, card_f, f, below, card_damping, damping, settled, readings)
+
+
+def given_damping(wells: WellColumns) -> Array:
+    """Dimensionless damping of the pump cards that are given of each well."""
+    plain = wells.plain
+    known = np.where(np.isnan(plain["damping"]), CARD_DAMPING, plain["damping"])
+    return np.where(np.isnan(plain["card_damping"]), known, plain["card_damping"])
+
+
+def load_lines(readings: dict[str, Array]) -> tuple[Array, Array]:
+    """Upper and lower load line, lbf: at rest, or the median loads where that can't be had."""
+    upper, lower = (
+        np.where(
+            np.isnan(readings[f"{line}_rest_lbf"]), readings[f"{line}_lbf"], readings[f"{line}_rest_lbf"]
+        )
+        for line in ("upper", "lower")
+    )
+    return upper, lower

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.physics import torque as gear
-from oasis_pipeline.physics.constants import INCH_POUNDS_PER_MINUTE_PER_HP, STANDARD_PRESSURE_PSI
+from oasis_pipeline.physics.constants import (
+    INCH_POUNDS_PER_MINUTE_PER_HP,
+    STANDARD_PRESSURE_PSI,
+    WATER_GRADIENT_PSI_PER_FT,
+)
 from oasis_pipeline.physics.diagnosis.pump_cards import (
     EXPECTED_FRICTION_LBF,
     FRICTION_SPREAD_LBF,
     TUBING_TRAVEL_IN,
     PumpCards,
     discharge_psi,
+    load_lines,
 )
 from oasis_pipeline.physics.diagnosis.well import Quality, WellColumns
 from oasis_pipeline.physics.fluids import (
@@ -45,8 +50,14 @@ of a load cell's gain, independent of each other."""
 DISBELIEF = 3.0
 """Standard deviations of friction and zero line together at which the zero line says nothing of the friction any more; from one
 less on it says less and less, and an intake pressure that hangs on it is not given."""
-SHELF_SPREAD_LBF = 50.0
+SHELF_SPREAD_LBF = 100.0
 """Uncertainty of a friction that is read off the shelf."""
+MORE_FRICTION_LBF = 200.0
+"""How much more than expected a friction that no shelf shows may be, as a standard deviation: guides, deviated paths and deposits add to it, and
+nothing makes it less than none."""
+GAIN_SPREAD = 0.02
+GRAVITY_SPREAD = 0.02
+"""Uncertainty of the load cell's gain, and of the mean gravity in the tubing."""
 LEAK_SPEED_IN_PER_S = 0.15
 STRETCH_DOUBT = 0.025
 TUBING_DOUBT = 1.5
@@ -75,6 +86,7 @@ PUMP_COLUMNS = (
     "fluid_level_ft",
     "fluid_above_pump_ft",
     "friction_lbf",
+    "card_friction_lbf",
     "tubing_movement_in",
     "tv_leak_bpd",
     "sv_leak_bpd",
@@ -100,7 +112,14 @@ SURFACE_COLUMNS = (
     "best_gearbox_torque_in_lbf",
     "structural_load_pct",
 )
-SENSOR_COLUMNS = ("load_offset_lbf", "position_phase_deg", "damping", "parted_depth_ft", "max_rod_load_pct")
+SENSOR_COLUMNS = (
+    "load_offset_lbf",
+    "position_phase_deg",
+    "damping",
+    "balance_damping",
+    "parted_depth_ft",
+    "max_rod_load_pct",
+)
 
 
 def surface_columns(
@@ -191,7 +210,7 @@ def rod_columns(
         top_min[:, 1:] = pump.taper_load_lbf.min(axis=2) + below[:, 1:]
     bottom_min[:, :-1] = top_min[:, 1:]
     last = live.sum(axis=1) - 1
-    bottom_min[np.arange(len(well)), last] = pump.load_lbf.min(axis=1)
+    bottom_min[np.arange(len(well)), last] = pump.read_load_lbf.min(axis=1)
     tensile = rods.tensile_psi[well]
     factor = wells.plain["service_factor"][well][:, None]
     return {
@@ -200,6 +219,17 @@ def rod_columns(
         "bottom_min_stress_psi": bottom_min / area,
         "loading_pct": goodman_loading_pct(top_min / area, top_max / area, tensile, factor),
     }
+
+
+def _pressure_spread_psi(fluid_lbf: Array, by_damping_lbf: Array, area_in2: Array, depth_ft: Array) -> Array:
+    """Standard deviation of the intake pressure by gain, gravity and damping, psi.
+
+    The damping's share is what the load lines come apart, or together, where the rods' drag is small instead of the balance's.
+    """
+    gain = GAIN_SPREAD * np.maximum(fluid_lbf, 0.0) / area_in2
+    gravity = GRAVITY_SPREAD * WATER_GRADIENT_PSI_PER_FT * depth_ft
+    damping = np.nan_to_num(by_damping_lbf) / area_in2
+    return np.sqrt(gain**2 + gravity**2 + damping**2)
 
 
 def pump_columns(
@@ -240,8 +270,7 @@ def pump_columns(
     discharge = discharge_psi(wells)[well]
     weight = wells.buoyant_weight_lbf[well]
 
-    upper = np.where(np.isnan(readings["upper_rest_lbf"]), readings["upper_lbf"], readings["upper_rest_lbf"])
-    lower = np.where(np.isnan(readings["lower_rest_lbf"]), readings["lower_lbf"], readings["lower_rest_lbf"])
+    upper, lower = load_lines(readings)
     span = upper - lower
 
     # friction: seen on the shelf, else expected and drawn toward the zero line as far as that is known
@@ -275,9 +304,11 @@ def pump_columns(
     suspicious = np.abs(out["load_offset_lbf"]) > np.maximum(2.5 * zero_spread, 200.0)
     quality[suspicious] |= Quality.LOAD_OFFSET
     # Two standard deviations of what is known of the friction; where it may be the zero, up to all that the line is too low.
-    left = np.where(seen, SHELF_SPREAD_LBF, FRICTION_SPREAD_LBF * np.sqrt(1.0 - np.where(seen, 0.0, pull)))
+    shrunk = np.sqrt(1.0 - np.where(seen, 0.0, pull))
+    left = np.where(seen, SHELF_SPREAD_LBF, FRICTION_SPREAD_LBF * shrunk)
     least = np.clip(np.minimum(guess, friction) - 2.0 * left, 0.0, at_most)
     least = np.where(seen, np.clip(friction - 2.0 * left, 0.0, at_most), least)
+    left = np.where(seen, SHELF_SPREAD_LBF, MORE_FRICTION_LBF * shrunk)
     most = np.clip(friction + 2.0 * left, np.maximum(at_least, 0.0), np.maximum(at_most, at_least))
     most = np.where(unsettled, np.clip(-lower, most, np.maximum(at_most, most)), most)
 
@@ -285,10 +316,15 @@ def pump_columns(
     out["fluid_load_upper_lbf"] = upper
     out["fluid_load_lower_lbf"] = lower
     out["fluid_load_lbf"] = fluid
+    out["card_friction_lbf"] = 0.5 * (readings["given_span_lbf"] - fluid)
     out["pump_discharge_pressure_psi"] = discharge
     intake = intake_pressure_psi(diameter, discharge, fluid)
-    for name, bound in (("lower", least), ("upper", most)):
-        bounded = intake_pressure_psi(diameter, discharge, span - 2.0 * bound)
+    doubt = 2.0 * _pressure_spread_psi(
+        fluid, readings["given_span_lbf"] - span, area, wells.vertical_depth_ft[well]
+    )
+    for name, bound, side in (("lower", least, -1.0), ("upper", most, 1.0)):
+        by_friction = 2.0 * (bound - friction) / area
+        bounded = intake + side * np.hypot(by_friction, doubt)
         out[f"pump_intake_pressure_{name}_psi"] = np.clip(bounded, 0.0, np.maximum(discharge, 0.0))
     with np.errstate(invalid="ignore"):
         impossible = (intake < -0.02 * discharge - 25.0) | (intake > discharge)
@@ -348,14 +384,21 @@ def pump_columns(
     )
     out["slippage_bpd"] = slippage_patterson_bpd(spm, *parts)
     out["slippage_arco_hf_bpd"] = slippage_arco_hf_bpd(*parts)
+    # A late load pick-up that tubing could give whose anchor is not known is no leak that may lower the production.
+    with np.errstate(invalid="ignore"):
+        most = wells.most_stretch_in_per_lbf[well]
+        tubing_can = (most > 0.0) & (readings["pickup_travel_in"] <= most * span)
+    doubtful = tubing_can & (out["tv_leak_bpd"] > 0.0)
+    quality[doubtful] |= Quality.LEAK_OR_TUBING
     # Either valve leaks on one half of the stroke; slippage is already a daily mean.
-    past_plunger = np.fmax(out["slippage_bpd"], 0.5 * out["tv_leak_bpd"])
+    past_plunger = np.fmax(out["slippage_bpd"], np.where(doubtful, 0.0, 0.5 * out["tv_leak_bpd"]))
     sagging = np.where(sag > 0.0, readings["sag_travel"], 0.0)
     sagged = displacement_bpd(relative * sagging, spm, diameter, runtime_h_per_d)
     lost = (past_plunger + 0.5 * out["sv_leak_bpd"]) * runtime_h_per_d / 24.0 + sagged
-    # Of the net stroke, what is gas at discharge pressure is no liquid; an unknown intake pressure counts as low.
+    # Of the net stroke, what is gas at discharge pressure is no liquid; an unknown pressure counts as no gas.
     low, high = (np.maximum(np.nan_to_num(p), 0.0) + STANDARD_PRESSURE_PSI for p in (intake, discharge))
-    liquid = liquid_fill(fillage / 100.0, low / np.maximum(high, low), plain["gas_exponent"])
+    gas = np.where(np.isnan(discharge), 0.0, low / np.maximum(high, low))
+    liquid = liquid_fill(fillage / 100.0, gas, plain["gas_exponent"])
     share = np.where(fillage > 0.0, liquid / np.maximum(fillage / 100.0, 1e-9), 0.0)
     out["inferred_production_bpd"] = np.maximum(out["net_displacement_bpd"] * share - lost, 0.0)
 

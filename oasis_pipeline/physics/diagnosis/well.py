@@ -106,7 +106,10 @@ class Well:
     friction_coefficient : float
         Coulomb friction of rods on tubing along the survey; NaN: none in the wave equation.
     damping : float
-        Dimensionless damping; found by power balance where NaN.
+        Dimensionless viscous damping, 0 or more, where it is known: cards are given and read with it. Where NaN they are read with that
+        of the power balance and given with a small one (:data:`~.pump_cards.CARD_DAMPING`).
+    card_damping : float
+        Dimensionless damping that pump cards are given with, whatever they are read with: a convention, such as a vendor's.
     gas_exponent, service_factor : float
         Polytropic exponent of the gas; factor of the rods' environment in the Goodman diagram.
     """
@@ -132,6 +135,7 @@ class Well:
     survey: Survey | None = None
     friction_coefficient: float = NAN
     damping: float = NAN
+    card_damping: float = NAN
     gas_exponent: float = 1.18
     service_factor: float = 1.0
 

@@ -50,7 +50,7 @@ _WHY = (
     "labelled by somebody else",
 )
 _CARDS = f"""
-select c."NodeID", c."Date", p."Label1", p."Prob1", p."Label2", p."Prob2", d.fillage_pct, d.pump_card_source, d.damping, d.position_phase_deg, c."SPM",
+select c."NodeID", c."Date", p."Label1", p."Prob1", p."Label2", p."Prob2", d.fillage_pct, d.pump_card_source, d.damping, d.balance_damping, d.position_phase_deg, c."SPM",
     own."TrueLabel1" as own1, own."TrueLabel2" as own2, b.card as bounded, b.pos_min, b.pos_max, b.load_min, b.load_max, {USABLE_POINTS}
 from unnest($1::text[], $2::timestamp[]) with ordinality as k(node, moment, place)
 join xspoc.card as c on c."NodeID" = k.node and c."Date" = k.moment

@@ -29,7 +29,8 @@ def pump_cards_by_rods(
     ----------
     tx : Transaction
     rows : sequence of mapping, length n
-        NodeID as shown, Date and SPM of each card, and its pump_card_source, damping and position_phase_deg of ``clean.carddiag``.
+        NodeID as shown, Date and SPM of each card, and its pump_card_source, damping, balance_damping and position_phase_deg of
+        ``clean.carddiag``.
     surface : CardColumn
         Surface cards, n of them.
 
@@ -44,7 +45,7 @@ def pump_cards_by_rods(
         place
         for place, row in enumerate(rows)
         if row["pump_card_source"] == "computed"
-        and row["damping"] is not None
+        and _damping(row) is not None
         and row["SPM"]
         and form.column.counts[place]
         and not form.is_open[place]
@@ -71,9 +72,15 @@ def pump_cards_by_rods(
             wells,
             well[some],
             np.array([row["SPM"] for row in chosen], np.float64),
-            np.array([row["damping"] for row in chosen], np.float64),
+            np.array([_damping(row) for row in chosen], np.float64),
             np.array([row["position_phase_deg"] or 0.0 for row in chosen], np.float64),
         )
         for number, place in enumerate(places[some].tolist()):
             cards[place] = x[number], f[number]
     return cards
+
+
+def _damping(row: Mapping[str, Any]) -> float | None:
+    """Return what the pump card was given with; rows of earlier releases have but one damping."""
+    damping: float | None = row["damping"] if row["damping"] is not None else row["balance_damping"]
+    return damping

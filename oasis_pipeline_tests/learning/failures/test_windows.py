@@ -159,6 +159,12 @@ def test_removing_what_came_later_changes_no_bit(
     assert np.array_equal(life.down[same], shorter.down)
 
 
+def test_the_damping_that_models_know_is_that_of_the_power_balance() -> None:
+    assert channel_columns({"balance_damping": [0.12], "damping": [0.01]})["damping"] == 0.12
+    assert "balance_damping" in SOURCE_COLUMNS
+    assert "damping" not in SOURCE_COLUMNS
+
+
 def test_channels_are_complete_whatever_columns_there_are() -> None:
     made = channel_columns({"tv_leak_bpd": [10.0, 5.0], "gross_displacement_bpd": [100.0, 0.0]})
     assert tuple(made) == CHANNELS
