@@ -26,6 +26,14 @@ def main(arguments: list[str]) -> int:
         "--judged", action="store_true", help="judged seeds, for figures that are told (truth)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="these seeds instead (truth)")
+    parser.add_argument("--ablation", action="store_true", help="what each part of the learner gave (truth)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("WELLS", "DAYS"),
+        help="size of the foreign fields (truth), 40 120 by default",
+    )
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.rooms if name not in ROOMS]:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(ROOMS)}", file=sys.stderr)
@@ -34,7 +42,9 @@ def main(arguments: list[str]) -> int:
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{load}"
     )
-    given = {"cache": asked.cache, "judged": asked.judged, "seeds": asked.seeds}
+    given = {"cache": asked.cache, "judged": asked.judged, "seeds": asked.seeds, "ablation": asked.ablation}
+    if asked.size:
+        given["size"] = tuple(asked.size)
     for name in asked.rooms or ROOMS:
         room = importlib.import_module(f"benchmarks.bench_{name}")
         if not asked.rooms and getattr(room, "ON_REQUEST", False):

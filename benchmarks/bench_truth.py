@@ -1,7 +1,8 @@
 """What the platform is worth on fields that no packaged simulator has made, beside its own judged set and real cards.
 
-Runs for an hour or more, and only when it is named: ``python -m benchmarks truth --cache DIR [--judged]``. Without ``--judged`` the foreign
-fields are those of the development seeds; judged seeds are for figures that are told.
+Runs for an hour or more, and only when it is named: ``python -m benchmarks truth --cache DIR [--judged] [--ablation]``. Without
+``--judged`` the foreign fields are those of the development seeds; judged seeds are for figures that are told. With ``--ablation`` the
+foreign fields are learned again and again instead, each time with one part of the learner taken away.
 
 Foreign: the classifier is learned from the labels of twelve wells exactly as ``oasis run`` learns it, and asked about the others
 (`benchmarks.foreign_truth`). Own judged set and real cards: held-out wells, as `benchmarks.compare_classifiers` has it.
@@ -20,8 +21,13 @@ import numpy as np
 from benchmarks.compare_classifiers import candidates, read_drop
 from benchmarks.diagnosis_accuracy import CONDITIONS, SEED, WELLS, diagnose_field, make_field
 from benchmarks.foreign import DEVELOPMENT_SEEDS, JUDGED_SEEDS
+from benchmarks.foreign.files import DAYS as DAYS_OF_FIELD
+from benchmarks.foreign.files import WELLS as WELLS_OF_FIELD
 from benchmarks.foreign_truth import (
+    WITHOUT,
     Score,
+    TakenIn,
+    answers_without,
     judge,
     platform_answers,
     quantity_errors,
@@ -43,7 +49,11 @@ QUANTITIES = (
 
 
 def rows(
-    cache: Path | None = None, judged: bool = False, seeds: Sequence[int] = ()
+    cache: Path | None = None,
+    judged: bool = False,
+    seeds: Sequence[int] = (),
+    ablation: bool = False,
+    size: tuple[int, int] = (WELLS_OF_FIELD, DAYS_OF_FIELD),
 ) -> Iterator[dict[str, Any]]:
     """Measure; one row a figure, as soon as it is there: name, figure, unit, note.
 
@@ -55,25 +65,40 @@ def rows(
         Judged seeds instead of those for development.
     seeds : sequence of int
         These seeds instead.
+    ablation : bool
+        What each part of the learner gave on foreign fields, and nothing else.
+    size : tuple of int
+        Wells and days of a foreign field.
     """
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="oasis-truth-", ignore_cleanup_errors=True) as folder:
-            yield from rows(Path(folder), judged, seeds)
+            yield from rows(Path(folder), judged, seeds, ablation, size)
         return
     cache.mkdir(parents=True, exist_ok=True)
     for seed in seeds or (JUDGED_SEEDS if judged else DEVELOPMENT_SEEDS):
-        yield from _foreign(seed, cache)
+        field = taken_in(seed, cache, *size)
+        yield from (_ablation if ablation else _foreign)(f"foreign {seed}", field)
+    if ablation:
+        return
     yield from _own()
     if data := os.environ.get("OASIS_SHARED_DATA"):
         yield from _real(Path(data))
 
 
-def _foreign(seed: int, cache: Path) -> list[dict[str, Any]]:
-    field = taken_in(seed, cache)
+def _ablation(world: str, field: TakenIn) -> Iterator[dict[str, Any]]:
+    hidden = field.hidden()
+    cards = field.cards.take(hidden)
+    for part in (None, *WITHOUT):
+        answers = answers_without(part, field, hidden) if part else platform_answers(field, hidden)
+        name = f"{world}: without {part}" if part else f"{world}: all"
+        yield from _score_rows(name, judge(cards, answers))[:2]
+        yield _row(f"{name}: training", answers.seconds, "s", "processor time")
+
+
+def _foreign(world: str, field: TakenIn) -> list[dict[str, Any]]:
     hidden = field.hidden()
     cards = field.cards.take(hidden)
     answers = platform_answers(field, hidden)
-    world = f"foreign {seed}"
     table = _score_rows(world, judge(cards, answers))
     table.append(_row(f"{world}: training", answers.seconds, "s", "processor time"))
     for name, said, truth, unit in QUANTITIES:
@@ -95,7 +120,10 @@ def _score_rows(world: str, score: Score) -> list[dict[str, Any]]:
         _row(f"{world}: calibration error", score.calibration_error, "", f"coverage {score.coverage:.2f}"),
     ]
     for each in score.classes:
-        note = f"recall {each.recall:.2f}, precision {each.precision:.2f}; {each.cards} cards of {each.wells} wells"
+        note = (
+            f"95 % {each.low:.2f} to {each.high:.2f}; recall {each.recall:.2f}, precision {each.precision:.2f}; "
+            f"{each.cards} cards of {each.wells} wells"
+        )
         table.append(_row(f"{world}: F1, {each.name}", each.f1, "", note))
     return table
 

@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -30,15 +33,17 @@ from benchmarks.foreign import DEVELOPMENT_SEEDS
 from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
 from oasis_pipeline.intake import take_in
-from oasis_pipeline.learning import scores
+from oasis_pipeline.learning import background, classifier, evidence, scores
 from oasis_pipeline.learning.features import feature_matrix, feature_names
+from oasis_pipeline.learning.labels import encode_labels
+from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.splits import number_wells
+from oasis_pipeline.operations import training
 from oasis_pipeline.operations.bounds import BOUNDS_VERSION, bounds_rows
 from oasis_pipeline.operations.days import Days, store_days
 from oasis_pipeline.operations.diagnosis import DIAGNOSIS_VERSION, diagnosed_days
 from oasis_pipeline.operations.drift import CLASSIFIER
 from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
-from oasis_pipeline.operations.training import train_classifier
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
@@ -202,7 +207,7 @@ def platform_answers(field: TakenIn, rows: NDArray[np.intp]) -> Answers:
         with warehouse.transaction() as tx:  # a first training, whatever was tried here before
             tx.execute("delete from oasis.model where name = $1", (CLASSIFIER,))
         began = time.process_time()
-        trained = train_classifier(warehouse, store)
+        trained = training.train_classifier(warehouse, store)
         seconds = time.process_time() - began
     if trained.training is None:
         raise RuntimeError("the field has too few labels to learn from")
@@ -215,9 +220,40 @@ def platform_answers(field: TakenIn, rows: NDArray[np.intp]) -> Answers:
     return Answers(tuple(model.classes), np.asarray(proba, np.float64), shown, seconds)
 
 
+def _no_class_beside(*texts: Any, also: Any = (), **more: Any) -> Any:
+    return encode_labels(*texts, **more)
+
+
+_ALL_CARDS = partial(weigh_repeats, limit=10**9)
+_FEW = classifier.FEW_SHARES
+WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
+    "thinning of repeats": [
+        (classifier, "weigh_repeats", _ALL_CARDS),
+        (background, "weigh_repeats", _ALL_CARDS),
+    ],
+    "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
+    "classes that nobody labelled": [(training, "encode_labels", _no_class_beside)],
+    "the network for classes that nobody labelled": [(evidence, "SHARE", 0.0)],
+    "the forest of the controller's card": [(classifier, "FEW_SHARES", replace(_FEW, controller=0.0))],
+    "comparison of whole cards": [(classifier, "FEW_SHARES", replace(_FEW, kernel=0.0))],
+    "simulated wells in calibration": [
+        (classifier.Background, "held_out", lambda self, fold, count: np.zeros(len(self), bool))
+    ],
+}
+"""Parts of the learner and what takes each away: object, attribute, what stands there instead."""
+
+
+def answers_without(part: str, field: TakenIn, rows: NDArray[np.intp]) -> Answers:
+    """Answer as `platform_answers` with one part of the learner taken away."""
+    with ExitStack() as stack:
+        for place, name, instead in WITHOUT[part]:
+            stack.enter_context(patch.object(place, name, instead))
+        return platform_answers(field, rows)
+
+
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class did: cards and wells that have it in truth, recall, precision and F1."""
+    """How one class did: cards and wells that have it in truth, recall, precision and F1 with its 95 % interval over wells."""
 
     name: str
     cards: int
@@ -225,6 +261,8 @@ class ClassScore:
     recall: float
     precision: float
     f1: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -288,6 +326,7 @@ def judge(cards: pa.Table, answers: Answers, seed: int = 0) -> Score:
     low, high = scores.bootstrap_macro_f1(truth, shown, wells, seed)
     right, false, missed = scores.counts(truth, shown)
     f1 = scores.f1_per_class(truth, shown)
+    intervals = scores.bootstrap_class_f1(truth, shown, wells, seed)
     by_class = [
         ClassScore(
             name,
@@ -296,6 +335,7 @@ def judge(cards: pa.Table, answers: Answers, seed: int = 0) -> Score:
             float(right[k] / (right[k] + missed[k])) if right[k] + missed[k] else float("nan"),
             float(right[k] / (right[k] + false[k])) if right[k] + false[k] else float("nan"),
             float(f1[k]),
+            *intervals[k],
         )
         for k, name in enumerate(classes)
         if truth[:, k].any() or shown[:, k].any()

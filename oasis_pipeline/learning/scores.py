@@ -142,7 +142,31 @@ def risk_area(confidence: Floats, correct: Bools) -> float:
 def bootstrap_macro_f1(
     truth: Bools, shown: Bools, wells: NDArray[np.int64], seed: int, draws: int = 500, share: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of macro F1 under resampling of whole wells.
+    """Return the interval of macro F1 under resampling of whole wells; see `resampled_f1`."""
+    f1 = resampled_f1(truth, shown, wells, seed, draws)
+    present = ~np.isnan(f1)
+    if not present.any():
+        return float("nan"), float("nan")
+    macro = np.where(present, f1, 0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    return _interval(macro, share)
+
+
+def bootstrap_class_f1(
+    truth: Bools, shown: Bools, wells: NDArray[np.int64], seed: int, draws: int = 500, share: float = 0.95
+) -> list[tuple[float, float]]:
+    """Return the interval of each class's F1 under resampling of whole wells; see `resampled_f1`."""
+    return [_interval(f1[~np.isnan(f1)], share) for f1 in resampled_f1(truth, shown, wells, seed, draws).T]
+
+
+def _interval(values: Floats, share: float) -> tuple[float, float]:
+    if not values.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def resampled_f1(truth: Bools, shown: Bools, wells: NDArray[np.int64], seed: int, draws: int = 500) -> Floats:
+    """Return each class's F1 under resampling of whole wells.
 
     Cards of a well resemble each other, so the wells, not the cards, are the independent draws.
 
@@ -152,12 +176,15 @@ def bootstrap_macro_f1(
     wells : ndarray of int, shape (n,)
         Number of the card's well, 0 to wells - 1.
     seed, draws : int
-    share : float
-        Share of the draws inside the interval.
+
+    Returns
+    -------
+    ndarray, shape (draws, classes)
+        NaN where a draw has no card of the class; all NaN if there are fewer than two wells.
     """
     n_wells = int(wells.max(initial=-1)) + 1
     if n_wells < 2:
-        return float("nan"), float("nan")
+        return np.full((draws, truth.shape[1]), np.nan)
     weights = (
         np.random.default_rng(seed)
         .multinomial(n_wells, np.full(n_wells, 1 / n_wells), size=draws)
@@ -168,11 +195,7 @@ def bootstrap_macro_f1(
         per_well = np.zeros((n_wells, truth.shape[1]))
         np.add.at(per_well, wells, part)
         totals.append(weights @ per_well)
-    f1 = _f1(*totals)
-    present = ~np.isnan(f1)
-    macro = np.where(present, f1, 0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
-    low, high = np.quantile(macro, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
+    return _f1(*totals)
 
 
 def confusion(truth: Bools, shown: Bools) -> NDArray[np.float64]:

@@ -57,6 +57,10 @@ def test_bootstrap_resamples_wells_not_cards():
     assert in_wells[1] - in_wells[0] > 3 * (cards[1] - cards[0])
     assert scores.bootstrap_macro_f1(truth, shown, np.arange(400), 0) == cards
     assert np.isnan(scores.bootstrap_macro_f1(truth, shown, np.zeros(400, np.int64), 0)).all()
+    of_class = scores.bootstrap_class_f1(truth, shown, np.arange(400), 0)
+    for (low, high), f1 in zip(of_class, scores.f1_per_class(truth, shown), strict=True):
+        assert low < f1 < high
+    assert np.isnan(scores.bootstrap_class_f1(truth, shown, np.zeros(400, np.int64), 0)).all()
 
 
 @given(TRUTH, TRUTH)
