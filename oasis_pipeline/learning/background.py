@@ -48,7 +48,9 @@ class Trial:
         return max(self.without, self.beside)
 
 
-def background_of(features: NDArray[np.float32], labels: Labels, classes: Sequence[str]) -> Background:
+def background_of(
+    features: NDArray[np.float32], labels: Labels, classes: Sequence[str], wells: ArrayLike | None = None
+) -> Background:
     """Keep the simulated cards that show nothing but classes of a field.
 
     Parameters
@@ -58,6 +60,8 @@ def background_of(features: NDArray[np.float32], labels: Labels, classes: Sequen
         Of the n simulated cards.
     classes : sequence of str
         Classes of the field; matched without regard to case.
+    wells : array_like of int, optional, shape (n,)
+        Of simulated cards, whose labels are the truth.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def background_of(features: NDArray[np.float32], labels: Labels, classes: Sequen
         else:
             foreign |= labels.multi_hot[:, column]
     kept = ~foreign & multi_hot.any(axis=1)
-    return Background(features[kept], multi_hot[kept])
+    numbers = None if wells is None else np.asarray(wells, np.int64)[kept]
+    return Background(features[kept], multi_hot[kept], numbers)
 
 
 def try_background(

@@ -16,6 +16,7 @@ from oasis_pipeline.learning.scores import macro_f1
 
 _CLIP = 1e-3
 _PRIOR = 5.0
+_LEAST_SLOPE = 0.05
 _STEPS = 30
 _THRESHOLDS = np.round(np.arange(0.0, 0.61, 0.02), 2)
 _F1_GIVEN_UP = 0.002
@@ -78,13 +79,28 @@ def fit_calibration(
     z = np.asarray(logit(np.asarray(score, np.float64)), np.float64)
     y = np.asarray(truth, np.float64)
     counts = np.ones(len(z)) if weight is None else weight
-    shared_counts = counts if shared_weight is None else shared_weight
+    shared = _fit_shared(z, y, counts if shared_weight is None else shared_weight)
     design = np.stack([z, np.ones_like(z)], axis=-1)
-    shared = fit_logistic(
-        design.reshape(-1, 2), y.ravel(), np.array([1.0, 0.0]), 1.0, np.repeat(shared_counts, z.shape[1])
-    )
     both = np.array([fit_logistic(design[:, k], y[:, k], shared, _PRIOR, counts) for k in range(z.shape[1])])
-    return Calibration(np.maximum(both[:, 0], 0.05), both[:, 1])
+    return Calibration(np.maximum(both[:, 0], _LEAST_SLOPE), both[:, 1])
+
+
+def fit_shared_calibration(
+    score: NDArray[np.floating], truth: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
+) -> Calibration:
+    """Fit one logistic curve for all classes, where there are too few wells for one a class; see `fit_calibration`."""
+    z = np.asarray(logit(np.asarray(score, np.float64)), np.float64)
+    counts = np.ones(len(z)) if weight is None else weight
+    slope, offset = _fit_shared(z, np.asarray(truth, np.float64), counts)
+    classes = z.shape[1]
+    return Calibration(np.full(classes, max(slope, _LEAST_SLOPE)), np.full(classes, offset))
+
+
+def _fit_shared(
+    z: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    design = np.stack([z.ravel(), np.ones(z.size)], axis=-1)
+    return fit_logistic(design, y.ravel(), np.array([1.0, 0.0]), 1.0, np.repeat(weight, z.shape[1]))
 
 
 def choose_threshold(proba: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:

@@ -3,8 +3,8 @@
 Belongs here: growing and applying this model. Does not belong here: features, metrics, files. How the model was chosen
 stands in the project's documentation with the figures; ``benchmarks/compare_classifiers.py`` makes them again.
 
-The two answers are averaged with a weight that the held-out wells choose; where the kernel does not help there it is left out, and
-costs nothing. A model holds up to three views: one pair for rows with both cards, one for the surface card alone, one for the pump card
+The answers are averaged. With labels of many wells held-out wells choose the shares, and what does not help there is left out; a few wells
+choose badly, so there the shares are fixed (`FEW_SHARES`), and simulated cards of wells held out with them say what a score means. A model holds up to three views: one pair for rows with both cards, one for the surface card alone, one for the pump card
 alone, each with its own calibration. One forest for all rows, taught by hiding cards, was tried: it was worse where a card is
 missing (1,600 simulated training cards: macro F1 0.52 against 0.57 on surface cards alone, 0.65 against 0.68 on pump cards).
 """
@@ -12,19 +12,18 @@ missing (1,600 simulated training cards: macro F1 0.52 against 0.57 on surface c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
-from oasis_pipeline.learning.evidence import (
-    Evidence,
-    condition_columns,
-    fit_evidence,
-    labelled_wells,
-    share_of,
+from oasis_pipeline.learning.calibration import (
+    Calibration,
+    choose_threshold,
+    fit_calibration,
+    fit_shared_calibration,
 )
+from oasis_pipeline.learning.evidence import Evidence, condition_columns, fit_evidence, share_of
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     VIEWS,
@@ -40,7 +39,7 @@ from oasis_pipeline.learning.kernel import CurveKernel, fit_kernel
 from oasis_pipeline.learning.labels import Labels, top_two
 from oasis_pipeline.learning.repeats import Repeats, weigh_repeats
 from oasis_pipeline.learning.scores import average_precision
-from oasis_pipeline.learning.splits import Folds, Scorer, folds_by_well, out_of_fold
+from oasis_pipeline.learning.splits import Folds, Scorer, folds_by_well, out_of_fold, training_rows
 
 TREES = 200
 JOBS = 2
@@ -50,14 +49,15 @@ _MIN_VIEW_CARDS = 20
 FEW_WELLS = 100
 """With labels of this many wells a field tells by itself what helps, and simulated cards are not asked any more."""
 _LARGE = 600
-_UNTUNED_THRESHOLD = 0.35
+_UNTUNED_THRESHOLD, _FEW_THRESHOLD = 0.35, 0.25
 _COLUMNS_A_SPLIT, _COLUMNS_A_SPLIT_LARGE = 0.3, 0.1
 _MANY = 5_000
 """Share of the columns that a split may choose from; among hundreds of related ones the usual square root finds the telling ones too
 seldom (1,600 simulated cards: macro F1 0.837 with the root, 0.849 with 0.2 of them)."""
+_COLUMNS_BESIDE, _MANY_BESIDE = 0.05, 2_000
+"""The same with thousands of simulated cards beside labels of few wells: on foreign fields better than 0.1, in half of the time."""
 _KERNEL_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 0.85)
 _CONTROLLER_SHARES = (0.0, 0.25, 0.5)
-_EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)
 _LEAST_GAIN = 0.005
 
 
@@ -182,10 +182,14 @@ class Background:
     features : ndarray of float32, shape (m, features)
     multi_hot : ndarray of bool, shape (m, classes)
         Of the field's classes.
+    wells : ndarray of int64, optional, shape (m,)
+        Well of each card whose labels are the truth, so that wells can be held out to tell what scores mean; -1 for labels that may be
+        wrong. All are -1 by default.
     """
 
     features: NDArray[np.float32]
     multi_hot: NDArray[np.bool_]
+    wells: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of cards."""
@@ -206,6 +210,45 @@ class Background:
             np.concatenate([weight, np.ones(int(rows.sum()))]),
         )
 
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Background:
+        """Return some of the cards."""
+        return Background(
+            self.features[rows], self.multi_hot[rows], None if self.wells is None else self.wells[rows]
+        )
+
+    def held_out(self, fold: int, count: int) -> NDArray[np.bool_]:
+        """Tell which cards of simulated wells are held out in a fold, shape (m,)."""
+        if self.wells is None:
+            return np.zeros(len(self), bool)
+        return np.asarray((self.wells >= 0) & (self.wells % count == fold))
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What models said of simulated cards whose wells they had not seen, and what is true.
+
+    Attributes
+    ----------
+    score : ndarray of float32, shape (m, classes)
+    truth : ndarray of bool, shape (m, classes)
+    wells : ndarray of int64, shape (m,)
+    """
+
+    score: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+    wells: NDArray[np.int64]
+
+    @classmethod
+    def together(cls, parts: Sequence[Simulated]) -> Simulated | None:
+        """Lay several together; None where there are none."""
+        if not parts:
+            return None
+        return cls(
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.truth for part in parts]),
+            np.concatenate([part.wells for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class OutOfFold:
@@ -218,11 +261,14 @@ class OutOfFold:
     folds : Folds
     repeats : Repeats, optional
         What each card counts in calibration; all alike by default.
+    simulated : Simulated, optional
+        What they said of simulated cards.
     """
 
     score: NDArray[np.float32]
     folds: Folds
     repeats: Repeats | None = None
+    simulated: Simulated | None = None
 
 
 def fit(
@@ -289,8 +335,8 @@ def fit_out_of_fold(
 
     Every card must have a label and at least one card here (`usable_rows`). Each row is scored by the view that will answer
     for rows like it. ``count`` is the number of folds, `default_folds` by default; ``allowed``, of shape (features,), tells which
-    features may be used, all by default. Every model learns from ``background`` too; calibration and threshold rest on the
-    field's own cards alone.
+    features may be used, all by default. Every model learns from ``background`` too; the threshold rests on the field's own cards alone,
+    and so does calibration where the background tells no truth.
     """
     require_labels(labels)
     truth = labels.multi_hot
@@ -298,6 +344,7 @@ def fit_out_of_fold(
     repeats = weigh_repeats(wells, truth, signatures)
     score = np.repeat(truth.mean(axis=0, dtype=np.float32)[None], len(truth), axis=0)
     views: dict[str, View] = {}
+    asked: list[Simulated] = []
     answered = np.zeros(len(truth), bool)
     offered = {name: np.flatnonzero(rows_with(features, name)) for name in VIEWS}
     least = min(_MIN_VIEW_CARDS, max(rows.size for rows in offered.values()))
@@ -314,47 +361,61 @@ def fit_out_of_fold(
         train = trainer(name, n_trees, allowed, background, known)
         curves = None if signatures is None else signatures[rows]
         mine, hot, counted = features[rows], truth[rows], repeats.take(rows)
-        held_out, shares = held_out_scores(train, mine, hot, own, counted, curves, seed)
+        held_out, shares, simulated = held_out_scores(train, mine, hot, own, counted, curves, seed)
         judged = np.flatnonzero(np.isfinite(held_out).all(axis=1))
-        calibration, threshold = Calibration.none(truth.shape[1]), _UNTUNED_THRESHOLD
+        view = train.learn(mine, hot, counted, shares, seed)
         if judged.size >= _MIN_VIEW_CARDS:
-            calibration, threshold = calibrate(held_out[judged], hot[judged], counted.take(judged))
-        taught = np.flatnonzero(counted.weight > 0)
-        given = mine[taught], hot[taught], seed, counted.weight[taught]
-        forest, fill = train.grow(*given)
-        kernel = train.compare(*given) if shares.kernel else None
-        views[name] = View(
-            forest,
-            fill,
-            calibration,
-            threshold,
-            kernel,
-            shares.kernel if kernel else 0.0,
-            train.weigh_evidence(mine, hot, counted, shares.evidence),
-            train.grow_of_controller(*given) if shares.controller else None,
-            shares.controller,
-        )
+            calibration, threshold = calibrate(held_out[judged], hot[judged], counted.take(judged), simulated)
+            view = replace(view, calibration=calibration, abstain_threshold=threshold)
+        views[name] = view
+        if leads and simulated is not None:
+            asked.append(simulated)
         new = judged[~answered[rows[judged]]]
         score[rows[new]] = held_out[new]
         answered[rows] = True
     model = ClassifierModel(labels.classes, labels.unlearned, views, truth.mean(axis=0, dtype=np.float32))
-    return model, OutOfFold(score, folds, repeats)
+    return model, OutOfFold(score, folds, repeats, Simulated.together(asked))
 
 
 def calibrate(
-    score: NDArray[np.float32], truth: NDArray[np.bool_], repeats: Repeats | None
+    score: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    repeats: Repeats | None,
+    simulated: Simulated | None = None,
 ) -> tuple[Calibration, float]:
     """Fit calibration and threshold to scores of held-out cards.
 
-    For the curve of a class each well's repeats count as one card, for the curve of all classes every card counts: what a probability
-    says is asked of cards, and a dozen runs of labels are too few to tell how far all scores lie from what they should say.
+    Of many wells each class has its own curve, for which a well's repeats count as one card, around one of all cards. A few wells get
+    one curve for all classes: with a well held out its classes are often without any label, so what is said of it is worse than
+    what the model will say of the field. Simulated wells, each of which counts as much as a labelled one, tell there what a
+    score means, and the threshold is fixed.
     """
     if repeats is None:
         calibration = fit_calibration(score, truth)
         return calibration, choose_threshold(calibration(score), truth)
-    calibration = fit_calibration(score, truth, repeats.well_weight, np.ones(len(truth)))
-    taught = repeats.weight > 0
-    return calibration, choose_threshold(calibration(score[taught]), truth[taught])
+    if not few_wells(repeats):
+        calibration = fit_calibration(score, truth, repeats.well_weight, np.ones(len(truth)))
+        taught = repeats.weight > 0
+        return calibration, choose_threshold(calibration(score[taught]), truth[taught])
+    if simulated is None:
+        return fit_shared_calibration(score, truth), _FEW_THRESHOLD
+    calibration = fit_shared_calibration(
+        np.concatenate([score, simulated.score]),
+        np.concatenate([truth, simulated.truth]),
+        np.concatenate([_one_a_well(repeats.well), _one_a_well(simulated.wells)]),
+    )
+    return calibration, _FEW_THRESHOLD
+
+
+def few_wells(repeats: Repeats) -> bool:
+    """Tell whether there are labels of so few wells that they can't choose between models."""
+    return len(np.unique(repeats.well)) < FEW_WELLS
+
+
+def _one_a_well(wells: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weigh cards so that those of a well count as one together."""
+    _, number, cards = np.unique(wells, return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / cards[number.reshape(-1)])
 
 
 @dataclass(frozen=True)
@@ -364,15 +425,16 @@ class Shares:
     Attributes
     ----------
     kernel : float
-    evidence : float
-        Of what the package knows of a class, if the class had no labels.
     controller : float
         Of the forest on the controller's pump card, in the trees' answer.
     """
 
     kernel: float = 0.0
-    evidence: float = 0.0
     controller: float = 0.0
+
+
+FEW_SHARES = Shares(kernel=0.25, controller=0.5)
+"""Where labels of few wells can't choose; docs/classification.md has the figures."""
 
 
 def held_out_scores(
@@ -383,8 +445,8 @@ def held_out_scores(
     repeats: Repeats,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
-) -> tuple[NDArray[np.float32], Shares]:
-    """Score held-out cards by trees, kernel and packaged evidence together, as a model does.
+) -> tuple[NDArray[np.float32], Shares, Simulated | None]:
+    """Score held-out cards by all parts of a model together.
 
     Parameters
     ----------
@@ -399,36 +461,59 @@ def held_out_scores(
     Returns
     -------
     score : ndarray of float32, shape (n, classes)
-        Each fold's shares are chosen on the other folds.
+        Each fold's shares are chosen on the other folds; NaN where nothing was left to train on.
     shares : Shares
         Chosen on all folds.
+    simulated : Simulated or None
+        Simulated cards of the background, wells held out with the folds; None where labels of many wells make them needless.
     """
+    if few_wells(repeats):
+        return _held_out_of_few(train, features, truth, folds, repeats, signatures, seed)
     score = out_of_fold(train, features, truth, folds, signatures, seed, repeats.weight)
-    kernel_weight = evidence_share = controller_share = 0.0
-    # few wells choose badly: the forest of the controller's card takes part unless they clearly lose by it
-    few = len(np.unique(repeats.well)) < FEW_WELLS
+    kernel_weight = controller_share = 0.0
     if train.asks_controller(features):
         second = out_of_fold(
             train.asking_controller, features, truth, folds, signatures, seed, repeats.weight
         )
         options = [_blend(score, second, share) for share in _CONTROLLER_SHARES]
-        score, controller_share = _best_share(
-            options, _CONTROLLER_SHARES, truth, folds, repeats, usual=-1 if few else 0
-        )
+        score, controller_share = _best_share(options, _CONTROLLER_SHARES, truth, folds, repeats)
     if train.compares(features):
         curves = out_of_fold(train.comparing, features, truth, folds, signatures, seed, repeats.weight)
         options = [_blend(score, curves, share) for share in _KERNEL_WEIGHTS]
         score, kernel_weight = _best_share(options, _KERNEL_WEIGHTS, truth, folds, repeats)
-    if train.knows(features):
-        options = [score.copy() for _ in _EVIDENCE_SHARES]
-        for fold in range(folds.count):
-            here, others = (np.flatnonzero(side) for side in (folds.of_card == fold, folds.of_card != fold))
-            for share, option in zip(_EVIDENCE_SHARES[1:], options[1:], strict=True):
-                evidence = train.weigh_evidence(features[others], truth[others], repeats.take(others), share)
-                if evidence is not None and here.size:
-                    option[here] = evidence.join(score[here], features[here])
-        score, evidence_share = _best_share(options, _EVIDENCE_SHARES, truth, folds, repeats)
-    return score, Shares(kernel_weight, evidence_share, controller_share)
+    return score, Shares(kernel_weight, controller_share), None
+
+
+def _held_out_of_few(
+    train: trainer,
+    features: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    folds: Folds,
+    repeats: Repeats,
+    signatures: NDArray[np.float32] | None,
+    seed: int,
+) -> tuple[NDArray[np.float32], Shares, Simulated | None]:
+    """Score held-out cards by models of fixed shares, and simulated cards of wells that the same models have not seen."""
+    score = np.full(truth.shape, np.nan, np.float32)
+    asked: list[Simulated] = []
+    for fold in range(folds.count):
+        held = np.flatnonzero(folds.of_card == fold)
+        rows = training_rows(folds, fold, signatures, repeats.weight)
+        if not held.size or not rows.size:
+            continue
+        # half of the trees rank cards as well, and this is most of a training's time
+        part = replace(train, trees=max(1, round(train.trees * _SIDE_TREES_SHARE)))
+        others = train.background
+        if others is not None:
+            out = others.held_out(fold, folds.count)
+            part, beside = replace(part, background=others.take(~out)), others.take(out)
+        view = part.learn(features[rows], truth[rows], repeats.take(rows), FEW_SHARES, seed)
+        score[held] = view.score(features[held])
+        if others is not None and (seen := rows_with(beside.features, train.view)).any():
+            beside = beside.take(seen)
+            assert beside.wells is not None
+            asked.append(Simulated(view.score(beside.features), beside.multi_hot, beside.wells))
+    return score, FEW_SHARES, Simulated.together(asked)
 
 
 def _best_share(
@@ -437,7 +522,6 @@ def _best_share(
     truth: NDArray[np.bool_],
     folds: Folds,
     repeats: Repeats,
-    usual: int = 0,
 ) -> tuple[NDArray[np.float32], float]:
     """Choose among held-out scores that a second opinion takes part in by several shares; each fold's is chosen on the other folds.
 
@@ -449,8 +533,6 @@ def _best_share(
     truth : ndarray of bool, shape (n, classes)
     folds : Folds
     repeats : Repeats
-    usual : int
-        Which option is taken unless another is clearly better.
 
     Returns
     -------
@@ -463,12 +545,12 @@ def _best_share(
 
     def best(rows: NDArray[np.intp]) -> int:
         if len(rows) < _MIN_VIEW_CARDS:
-            return usual
+            return 0
         reached = [
             _mean_precision(option[rows], truth[rows], repeats.well_weight[rows]) for option in options
         ]
         first = int(np.argmax(reached))
-        return first if reached[first] > reached[usual] + _LEAST_GAIN else usual
+        return first if reached[first] > reached[0] + _LEAST_GAIN else 0
 
     for fold in range(folds.count):
         here = folds.of_card == fold
@@ -532,7 +614,10 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
     ) -> tuple[Forest, NDArray[np.float32]]:
         """Grow the forest, with what stands in for missing values."""
         features, multi_hot, weight = self._beside(features, multi_hot, weight)
-        return grow_forest(features, multi_hot, self.view, seed, self.trees, self.allowed, weight)
+        share = _COLUMNS_BESIDE if self._stands_beside_many(features) else None
+        return grow_forest(
+            features, multi_hot, self.view, seed, self.trees, self.allowed, weight, share=share
+        )
 
     def asks_controller(self, features: NDArray[np.float32]) -> bool:
         """Tell whether there are controllers' pump cards that tell something else than the view's own."""
@@ -554,8 +639,16 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         if not rows.size:
             return None
         columns, trees = controller_columns(self.view), max(1, round(self.trees * _SIDE_TREES_SHARE))
+        share = _COLUMNS_A_SPLIT_LARGE if self._stands_beside_many(features) else None
         return grow_forest(
-            features[rows], multi_hot[rows], self.view, seed, trees, weight=weight[rows], columns=columns
+            features[rows],
+            multi_hot[rows],
+            self.view,
+            seed,
+            trees,
+            weight=weight[rows],
+            columns=columns,
+            share=share,
         )[0]
 
     def asking_controller(
@@ -605,25 +698,42 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
             return lambda asked: np.repeat(share[None], len(asked), axis=0)
         return kernel.score
 
-    def knows(self, features: NDArray[np.float32]) -> bool:
-        """Tell whether the package knows something of a class, and may say it."""
-        if self.known is None or not len(features):
-            return False
-        columns = self.known[self.known[:, 0] >= 0]
-        if self.allowed is not None:
-            columns = columns[self.allowed[columns].all(axis=1)]
-        return bool(columns.size and np.isfinite(features[:, columns[0]]).all(axis=1).any())
-
-    def weigh_evidence(
-        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], repeats: Repeats, share: float
+    def evidence(
+        self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], repeats: Repeats
     ) -> Evidence | None:
-        """Weigh what the package knows of the classes; ``share`` is that of a class without labels."""
-        if share <= 0 or self.known is None or not self.knows(features):
+        """Say what the package knows of classes that no labelled card has; None where there is no such class."""
+        if self.known is None or not (share := share_of(multi_hot, self.known)).any():
             return None
-        return Evidence(
-            self.known,
-            fit_evidence(features, multi_hot, repeats.well_weight, self.known),
-            share_of(share, labelled_wells(multi_hot, repeats)),
+        if self.allowed is not None and not self.allowed[self.known[self.known[:, 0] >= 0]].all():
+            return None
+        coefficients = fit_evidence(features, multi_hot, repeats.well_weight, self.known)
+        return Evidence(self.known, coefficients, share)
+
+    def learn(
+        self,
+        features: NDArray[np.float32],
+        multi_hot: NDArray[np.bool_],
+        repeats: Repeats,
+        shares: Shares,
+        seed: int,
+    ) -> View:
+        """Train all parts of a view that have a share; it is not calibrated yet."""
+        taught = np.flatnonzero(repeats.weight > 0)
+        given = features[taught], multi_hot[taught], seed, repeats.weight[taught]
+        forest, fill = self.grow(*given)
+        kernel = self.compare(*given) if shares.kernel else None
+        asks = shares.controller and self.asks_controller(features)
+        controller = self.grow_of_controller(*given) if asks else None
+        return View(
+            forest,
+            fill,
+            Calibration.none(multi_hot.shape[1]),
+            _UNTUNED_THRESHOLD,
+            kernel,
+            shares.kernel if kernel else 0.0,
+            self.evidence(features, multi_hot, repeats),
+            controller,
+            shares.controller if controller else 0.0,
         )
 
     def __call__(
@@ -636,6 +746,9 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         """Train the trees, and return the function that scores cards."""
         forest, fill = self.grow(features, multi_hot, seed, weight)
         return lambda asked: forest.mean_leaf(asked, fill=fill)
+
+    def _stands_beside_many(self, features: NDArray[np.float32]) -> bool:
+        return self.background is not None and len(features) >= _MANY_BESIDE
 
     def _beside(
         self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], weight: NDArray[np.float64] | None
@@ -678,6 +791,7 @@ def grow_forest(
     allowed: NDArray[np.bool_] | None = None,
     weight: NDArray[np.float64] | None = None,
     columns: NDArray[np.intp] | None = None,
+    share: float | None = None,
 ) -> tuple[Forest, NDArray[np.float32]]:
     """Grow extra trees whose leaves hold the share of cards with each class.
 
@@ -695,6 +809,8 @@ def grow_forest(
         What each card counts; 1 by default.
     columns : ndarray of int, optional
         Which the trees may ask for instead of the view's.
+    share : float, optional
+        Of the columns that a split may choose from; by the number of cards by default.
 
     Returns
     -------
@@ -721,9 +837,11 @@ def grow_forest(
     if speaks.size == 0:
         speaks = columns[:1]
     sets, of_card = np.unique(multi_hot, axis=0, return_inverse=True)
+    if share is None:
+        share = _COLUMNS_A_SPLIT if len(table) < _MANY else _COLUMNS_A_SPLIT_LARGE
     grower = ExtraTreesClassifier(
         trees,
-        max_features=_COLUMNS_A_SPLIT if len(table) < _MANY else _COLUMNS_A_SPLIT_LARGE,
+        max_features=share,
         min_samples_leaf=_leaf_size(len(table)),
         n_jobs=JOBS,
         random_state=seed,

@@ -351,7 +351,9 @@ def judged(
             here = held_out.folds.of_card == fold
             others = np.flatnonzero(~here)
             repeats = None if held_out.repeats is None else held_out.repeats.take(others)
-            calibration, threshold = calibrate(held_out.score[others], truth[others], repeats)
+            calibration, threshold = calibrate(
+                held_out.score[others], truth[others], repeats, held_out.simulated
+            )
             proba[here] = calibration(held_out.score[here])
             shown[here] = shown_classes(proba[here], threshold)
         return proba, shown

@@ -1,14 +1,11 @@
-"""What the package knows of a condition before any label, and how far a field's labels replace it.
+"""What the package knows of a condition that no card of a field is labelled with.
 
 Belongs here: each class's own severity as evidence for it, and its share of the answer. Does not belong here: the network that gives
 severities (``severities``), models that learn from labels (``forest``, ``kernel``), the curve from scores to probabilities
 (``calibration``).
 
-A class that people have named in one well only can hardly be told from that well. For the conditions that the package's network knows it
-has been told from thousands of simulated wells. So the answer for a class with n labelled wells rests on the network by the share
-most * half / (half + n), and on what was learned from the labels by the rest: one labelled well moves it a little, ten nearly all the way. Which
-``most`` is right is asked of held-out wells. Where the two disagree the mean of their logits is near neither, and the card more
-likely gets no label.
+A class that nobody has labelled yet is known from simulated cards alone. There the network, which was taught by far more of them, is
+asked beside what was learned, and counts as much. For a class with labels of a single well it made foreign fields worse already.
 """
 
 from __future__ import annotations
@@ -21,13 +18,11 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.learning.calibration import fit_logistic, logit, sigmoid
 from oasis_pipeline.learning.features import answer_columns
-from oasis_pipeline.learning.repeats import Repeats
 from oasis_pipeline.learning.severities import CONDITIONS
 
-HALF_WELLS = 3.0
-"""Labelled wells of a class that halve the share of the network."""
+SHARE = 0.5
+"""Of the network in the answer for a class without labels."""
 
-_PRIOR = 5.0
 _START = np.array([1.0, 0.0, 0.0])
 
 
@@ -120,46 +115,36 @@ def fit_evidence(
     weight: NDArray[np.float64],
     columns: NDArray[np.int32],
 ) -> NDArray[np.float64]:
-    """Fit what the network's answers mean on a field: a logistic curve a class, around the one of all classes.
+    """Fit what the network's answers mean on a field: one logistic curve for all classes, from those that have labels.
 
     Parameters
     ----------
     features : ndarray of float32, shape (n, features)
     truth : ndarray of bool, shape (n, classes)
     weight : ndarray of float64, shape (n,)
-        `Repeats.well_weight`: a class of few wells follows the others.
+        `Repeats.well_weight`.
     columns : ndarray of int32, shape (classes, 2)
 
     Returns
     -------
     ndarray of float64, shape (classes, 3)
-        See `Evidence`.
+        See `Evidence`; the same for each class.
     """
-    coefficients = np.repeat(_START[None], truth.shape[1], axis=0)
-    designs, answers, weights = {}, {}, {}
-    for k in np.flatnonzero(columns[:, 0] >= 0):
-        design = _design(features, columns[k])
+    labelled = np.flatnonzero((columns[:, 0] >= 0) & truth.any(axis=0))
+    shared = _START
+    if labelled.size:
+        design = np.concatenate([_design(features, columns[k]) for k in labelled])
+        answers = np.concatenate([truth[:, k] for k in labelled]).astype(np.float64)
         known = np.isfinite(design).all(axis=1)
-        designs[k], answers[k], weights[k] = design[known], truth[known, k].astype(np.float64), weight[known]
-    if not designs:
-        return coefficients
-    together = [np.concatenate(list(part.values())) for part in (designs, answers, weights)]
-    shared = fit_logistic(together[0], together[1], _START, 1.0, together[2])
-    for k in designs:
-        coefficients[k] = fit_logistic(designs[k], answers[k], shared, _PRIOR, weights[k])
-    return coefficients
+        shared = fit_logistic(
+            design[known], answers[known], _START, 1.0, np.tile(weight, labelled.size)[known]
+        )
+    return np.repeat(shared[None], truth.shape[1], axis=0)
 
 
-def labelled_wells(truth: NDArray[np.bool_], repeats: Repeats) -> NDArray[np.float64]:
-    """Count the wells that show each class, shape (classes,); one whose labels its look-alikes deny counts less."""
-    best = np.zeros((int(repeats.well.max(initial=-1)) + 1, truth.shape[1]))
-    np.maximum.at(best, repeats.well, truth * (repeats.agreement**2)[:, None])
-    return np.asarray(best.sum(axis=0))
-
-
-def share_of(most: float, wells: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the network's share in the answer for classes with so many labelled wells."""
-    return np.asarray(most * HALF_WELLS / (HALF_WELLS + wells))
+def share_of(truth: NDArray[np.bool_], columns: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the network's share in the answer for each class: of those that it knows and no card has."""
+    return np.where((columns[:, 0] >= 0) & ~truth.any(axis=0), SHARE, 0.0)
 
 
 def _design(features: NDArray[np.float32], columns: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ def encode_labels(
     label2: Sequence[str | None] | None = None,
     spellings: Iterable[str] = (),
     min_cards: int = MIN_CARDS,
+    also: Sequence[str] = (),
 ) -> Labels:
     """Turn label texts into classes.
 
@@ -73,6 +74,8 @@ def encode_labels(
         Spellings that go before those of the cards, for example those of the labels that came first.
     min_cards : int
         Classes with fewer cards are not learned.
+    also : sequence of str
+        Classes that are learned however few cards have them, because others teach them.
 
     Returns
     -------
@@ -100,11 +103,17 @@ def encode_labels(
                 shown.setdefault(key, trimmed)
                 row.add(key)
         keys.append(row)
-    counts: dict[str, int] = {}
+    others = {_trim(text).casefold(): _trim(text) for text in also}
+    for key, text in others.items():
+        shown.setdefault(key, text)
+    counts: dict[str, int] = dict.fromkeys(others, 0)
     for row in keys:
         for key in row:
             counts[key] = counts.get(key, 0) + 1
-    learned = sorted((key for key, count in counts.items() if count >= min_cards), key=lambda key: shown[key])
+    learned = sorted(
+        (key for key, count in counts.items() if count >= min_cards or key in others),
+        key=lambda key: shown[key],
+    )
     index = {key: column for column, key in enumerate(learned)}
     multi_hot = np.zeros((len(keys), len(learned)), dtype=bool)
     for number, row in enumerate(keys):

@@ -204,8 +204,13 @@ def joined(first: Background | None, second: Background) -> Background:
     """Lay two backgrounds together."""
     if first is None:
         return second
+    wells = [
+        np.full(len(part), -1, np.int64) if part.wells is None else part.wells for part in (first, second)
+    ]
     return Background(
-        np.concatenate([first.features, second.features]), np.concatenate([first.multi_hot, second.multi_hot])
+        np.concatenate([first.features, second.features]),
+        np.concatenate([first.multi_hot, second.multi_hot]),
+        np.concatenate(wells),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,8 @@ def train_classifier(
         return _base_classifier(warehouse, store, labels)
     notes: list[str] = []
     cards = _read_cards(warehouse, rows, labels, compare_earlier_method)
-    beside = _choose_beside(warehouse, cards, home, seed, notes)
+    cards, beside = _choose_beside(warehouse, cards, home, seed, notes)
+    labels = cards.labels
     training = train_and_evaluate(
         cards.features,
         labels,
@@ -290,12 +291,15 @@ def _read_cards(
 
 def _choose_beside(
     warehouse: Warehouse, cards: _LabelledCards, home: Path | None, seed: int, notes: list[str]
-) -> _Beside:
-    """Choose by trials on the labelled wells what is learned from beside them: simulated cards, then the vendor's texts."""
-    background, trial = _simulated_beside(cards, seed)
+) -> tuple[_LabelledCards, _Beside]:
+    """Choose by trials on the labelled wells what is learned from beside them: simulated cards, then the vendor's texts.
+
+    The cards come back with the classes that are learned too because of it.
+    """
+    cards, background, trial = _simulated_beside(cards, seed)
     without = None if trial is None else trial.reached
     background, weak = _weak_beside(warehouse, cards, background, without, home, seed, notes)
-    return _Beside(background, trial, weak)
+    return cards, _Beside(background, trial, weak)
 
 
 def _register_training(
@@ -491,20 +495,28 @@ def new_labels(warehouse: Warehouse, store: ObjectStore) -> int | None:
     return len({row[:2] for row in before ^ after})
 
 
-def _simulated_beside(cards: _LabelledCards, seed: int) -> tuple[Background | None, Trial | None]:
-    """Simulated cards to learn from beside the labelled ones, if labels are few and the field's held-out wells say they help."""
+def _simulated_beside(
+    cards: _LabelledCards, seed: int
+) -> tuple[_LabelledCards, Background | None, Trial | None]:
+    """Simulated cards to learn from beside the labelled ones, if labels are few and the field's held-out wells say they help.
+
+    Then classes of which nobody has labelled a card yet are learned too: the cards come back with them.
+    """
     if len(np.unique(cards.wells)) >= FEW_WELLS:
-        return None, None
+        return cards, None, None
     from oasis_pipeline.learning import base
 
     simulated = base.simulated_background_set(base.background_cards(len(cards.wells)))
-    background = background_of(simulated.features, simulated.labels, cards.labels.classes)
-    if len(background) == 0:
-        return None, None
+    known = {name.casefold() for name in simulated.labels.classes}
+    if not known & {name.casefold() for name in cards.labels.classes}:
+        return cards, None, None
+    texts = (cards.keys[name].to_pylist() for name in ("TrueLabel1", "TrueLabel2"))
+    more = replace(cards, labels=encode_labels(*texts, also=simulated.labels.classes))
+    background = background_of(simulated.features, simulated.labels, more.labels.classes, simulated.wells)
     trial = try_background(
-        cards.features, cards.labels, cards.wells, background, cards.days, cards.signatures, seed
+        more.features, more.labels, more.wells, background, more.days, more.signatures, seed
     )
-    return (background if trial.helps else None), trial
+    return (more, background, trial) if trial.helps else (cards, None, trial)
 
 
 def _weak_beside(

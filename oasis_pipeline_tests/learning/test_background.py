@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.learning.background import Trial, background_of, try_background
-from oasis_pipeline.learning.classifier import Background
+from oasis_pipeline.learning.classifier import Background, fit_out_of_fold
 from oasis_pipeline.learning.evaluation import OURS_BESIDE_SIMULATED, train_and_evaluate
 from oasis_pipeline.learning.features import feature_names, view_columns
 from oasis_pipeline.learning.labels import Labels, encode_labels
+from oasis_pipeline.learning.weak_labels import joined
 
 NAMES = feature_names()
 SURFACE = view_columns("surface")
@@ -75,3 +76,35 @@ def test_a_model_learned_with_them_says_so_and_is_judged_on_the_fields_cards_alo
     assert training.evaluation.cards == len(features) == len(training.proba)
     with pytest.raises(StopIteration):
         training.evaluation.model("extra trees")
+
+
+def test_a_simulated_well_is_held_out_once_and_a_doubtful_label_never() -> None:
+    sure = Background(np.zeros((6, 2), np.float32), np.ones((6, 2), bool), np.arange(6) // 2)
+    both = joined(sure, Background(np.zeros((3, 2), np.float32), np.ones((3, 2), bool)))
+    assert both.wells is not None
+    out = np.stack([both.held_out(fold, 2) for fold in range(2)])
+    assert out.sum(axis=0).tolist() == [1] * 6 + [0] * 3
+    for fold in out:
+        assert not set(both.wells[fold]) & set(both.wells[~fold])
+    assert len(both.take(out[0])) == 4
+
+
+def test_simulated_wells_tell_what_a_score_means_and_teach_a_class_that_nobody_labelled() -> None:
+    rng = np.random.default_rng(4)
+    names = np.array(["Fluid Pound", "Full Pump", "Gas Interference"])
+    label = np.repeat([0, 1], 36)
+    labels = encode_labels(names[label].tolist(), also=names.tolist())
+    simulated = np.tile([0, 1, 2], 60)
+    background = Background(cards(simulated, rng), np.eye(3, dtype=bool)[simulated], np.arange(180) // 3)
+    wells = np.arange(72) // 12
+    model, held_out = fit_out_of_fold(cards(label, rng), labels, wells, trees=20, background=background)
+    assert held_out.simulated is not None
+    assert sorted(held_out.simulated.wells.tolist()) == sorted((np.arange(180) // 3).tolist())
+    assert len(set(model.views["surface"].calibration.slope.tolist())) == 1, "one curve for all classes"
+    found = model.predict(cards(np.full(50, 2), rng))["Label1"]
+    assert (found == "Gas Interference").mean() > 0.8
+    # the same cards, their labels in doubt: they teach, and judge nothing
+    doubted = Background(background.features, background.multi_hot)
+    again, judged = fit_out_of_fold(cards(label, rng), labels, wells, trees=20, background=doubted)
+    assert judged.simulated is None
+    assert again.classes == model.classes

@@ -5,7 +5,15 @@ import pytest
 
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
-from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, grow_forest, trainer
+from oasis_pipeline.learning.classifier import (
+    FEW_WELLS,
+    NotEnoughLabelsError,
+    Simulated,
+    calibrate,
+    fit,
+    grow_forest,
+    trainer,
+)
 from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
 from oasis_pipeline.learning.features import (
     CARDS,
@@ -25,6 +33,7 @@ from oasis_pipeline.learning.features import (
 )
 from oasis_pipeline.learning.labels import UNKNOWN, encode_labels, shown_classes
 from oasis_pipeline.learning.pump_features import physics_names
+from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.seed_method import fit_seed_method, seed_features
 from oasis_pipeline.learning.splits import folds_by_well
 
@@ -220,6 +229,26 @@ def test_calibration_mends_scores_that_are_too_timid():
     found = fit_calibration(timid, truth)
     np.testing.assert_allclose(found(timid), truth_probability, atol=0.06)
     np.testing.assert_allclose(found.slope, 2.5, rtol=0.1)
+
+
+def test_labels_of_few_wells_follow_simulated_wells_and_those_of_many_speak_for_themselves():
+    rng = np.random.default_rng(1)
+
+    def timid(cards, by):
+        truth = np.eye(2, dtype=bool)[rng.integers(0, 2, cards)]
+        return np.where(truth, 0.5 + by, 0.5 - by).astype(np.float32), truth
+
+    score, truth = timid(600, 0.1)
+    wrong = rng.random(600) < 0.4
+    truth[wrong] = ~truth[wrong]
+    simulated = Simulated(*timid(2000, 0.1), np.arange(2000) // 10)
+    for wells, stated in ((6, 0.98), (FEW_WELLS, 0.6)):
+        repeats = weigh_repeats(np.arange(600) % wells, truth)
+        calibration, _ = calibrate(score, truth, repeats, simulated)
+        assert calibration(score).max() == pytest.approx(stated, abs=0.03)
+    alone, _ = calibrate(score, truth, weigh_repeats(np.arange(600) % 6, truth))
+    assert alone(score).max() == pytest.approx(0.6, abs=0.03)
+    assert len(set(alone.slope.tolist())) == 1
 
 
 def test_calibration_keeps_the_order_and_survives_one_sided_truth():

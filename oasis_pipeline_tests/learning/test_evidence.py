@@ -1,3 +1,5 @@
+"""What the packaged network knows of classes without labels."""
+
 import numpy as np
 import pytest
 
@@ -5,11 +7,9 @@ from oasis_pipeline.learning.evidence import (
     Evidence,
     condition_columns,
     fit_evidence,
-    labelled_wells,
     share_of,
 )
 from oasis_pipeline.learning.features import answer_columns, feature_names
-from oasis_pipeline.learning.repeats import weigh_repeats
 
 CLASSES = ("Fluid Pound", "Heavy Oil", "leak in  standing-valve")
 
@@ -32,12 +32,12 @@ def test_classes_are_found_among_the_conditions_without_regard_to_spelling():
     assert set(columns[[0, 2]].ravel()) <= set(answer_columns("surface").tolist())
 
 
-def test_one_labelled_well_moves_the_answer_a_little_and_ten_nearly_all_the_way():
-    shares = share_of(1.0, np.array([0.0, 1.0, 3.0, 10.0, 1000.0]))
-    assert shares[0] == 1.0
-    assert 0.6 < shares[1] < 0.9
-    assert shares[3] < 0.25
-    assert shares[4] < 0.01
+def test_only_classes_that_the_network_knows_and_nobody_labelled_rest_on_it():
+    columns = condition_columns(CLASSES, "both")
+    truth = np.zeros((4, 3), bool)
+    assert share_of(truth, columns).tolist() == [0.5, 0.0, 0.5]
+    truth[2, 0] = True
+    assert share_of(truth, columns).tolist() == [0.0, 0.0, 0.5]
 
 
 def test_the_answer_lies_between_both_and_keeps_what_the_network_does_not_know():
@@ -57,32 +57,20 @@ def test_the_answer_lies_between_both_and_keeps_what_the_network_does_not_know()
     np.testing.assert_allclose(again[1], 0.3)
 
 
-def test_a_class_of_one_well_follows_the_others_and_one_of_many_speaks_for_itself():
+def test_a_class_without_labels_follows_the_others():
     rng = np.random.default_rng(5)
     n = 600
     truth = rng.random((n, 3)) < 0.3
     named = np.where(truth, rng.uniform(0.6, 0.95, (n, 3)), rng.uniform(0.02, 0.3, (n, 3)))
-    named[:, 2] = 1 - named[:, 2]  # the network is wrong about this one
-    features = table(named, named)
+    truth[:, 2] = False
     columns = condition_columns(CLASSES, "both")
-    many = fit_evidence(features, truth, np.ones(n), columns)
-    assert many[0, 0] > 0 > many[2, 0]
-    few = fit_evidence(features, truth, np.full(n, 2.0 / n), columns)
-    assert few[2, 0] > 0, "with hardly a well nothing is turned round"
-    assert (many[1] == [1.0, 0.0, 0.0]).all()
-
-
-def test_wells_are_counted_not_cards_and_slips_are_not_wells():
-    rng = np.random.default_rng(6)
-    well = np.repeat([0, 1, 2], 100)
-    hot = np.zeros((300, 2), bool)
-    hot[:, 0] = True
-    hot[:100] = [False, True]
-    hot[150] = [False, True]
-    curves = (well[:, None] * 0.3 + rng.normal(0, 0.001, (300, 20))).astype(np.float32)
-    count = labelled_wells(hot, weigh_repeats(well, hot, curves))
-    assert count[0] == pytest.approx(2.0)
-    assert 1.0 <= count[1] < 1.1
+    found = fit_evidence(table(named, named), truth, np.ones(n), columns)
+    assert found[0, :2].sum() > 1, "the network is right about the labelled class"
+    assert (found == found[0]).all()
+    truth[:, 0] = ~truth[:, 0]
+    assert fit_evidence(table(named, named), truth, np.ones(n), columns)[2, 0] < 0
+    nothing = fit_evidence(table(named, named), np.zeros((n, 3), bool), np.ones(n), columns)
+    assert (nothing == [1.0, 0.0, 0.0]).all()
 
 
 def test_unsound_arrays_are_told():

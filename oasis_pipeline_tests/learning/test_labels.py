@@ -75,3 +75,11 @@ def test_what_is_shown_is_what_is_scored(proba, threshold):
         if table["Label2"][row] is not None:
             assert table["Prob2"][row] > 35
             assert table["Prob1"][row] >= table["Prob2"][row]
+
+
+def test_classes_that_others_teach_are_learned_without_a_card():
+    texts = ["Full Pump"] * 5 + ["fluid pound"] * 2
+    labels = encode_labels(texts, also=["Fluid Pound", "Parted  Rod"])
+    assert labels.classes == ("Full Pump", "Parted Rod", "fluid pound")
+    assert labels.multi_hot.sum(axis=0).tolist() == [5, 0, 2]
+    assert labels.unlearned == {}

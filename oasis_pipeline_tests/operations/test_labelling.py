@@ -105,7 +105,7 @@ def made(new_warehouse: Callable[[], Warehouse], tmp_path_factory: pytest.TempPa
 def house(made: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A copy of `made`, with small models: how good they are is not the question here."""
     monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
-    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (None, None))
+    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (cards, None, None))
     monkeypatch.setattr(training, "_weak_beside", lambda *given: (given[2], None))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 2)
     name = f"copy_{tmp_path.name}"[:60].lower()
@@ -380,7 +380,7 @@ def test_the_vendors_texts_are_asked_of_wells_without_labels_only(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(training, "train_and_evaluate", partial(train_and_evaluate, trees=24, count=3))
-    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (None, None))
+    monkeypatch.setattr(training, "_simulated_beside", lambda cards, seed: (cards, None, None))
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 2)
     trained = house.train()
     weak = trained.weak
