@@ -510,8 +510,8 @@ def _simulated_beside(
     known = {name.casefold() for name in simulated.labels.classes}
     if not known & {name.casefold() for name in cards.labels.classes}:
         return cards, None, None
-    texts = (cards.keys[name].to_pylist() for name in ("TrueLabel1", "TrueLabel2"))
-    more = replace(cards, labels=encode_labels(*texts, also=simulated.labels.classes))
+    first, second = (cards.keys[name].to_pylist() for name in ("TrueLabel1", "TrueLabel2"))
+    more = replace(cards, labels=encode_labels(first, second, also=simulated.labels.classes))
     background = background_of(simulated.features, simulated.labels, more.labels.classes, simulated.wells)
     trial = try_background(
         more.features, more.labels, more.wells, background, more.days, more.signatures, seed
