@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint bench models format constraints clean
+.PHONY: help demo test slow faults lint docs bench models format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -25,7 +25,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
-	$(PIP) --editable '.[serve,alerts,bench,test,lint]'
+	$(PIP) --editable '.[serve,alerts,bench,test,lint,docs]'
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run  ## a simulated field from the drop folder to predictions and a report
@@ -41,13 +41,18 @@ faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against
 	$(PIP) --editable '.[faults]'
 	$(BIN)/python -m oasis_pipeline_tests.faults $(FAULTS)
 
-lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML
+lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint dbt_sql
 	$(BIN)/yamllint .
+	$(BIN)/codespell
+
+docs: $(VENV)/.dev  ## the documentation as a site in build/site; every warning is an error
+	$(BIN)/sphinx-build -W --keep-going --quiet --builder html --conf-dir docs --doctree-dir build/doctrees . build/site
+	@echo "build/site/index.html"
 
 bench: $(VENV)/.dev  ## the benchmark tables
 	$(BIN)/python -m benchmarks $(BENCH)

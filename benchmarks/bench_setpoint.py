@@ -503,7 +503,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _changes(truth: Truth, advised: Advised, weeks: list[State]) -> list[dict[str, Any]]:
-    """Predicted against true changes of all advices that were followed."""
+    """Predicted against true changes of all advice that was followed."""
     cut = 1.0 - truth.wells.water_cut_pct / 100.0
     pairs: dict[str, list[tuple[float, float, float, float, float]]] = {}
     wrong_money = wrong_oil = count = 0
@@ -528,15 +528,15 @@ def _changes(truth: Truth, advised: Advised, weeks: list[State]) -> list[dict[st
         wrong_oil += int((material & (oil * predicted < 0.0)).sum())
         count += len(rows_)
     out: list[dict[str, Any]] = [
-        {"name": "advices followed", "figure": float(count), "unit": "", "note": ""},
+        {"name": "advice followed", "figure": float(count), "unit": "", "note": ""},
         {
-            "name": "advices that lost money",
+            "name": "advice that lost money",
             "figure": 100.0 * wrong_money / max(count, 1),
             "unit": "%",
             "note": "",
         },
         {
-            "name": "advices whose change of oil had the wrong sign",
+            "name": "advice whose change of oil had the wrong sign",
             "figure": 100.0 * wrong_oil / max(count, 1),
             "unit": "%",
             "note": "where either is 2 % of the oil or more",
