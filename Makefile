@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint docs bench models format constraints clean
+.PHONY: help demo test slow faults lint docs reference bench models format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, Y
 docs: $(VENV)/.dev  ## the documentation as a site in build/site; every warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html --conf-dir docs --doctree-dir build/doctrees . build/site
 	@echo "build/site/index.html"
+
+reference: $(VENV)/.dev  ## the pages of the docs that are made from code: tables, files, commands, settings, http API, metrics
+	$(BIN)/python docs/reference.py
 
 bench: $(VENV)/.dev  ## the benchmark tables
 	$(BIN)/python -m benchmarks $(BENCH)

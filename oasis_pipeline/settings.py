@@ -31,62 +31,55 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
-    """The configuration of one installation.
-
-    Attributes
-    ----------
-    home : Path
-        State of this installation (``OASIS_HOME``).
-    host, port, user, password, db
-        PostgreSQL server (``OASIS_HOST`` ...); without ``host`` an embedded server in the home folder is used.
-    embedded_tcp : str or None
-        ``host:port`` at which the embedded server also listens (``OASIS_EMBEDDED_TCP``), for programs on this machine that can't
-        use its socket; see `embedded_listen`.
-    reader_password : SecretStr or None
-        Password of the read-only role on a server of one's own (``OASIS_READER_PASS``); the embedded one keeps its own in a file.
-    data_path : Path or None
-        Drop folder (``OASIS_DATA_PATH``); see `drop`.
-    s3_bucket, s3_prefix, s3_endpoint : str or None
-        Object store; without a bucket a folder under home. Credentials come from the standard AWS chain only.
-    start : date or None
-        First daily partition.
-    timezone : str
-        The field's time zone, in which every ``Date`` and every stamp is written.
-    settle_seconds : float
-        How long a drop file has to lie unchanged before it is taken in; see `unfinished_settle_seconds`.
-    damping : float or None
-        Dimensionless damping that pump cards are given with (``OASIS_DAMPING``), as `physics.diagnosis.well.Well.card_damping`.
-    source_url : SecretStr or None
-        Live source (``OASIS_SOURCE_URL``): ``mssql://`` or ``postgresql://`` with user, password, host and database.
-    remote_drop : SecretStr or None
-        Drop folders elsewhere (``OASIS_REMOTE_DROP``): ``s3://bucket/prefix`` or ``sftp://user@host/folder``; several separated by blanks.
-    secret_key : SecretStr or None
-        Signing key of the data service.
-    """
+    """The configuration of one installation: each variable of the environment once, with what it means."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OASIS_", extra="ignore", frozen=True, env_ignore_empty=True, populate_by_name=True
+        env_prefix="OASIS_",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
     home: Path = Path(".oasis")
+    """Home folder, with the state of this installation."""
     host: str | None = None
+    """PostgreSQL server, version 14 or newer; without it an embedded server in the home folder is used."""
     port: int = 5432
+    """Port of that server."""
     user: str | None = None
+    """Role at that server; it needs the right to create schemas."""
     password: SecretStr | None = Field(default=None, validation_alias="OASIS_PASS")
+    """Its password."""
     db: str = "oasis"
+    """Database."""
     embedded_tcp: str | None = None
+    """`host:port`, such as `127.0.0.1:5433`, at which the embedded server also listens, for programs of this machine that can't use its socket."""
     reader_password: SecretStr | None = Field(default=None, validation_alias="OASIS_READER_PASS")
+    """Password of the read-only role on a server of your own; the embedded one keeps its own in `reader_password`."""
     data_path: Path | None = None
+    """Drop folder; default `drop/` of the home folder."""
     s3_bucket: str | None = None
+    """Bucket of the object store, instead of `store/` of the home folder; credentials come by the AWS chain only."""
     s3_prefix: str = ""
+    """Prefix of its objects."""
     s3_endpoint: str | None = None
+    """Address of another server than Amazon's."""
     start: date | None = None
+    """First day that is accepted; earlier rows are rejected. Default: 2000, and the first day found."""
     timezone: str = "UTC"
+    """The field's time zone, in which every `Date` and every stamp is written, such as `America/Chicago`."""
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
+    """Seconds that a drop file has to lie unchanged before it is taken in; three times as long where its end is missing."""
     damping: float | None = Field(default=None, ge=0, le=5)
+    """Dimensionless damping that pump cards are given with, such as the vendor's; default 0.01. Earlier days keep theirs until they are made again."""
     source_url: SecretStr | None = None
+    """Live source: `mssql://` or `postgresql://` with user, password, host and database."""
     remote_drop: SecretStr | None = None
+    """Drop folders elsewhere: `s3://bucket/prefix` or `sftp://user@host/folder`; several are separated by blanks."""
     secret_key: SecretStr | None = None
+    """Signing key of the data service; default: `secret_key` in the home folder, made at its first start."""
 
     @field_validator("home", "data_path")
     @classmethod

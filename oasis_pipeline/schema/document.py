@@ -13,10 +13,9 @@ from oasis_pipeline.schema.tables import DROP_KINDS, TABLES
 _HEAD = """# Tables
 
 For everybody who queries the database or the API: every table, column, unit and key. Made from the
-schema source by `python -m oasis_pipeline.schema tables > docs/tables.md`; the suite checks that it
-is current. Columns taken over from the vendor keep their names and must be quoted in SQL; the
-platform's own are in lower case. Types are PostgreSQL's. A time without a zone is the field's local
-time.
+schema source by `make reference`; the suite checks that it is current. Columns taken over from the
+vendor keep their names and must be quoted in SQL; the platform's own are in lower case. Types are
+PostgreSQL's. A time without a zone is the field's local time.
 
 The views `xspoc.card_xdiag`, `xspoc.merged` and `clean.winpred` stand in `dbt_sql/`.
 """

@@ -26,10 +26,9 @@ _SAMPLE = (
 _HEAD = """# Input files
 
 For somebody who writes files for the drop folder: names, columns, units, date forms, and the
-card blob byte by byte. Made from the schema source by `python -m oasis_pipeline.schema files >
-docs/files.md`; the suite checks that it is current, runs its Python and loads its sample. When a
-file is taken in, which row wins and where rejected rows go: [how-to](how-to.md). What becomes of
-the rows: [tables](tables.md).
+card blob byte by byte. Made from the schema source by `make reference`; the suite checks that it
+is current, runs its Python and loads its sample. When a file is taken in, which row wins and where
+rejected rows go: [how-to](how-to.md). What becomes of the rows: [tables](tables.md).
 
 ## Name
 

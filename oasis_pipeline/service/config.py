@@ -24,6 +24,13 @@ DJANGO_SCHEMA = "django"
 
 _PAGES = Path(__file__).parent / "pages"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+VARIABLES = {
+    "OASIS_ALLOWED_HOSTS": "Names by which the service may be called, separated by commas; default: the address that it listens on",
+    "OASIS_CORS_ORIGINS": "Origins of web pages elsewhere whose scripts may read the API, separated by commas; `*` for all",
+    "OASIS_TRUST_PROXY": "`1`: a proxy is in front, whose `X-Forwarded-*` are believed; nobody else may reach the service",
+    "OASIS_DEBUG": "`1`: pages of errors with source code, for developers; refused where others reach the service",
+}
+"""Variables that `Exposure.from_environment` reads, and what they mean."""
 
 
 class ConfigurationError(RuntimeError):

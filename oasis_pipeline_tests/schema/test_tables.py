@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -18,7 +16,6 @@ from oasis_pipeline.schema import (
     history_of,
     table,
 )
-from oasis_pipeline.schema.document import tables_markdown
 
 
 def test_the_kinds_and_targets_of_the_drop_folder() -> None:
@@ -78,10 +75,3 @@ def test_a_key_that_is_no_column_is_refused() -> None:
 def test_times_are_kept_to_the_millisecond() -> None:
     assert Type.TIME.arrow == pa.timestamp("ms")
     assert Type.TIME.sql == "timestamp(3)"
-
-
-def test_the_reference_of_tables_is_current() -> None:
-    page = Path(__file__).parents[2] / "docs" / "tables.md"
-    assert page.read_text(encoding="utf-8") == tables_markdown(), (
-        "run: python -m oasis_pipeline.schema tables > docs/tables.md"
-    )

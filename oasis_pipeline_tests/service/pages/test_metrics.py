@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -111,10 +110,3 @@ def test_readers_only(service: Service) -> None:
     assert service.get("/metrics", role=None).status == 401
     assert service.get("/metrics", role="device").status == 403
     assert service.get("/metrics", role=None, headers=basic("viewer")).status == 200
-
-
-def test_every_metric_stands_in_the_docs() -> None:
-    from oasis_pipeline.service.metrics import METRICS
-
-    page = (Path(__file__).parents[3] / "docs" / "data-service.md").read_text()
-    assert [name for name in METRICS if f"`{name}`" not in page] == []
