@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     """`host:port`, such as `127.0.0.1:5433`, at which the embedded server also listens, for programs of this machine that can't use its socket."""
     reader_password: SecretStr | None = Field(default=None, validation_alias="OASIS_READER_PASS")
     """Password of the read-only role on a server of your own; the embedded one keeps its own in `reader_password`."""
+    service_password: SecretStr | None = Field(default=None, validation_alias="OASIS_SERVICE_PASS")
+    """Password of the data service's role `oasis_service` on a server of your own; without one it uses `OASIS_USER`."""
+    admin_user: str | None = None
+    """Who makes roles and the database, for `oasis roles` only."""
+    admin_password: SecretStr | None = Field(default=None, validation_alias="OASIS_ADMIN_PASS")
+    """Its password."""
     data_path: Path | None = None
     """Drop folder; default `drop/` of the home folder."""
     s3_bucket: str | None = None

@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
@@ -30,7 +30,9 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 __all__ = ["DayFiles", "ParquetIOManager", "StoreResource", "WarehouseResource", "build_resources"]
 
-_SECRET_FIELDS = {"password", "reader_password", "source_url", "remote_drop", "secret_key"}
+_SECRET_FIELDS = {
+    name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None
+}
 
 
 class _Installation(dg.ConfigurableResource[Any]):

@@ -41,8 +41,9 @@ def createsuperuser(home: Path | None, username: str | None, email: str | None, 
         )
     from oasis_pipeline.service.server import prepare
     from oasis_pipeline.storage.installation import using_warehouse
+    from oasis_pipeline.storage.server import as_service
 
-    settings = settings_of(home)
+    settings = as_service(settings_of(home))
     with using_warehouse(settings) as warehouse:
         prepare(settings, warehouse, "127.0.0.1")
         from django.contrib.auth.models import User

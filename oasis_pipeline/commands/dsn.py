@@ -50,7 +50,7 @@ def _refuse(settings: Settings) -> NoReturn:
     if not settings.embedded:
         raise ReaderError(
             "--reader works with the embedded server only: connect to your own server as oasis_reader, at its usual address"
-            " (python -m oasis_pipeline.storage.reader makes that role)"
+            " (`oasis roles` makes that role)"
         )
     if settings.embedded_tcp is None:
         raise ReaderError(

@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "backup": "Copy the installation into a folder or bucket, also while it runs.",
     "restore": "Restore an installation from such a copy.",
     "dsn": "Print the address of the database in use.",
+    "roles": "Make database roles with no more rights than each part needs.",
 }
 
 

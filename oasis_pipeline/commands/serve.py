@@ -45,10 +45,11 @@ def serve(
     from oasis_pipeline.commands.supervision import DatabaseWatch
     from oasis_pipeline.service.server import Listening, default_workers, prepare, serve_until_stopped
     from oasis_pipeline.storage.installation import using_warehouse
+    from oasis_pipeline.storage.server import as_service
 
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")
-    settings = settings_of(home)
+    settings = as_service(settings_of(home))
     require_free_port(host, port)
     listening = Listening(host, port, workers or default_workers(), certificate, key)
     with using_warehouse(settings) as warehouse:

@@ -70,10 +70,10 @@ def make_application() -> Application:
     """
     from oasis_pipeline.service.config import Exposure, configure
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.server import address_of
+    from oasis_pipeline.storage.server import address_of, as_service
 
     _end_with_parent()
-    settings = load_settings()
+    settings = as_service(load_settings())
     exposure = Exposure.from_environment(os.environ.get(HOST_VARIABLE, "127.0.0.1"))
     configure(settings, address_of(settings), exposure)
     application = service_application()

@@ -38,7 +38,10 @@ def prepare_database(address: Address) -> None:
             lock.autocommit = True
             # two services that start at once migrate once
             cursor.execute(_LOCK)
-            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {DJANGO_SCHEMA}")
+            cursor.execute("SELECT to_regnamespace(%s) IS NULL", (DJANGO_SCHEMA,))
+            # IF NOT EXISTS would ask for the right to make one where it exists
+            if cursor.fetchone() == (True,):
+                cursor.execute(f"CREATE SCHEMA {DJANGO_SCHEMA}")
             call_command("migrate", verbosity=0, interactive=False)
             _make_roles()
     except psycopg2.Error as error:

@@ -40,7 +40,7 @@ def reader_address(settings: Settings) -> Address | None:
     Address or None
         Without the password, which stands in ``settings.reader_password_file``.
     """
-    from oasis_pipeline.storage.reader import READER
+    from oasis_pipeline.storage.database_roles import READER
 
     listens = embedded.listens_at(settings.postgres_data) if settings.embedded else None
     return None if listens is None else Address(*listens, user=READER, db=settings.db)
@@ -64,9 +64,9 @@ def open_warehouse(settings: Settings) -> Warehouse:
     StorageError
         With one clear line, if the server can't be started or reached, is too old, or holds the tables of a newer release.
     """
+    from oasis_pipeline.storage.database_roles import keep_reader
     from oasis_pipeline.storage.migrate import prepare
     from oasis_pipeline.storage.postgres import Warehouse
-    from oasis_pipeline.storage.reader import keep_reader
 
     address = address_of(settings)
     prepare(address)

@@ -19,7 +19,9 @@ import psycopg2
 
 from oasis_pipeline.schema import TABLES, Table, create_table_sql, quote
 from oasis_pipeline.schema.model import column_sql
+from oasis_pipeline.storage.database_roles import SERVICE
 from oasis_pipeline.storage.errors import StorageError, one_line
+from oasis_pipeline.storage.partitions import add_day_sql
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
@@ -85,6 +87,7 @@ STEPS: tuple[Step, ...] = (
     Step(1, "first schema"),
     Step(2, "what people said of alarms in a table of its own", _DECISIONS),
     Step(3, "damping by power balance under a name of its own", _DAMPING),
+    Step(4, "partitions of readings by a function, which roles without a table of their own may call"),
 )
 
 
@@ -111,8 +114,13 @@ def prepare(address: Address, tables: Sequence[Table] = TABLES, steps: Sequence[
             _prepare(connection, address, tables, steps)
     except psycopg2.Error as error:
         reason = one_line(error, secret=address.password)
+        todo = (
+            "Run `oasis roles` of this release first: it prepares tables and rights"
+            if address.user == SERVICE
+            else "The role needs the right to create schemas and tables"
+        )
         raise StorageError(
-            f"can't prepare the tables in {address.public()}: {reason}. The role needs the right to create schemas and tables",
+            f"can't prepare the tables in {address.public()}: {reason}. {todo}",
             sqlstate=error.pgcode,
         ) from None
 
@@ -229,6 +237,8 @@ def _complete(cursor: Cursor, tables: Sequence[Table]) -> None:
             for name in lacking.get((table.schema, table.name), ())
         )
         statements.extend(create_table_sql(table))
+        if table.partition_by_day:
+            statements.extend(add_day_sql(table))
     cursor.execute(";\n".join(statements))
 
 

@@ -9,7 +9,7 @@ calls `ensure_days` first, in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from oasis_pipeline.schema import Table, quote
@@ -17,7 +17,7 @@ from oasis_pipeline.schema import Table, quote
 if TYPE_CHECKING:
     from oasis_pipeline.storage.postgres import Transaction
 
-__all__ = ["ensure_days", "partition_name"]
+__all__ = ["add_day_sql", "ensure_days", "partition_name"]
 
 
 def partition_name(table: Table, day: date) -> str:
@@ -55,13 +55,32 @@ def ensure_days(tx: Transaction, table: Table, days: Iterable[date]) -> list[dat
     tx.lock(f"partitions {table.asset}")
     lacking = _lacking(tx, table, lacking)
     for day in lacking:
-        name = f"{quote(table.schema)}.{quote(partition_name(table, day))}"
-        low, high = (f"'{edge.isoformat()} 00:00:00+00'" for edge in (day, day + timedelta(days=1)))
-        tx.execute(f"CREATE TABLE {name} (LIKE {table.full_name} INCLUDING ALL)")
-        tx.execute(
-            f"ALTER TABLE {table.full_name} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})"
-        )
+        tx.query(f"SELECT {_function(table)}($1::date) IS NULL AS done", (day,))
     return lacking
+
+
+def add_day_sql(table: Table) -> list[str]:
+    """Statements that make the function behind `ensure_days`.
+
+    Only the owner of a table may attach a partition. The function does it as the owner, so that a role which writes readings (the data
+    service) needs no other right than to call it.
+    """
+    name, prefix = _function(table), f"{table.name}_"
+    return [
+        f"CREATE OR REPLACE FUNCTION {name}(day date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp AS $function$ DECLARE"
+        f" name text := format('{quote(table.schema)}.%I', '{prefix}' || to_char(day, 'YYYYMMDD'));"
+        " low text := to_char(day, 'YYYY-MM-DD') || ' 00:00:00+00'; high text := to_char(day + 1, 'YYYY-MM-DD') || ' 00:00:00+00';"
+        " BEGIN"
+        f" EXECUTE format('CREATE TABLE %s (LIKE {table.full_name} INCLUDING ALL)', name);"
+        f" EXECUTE format('ALTER TABLE {table.full_name} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', name, low, high);"
+        " END $function$",
+        f"REVOKE ALL ON FUNCTION {name}(date) FROM PUBLIC",
+    ]
+
+
+def _function(table: Table) -> str:
+    return f"{quote(table.schema)}.{quote(f'add_{table.name}_day')}"
 
 
 def _lacking(tx: Transaction, table: Table, days: list[date]) -> list[date]:

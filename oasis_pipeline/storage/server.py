@@ -20,3 +20,12 @@ def address_of(settings: Settings) -> Address:
         )
     password = settings.password.get_secret_value() if settings.password is not None else None
     return Address(settings.host, settings.port, settings.user or "postgres", settings.db, password)
+
+
+def as_service(settings: Settings) -> Settings:
+    """The same installation as the data service reaches it: by a role of its own, where that has a password."""
+    if settings.embedded or settings.service_password is None:
+        return settings
+    from oasis_pipeline.storage.database_roles import SERVICE
+
+    return settings.model_copy(update={"user": SERVICE, "password": settings.service_password})

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.database_roles import READER, keep_reader
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.reader import READER, keep_reader
 from oasis_pipeline_tests.fixtures.field import LAST_DAY, fill_field
 
 GRAFANA = Path(__file__).resolve().parents[2] / "docker" / "grafana"

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -174,17 +174,24 @@ def prepared_service(
     from oasis_pipeline.service.asgi import service_application
     from oasis_pipeline.service.config import Exposure, configure
     from oasis_pipeline.service.database import prepare_database
+    from oasis_pipeline.storage.database_roles import SERVICE, make_role
 
     warehouse = new_warehouse()
     address = warehouse.address
     home: Path = tmp_path_factory.mktemp("service")
-    settings = load_settings(home, host=address.host, port=address.port, user=address.user, db=address.db)
-    configure(settings, address, Exposure())
+    # the service works by its own role, the tests by the one that owns the tables
+    settings = load_settings(home, host=address.host, port=address.port, user=SERVICE, db=address.db)
+    configure(settings, replace(address, user=SERVICE), Exposure())
     from django.conf import settings as django_settings
+    from django.db import connection
 
     # the tests' passwords need not withstand anybody
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    own = connection.settings_dict["USER"]
+    connection.settings_dict["USER"] = address.user
     prepare_database(address)
+    connection.settings_dict["USER"] = own
+    make_role(address, address, SERVICE, PASSWORD)
     return Service(service_application(), warehouse, settings)
 
 

@@ -123,7 +123,7 @@ def test_the_damping_of_earlier_releases_is_that_of_the_power_balance(address: A
     assert ask(address, 'SELECT "NodeID", damping, balance_damping FROM clean.carddiag') == [
         ("a", None, 0.12)
     ]
-    assert versions(address) == [2, STEPS[-1].version]
+    assert versions(address) == list(range(2, STEPS[-1].version + 1))
 
 
 def test_steps_run_in_order_and_each_is_whole(address: Address) -> None:

@@ -1,11 +1,10 @@
-"""The read-only role, and the embedded server opened to it: a real server, reached over TCP."""
+"""Roles with fewer rights, the read-only one by itself, and the embedded server opened to it: a real server, reached over TCP."""
 
 from __future__ import annotations
 
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,16 +14,15 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from oasis_pipeline import storage
-from oasis_pipeline.schema import TABLES
+from oasis_pipeline.schema import TABLES, Column, Type
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
+from oasis_pipeline.storage.database_roles import READER, SERVICE, SERVICE_WRITES, keep_reader, make_role
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.installation import open_warehouse, reader_address, using_warehouse
 from oasis_pipeline.storage.migrate import prepare
 from oasis_pipeline.storage.postgres import Warehouse
-from oasis_pipeline.storage.reader import READER, SCHEMAS, keep_reader, make_reader
 from oasis_pipeline_tests.fixtures.platform import command, environment, free_port
 
 pytestmark = pytest.mark.server
@@ -187,7 +185,7 @@ def test_it_writes_nothing_and_sees_neither_people_nor_runs(
 
 def test_a_session_reads_only_by_itself(reader: Address) -> None:
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
-        ask(reader, "CREATE TEMPORARY TABLE mine (a int)")
+        ask(reader, "INSERT INTO iot.module VALUES ('x')")
     assert ask(reader, "SHOW timezone") == "UTC"
 
 
@@ -212,11 +210,7 @@ def test_a_command_that_finds_it_complete_writes_nothing(warehouse: Warehouse, t
     assert ask(replace(warehouse.address, user=READER), "SELECT count(*) FROM xspoc.card") == 0
 
 
-def test_on_a_server_of_ones_own_it_is_made_by_a_role_that_is_no_superuser(
-    embedded_server: Address, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # roles belong to the whole server, and there the superuser has made one for the other tests
-    monkeypatch.setattr(storage.reader, "READER", "our_reader")
+def test_a_role_that_may_make_no_roles_is_told_what_to_do(embedded_server: Address) -> None:
     ask(
         embedded_server,
         "CREATE ROLE ours LOGIN",
@@ -224,17 +218,9 @@ def test_on_a_server_of_ones_own_it_is_made_by_a_role_that_is_no_superuser(
     )
     address = replace(embedded_server, user="ours", db="ours")
     prepare(address)
-    with pytest.raises(
-        StorageError, match=r'make the role our_reader.*ALTER ROLE "ours" CREATEROLE'
-    ) as raised:
-        make_reader(address, "s3cret")
+    with pytest.raises(StorageError, match=r'OASIS_ADMIN_USER.*ALTER ROLE "ours" CREATEROLE') as raised:
+        make_role(address, address, READER, "s3cret")
     assert "s3cret" not in str(raised.value)
-    ask(embedded_server, "ALTER ROLE ours CREATEROLE")
-    for password in ("s3cret", "an0ther"):
-        make_reader(address, password)
-    reader = replace(address, user="our_reader")
-    assert all(ask(reader, f"SELECT has_schema_privilege('{name}', 'USAGE')") for name in SCHEMAS)
-    assert ask(reader, "SELECT count(*) FROM clean.worklist") == 0
 
 
 def test_the_command_tells_where_and_what_to_do_where_there_is_nothing(home: Path) -> None:
@@ -264,35 +250,138 @@ def test_the_command_tells_where_and_what_to_do_where_there_is_nothing(home: Pat
         embedded.stop(home / "postgres")
 
 
-def test_the_module_makes_it_on_a_server_of_ones_own_or_says_what_is_missing(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
-    address = warehouse.address
+def roles(home: Path, address: Address, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``oasis roles`` for a server of one's own."""
     ours = {
         "OASIS_HOST": address.host,
         "OASIS_PORT": str(address.port),
         "OASIS_USER": address.user,
         "OASIS_DB": address.db,
     }
-    password = {"OASIS_READER_PASS": "s3cr'et $1"}
-    for variables, words in (
-        ({}, "set OASIS_EMBEDDED_TCP"),
-        (ours, "set OASIS_READER_PASS"),
-        (ours | password, ""),
-    ):
-        answer = subprocess.run(
-            [sys.executable, "-m", "oasis_pipeline.storage.reader"],
-            capture_output=True,
-            text=True,
-            env=environment() | variables | {"OASIS_HOME": str(tmp_path / "home")},
-            check=False,
+    return subprocess.run(
+        command("roles", "--home", str(home), "--json"),
+        capture_output=True,
+        text=True,
+        env=environment() | ours | variables,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(embedded_server: Address, tmp_path_factory: pytest.TempPathFactory) -> Address:
+    """A site's database, made by ``oasis roles`` and an administrator who is no superuser; the address of the platform's role."""
+    ask(embedded_server, "CREATE ROLE dba LOGIN CREATEROLE CREATEDB")
+    # roles belong to the whole server: those that other tests have made are the superuser's
+    ask(
+        embedded_server,
+        *(
+            f"DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            for name in (READER, SERVICE)
+        ),
+        f"GRANT {READER}, {SERVICE} TO dba WITH ADMIN OPTION",
+    )
+    address = replace(embedded_server, user="site", db="site")
+    made = roles(
+        tmp_path_factory.mktemp("site") / "home",
+        address,
+        OASIS_ADMIN_USER="dba",
+        OASIS_PASS="own",
+        OASIS_SERVICE_PASS="s3cr'et $1",
+        OASIS_READER_PASS="r",
+    )
+    assert made.returncode == 0, made.stderr
+    assert [row["made"] for row in json.loads(made.stdout)] == [True] * 3
+    return address
+
+
+def test_roles_are_made_with_their_database_and_again_after_an_upgrade(site: Address, tmp_path: Path) -> None:
+    flags = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+    for name in ("site", SERVICE, READER):
+        assert ask(site, f"SELECT {flags} FROM pg_roles WHERE rolname = '{name}'") is False
+    assert ask(site, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'site'") == "site"
+    assert ask(site, "SELECT has_database_privilege('public', 'site', 'CONNECT')") is False
+    # without anybody's password: rights alone, by the platform's role alone
+    again = roles(tmp_path / "home", site)
+    assert again.returncode == 0, again.stderr
+    missing = roles(tmp_path / "home", replace(site, db="nowhere"))
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
+    embedded_one = roles(tmp_path / "home", site, OASIS_HOST="")
+    assert "set OASIS_EMBEDDED_TCP" in embedded_one.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        *(
+            (role, statement)
+            for role in ("site", SERVICE, READER)
+            for statement in (
+                "CREATE ROLE another",
+                "CREATE DATABASE another",
+                "ALTER ROLE CURRENT_USER SUPERUSER",
+                "SET ROLE postgres",
+                "COPY (SELECT 1) TO PROGRAM 'true'",
+                "SELECT pg_read_file('postgresql.conf')",
+                "SELECT rolpassword FROM pg_authid",
+                "ALTER SYSTEM SET fsync = off",
+            )
+        ),
+        *(
+            (role, statement)
+            for role in (SERVICE, READER)
+            for statement in (
+                "DELETE FROM xspoc.card",
+                "UPDATE clean.dynapred SET \"Label1\" = 'x'",
+                "INSERT INTO oasis.schema_version VALUES (99, 'x', now())",
+                "DELETE FROM oasis.file",
+                "TRUNCATE iot.rawdata",
+                "DROP TABLE iot.rawdata",
+                "ALTER TABLE iot.rawdata ADD COLUMN x int",
+                "CREATE TABLE clean.mine (a int)",
+                "CREATE TABLE django.mine (a int)",
+                "CREATE TABLE public.mine (a int)",
+                "CREATE SCHEMA mine",
+                "CREATE FUNCTION iot.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                "SET ROLE site",
+                "CREATE TABLE dagster.mine (a int)",
+            )
+        ),
+        (SERVICE, "DELETE FROM clean.alarm"),
+        (SERVICE, "DELETE FROM oasis.model"),
+        (READER, "CREATE TEMPORARY TABLE mine (a int)"),
+        (READER, "SELECT iot.add_rawdata_day('2026-01-05')"),
+        (READER, "SELECT count(*) FROM django.auth_user"),
+        (READER, "INSERT INTO iot.module VALUES ('x')"),
+    ],
+)
+def test_no_role_can_do_what_it_need_not(site: Address, role: str, statement: str) -> None:
+    # what a role's own setting forbids, a session may allow itself: only rights are a wall
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(replace(site, user=role), "SET default_transaction_read_only = off", statement)
+
+
+def test_the_service_writes_what_it_must_days_of_readings_included(site: Address) -> None:
+    # all of its requests are tried by the tests of the service, which run as this role
+    service = replace(site, user=SERVICE)
+    with closing(psycopg2.connect(service.uri())) as connection, connection.cursor() as cursor:
+        for table, rights in SERVICE_WRITES.items():
+            for right in rights.split(", "):
+                cursor.execute("SELECT has_table_privilege(%s, %s)", (table, right))
+                assert cursor.fetchone() == (True,), (table, right)
+        cursor.execute("INSERT INTO iot.module (module_num, module_type) VALUES ('m', 'x')")
+        cursor.execute("SELECT iot.add_rawdata_day('2026-01-05')")
+        cursor.execute(
+            "INSERT INTO iot.rawdata (module_num, timestamp, measures, received_at, received_row)"
+            " VALUES ('m', '2026-01-05T12:00Z', '{}', now(), 0)"
         )
-        assert answer.returncode == (1 if words else 0), answer.stderr
-        assert words in answer.stderr
-        assert len(answer.stderr.splitlines()) == (1 if words else 0)
-    assert not (tmp_path / "home").exists()
-    assert ask(replace(address, user=READER), "SELECT count(*) FROM clean.worklist") == 0
-    before = ask(address, f"SELECT rolpassword FROM pg_authid WHERE rolname = '{READER}'")
-    (tmp_path / "password").write_text(password["OASIS_READER_PASS"])
-    keep_reader(address, tmp_path / "password")
-    assert ask(address, f"SELECT rolpassword FROM pg_authid WHERE rolname = '{READER}'") == before
+        cursor.execute("SELECT nextval('oasis.tick')")
+        cursor.execute("SELECT count(*) FROM django.auth_user")
+    assert ask(replace(site, user=READER), "SELECT count(*) FROM iot.rawdata") == 0, "it was undone"
+
+
+def test_the_service_of_another_release_is_told_who_prepares_its_tables(site: Address) -> None:
+    prepare(replace(site, user=SERVICE))
+    table = TABLES[-1]
+    more = replace(table, columns=(*table.columns, Column("later", Type.FLOAT)))
+    with pytest.raises(StorageError, match="Run `oasis roles` of this release first"):
+        prepare(replace(site, user=SERVICE), (*TABLES[:-1], more))
