@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -423,9 +423,7 @@ class Field:
         if rows.num_rows == 0:
             return CardSeries(plain, [])
         moments: list[datetime] = rows["Date"].to_pylist()
-        states = EquipmentStates.read(
-            self._warehouse, [node], moments[0], moments[-1] + timedelta(milliseconds=1)
-        )
+        states = EquipmentStates.of_rows(self._warehouse, rows)
         spm, runtime, fillage = (_floats(rows[name]) for name in ("SPM", "Runtime", "Fillage"))
         points = {name: rows[name] for name in _POINTS}
         return CardSeries(
@@ -516,13 +514,14 @@ class Field:
 
     def _inputs_of(self, node: str, when: datetime) -> CardInputs:
         from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
+        from oasis_pipeline.operations.wells import EquipmentStates
 
         rows = self._read(
             f"select {CARD_INPUT_COLUMNS} from xspoc.card as c {CARD_INPUT_JOINS} "
             'where c."NodeID" = $1 and c."Date" = $2::timestamp',
             (node, when),
         )
-        return card_inputs(self._warehouse, rows)
+        return card_inputs(rows, EquipmentStates.of_rows(self._warehouse, rows))
 
     def _classify(self, features: Mapping[str, float], version: str | None) -> Classification:
         from oasis_pipeline.learning.classifier import ClassifierModel

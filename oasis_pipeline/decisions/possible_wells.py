@@ -190,7 +190,7 @@ def _displacement(
 ) -> tuple[Array, Array]:
     """Displacement of 24 h at no intake pressure and its change by psi, shape (n, m, c), the efficiency not counted."""
     stroke = QUANTITIES.index("stroke_in")
-    full = _mixed(tables, members)[..., stroke]
+    full = _mixed(tables[..., stroke : stroke + 1], members)[..., 0]
     slope = ((tables[:, :, 5, stroke] - tables[:, :, 1, stroke]) / (high - low)[:, None])[:, None]
     rate = (PUMP_CONSTANT_BPD * 4.0 / np.pi * area[:, None] * spm)[:, None]
     return rate * (full - slope * low[:, None, None]), rate * slope + 0.0 * full

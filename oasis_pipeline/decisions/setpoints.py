@@ -8,7 +8,9 @@ Changes are those of the possible wells added to what was measured, so that what
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -210,14 +212,17 @@ def advise_setpoints(points: Points, response: Response, past: Past, economics: 
         A well that lacks something (`lacks`) gets ``why_none`` ``missing`` and NaN.
     """
     count = len(points)
-    parts = []
-    for start in range(0, count, _AT_ONCE):
+
+    def advise(start: int) -> Setpoints:
         rows = slice(start, min(start + _AT_ONCE, count))
         tables = Response(**{f.name: getattr(response, f.name)[rows] for f in fields(Response)})
-        parts.append(_advise(points.take(rows), tables, past.take(rows), economics))
-    if not parts:
-        return _advise(points, response, past, economics)
-    joined: Setpoints = _joined(parts)
+        return _advise(points.take(rows), tables, past.take(rows), economics)
+
+    if count <= _AT_ONCE:
+        return advise(0)
+    # NumPy and the compiled parts let other threads run
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        joined: Setpoints = _joined(list(pool.map(advise, range(0, count, _AT_ONCE))))
     return joined
 
 

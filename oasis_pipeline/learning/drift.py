@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oasis_pipeline.compiled import compiled
 from oasis_pipeline.learning.features import CARDS, curve_names
 from oasis_pipeline.learning.splits import number_wells
 
@@ -202,9 +203,9 @@ def measure_drift(
     names = sorted(set(groups.tolist()))
     member = (groups[:, None] == np.array(names)).astype(np.float64)
     member /= member.sum(axis=0)
-    places = _places(reference.bins)
-    expected = _expected(reference, places, twin, length)
-    index = _index(expected, _shares(_places(_binned(features, reference.edges)), 1.0 / sizes[number]))
+    expected = _expected(reference, twin, length)
+    weight = 1.0 / sizes[number]
+    index = _index(expected, _shares(_binned(features, reference.edges), np.arange(len(number)), weight))
     greatest = np.zeros(len(names))
     for _ in range(_DRAWS):
         other = (twin < 0) | (rng.random(len(sizes)) < CHANGED)
@@ -213,7 +214,7 @@ def measure_drift(
         start = (rng.random(len(sizes)) * np.maximum(length[drawn] - sizes + 1, 1)).astype(np.int64)
         step = np.arange(len(number)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         place = first[drawn][number] + np.minimum(start[number] + step, length[drawn][number] - 1)
-        by_chance = _index(expected, _shares(places[place], 1.0 / sizes[number]))
+        by_chance = _index(expected, _shares(reference.bins, place, weight))
         greatest = np.maximum(greatest, by_chance @ member)
     return Drift(
         cards,
@@ -228,12 +229,12 @@ def measure_drift(
 
 
 def _expected(
-    reference: Reference, places: NDArray[np.int64], twin: NDArray[np.int64], length: NDArray[np.int64]
+    reference: Reference, twin: NDArray[np.int64], length: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Shares that the reference's own cards of a day's wells have, shape (features, BINS + 1)."""
     weight = np.bincount(twin[twin >= 0], minlength=len(length)).astype(np.float64)
     weight += (twin < 0).sum() / len(length)
-    return _shares(places, (weight / length)[reference.wells])
+    return _shares(reference.bins, np.arange(len(reference.bins)), (weight / length)[reference.wells])
 
 
 def _evenly(number: NDArray[np.int64], most: int) -> NDArray[np.intp]:
@@ -265,16 +266,16 @@ def _binned(features: NDArray[np.float32], edges: NDArray[np.float32]) -> NDArra
     return result
 
 
-def _places(bins: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Place of each value's bin among the bins of all features laid end to end, shape (n, features)."""
-    return bins + (BINS + 1) * np.arange(bins.shape[1])
-
-
-def _shares(places: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each bin, shape (features, BINS + 1)."""
-    count = places.shape[1]
-    total = np.bincount(places.ravel(), np.repeat(weight, count), (BINS + 1) * count)
-    return np.asarray(total.reshape(count, BINS + 1) / weight.sum())
+@compiled
+def _shares(
+    bins: NDArray[np.uint8], rows: NDArray[np.int64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of each bin among some rows, one more than once too, shape (features, BINS + 1)."""
+    found = np.zeros((bins.shape[1], BINS + 1))
+    for card in range(len(rows)):
+        for feature in range(bins.shape[1]):
+            found[feature, bins[rows[card], feature]] += weight[card]
+    return found / weight.sum()
 
 
 def _index(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:

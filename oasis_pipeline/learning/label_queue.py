@@ -129,6 +129,7 @@ def order_to_label(
     counts = np.asarray(well_labels, np.float64).copy()
     doubt = _LEAST_FACTOR + (1 - _LEAST_FACTOR) * unsure / max(float(unsure.max(initial=0.0)), 1e-12)
     points = np.asarray(space, np.float32)
+    square = np.einsum("ij,ij->i", points, points)
     distance = _nearest(points, np.asarray(labelled_space, np.float32))
     finite = distance[np.isfinite(distance)]
     # far is as far as cards usually are from each other: beyond that, further away teaches nothing more
@@ -145,8 +146,8 @@ def order_to_label(
         distances.append(distance[best])
         left[best] = False
         counts[number == number[best]] += 1
-        step = points - points[best]
-        distance = np.minimum(distance, np.sqrt(np.einsum("ij,ij->i", step, step)))
+        apart = square + square[best] - 2 * (points @ points[best])
+        distance = np.minimum(distance, np.sqrt(np.maximum(apart, 0)))
     chosen = np.array(rows, np.intp)
     return Queue(chosen, np.array(scores, np.float64), unsure[chosen], np.array(distances, np.float64))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ def diagnosed_days(
     days : Days
         The days.
     card_damping : float
-        As of `diagnose_day`.
+        Dimensionless damping that pump cards are given with; the usual one where NaN.
 
     Yields
     ------
@@ -137,9 +137,10 @@ def diagnosed_days(
         storing costs by the transaction.
     """
     day, first = days.first, days.first
+    equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
     held: list[DiagnosedDay] = []
     while day <= days.last:
-        held.append(diagnose_day(warehouse, day, card_damping))
+        held.append(_diagnose_day(warehouse, day, card_damping, equipment))
         if day == days.last or sum(found.cards.num_rows for found in held) >= ROWS_AT_ONCE:
             yield (
                 Days(first, day),
@@ -153,33 +154,19 @@ def diagnosed_days(
         day += timedelta(days=1)
 
 
-def diagnose_day(warehouse: Warehouse, day: date, card_damping: float = math.nan) -> DiagnosedDay:
-    """Diagnose the cards of a day with the equipment that each well had at the time of the card.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    day : date
-    card_damping : float
-        Dimensionless damping that pump cards are given with; the usual one where NaN.
-
-    Returns
-    -------
-    DiagnosedDay
-    """
+def _diagnose_day(
+    warehouse: Warehouse, day: date, card_damping: float, equipment: EquipmentStates
+) -> DiagnosedDay:
+    """Diagnose the cards of a day with the equipment that each well had at the time of the card."""
     span = Days(day, day)
     rows = warehouse.query(_CARDS, (span.begin, span.end))
     if rows.num_rows == 0:
         return DiagnosedDay(arrow_schema(CARDDIAG).empty_table(), arrow_schema(RODDIAG).empty_table(), [])
     nodes: list[str] = rows["NodeID"].to_pylist()
-    states = EquipmentStates.read(warehouse, sorted(set(nodes)), span.begin, span.end)
-    which = np.array(
-        [states.index(node, when) for node, when in zip(nodes, rows["Date"].to_pylist(), strict=True)],
-        dtype=np.intp,
-    )
+    which = equipment.index_all(rows)
     surface = time_form_column(cards_of(rows["surface_position"], rows["surface_load"]))
     pump = time_form_column(cards_of(rows["pump_position"], rows["pump_load"]))
-    wells = [replace(equipment.well, card_damping=card_damping) for equipment in states.found]
+    wells = equipment.columns().given_with(card_damping)
     speed, runtime = (rows[name].to_numpy().astype(np.float64) for name in ("SPM", "Runtime"))
     parts: list[tuple[NDArray[np.intp], Diagnosis]] = []
     # Cards of equal point counts are diagnosed together; a card that is missing counts 0 points.
@@ -201,7 +188,7 @@ def diagnose_day(warehouse: Warehouse, day: date, card_damping: float = math.nan
     }
     return DiagnosedDay(
         _card_rows(rows, columns),
-        _rod_rows(rows, which, states.found, parts),
+        _rod_rows(rows, which, equipment.found, parts),
         _examples(nodes, rows["Date"].to_pylist(), columns, surface, pump, parts),
     )
 

@@ -28,7 +28,6 @@ from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import EquipmentStates
-from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
 
@@ -104,18 +103,19 @@ def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.T
     tuple of (str, pyarrow.Table)
         Partition key and rows of `features_schema`, one for each card whose surface card or pump card is usable.
     """
+    equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
     day = days.first
     while day <= days.last:
-        yield day.isoformat(), _features_of(warehouse, day)
+        yield day.isoformat(), _features_of(warehouse, day, equipment)
         day += timedelta(days=1)
 
 
-def _features_of(warehouse: Warehouse, day: date) -> pa.Table:
+def _features_of(warehouse: Warehouse, day: date, equipment: EquipmentStates) -> pa.Table:
     span = Days(day, day)
     rows = warehouse.query(_CARDS, (span.begin, span.end))
     if rows.num_rows == 0:
         return features_schema().empty_table()
-    inputs = card_inputs(warehouse, rows)
+    inputs = card_inputs(rows, equipment)
     columns = inputs.features()
     columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
@@ -139,15 +139,15 @@ def finite_column(values: np.ndarray) -> pa.Array:
     return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))
 
 
-def card_inputs(warehouse: Warehouse, rows: pa.Table) -> CardInputs:
+def card_inputs(rows: pa.Table, equipment: EquipmentStates) -> CardInputs:
     """Gather what the features of some cards are computed from.
 
     Parameters
     ----------
-    warehouse : Warehouse
-        Where the equipment of the cards' times is read.
     rows : pyarrow.Table
         One row or more with the columns of `CARD_INPUT_COLUMNS`.
+    equipment : EquipmentStates
+        Of their wells, over their times.
 
     Returns
     -------
@@ -171,21 +171,16 @@ def card_inputs(warehouse: Warehouse, rows: pa.Table) -> CardInputs:
         _floats(rows["SPM"]),
         _floats(rows["Fillage"]),
         bounds,
-        _findings(warehouse, rows),
+        _findings(rows, equipment),
         History(now, day, week),
     )
 
 
-def _findings(warehouse: Warehouse, rows: pa.Table) -> Findings:
+def _findings(rows: pa.Table, equipment: EquipmentStates) -> Findings:
     """What the diagnosis found of the cards, with the equipment that each well had at the time of its card."""
-    nodes: list[str] = rows["NodeID"].to_pylist()
-    dates = rows["Date"].to_pylist()
-    states = EquipmentStates.read(
-        warehouse, sorted(set(nodes)), min(dates), max(dates) + timedelta(milliseconds=1)
-    )
-    which = np.array([states.index(node, when) for node, when in zip(nodes, dates, strict=True)], np.intp)
+    which = equipment.index_all(rows)
     diagnosed = {name: _floats(rows[f"found_{name}"]) for name in DIAGNOSED}
-    return Findings(diagnosed, columns_of([equipment.well for equipment in states.found]), which)
+    return Findings(diagnosed, equipment.columns(), which)
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:

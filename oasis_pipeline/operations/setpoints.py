@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -194,7 +195,7 @@ def _newest_doubts(rows: Sequence[dict[str, Any]], day: date) -> str:
 
 def _median(values: Sequence[float]) -> float:
     known = [value for value in values if value == value]
-    return float(np.median(known)) if known else float("nan")
+    return median(known) if known else float("nan")
 
 
 def _run_begin(workovers: Sequence[dict[str, Any]], day: date) -> date:

@@ -40,6 +40,7 @@ from oasis_pipeline.operations.drift import CLASSIFIER, days_of_cards, keep_refe
 from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
 from oasis_pipeline.operations.predictions import load_classifier, taught_path
 from oasis_pipeline.operations.registry import ModelFileError, model_row, models_of, register_model
+from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
@@ -274,7 +275,7 @@ def _read_cards(
     warehouse: Warehouse, rows: pa.Table, labels: Labels, compare_earlier_method: bool
 ) -> _LabelledCards:
     """Compute what a training takes from labelled rows."""
-    inputs = card_inputs(warehouse, rows)
+    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows))
     used = model_row(warehouse, CLASSIFIER)
     if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
         compare_earlier_method = True
@@ -541,7 +542,7 @@ def _weak_beside(
     )
     if rows.num_rows == 0:
         return background, None
-    features = feature_matrix(card_inputs(warehouse, rows).features())
+    features = feature_matrix(card_inputs(rows, EquipmentStates.of_rows(warehouse, rows)).features())
     texts = translate(rows["PumpCond1"].to_pylist(), rows["PumpCond2"].to_pylist(), rules)
     weak = weak_background(features, *texts, rows["NodeID"].to_pylist(), cards.labels, cards.wells, seed)
     if len(weak.background) == 0:

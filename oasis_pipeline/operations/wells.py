@@ -13,13 +13,16 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.physics.diagnosis import Well
+from oasis_pipeline.physics.diagnosis.well import WellColumns, columns_of
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.unit import PumpingUnit, UnitKind, stroke_in
 from oasis_pipeline.physics.well_path import Survey
@@ -82,7 +85,12 @@ class EquipmentStates:
 
     def __init__(self, states: Mapping[str, States]) -> None:
         self._states = states
+        self._since = {
+            name: {well: [since for since, _ in mine] for well, mine in of_wells.items()}
+            for name, of_wells in states.items()
+        }
         self._known: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._columns: WellColumns | None = None
         self.found: list[Equipment] = []
         """Equipment asked for so far; `index` counts these."""
 
@@ -102,9 +110,28 @@ class EquipmentStates:
         """
         return cls({name: _read(source, name, wells, begin, end) for name in EQUIPMENT})
 
+    @classmethod
+    def of_cards(cls, source: Warehouse | Transaction, begin: datetime, end: datetime) -> EquipmentStates:
+        """Read the states of the wells that have cards in a span of time, as `read` does."""
+        sql = 'select distinct "NodeID" from xspoc.card where "Date" >= $1 and "Date" < $2 order by 1'
+        return cls.read(source, source.query(sql, (begin, end))["NodeID"].to_pylist(), begin, end)
+
+    @classmethod
+    def of_rows(cls, source: Warehouse | Transaction, rows: pa.Table) -> EquipmentStates:
+        """Read the states that hold for rows with ``NodeID`` and ``Date``, one or more, as `read` does."""
+        dates = rows["Date"].to_pylist()
+        wells = sorted(set(rows["NodeID"].to_pylist()))
+        return cls.read(source, wells, min(dates), max(dates) + timedelta(milliseconds=1))
+
+    def columns(self) -> WellColumns:
+        """Return the equipment of `found` as columns; made again only when something was found since."""
+        if self._columns is None or len(self._columns.has_rods) != len(self.found):
+            self._columns = columns_of([equipment.well for equipment in self.found])
+        return self._columns
+
     def index(self, well: str, when: datetime) -> int:
         """Place in `found` of the equipment of a well at a time."""
-        places = tuple(_place(self._states[name].get(well, []), when) for name in EQUIPMENT)
+        places = tuple(_place(self._since[name].get(well, []), when) for name in EQUIPMENT)
         key = (well, places)
         if key not in self._known:
             parts = [
@@ -114,6 +141,11 @@ class EquipmentStates:
             self._known[key] = len(self.found)
             self.found.append(equipment_of(*parts))
         return self._known[key]
+
+    def index_all(self, rows: pa.Table) -> NDArray[np.intp]:
+        """Places in `found` of the equipment of rows with ``NodeID`` and ``Date``, shape (rows,)."""
+        pairs = zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True)
+        return np.array([self.index(node, when) for node, when in pairs], dtype=np.intp)
 
 
 class UnknownWellError(LookupError):
@@ -193,11 +225,9 @@ def _read(
     return states
 
 
-def _place(states: list[tuple[datetime, list[Row]]], when: datetime) -> int:
+def _place(since: list[datetime], when: datetime) -> int:
     """Place of the state that holds: the newest not after the time, the first for all time before; -1 without any."""
-    if not states:
-        return -1
-    return max(bisect_right([since for since, _ in states], when) - 1, 0)
+    return max(bisect_right(since, when) - 1, 0) if since else -1
 
 
 def equipment_of(

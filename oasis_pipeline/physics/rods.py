@@ -291,7 +291,7 @@ class RodString:
         def padded(name: str) -> FloatArray:
             rows = [getattr(item, name) for item in items]
             # The last taper's numbers are repeated, so that padding stays harmless in divisions.
-            return np.stack([np.pad(row, (0, width - len(row)), mode="edge") for row in rows])
+            return np.stack([row[np.minimum(np.arange(width), len(row) - 1)] for row in rows])
 
         lengths = np.zeros((len(items), width))
         for row, item in zip(lengths, items, strict=True):

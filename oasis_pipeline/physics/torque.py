@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numba
 import numpy as np
@@ -62,6 +62,10 @@ class MotionTables:
         angle = np.concatenate([angle, angle[:, :1] + 2.0 * np.pi], axis=1)
         level = polished_rod_motion(units, np.full((len(stroke), 1), 0.5 * np.pi))[1]
         return cls(angle, polished_rod_motion(units, angle)[1], stroke, np.abs(level[:, 0]))
+
+    def take(self, rows: NDArray[np.intp]) -> MotionTables:
+        """Pick units."""
+        return MotionTables(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def of_cards(self, position_in: Array, unit: NDArray[np.intp]) -> tuple[Array, Array]:
         """Crank angle and torque factor at every point of cards.

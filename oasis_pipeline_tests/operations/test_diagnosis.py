@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -23,7 +24,6 @@ from oasis_pipeline.operations.diagnosis import (
     RODDIAG,
     DiagnosedDay,
     DiagnosisSummary,
-    diagnose_day,
     diagnosed_days,
 )
 from oasis_pipeline.operations.features import finite_column
@@ -40,6 +40,14 @@ from oasis_pipeline.storage.postgres import Warehouse
 pytestmark = pytest.mark.server
 
 DAY = date(2025, 3, 2)
+
+
+def diagnose_day(warehouse: Warehouse, day: date, card_damping: float = math.nan) -> DiagnosedDay:
+    """Diagnose one day."""
+    ((_, found),) = diagnosed_days(warehouse, Days(day, day), card_damping)
+    return found
+
+
 NOON = datetime(2025, 3, 2, 12)
 LENGTHS, SIZES = [1690.0, 3310.0], [0.875, 0.75]
 DETAILS = {

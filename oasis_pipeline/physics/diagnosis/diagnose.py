@@ -79,14 +79,14 @@ def diagnose(cards: Cards, well: Well | Sequence[Well]) -> dict[str, NDArray[Any
     return diagnose_all(cards, well).columns
 
 
-def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
+def diagnose_all(cards: Cards, well: Well | Sequence[Well] | WellColumns) -> Diagnosis:
     """Diagnose cards: columns, rod stresses and pump cards.
 
     Parameters
     ----------
     cards : Cards
         Cards in time form.
-    well : Well or sequence of Well
+    well : Well, sequence of Well or WellColumns
         The wells that ``cards.well`` counts.
 
     Returns
@@ -99,21 +99,21 @@ def diagnose_all(cards: Cards, well: Well | Sequence[Well]) -> Diagnosis:
     ValueError
         When shapes do not fit or ``cards.well`` names a well that is not there.
     """
-    wells = [well] if isinstance(well, Well) else list(well)
-    if not wells:
-        raise ValueError("a diagnosis needs at least one well; Well() is one of which nothing is known")
+    if not isinstance(well, WellColumns):
+        wells = [well] if isinstance(well, Well) else list(well)
+        if not wells:
+            raise ValueError("a diagnosis needs at least one well; Well() is one of which nothing is known")
+        well = columns_of(wells)
     which = (
         np.zeros(len(cards), dtype=np.intp) if cards.well is None else np.asarray(cards.well, dtype=np.intp)
     )
-    if len(which) and (which.min() < 0 or which.max() >= len(wells)):
-        raise ValueError(
-            f"cards.well counts {len(wells)} wells from 0, it holds {which.min()} to {which.max()}"
-        )
-    columns = columns_of(wells)
+    count = len(well.has_rods)
+    if len(which) and (which.min() < 0 or which.max() >= count):
+        raise ValueError(f"cards.well counts {count} wells from 0, it holds {which.min()} to {which.max()}")
     parts = [
-        _part(cards, columns, which, slice(start, min(start + _CHUNK, len(cards))))
+        _part(cards, well, which, slice(start, min(start + _CHUNK, len(cards))))
         for start in range(0, len(cards), _CHUNK)
-    ] or [_part(cards, columns, which, slice(0, 0))]
+    ] or [_part(cards, well, which, slice(0, 0))]
     joined = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     codes = np.concatenate([part.codes for part in parts])
     joined["quality"] = quality_text(codes)

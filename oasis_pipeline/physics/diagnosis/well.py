@@ -6,7 +6,7 @@ Belongs here: the input types, their checks, and the columns of a batch of wells
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntFlag, auto
 
 import numpy as np
@@ -252,6 +252,29 @@ class WellColumns:
     surveys: list[Survey | None]
     quality: NDArray[np.int64]
 
+    def take(self, rows: NDArray[np.intp]) -> WellColumns:
+        """Pick wells, shape (n,); one may be picked more than once."""
+        return WellColumns(
+            {name: values[rows] for name, values in self.plain.items()},
+            self.rods.take(rows),
+            self.has_rods[rows],
+            self.units.take(rows),
+            self.has_unit[rows],
+            self.motion.take(rows),
+            self.buoyant_weight_lbf[rows],
+            self.vertical_depth_ft[rows],
+            self.stretch_in_per_lbf[rows],
+            self.most_stretch_in_per_lbf[rows],
+            self.annulus_sg[rows],
+            [self.surveys[row] for row in rows.tolist()],
+            self.quality[rows],
+        )
+
+    def given_with(self, card_damping: float) -> WellColumns:
+        """Return the same wells, whose pump cards are given with this damping."""
+        damping = np.full_like(self.plain["card_damping"], card_damping)
+        return replace(self, plain=self.plain | {"card_damping": damping})
+
 
 def _tubing_stretch(well: Well, depth_ft: float) -> float:
     """Stretch of the free tubing in inches for each pound, NaN where it can't be told."""
@@ -273,13 +296,18 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
     Parameters
     ----------
     wells : sequence of Well
-        One or more.
+        One or more; an object that stands there more than once costs once.
 
     Returns
     -------
     WellColumns
         Columns in the same order.
     """
+    distinct = {id(well): well for well in wells}
+    if len(distinct) < len(wells):
+        place = {key: number for number, key in enumerate(distinct)}
+        rows = np.array([place[id(well)] for well in wells], dtype=np.intp)
+        return columns_of(list(distinct.values())).take(rows)
     plain = {name: np.array([getattr(well, name) for well in wells], dtype=np.float64) for name in _PLAIN}
     quality = np.zeros(len(wells), dtype=np.int64)
     stand_in = RodString.from_sections([1.0], [0.75])

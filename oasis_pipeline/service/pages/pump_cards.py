@@ -15,7 +15,6 @@ from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.physics.diagnosis.again import pump_cards_again
-from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.plotting.svg import Card
 from oasis_pipeline.storage.postgres import Transaction
 
@@ -56,7 +55,7 @@ def pump_cards_by_rods(
     nodes = sorted({rows[place]["NodeID"] for place in wanted})
     states = EquipmentStates.read(tx, nodes, min(times), max(times) + timedelta(seconds=1))
     well = np.array([states.index(rows[place]["NodeID"], rows[place]["Date"]) for place in wanted], np.intp)
-    wells = columns_of([equipment.well for equipment in states.found])
+    wells = states.columns()
     places = np.array(wanted, np.intp)
     points = form.column.counts[places]
     # cards of one length at a time
