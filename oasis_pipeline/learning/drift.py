@@ -275,7 +275,8 @@ def _shares(
     for card in range(len(rows)):
         for feature in range(bins.shape[1]):
             found[feature, bins[rows[card], feature]] += weight[card]
-    return found / weight.sum()
+    found /= weight.sum()
+    return found
 
 
 def _index(expected: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
