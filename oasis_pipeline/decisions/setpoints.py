@@ -291,6 +291,12 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     weight = members.weight
     stroke = np.where(points.stroke_in > 0.0, points.stroke_in, 100.0)
     spm, duty = _candidates(points, stroke)
+    # what repeats the present point for all these wells need not be asked
+    tried = np.flatnonzero(((spm != spm[:, :1]) | (duty != duty[:, :1])).any(axis=0))
+    place = np.zeros(spm.shape[1], dtype=np.intp)
+    place[tried] = 1 + np.arange(len(tried))
+    tried = np.concatenate([[0], tried])
+    spm, duty = spm[:, tried], duty[:, tried]
     tables = response.at(spm)
     rate, intake, fill = balance_members(members, tables, response, spm, duty)
     got = member_values(tables, members, fill, intake, response.low_intake_psi, response.high_intake_psi)
@@ -423,19 +429,16 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     oil_doubt = oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)
     hidden = missing[:, None]
     oil_change = _spread(gained_oil, weight, oil_doubt)
+
+    def told(values: Array) -> Array:
+        return np.asarray(np.where(hidden, np.nan, values[:, place]))
+
     curve = Curve(
-        spm=np.where(hidden, np.nan, spm),
-        run_h=np.where(hidden, np.nan, 24.0 * duty),
-        oil_change_bpd=Interval(
-            *(
-                np.where(hidden, np.nan, part)
-                for part in (oil_change.mean, oil_change.lower, oil_change.upper)
-            )
-        ),
-        load_pct={
-            name: np.where(hidden, np.nan, present[name][:, None] + loads[name].mean) for name in present
-        },
-        allowed=feasible & ~hidden,
+        spm=told(spm),
+        run_h=told(24.0 * duty),
+        oil_change_bpd=Interval(told(oil_change.mean), told(oil_change.lower), told(oil_change.upper)),
+        load_pct={name: told(present[name][:, None] + loads[name].mean) for name in present},
+        allowed=feasible[:, place] & ~hidden,
     )
     return Setpoints(
         action=action,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.physics.diagnosis.pump_cards import PumpCards, discharge_psi
 from oasis_pipeline.physics.diagnosis.quantities import rod_columns
-from oasis_pipeline.physics.diagnosis.well import Well, columns_of
+from oasis_pipeline.physics.diagnosis.well import Well, WellColumns, columns_of
 from oasis_pipeline.physics.fluids import plunger_area_in2
 from oasis_pipeline.physics.simulator import parameters, simulate
 from oasis_pipeline.physics.unit import PumpingUnit, stroke_in
@@ -51,17 +51,18 @@ BELOW_PRESENT = 0.5
 _SIMULATED_AT_ONCE = 512
 
 
-def can_respond(well: Well) -> list[str]:
-    """Name what is missing for a table, as codes of ``missing``; empty where nothing is."""
-    columns = columns_of([well])
-    lacks = {
-        "no_rods": not bool(columns.has_rods[0]),
-        "no_plunger": not np.isfinite(columns.plain["plunger_diameter_in"][0]),
-        "no_fluid_sg": not np.isfinite(columns.plain["fluid_sg"][0]),
-        "no_depth": not np.isfinite(columns.plain["pump_depth_ft"][0]),
-        "no_tubing_pressure": not np.isfinite(well.tubing_pressure_psi),
+def can_respond(wells: WellColumns) -> list[list[str]]:
+    """Name what is missing for the table of each well, as codes of ``missing``; empty where nothing is."""
+    needed = {
+        "no_plunger": "plunger_diameter_in",
+        "no_fluid_sg": "fluid_sg",
+        "no_depth": "pump_depth_ft",
+        "no_tubing_pressure": "tubing_pressure_psi",
     }
-    return [code for code, missing in lacks.items() if missing]
+    lacks = {"no_rods": ~wells.has_rods} | {
+        code: ~np.isfinite(wells.plain[name]) for code, name in needed.items()
+    }
+    return [[code for code, missing in lacks.items() if missing[i]] for i in range(len(wells.has_rods))]
 
 
 @dataclass(frozen=True)

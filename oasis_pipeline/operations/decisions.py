@@ -326,10 +326,10 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     smooth = losses.smooth_recent(trusted)
     with np.errstate(invalid="ignore", divide="ignore"):
-        below, above = found.lower_bpd / found.bpd, found.upper_bpd / found.bpd
+        below, above = smooth * (found.lower_bpd / found.bpd), smooth * (found.upper_bpd / found.bpd)
     none = today & (found.bpd == 0.0)
     made = np.where(none, 0.0, smooth)
-    low, high = np.where(none, 0.0, smooth * below), np.where(none, found.upper_bpd, smooth * above)
+    low, high = np.where(none, 0.0, below), np.where(none, found.upper_bpd, above)
     oil = np.where(stopped, 0.0, made * share)
     lost, lost_low, lost_high = (
         liquid * share for liquid in losses.lost_rate(attainable, made, low, high, stopped)

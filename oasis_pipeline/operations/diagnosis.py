@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.column import rows_at
 from oasis_pipeline.cards.quality import MIN_POINTS
-from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.days import Days, each_day
 from oasis_pipeline.operations.wells import Equipment, EquipmentStates
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, diagnose_all
 from oasis_pipeline.schema import arrow_schema, table
@@ -119,7 +119,7 @@ class DiagnosisSummary:
 def diagnosed_days(
     warehouse: Warehouse, days: Days, card_damping: float = math.nan
 ) -> Iterator[tuple[Days, DiagnosedDay]]:
-    """Diagnose the cards of some days, a day at a time, so that a year's backfill needs the memory of a day.
+    """Diagnose the cards of some days, a day a core at a time, so that a year's backfill needs the memory of these.
 
     Parameters
     ----------
@@ -136,11 +136,11 @@ def diagnosed_days(
         One row for each card whose surface card or pump card is usable; days with few cards come together, because
         storing costs by the transaction.
     """
-    day, first = days.first, days.first
+    first = days.first
     equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
     held: list[DiagnosedDay] = []
-    while day <= days.last:
-        held.append(_diagnose_day(warehouse, day, card_damping, equipment))
+    for day, found in each_day(lambda day: _diagnose_day(warehouse, day, card_damping, equipment), days):
+        held.append(found)
         if day == days.last or sum(found.cards.num_rows for found in held) >= ROWS_AT_ONCE:
             yield (
                 Days(first, day),
@@ -151,7 +151,6 @@ def diagnosed_days(
                 ),
             )
             held, first = [], day + timedelta(days=1)
-        day += timedelta(days=1)
 
 
 def _diagnose_day(

@@ -9,7 +9,7 @@ days from ``clean.carddiag`` of the days before, never of the card's own day.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
-from oasis_pipeline.operations.days import Days
+from oasis_pipeline.operations.days import Days, each_day
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
@@ -89,7 +89,7 @@ def features_schema() -> pa.Schema:
 
 
 def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.Table]]:
-    """Compute the features of some days, a day at a time, so that a year's backfill needs the memory of a day.
+    """Compute the features of some days, a day a core at a time, so that a year's backfill needs the memory of these.
 
     Parameters
     ----------
@@ -104,10 +104,8 @@ def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.T
         Partition key and rows of `features_schema`, one for each card whose surface card or pump card is usable.
     """
     equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
-    day = days.first
-    while day <= days.last:
-        yield day.isoformat(), _features_of(warehouse, day, equipment)
-        day += timedelta(days=1)
+    for day, rows in each_day(lambda day: _features_of(warehouse, day, equipment), days):
+        yield day.isoformat(), rows
 
 
 def _features_of(warehouse: Warehouse, day: date, equipment: EquipmentStates) -> pa.Table:

@@ -257,12 +257,11 @@ def _advised(
 ) -> pa.Table:
     """Advise some well days and make their rows."""
     places = [equipment.index(row["NodeID"], row["last_card_at"] or datetime.max) for row, *_ in known]
-    lacking: list[list[str]] = []
-    of_equipment: dict[int, list[str]] = {}
-    for place, (_, card, *_) in zip(places, known, strict=True):
-        if place not in of_equipment:
-            of_equipment[place] = can_respond(equipment.found[place].well)
-        lacking.append([*of_equipment[place], *([] if card else ["no_good_card"])])
+    of_equipment = can_respond(equipment.columns())
+    lacking = [
+        [*of_equipment[place], *([] if card else ["no_good_card"])]
+        for place, (_, card, *_) in zip(places, known, strict=True)
+    ]
     points = _points(known, [equipment.found[place].well.casing_pressure_psi for place in places])
     for row, codes in enumerate(lacks(points)):
         if not lacking[row]:

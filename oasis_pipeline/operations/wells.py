@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Equipment:
 
 
 class EquipmentStates:
-    """Equipment of some wells over a span of time.
+    """Equipment of some wells over a span of time. Several threads may ask for rows and columns.
 
     Parameters
     ----------
@@ -91,6 +92,7 @@ class EquipmentStates:
         }
         self._known: dict[tuple[str, tuple[int, ...]], int] = {}
         self._columns: WellColumns | None = None
+        self._lock = RLock()
         self.found: list[Equipment] = []
         """Equipment asked for so far; `index` counts these."""
 
@@ -125,9 +127,10 @@ class EquipmentStates:
 
     def columns(self) -> WellColumns:
         """Return the equipment of `found` as columns; made again only when something was found since."""
-        if self._columns is None or len(self._columns.has_rods) != len(self.found):
-            self._columns = columns_of([equipment.well for equipment in self.found])
-        return self._columns
+        with self._lock:
+            if self._columns is None or len(self._columns.has_rods) != len(self.found):
+                self._columns = columns_of([equipment.well for equipment in self.found])
+            return self._columns
 
     def index(self, well: str, when: datetime) -> int:
         """Place in `found` of the equipment of a well at a time."""
@@ -145,7 +148,8 @@ class EquipmentStates:
     def index_all(self, rows: pa.Table) -> NDArray[np.intp]:
         """Places in `found` of the equipment of rows with ``NodeID`` and ``Date``, shape (rows,)."""
         pairs = zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True)
-        return np.array([self.index(node, when) for node, when in pairs], dtype=np.intp)
+        with self._lock:
+            return np.array([self.index(node, when) for node, when in pairs], dtype=np.intp)
 
 
 class UnknownWellError(LookupError):

@@ -184,6 +184,10 @@ class SimulatedCards:
 def motion_tables(unit: PumpingUnit, count: int) -> tuple[FloatArray, FloatArray]:
     """Polished-rod position and its derivative by crank angle from the bottom of the stroke, shape (count, 256)."""
     turn = np.arange(TABLE_POINTS) * 2.0 * np.pi / TABLE_POINTS
+    if unit.batch_shape == (count,):
+        units, which = unit.distinct()
+        motion = polished_rod_motion(units, bottom_crank_angle_rad(units)[..., np.newaxis] + turn)
+        return motion[0][which], motion[1][which]
     position, slope = polished_rod_motion(unit, bottom_crank_angle_rad(unit)[..., np.newaxis] + turn)
     return (
         np.broadcast_to(position, (count, TABLE_POINTS)).copy(),

@@ -117,6 +117,23 @@ class PumpingUnit:
             **{name: v if np.ndim(v) == 0 else np.asarray(v)[chosen] for name, v in values.items()}
         )
 
+    def distinct(self) -> tuple[PumpingUnit, NDArray[np.intp]]:
+        """Find the units of a batch of shape (n,) that differ.
+
+        Returns
+        -------
+        units : PumpingUnit
+            Batch of shape (m,).
+        which : ndarray of int, shape (n,)
+            Which of them each unit is.
+        """
+        shape = self.batch_shape
+        columns = [np.broadcast_to(getattr(self, field.name), shape) for field in fields(self)]
+        # NaN is like NaN: bytes are compared
+        rows = np.ascontiguousarray(np.stack(columns, axis=-1).astype(np.float64)).view(np.uint64)
+        _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        return self.take(first), which.reshape(-1)
+
     @classmethod
     def stack(cls, units: list[PumpingUnit]) -> PumpingUnit:
         """Stack single units to a batch of shape (n,)."""

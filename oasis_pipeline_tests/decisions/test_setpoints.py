@@ -33,6 +33,7 @@ from oasis_pipeline.decisions.well_response import (
     can_respond,
 )
 from oasis_pipeline.physics.diagnosis import Well
+from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import parameters, simulate
 from oasis_pipeline.physics.unit import PumpingUnit
@@ -326,10 +327,10 @@ def test_an_advice_stays_inside_the_limits_and_gains(
 
 
 def test_a_well_file_that_lacks_something_is_told_by_codes() -> None:
-    assert can_respond(WELL) == []
-    assert can_respond(replace(WELL, rods=None)) == ["no_rods"]
-    assert "no_plunger" in can_respond(replace(WELL, plunger_diameter_in=float("nan")))
-    assert can_respond(Well()) == ["no_rods", "no_plunger", "no_fluid_sg", "no_depth", "no_tubing_pressure"]
+    no_plunger = replace(WELL, plunger_diameter_in=float("nan"))
+    found = can_respond(columns_of([WELL, replace(WELL, rods=None), no_plunger, Well()]))
+    assert found[:3] == [[], ["no_rods"], ["no_plunger"]]
+    assert found[3] == ["no_rods", "no_plunger", "no_fluid_sg", "no_depth", "no_tubing_pressure"]
 
 
 def test_slower_all_day_instead_of_faster_part_of_it_is_called_slower() -> None:

@@ -318,6 +318,7 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
     has_unit = np.array([well.unit is not None for well in wells])
     idle = PumpingUnit.simple_harmonic(100.0)
     units = PumpingUnit.stack([well.unit if well.unit is not None else idle for well in wells])
+    different, which = units.distinct()
 
     mixed = mixture_gravity(plain["water_cut_pct"], plain["water_sg"], oil_gravity(plain["oil_api_deg"]))
     plain["fluid_sg"] = np.where(np.isnan(plain["fluid_sg"]), mixed, plain["fluid_sg"])
@@ -378,7 +379,7 @@ def columns_of(wells: Sequence[Well]) -> WellColumns:
         has_rods,
         units,
         has_unit,
-        MotionTables.of(units),
+        MotionTables.of(different).take(which),
         weight,
         vertical,
         np.where(unknown, 0.0, stretch),
