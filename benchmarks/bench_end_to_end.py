@@ -69,7 +69,7 @@ def rows(size: tuple[int, int] = SIZE, cache: Path | None = None) -> list[dict[s
         with using_warehouse(load_settings(home)) as warehouse:
             cards = warehouse.query("select count(*) as n from xspoc.card")["n"][0].as_py()
         earlier = _earlier_way(source)
-        copies = _plain_copies(root)
+        copies = list(_plain_copies(root))
     return [*_told(backfill, increment, idle, cards, wells), *_beside(backfill, earlier, cards), *copies]
 
 
