@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,29 +49,67 @@ _SURFACE_POINTS = 100
 _TREES = 100
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a field came to.
+
+    Attributes
+    ----------
+    wells, days, cards : int
+    backfill, increment, idle : dict
+        What ``oasis run --json --profile`` told of all days but the newest, of the newest, and with nothing to do; ``seconds`` by the clock
+        and ``peak_mb`` too.
+    database_bytes, store_bytes, archive_bytes : int
+        Disk that the database, the object store and the archive of drop files took in the end.
+    """
+
+    wells: int
+    days: int
+    cards: int
+    backfill: dict[str, Any]
+    increment: dict[str, Any]
+    idle: dict[str, Any]
+    database_bytes: int
+    store_bytes: int
+    archive_bytes: int
+
+
 def rows(size: tuple[int, int] = SIZE, cache: Path | None = None) -> list[dict[str, Any]]:
     """Measure; one row a figure: name, figure, unit, note."""
-    wells, days = size
     with tempfile.TemporaryDirectory(prefix="oasis-bench-") as scratch:
         root = Path(scratch)
-        source = write_field(cache or root / "cache", wells, days)
-        home = root / "home"
-        drop = load_settings(home, settle_seconds=0).drop
-        drop.mkdir(parents=True)
-        newest = max(path.name.split(".")[2] for path in source.glob("CardData.*"))
-        for path in source.iterdir():
-            if path.name.split(".")[2] < newest:
-                shutil.copy(path, drop)
-        backfill = _run(home)
-        for path in source.glob(f"*.{newest}.*"):
-            if not path.name.startswith("Labels."):
-                shutil.copy(path, drop)
-        increment, idle = _run(home), _run(home)
-        with using_warehouse(load_settings(home)) as warehouse:
-            cards = warehouse.query("select count(*) as n from xspoc.card")["n"][0].as_py()
+        source = write_field(cache or root / "cache", *size)
+        measured = measure(source, *size, root)
         earlier = _earlier_way(source)
         copies = list(_plain_copies(root))
-    return [*_told(backfill, increment, idle, cards, wells), *_beside(backfill, earlier, cards), *copies]
+    return [*_told(measured), *_beside(measured, earlier), *copies]
+
+
+def measure(source: Path, wells: int, days: int, root: Path) -> Measured:
+    """Run a field's drop files through an installation under a folder: the backfill, one more day, nothing."""
+    home = root / "home"
+    settings = load_settings(home, settle_seconds=0)
+    settings.drop.mkdir(parents=True)
+    newest = max(path.name.split(".")[2] for path in source.glob("CardData.*"))
+    for path in source.iterdir():
+        if path.name.split(".")[2] < newest:
+            shutil.copy(path, settings.drop)
+    backfill = _run(home)
+    for path in source.glob(f"*.{newest}.*"):
+        if not path.name.startswith("Labels."):
+            shutil.copy(path, settings.drop)
+    increment, idle = _run(home), _run(home)
+    with using_warehouse(settings) as warehouse:
+        found = warehouse.query(
+            "select count(*) as cards, pg_database_size(current_database()) as bytes from xspoc.card"
+        ).to_pylist()[0]
+    archive = _size_of(settings.store / "backup")
+    stored = _size_of(settings.store) - archive
+    return Measured(wells, days, found["cards"], backfill, increment, idle, found["bytes"], stored, archive)
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def write_field(cache: Path, wells: int, days: int) -> Path:
@@ -160,9 +199,10 @@ def _seconds(told: dict[str, Any], names: tuple[str, ...]) -> float:
     return sum(part["seconds"] for part in told["profile"] if part["part"].startswith(names))
 
 
-def _told(
-    backfill: dict[str, Any], increment: dict[str, Any], idle: dict[str, Any], cards: int, wells: int
-) -> Iterator[dict[str, Any]]:
+def _told(measured: Measured) -> Iterator[dict[str, Any]]:
+    backfill, increment, idle = measured.backfill, measured.increment, measured.idle
+    cards, wells = measured.cards, measured.wells
+
     def row(name: str, figure: float, unit: str, note: str = "") -> dict[str, Any]:
         return {"name": name, "figure": figure, "unit": unit, "note": note}
 
@@ -190,9 +230,8 @@ def _told(
             yield row(f"{title}: {part['part']}", part["seconds"], "s", f"{count:,} rows" if count else "")
 
 
-def _beside(
-    backfill: dict[str, Any], earlier: tuple[int, dict[str, float]], cards: int
-) -> Iterator[dict[str, Any]]:
+def _beside(measured: Measured, earlier: tuple[int, dict[str, float]]) -> Iterator[dict[str, Any]]:
+    backfill, cards = measured.backfill, measured.cards
     count, seconds = earlier
     whole = sum(seconds.values())
     ours = cards / (_seconds(backfill, TO_STORED) + _seconds(backfill, TO_PREDICTION))
