@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -22,7 +23,7 @@ def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as forges make them."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+    return {re.sub(r"[^\w\- ]", "", head.strip().lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -125,6 +126,32 @@ def test_every_variable_stands_among_the_settings() -> None:
     names -= between_processes | {name for name in names if name.startswith("OASIS_DBT_")}
     names -= {"OASIS_ADDRESS", "OASIS_EXPOSURE", "OASIS_SETTINGS"}  # Django's own
     assert [name for name in sorted(names) if f"`{name}`" not in page and f"`{name}=" not in page] == []
+
+
+def texts_of_the_code() -> list[str]:
+    """Texts of the package with a NUL for each value that is put in."""
+    texts = [(ROOT / "Makefile").read_text()]
+    for file in (ROOT / "oasis_pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                texts.append("".join(str(part) for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_messages_of_the_troubleshooting_are_the_codes() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    rows = re.findall(r"^\| (`+)(.+?)\1 \| ", page, re.MULTILINE)
+    messages = [message.strip().replace("\\|", "|") for _, message in rows]
+    assert len(messages) >= 20
+    texts = texts_of_the_code()
+    for message in messages:
+        literal = max(re.split(r"\.\.\.", message), key=len)
+        assert len(literal) > 15, message
+        pattern = ".*".join(re.escape(part) for part in message.rstrip(".").split("..."))
+        assert any(re.match(f"(?:.*\\W)?{pattern}", text, re.DOTALL) for text in texts), message
 
 
 def test_names_of_the_nomenclature_are_names_of_the_code() -> None:

@@ -86,6 +86,7 @@ def said_of(codes: Iterable[str]) -> list[tuple[str, str]]:
     return sorted(said, key=lambda one: order[one[0]])
 
 
-def contradictions_of(codes: Iterable[str]) -> list[str]:
-    """What contradicts what, in sentences."""
-    return [SENTENCES.get(code, code.replace("_", " ")) for code in codes]
+def contradictions_of(codes: Iterable[str], said: str = "") -> list[str]:
+    """What contradicts what, in sentences; but for those that the text beside them has said."""
+    sentences = (SENTENCES.get(code, code.replace("_", " ")) for code in codes)
+    return [sentence for sentence in sentences if sentence not in said]

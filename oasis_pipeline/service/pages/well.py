@@ -296,7 +296,7 @@ def _rest(
         },
         "do": ACTIONS.get(status["action"] or "", status["action"]),
         "parts": parts,
-        "contradictions": findings.contradictions_of(status["disagreements"] or []),
+        "contradictions": findings.contradictions_of(status["disagreements"] or [], status["reason"] or ""),
         "lacking": findings.missing_of(status["missing"] or []),
         "setpoint": advice,
         "equipment": _equipment(tx, node),

@@ -56,6 +56,14 @@ def test_a_well_shows_its_state_its_newest_card_and_why_it_stands_in_its_place(f
     assert len(text) < 100_000
 
 
+def test_what_the_reason_has_said_is_not_said_again() -> None:
+    from oasis_pipeline.service.pages.findings import contradictions_of
+
+    both = ["test_above_inferred", "vendor_above_inferred"]
+    test, vendor = contradictions_of(both)
+    assert contradictions_of(both, f"Test the well. {test}") == [vendor]
+
+
 def test_a_survey_is_drawn_with_the_tapers(field: Service) -> None:
     with field.warehouse.transaction() as tx:
         tx.execute(
