@@ -56,6 +56,20 @@ def _write_formula(translator: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def _let_names_break(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document
+) -> None:
+    """Let long names in the cells of tables break behind ``_``, ``.`` and ``/``, for narrow screens."""
+
+    def name(found: re.Match[str]) -> str:
+        return found[1] + re.sub(r"(?<=\w[_/])(?=\w)|(?<=\w\.)(?=[A-Za-z])", "<wbr>", found[2])
+
+    def cell(found: re.Match[str]) -> str:
+        return re.sub(r"(<span class=\"pre\">)([^<]*)", name, found[0])
+
+    context["body"] = re.sub(r"<td\b.*?</td>", cell, context.get("body", ""), flags=re.DOTALL)
+
+
 def _finish(app: Sphinx, error: Exception | None) -> None:
     """Give the site its first page, and refuse one that would fetch something from elsewhere."""
     if error is not None or app.builder.name != "html":
@@ -72,4 +86,5 @@ def setup(app: Sphinx) -> None:
     """Take part in the build."""
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("source-read", _add_navigation)
+    app.connect("html-page-context", _let_names_break)
     app.connect("build-finished", _finish)

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -48,6 +49,13 @@ def test_every_page_is_reached_from_the_readme() -> None:
         found = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
         todo.extend((page.parent / name).resolve() for name in found if not name.startswith("http"))
     assert {page.relative_to(ROOT) for page in PAGES} <= {page.relative_to(ROOT) for page in reached}
+
+
+def test_every_page_stands_in_the_navigation_of_the_site_once() -> None:
+    groups = tomllib.loads((ROOT / "docs" / "navigation.toml").read_text())
+    listed = sorted(page for group in groups.values() for page in group)
+    pages = {str(page.relative_to(ROOT).with_suffix("")) for page in PAGES} - {"README"}
+    assert listed == sorted(pages)
 
 
 def shown_commands(page: Path) -> tuple[list[str], list[str]]:
