@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint docs reference bench models format constraints clean
+.PHONY: help demo test slow faults lint audit docs reference bench models format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -41,7 +41,7 @@ faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against
 	$(PIP) --editable '.[faults]'
 	$(BIN)/python -m oasis_pipeline_tests.faults $(FAULTS)
 
-lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML, spelling
+lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML, spelling, containers, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
@@ -49,6 +49,12 @@ lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, Y
 	$(BIN)/sqlfluff lint dbt_sql
 	$(BIN)/yamllint .
 	$(BIN)/codespell
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/python -m audit
+
+audit: $(VENV)/.dev  ## secrets, licences, known weaknesses, bill of materials; part of lint
+	$(BIN)/python -m audit
 
 docs: $(VENV)/.dev  ## the documentation as a site in build/site; every warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html --conf-dir docs --doctree-dir build/doctrees . build/site

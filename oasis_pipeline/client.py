@@ -380,7 +380,7 @@ class Client:
     @staticmethod
     def _wait(attempt: int, told: str | None) -> None:
         # spread, so that a hundred gateways don't come back in the same moment
-        pause = min(0.2 * 2**attempt, 20.0) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause = min(0.2 * 2**attempt, 20.0) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
         time.sleep(max(pause, float(told) if told and told.isdigit() else 0.0))
 
 

@@ -184,13 +184,13 @@ def require_free_port(host: str, port: int, option: str = "--port") -> None:
 
 def reachable(host: str) -> str:
     """Address at which this machine reaches what listens on a host."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not listened on
 
 
 def answers(url: str) -> bool:
     """Whether an http server answers at an address, whatever it says; its certificate may be anybody's."""
     try:
-        urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()).close()  # noqa: S310, S323
+        urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()).close()  # noqa: S310, S323 - our own address; nothing is sent
     except urllib.error.HTTPError:
         return True
     except OSError:

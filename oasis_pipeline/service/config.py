@@ -92,7 +92,7 @@ class Exposure:
         another name. Whoever opens the service to others calls it by names that it can't know; every page asks for a log-in.
         """
         if self.allowed_hosts:
-            own = [] if self.host in ("", "0.0.0.0", "::") else [self.host]  # noqa: S104
+            own = [] if self.host in ("", "0.0.0.0", "::") else [self.host]  # noqa: S104 - compared, not listened on
             return [*self.allowed_hosts, *own, *LOOPBACK_NAMES]
         return list(LOOPBACK_NAMES) if is_loopback(self.host) else ["*"]
 

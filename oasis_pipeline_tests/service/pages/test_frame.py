@@ -65,7 +65,7 @@ def test_no_page_has_a_script_within_it_or_one_from_elsewhere(service: Service) 
 
 @pytest.mark.server
 def test_files_of_the_pages_come_with_the_package(service: Service) -> None:
-    for path in ("oasis.css", "frame.js", "icon.svg", "vendor/htmx-LICENSE.txt", "vendor/uplot-LICENSE.txt"):
+    for path in ("oasis.css", "frame.js", "icon.svg", "vendor/LICENSES.txt"):
         assert service.get(f"/static/pages/{path}", role=None).status == 200, path
 
 

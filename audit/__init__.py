@@ -1,0 +1,1 @@
+"""What `make audit` looks at; see ``__main__``."""
