@@ -71,6 +71,18 @@ def test_the_page_lists_all_that_is_public() -> None:
             assert re.search(rf"\.{name}\(", page), f"{kind.__name__}.{name}"
 
 
+def test_the_page_shows_the_parameters_that_there_are() -> None:
+    page = (DOCS / "python-api.md").read_text()
+    owners = {"field": oasis_pipeline.Field, "cards": oasis_pipeline.CardSeries, "card": oasis_pipeline.Card}
+    shown = re.findall(r"^\| `(\w+)\.(\w+)\(([^)]*)\)` \|", page, re.MULTILINE)
+    assert len(shown) >= 10
+    for owner, method, parameters in shown:
+        real = [
+            name for name in inspect.signature(getattr(owners[owner], method)).parameters if name != "self"
+        ]
+        assert [name for name in parameters.split(", ") if name] == real, f"{owner}.{method}"
+
+
 def test_a_folder_without_an_installation_is_told_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NoInstallationError, match="there is no installation in"):
         oasis_pipeline.open(tmp_path / "nowhere")

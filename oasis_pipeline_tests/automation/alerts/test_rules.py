@@ -7,10 +7,19 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from oasis_pipeline.automation.alerts import texts
-from oasis_pipeline.automation.alerts.rules import KINDS, AlertError, Receiver, Rules, load_rules, parse_rules
+from oasis_pipeline.automation.alerts.rules import (
+    KINDS,
+    AlertError,
+    Limits,
+    Receiver,
+    Rules,
+    load_rules,
+    parse_rules,
+)
 
 ZONE = ZoneInfo("America/Chicago")
 TO = '[to.crew]\nurl = "json://127.0.0.1/x"\n'
@@ -22,10 +31,10 @@ def test_the_file_of_the_docs_can_be_used() -> None:
     rules = parse_rules(text)
     assert len(rules.to) > 2
     assert len(rules.rule) > 2
-    for kind in KINDS:
-        assert f"`{kind}`" in page
-    for name in rules.limits.__struct_fields__:
-        assert f"`{name}`" in page
+    for kind, level in KINDS.items():
+        assert f"| `{kind}` | {level} |" in page
+    for name, default in msgspec.structs.asdict(Limits()).items():
+        assert f"`{name}` {'none' if default is None else f'{default:g}'}" in page
 
 
 @pytest.mark.parametrize(
