@@ -30,7 +30,14 @@ from oasis_pipeline.operations.decisions import (
     worklist_rows,
 )
 from oasis_pipeline.operations.prices import ECONOMICS, ECONOMICS_FILE, stored_economics
-from oasis_pipeline.operations.setpoints import CARD_DAYS, PAST_DAYS, setpoint_rows
+from oasis_pipeline.operations.setpoints import (
+    CARD_DAYS,
+    PAST_DAYS,
+    SETPOINT_VERSION,
+    read_responses,
+    setpoint_rows,
+    write_responses,
+)
 from oasis_pipeline.schema import table
 
 WELLSUMMARY = table("clean", "wellsummary")
@@ -40,9 +47,6 @@ WORKLIST = table("clean", "worklist")
 
 DECISIONS_VERSION = "3"
 """Raise it when the same inputs come out otherwise."""
-
-SETPOINT_VERSION = "3"
-"""The same for set points; also when the predictive model changes."""
 
 WORKLIST_VERSION = "5"
 """The same for the list."""
@@ -112,8 +116,10 @@ def wellstatus(run: Run) -> dict[str, Any]:
 )
 def setpoint(run: Run) -> dict[str, Any]:
     """Make ``clean.setpoint``."""
-    rows = setpoint_rows(run.warehouse, run.days, stored_economics(run.warehouse))
+    responses = read_responses(run.store)
+    rows = setpoint_rows(run.warehouse, run.days, stored_economics(run.warehouse), responses)
     _store(run, rows)
+    write_responses(run.store, responses)
     actions = rows["action"].value_counts().to_pylist()
     return {f"well_days_{row['values']}": row["counts"] for row in actions}
 

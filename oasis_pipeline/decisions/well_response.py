@@ -115,10 +115,13 @@ class Responses:
     Attributes
     ----------
     kept : dict
-        (key of the equipment, number of the speed) -> ndarray (states, quantities).
+        ((key of the equipment, stroke), number of the speed) -> ndarray (states, quantities); those asked for last stand last.
+    made : bool
+        Whether one was added.
     """
 
-    kept: dict[tuple[Hashable, int], Array] = field(default_factory=dict)
+    kept: dict[tuple[tuple[Hashable, float], int], Array] = field(default_factory=dict)
+    made: bool = False
 
     def of(self, keys: Sequence[Hashable], wells: Sequence[Well], stroke: Array, spm: Array) -> Response:
         """Make the tables of wells, or take those that are kept.
@@ -145,10 +148,12 @@ class Responses:
         same = ~(np.abs(stroke / of_unit - 1.0) > 0.03) & columns.has_unit
         used = np.where(same, of_unit, np.round(np.where(np.isfinite(stroke), stroke, of_unit)))
         names = [(key, float(np.round(inches, 1))) for key, inches in zip(keys, used, strict=True)]
-        wanted: dict[tuple[Hashable, int], tuple[int, int]] = {}
+        wanted: dict[tuple[tuple[Hashable, float], int], tuple[int, int]] = {}
         for row, name in enumerate(names):
             for node in range(first[row], first[row] + NODES):
-                if (name, node) not in self.kept:
+                if (name, node) in self.kept:
+                    self.kept[name, node] = self.kept.pop((name, node))
+                else:
                     wanted.setdefault((name, node), (row, node))
         if wanted:
             rows = np.array([row for row, _ in wanted.values()], dtype=np.intp)
@@ -163,6 +168,7 @@ class Responses:
                 for start in range(0, len(rows), size)
             ]
             self.kept.update(zip(wanted, np.concatenate(made), strict=True))
+            self.made = True
         values = np.array(
             [
                 [self.kept[name, node] for node in range(start, start + NODES)]

@@ -5,8 +5,10 @@ Here: which rows are read, and how they become `Points` and `Past`. Not here: an
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from statistics import median
 from typing import Any
@@ -27,12 +29,17 @@ from oasis_pipeline.decisions.setpoint_reasons import (
     say_setpoint,
 )
 from oasis_pipeline.decisions.setpoints import Curve, Interval, Setpoints, advise_setpoints, lacks
-from oasis_pipeline.decisions.well_response import Responses, can_respond
+from oasis_pipeline.decisions.well_response import QUANTITIES, STATES, Responses, can_respond
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.schema import table
 from oasis_pipeline.schema.model import arrow_schema
+from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
+
+SETPOINT_VERSION = "3"
+"""Raise it when the same inputs come out otherwise, also when the predictive model changes."""
 
 CARD_DAYS, NEWEST_DAYS = 8, 5
 """Days back that good cards, and a production, are looked for, and how many of these days are used, the newest: one odd day advises nothing."""
@@ -47,6 +54,11 @@ OTHER_SPEED, OTHER_RUN_TIME = 0.04, 0.10
 """A speed or run time that differs by more (of the logarithm) is another set point."""
 
 LIKELY_PCT = 50.0
+
+RESPONSES_PATH = "cache/well_response.parquet"
+RESPONSES_KEPT = 200_000
+"""Where the tables of wells are kept, and how many at most, one of each speed: they take longer than all the rest and hang on nothing but the
+equipment."""
 
 _RATES = ("production_bpd", "production_lower_bpd", "production_upper_bpd", "inferred_production_bpd")
 ROWS_AT_ONCE = 2_000
@@ -105,7 +117,56 @@ where "Failure End Date" is not null and "Failure End Date" < $1 order by 1, 2
 """
 
 
-def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.Table:
+def read_responses(store: ObjectStore) -> Responses:
+    """Read the tables of wells that earlier runs made; without any where there are none that can be used."""
+    try:
+        rows = store.read_table(RESPONSES_PATH) if store.exists(RESPONSES_PATH) else None
+    except (StorageError, pa.ArrowException, OSError):
+        rows = None
+    if rows is None or (rows.schema.metadata or {}).get(b"version") != SETPOINT_VERSION.encode():
+        return Responses()
+    values = rows["values"].combine_chunks().flatten().to_numpy().reshape(-1, len(STATES), len(QUANTITIES))
+    names = zip(rows["equipment"].to_pylist(), rows["stroke_in"].to_pylist(), strict=True)
+    return Responses(dict(zip(zip(names, rows["node"].to_pylist(), strict=True), values, strict=True)))
+
+
+def write_responses(store: ObjectStore, responses: Responses) -> None:
+    """Keep the tables of wells for later runs, those that were asked for last; nothing where no table is new."""
+    if not responses.made:
+        return
+    kept = list(responses.kept.items())[-RESPONSES_KEPT:]
+    table = pa.table(
+        {
+            "equipment": pa.array([name[0] for (name, _), _ in kept], pa.string()),
+            "stroke_in": pa.array([name[1] for (name, _), _ in kept], pa.float64()),
+            "node": pa.array([node for (_, node), _ in kept], pa.int32()),
+            "values": pa.FixedSizeListArray.from_arrays(
+                pa.array(np.concatenate([values.ravel() for _, values in kept])),
+                len(STATES) * len(QUANTITIES),
+            ),
+        }
+    )
+    store.write_table(RESPONSES_PATH, table.replace_schema_metadata({"version": SETPOINT_VERSION}))
+
+
+def _equipment_key(part: Any) -> str:
+    """Digest of everything that a well, or a part of it, is made of."""
+    digest = hashlib.sha256()
+    for own in fields(part):
+        value = getattr(part, own.name)
+        if is_dataclass(value):
+            digest.update(_equipment_key(value).encode())
+        elif isinstance(value, np.ndarray):
+            digest.update(value.tobytes())
+        else:
+            digest.update(repr(value).encode())
+        digest.update(b";")
+    return digest.hexdigest()
+
+
+def setpoint_rows(
+    warehouse: Warehouse, days: Days, economics: Economics, responses: Responses | None = None
+) -> pa.Table:
     """Advise set points to the wells that pumped on some days.
 
     Parameters
@@ -115,6 +176,8 @@ def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
     days : Days
     economics : Economics
         Prices.
+    responses : Responses, optional
+        Tables that are at hand; what is made is added.
 
     Returns
     -------
@@ -142,7 +205,8 @@ def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
     equipment = EquipmentStates.read(
         warehouse, sorted({row["NodeID"] for row in wanted}), datetime.combine(begin, time()), days.end
     )
-    responses = Responses()
+    responses = Responses() if responses is None else responses
+    keys: dict[int, str] = {}
     tables = []
     for start in range(0, len(wanted), ROWS_AT_ONCE):
         part = wanted[start : start + ROWS_AT_ONCE]
@@ -156,7 +220,7 @@ def setpoint_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.
             course = strokes_course(*np.array(bursts.get((node, day), []), dtype=np.float64).reshape(-1, 2).T)
             doubts = "" if card else _newest_doubts(refused.get(node, []), day)
             known.append((row, card, rate, found, course, doubts))
-        tables.append(_advised(known, equipment, responses, economics, schema))
+        tables.append(_advised(known, equipment, responses, keys, economics, schema))
     return pa.concat_tables(tables)
 
 
@@ -252,6 +316,7 @@ def _advised(
     ],
     equipment: EquipmentStates,
     responses: Responses,
+    keys: dict[int, str],
     economics: Economics,
     schema: pa.Schema,
 ) -> pa.Table:
@@ -274,8 +339,10 @@ def _advised(
     rows = np.flatnonzero(able)
     found: Setpoints | None = None
     if len(rows):
+        for place in {places[able_row] for able_row in rows} - keys.keys():
+            keys[place] = _equipment_key(equipment.found[place].well)
         response = responses.of(
-            [places[row] for row in rows],
+            [keys[places[row]] for row in rows],
             [equipment.found[places[row]].well for row in rows],
             points.stroke_in[rows],
             points.spm[rows],

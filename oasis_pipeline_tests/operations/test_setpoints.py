@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.decisions import ACTIONS, Economics
+from oasis_pipeline.decisions import ACTIONS, Economics, well_response
+from oasis_pipeline.operations import setpoints
 from oasis_pipeline.operations.days import Days, store_days
 from oasis_pipeline.operations.decisions import worklist_rows
-from oasis_pipeline.operations.setpoints import setpoint_rows
+from oasis_pipeline.operations.setpoints import (
+    RESPONSES_PATH,
+    read_responses,
+    setpoint_rows,
+    write_responses,
+)
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.operations.test_decisions import put
 
@@ -210,3 +218,27 @@ def test_the_list_names_the_advice(field: Warehouse) -> None:
     assert lines["FULL 1"]["action"] == "speed_up" == stored["action"].to_pylist()[0]
     assert stored["reason"].to_pylist()[0].split(";")[0] in lines["FULL 1"]["reason"]
     assert all(row["action"] in ACTIONS for row in lines.values())
+
+
+def test_tables_of_wells_are_kept_and_a_damaged_file_of_them_is_made_again(
+    field: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path)
+    days = Days(LAST, LAST)
+    made = read_responses(store)
+    rows = setpoint_rows(field, days, Economics(), made)
+    assert made.made
+    write_responses(store, made)
+    kept = read_responses(store)
+    assert kept.kept.keys() == made.kept.keys()
+    with monkeypatch.context() as patch:
+        patch.setattr(well_response, "_tabulate", lambda *_: pytest.fail("a table was made again"))
+        assert setpoint_rows(field, days, Economics(), kept).equals(rows)
+    assert not kept.made
+    for damaged in (b"", b"PAR1 no more"):
+        store.put_bytes(RESPONSES_PATH, damaged)
+        assert not read_responses(store).kept
+    monkeypatch.setattr(setpoints, "SETPOINT_VERSION", "another")
+    write_responses(store, made)
+    monkeypatch.undo()
+    assert not read_responses(store).kept, "tables of another version are not used"
