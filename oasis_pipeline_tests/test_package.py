@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -40,20 +39,30 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
     assert missing == set()
 
 
+LONG = "a folder whose path is longer than that of a socket may be, with letters of elsewhere: žluťoučký kůň, Ölfeld"
+
+
 @pytest.mark.server
-def test_commands_run_from_the_wheel_alone(wheel: Path, server_folder: Path) -> None:
-    site, home = server_folder / "site", str(server_folder / "home")
+def test_commands_run_from_the_wheel_alone_wherever_the_home_is(wheel: Path, server_folder: Path) -> None:
+    site, home = server_folder / "site", str(server_folder / LONG / "home")
     zipfile.ZipFile(wheel).extractall(site)
     run = (
         "import sys, oasis_pipeline; from oasis_pipeline.commands.main import main;"
         "assert oasis_pipeline.__file__.startswith(sys.argv.pop(1)); main()"
     )
-    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    environment = {
+        "HOME": str(server_folder / LONG),
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C",
+        "TZ": "America/Chicago",
+        "PYTHONPATH": str(site),
+        "PYTHONSAFEPATH": "1",
+    }
 
     def oasis(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-c", run, str(site), *arguments],
-            cwd=server_folder, env=environment, capture_output=True, text=True, check=False,
+            cwd=server_folder, env=environment, capture_output=True, text=True, check=False, umask=0o077,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

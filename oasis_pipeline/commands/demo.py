@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -108,8 +109,9 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         click.echo(line)
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
-    click.echo(f"next    oasis createsuperuser --home {settings.home}   (a user for the pages)")
-    click.echo(f"        oasis up --home {settings.home}   (pages and graph in the browser)")
+    home = shlex.quote(str(settings.home))
+    click.echo(f"next    oasis createsuperuser --home {home}   (a user for the pages)")
+    click.echo(f"        oasis up --home {home}   (pages and graph in the browser)")
 
 
 def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:
