@@ -109,9 +109,9 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         click.echo(line)
     print_facts(facts, seconds)
     click.echo(f"report  {report}")
-    home = shlex.quote(str(settings.home))
-    click.echo(f"next    oasis createsuperuser --home {home}   (a user for the pages)")
-    click.echo(f"        oasis up --home {home}   (pages and graph in the browser)")
+    where = shlex.quote(str(settings.home))
+    click.echo(f"next    oasis createsuperuser --home {where}   (a user for the pages)")
+    click.echo(f"        oasis up --home {where}   (pages and graph in the browser)")
 
 
 def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -64,8 +64,6 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every expected error becomes one line on stderr and exit status 1."""
-    from oasis_pipeline.commands.common import explain
-
     try:
         cli.main(prog_name="oasis", standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -81,6 +79,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except Exception as error:
+        # brings the settings along, which --help does not need
+        from oasis_pipeline.commands.common import explain
+
         click.echo(f"oasis: {explain(error)}", err=True)
         sys.exit(1)
 

@@ -345,3 +345,14 @@ def test_a_demo_from_nothing_to_report_then_status_and_dsn(server_folder: Path) 
             assert cursor.fetchone() == (facts["predicted"],)
     finally:
         embedded.stop(home / "postgres")
+
+
+def test_help_loads_neither_settings_nor_science() -> None:
+    look = (
+        "import sys; sys.argv = ['oasis', '--help']; from oasis_pipeline.commands.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'pydantic', 'numpy', 'pyarrow', 'dagster', 'psycopg2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
