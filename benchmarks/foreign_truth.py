@@ -81,6 +81,39 @@ class TakenIn:
 COMPARED = ("pump_intake_pressure_psi", "inferred_production_bpd", "fillage_pct")
 
 
+def kept_platform(
+    seed: int, cache: Path, wells: int = WELLS, days: int = DAYS, lifelike: bool = False
+) -> Path:
+    """Return the platform's folder of a field that was kept, or make it, take it in and keep it.
+
+    Parameters
+    ----------
+    seed : int
+    cache : Path
+    wells, days : int
+    lifelike : bool
+        See `foreign.files.write_field`.
+
+    Returns
+    -------
+    Path
+        Beside ``drop`` and ``truth``.
+    """
+    size = "" if (wells, days) == (WELLS, DAYS) else f"-{wells}x{days}"
+    field = cache / f"foreign-{seed}{size}{'-lifelike' if lifelike else ''}"
+    if not (field / "truth").is_dir():
+        making = cache / f".{field.name}.making"
+        shutil.rmtree(making, ignore_errors=True)
+        write_field(making, seed, wells, days, lifelike)
+        making.rename(field)
+    versions = "-".join((DIAGNOSIS_VERSION, BOUNDS_VERSION, *FEATURES_VERSION.split()))
+    folder = field / f"platform-{versions}"
+    if not (folder / "features.parquet").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        _take(field / "drop", folder)
+    return folder
+
+
 def taken_in(seed: int, cache: Path, wells: int = WELLS, days: int = DAYS) -> TakenIn:
     """Read a field that was kept, or make it, take it in and keep it.
 
@@ -94,18 +127,8 @@ def taken_in(seed: int, cache: Path, wells: int = WELLS, days: int = DAYS) -> Ta
     -------
     TakenIn
     """
-    size = "" if (wells, days) == (WELLS, DAYS) else f"-{wells}x{days}"
-    field = cache / f"foreign-{seed}{size}"
-    if not (field / "truth").is_dir():
-        making = cache / f".{field.name}.making"
-        shutil.rmtree(making, ignore_errors=True)
-        write_field(making, seed, wells, days)
-        making.rename(field)
-    versions = "-".join((DIAGNOSIS_VERSION, BOUNDS_VERSION, *FEATURES_VERSION.split()))
-    folder = field / f"platform-{versions}"
-    if not (folder / "features.parquet").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        _take(field / "drop", folder)
+    folder = kept_platform(seed, cache, wells, days)
+    field = folder.parent
     found = pq.read_table(folder / "features.parquet")
     diagnosed = pq.read_table(folder / "diagnosis.parquet", columns=["NodeID", "Date", *COMPARED])
     diagnosed = diagnosed.rename_columns(["NodeID", "Date", *(f"said {name}" for name in COMPARED)])

@@ -1,6 +1,6 @@
 """Make the models that come with the package: ``python -m models [name ...] [--keep FOLDER]``.
 
-Without a name all three are made, in this order: the model of failures rests on the errors of the network of severities. It takes hours.
+Without a name both are made. It takes hours.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from models import card_forecaster, failure_forecaster, severity_network
+from models import card_forecaster, severity_network
 
 MODELS: dict[str, Callable[[Path], None]] = {
     "severities": severity_network.write_network,
-    "failures": lambda keep: failure_forecaster.write_base(),
     "cards": card_forecaster.write_base,
 }
 

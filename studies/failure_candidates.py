@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from oasis_pipeline.learning.failures.hazard import (
     INTERVAL_DAYS,
     base_rates,
-    stacked,
     window_probabilities,
 )
 from oasis_pipeline.learning.failures.log import DAY_MS, LONG_AGO
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, NO_FAILURE, UNKNOWN, Outcomes
 from oasis_pipeline.learning.failures.windows import DailyRows
+from studies.boosted_hazards import stacked
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -22,15 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, WELLS
-from models.failure_forecaster import CLASSES, Prepared, laid, severity_field
-from models.failure_futures import chance_of_failing
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS
-from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted, window_probabilities
+from oasis_pipeline.learning.failures.hazard import window_probabilities
 from oasis_pipeline.learning.failures.log import DAY_MS
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, Outcomes, outcomes_at
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.episodes import FieldKind
+from studies.boosted_hazards import BoostingOptions, fit_boosted
+from studies.failure_days import CLASSES, Prepared, laid, severity_field
 from studies.failure_evaluation import Forecast, best_within, curve
+from studies.failure_futures import chance_of_failing
 
 FIRST_DAY = 75
 """As the first day that ``studies.failure_forecast`` judges."""

@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.failure_fields import DAYS, JUDGED_DAYS, KINDS, TEST_SEEDS, kept_field
-from models.failure_forecaster import Prepared, prepared
 from oasis_pipeline.learning.failures.alarms import ALARM_HORIZON_DAYS, NEVER_RAISED
-from oasis_pipeline.learning.failures.base import EXPERTS_BEFOREHAND, base_experts, base_forecaster
+from oasis_pipeline.learning.failures.base import base_forecaster
 from oasis_pipeline.learning.failures.forecaster import fit_at
-from oasis_pipeline.learning.failures.hazard import fit_boosted, window_probabilities
+from oasis_pipeline.learning.failures.hazard import window_probabilities
 from oasis_pipeline.learning.failures.outcomes import (
     HORIZONS_DAYS,
     NO_FAILURE,
@@ -38,6 +37,8 @@ from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.simulation.conditions import FULL, LABELS
 from oasis_pipeline.simulation.episodes import FieldKind
 from studies import failure_candidates as c
+from studies.boosted_hazards import fit_boosted
+from studies.failure_days import Prepared, prepared
 from studies.failure_evaluation import (
     ByWell,
     Figures,
@@ -94,7 +95,7 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
     said = np.full((count, len(HORIZONS_DAYS)), np.nan)
     threshold = np.full(count, NEVER_RAISED)
     held_fold = np.random.default_rng(0).permutation(len(field.nodes)) % FOLDS
-    base, _ = base_forecaster()
+    base = base_forecaster()
     for cutoff, first, last in _spans():
         cutoff_ms = field.at(cutoff)
         judged = (data.time_ms > field.at(first)) & (data.time_ms <= field.at(last))
@@ -114,7 +115,7 @@ def forecast_by(model: str, field: Prepared) -> Forecast:
                     features=data.features[outside],
                     life=data.life[outside],
                 )
-                fitted = fit_at(own, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND).forecaster
+                fitted = fit_at(own, cutoff_ms).forecaster
                 said[target] = 1.0 - fitted.probabilities(data.features[target])[:, :, 0]
                 threshold[target] = fitted.threshold
                 continue

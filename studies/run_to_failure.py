@@ -144,7 +144,7 @@ def _boosted_risk(
     features: NDArray[np.float32], days: Float64, failed: NDArray[np.bool_], asked: NDArray[np.float32]
 ) -> Float64:
     """Boosted hazards of quarters, summed over the first two years: higher fails sooner."""
-    from oasis_pipeline.learning.failures.boosting import grow
+    from studies.boosting import grow
 
     last = np.floor(days / _INTERVAL_DAYS).astype(np.int64)
     row = np.repeat(np.arange(len(days)), np.minimum(last, 15) + 1)

@@ -87,7 +87,9 @@ class WellHistory:
         return np.asarray(a_stroke / BPD * self.runtime_h / 24)
 
 
-def run_well(well: Well, days: int, rng: np.random.Generator) -> WellHistory:
+def run_well(
+    well: Well, days: int, rng: np.random.Generator, cards_per_day: int = CARDS_PER_DAY
+) -> WellHistory:
     """Simulate all cards of a well.
 
     Parameters
@@ -95,13 +97,14 @@ def run_well(well: Well, days: int, rng: np.random.Generator) -> WellHistory:
     well : Well
     days : int
     rng : numpy.random.Generator
+    cards_per_day : int
 
     Returns
     -------
     WellHistory
     """
     failures = _failures(well, days, rng)
-    day = _card_times(days, failures, rng)
+    day = _card_times(days, failures, rng, cards_per_day)
     parameters, runtime = _parameters(well, day, failures, rng)
     impedance, weight, across, build, turn, step = rod_arrays(well)
     n = len(day)
@@ -172,8 +175,10 @@ def _failures(well: Well, days: int, rng: np.random.Generator) -> list[Failure]:
     return kept
 
 
-def _card_times(days: int, failures: list[Failure], rng: np.random.Generator) -> NDArray[np.float64]:
-    spaced = (np.arange(days * CARDS_PER_DAY) + rng.uniform(0, 1)) / CARDS_PER_DAY
+def _card_times(
+    days: int, failures: list[Failure], rng: np.random.Generator, per_day: int
+) -> NDArray[np.float64]:
+    spaced = (np.arange(days * per_day) + rng.uniform(0, 1)) / per_day
     day = np.sort(spaced + rng.uniform(-0.04, 0.04, spaced.size))
     keep = (rng.random(day.size) > 0.05) & (day > 0) & (day < days)
     for _ in range(int(rng.poisson(days / 60))):  # no communication
@@ -392,8 +397,10 @@ def _wander(
     return np.asarray(size * out)
 
 
-def histories(wells: list[Well], days: int, seed: int) -> Iterator[WellHistory]:
+def histories(
+    wells: list[Well], days: int, seed: int, cards_per_day: int = CARDS_PER_DAY
+) -> Iterator[WellHistory]:
     """Run the wells one after the other, each with random numbers of its own."""
     streams = np.random.default_rng([seed, 1]).spawn(len(wells))
     for well, rng in zip(wells, streams, strict=True):
-        yield run_well(well, days, rng)
+        yield run_well(well, days, rng, cards_per_day)

@@ -137,7 +137,13 @@ class Well:
         return self.tubing_psi * PSI + self.density * GRAVITY * self.true_depth_ft() * FT
 
 
-def make_wells(count: int, days: int, rng: np.random.Generator) -> list[Well]:
+SUDDEN_SHARE = 0.14
+"""Share of wells with a failure that nothing announces."""
+
+
+def make_wells(
+    count: int, days: int, rng: np.random.Generator, sudden_share: float = SUDDEN_SHARE
+) -> list[Well]:
     """Build wells, choose those with labels, and hand out what goes wrong."""
     labelled = np.zeros(count, bool)
     labelled[rng.permutation(count)[: max(1, round(LABELLED_SHARE * count))]] = True
@@ -152,7 +158,7 @@ def make_wells(count: int, days: int, rng: np.random.Generator) -> list[Well]:
         for which in sorted(affected):
             if which != c.GAS and k in affected[which]:
                 well.episodes.append(_episode(which, days, rng))
-        if rng.random() < 0.14:
+        if rng.random() < sudden_share:
             text = str(
                 rng.choice(
                     ["Rod - Polish Rod", "Pump - Stuck", "Tubing - Split", "Rod - Box", "Pump - Barrel"]

@@ -26,7 +26,7 @@ from oasis_pipeline.assets.factory import (
     whole,
     whole_asset,
 )
-from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, LEAST_FAILURES
+from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION
 from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.operations.alarm_decisions import ALARM
@@ -78,9 +78,8 @@ def well_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
     inputs=[all_days(WELL_DAYS), whole("analysis/failure_info"), kept("xspoc/rods_history")],
     due=Due.CUTOFFS,
     code_version=FORECAST_VERSION,
-    description="Forecasters of failures, one for each cut-off (the 1st and the 16th of a month), chosen by what was known "
+    description="Forecasters of failures, one for each cut-off (the 1st and the 16th of a month), fitted with what was known "
     "then. One that rests on an unchanged past is kept.",
-    kinds=frozenset({"python", "scikitlearn"}),
 )
 def failure_forecaster(run: Run) -> dict[str, Any]:
     """Make ``models/failure_forecaster``."""
@@ -171,22 +170,18 @@ def forecaster_metadata(learned: LearnedForecasters) -> dict[str, Any]:
     """Say what was learned at which cut-off, and why it was chosen."""
     if not learned.cutoffs:
         return {"said": "there is no cut-off with enough history yet: the base model forecasts"}
-    lines = ["| cut-off | chosen | known failures | log loss of each candidate |", "|---|---|---:|---|"]
+    lines = ["| cut-off | known failures | alarms from, % | log loss |", "|---|---:|---:|---|"]
     for cutoff, fitted in learned.fitted.items():
         losses = ", ".join(f"{name} {value:.4f}" for name, value in sorted(fitted.log_loss.items()))
-        lines.append(f"| {cutoff} | {fitted.kind} | {fitted.failures} | {losses} |")
-    said = {}
-    if learned.failures < LEAST_FAILURES:
-        said["said"] = (
-            f"{learned.failures} failures are known: a field's own model is tried from {LEAST_FAILURES} on"
-        )
+        threshold = fitted.forecaster.threshold
+        limit = f"{100 * threshold:.1f}" if threshold < 1.0 else "none"
+        lines.append(f"| {cutoff} | {fitted.failures} | {limit} | {losses} |")
     return {
         "cutoffs": len(learned.cutoffs),
         "learned": len(learned.fitted),
         "kept": learned.kept,
         "known_failures": learned.failures,
         "models": dg.MetadataValue.md("\n".join(lines)),
-        **said,
     }
 
 

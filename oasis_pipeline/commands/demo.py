@@ -38,7 +38,8 @@ CARDS_PER_DAY = 2
 _ALARMS = """
 select a."NodeID", a."RaisedAt", a."Prob", min(f."Failure Start Date") as failed_at, min(f."Failures") as failure
 from clean.alarm as a left join analysis.failure_info as f
-    on f."NodeID" = a."NodeID" and f."Failure Start Date" between a."RaisedAt" and a."RaisedAt" + interval '30 days'
+    on f."NodeID" = a."NodeID" and f."Failure Start Date" <= a."RaisedAt" + interval '30 days'
+    and coalesce(f."Failure End Date", 'infinity') > a."RaisedAt"
 group by 1, 2, 3 order by 2, 1
 """
 
@@ -122,6 +123,8 @@ def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:
             (alarm["failed_at"] - alarm["RaisedAt"]).total_seconds() / 86_400.0 if alarm["failed_at"] else 0.0
         )
         then = f"{alarm['failure']} {days:.1f} days later" if alarm["failed_at"] else "no failure since"
+        if days < 0.0:
+            then = f"{alarm['failure']} {-days:.1f} days before, which nobody had told yet"
         lines.append(f"alarm   {alarm['NodeID']}, {alarm['RaisedAt']:%-d %B} ({alarm['Prob']:.0f} %): {then}")
     return lines
 

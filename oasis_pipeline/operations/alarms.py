@@ -28,7 +28,7 @@ from oasis_pipeline.learning.failures.alarms import (
     raise_alarms,
 )
 from oasis_pipeline.learning.failures.log import DAY_MS, life_of
-from oasis_pipeline.learning.failures.reasons import reasons, weight_of_quantities
+from oasis_pipeline.learning.failures.reasons import reasons
 from oasis_pipeline.learning.failures.windows import REACH_DAYS
 from oasis_pipeline.operations.alarm_decisions import ALARM, decided_alarms
 from oasis_pipeline.operations.failure_forecasts import forecaster_named, read_known
@@ -38,7 +38,7 @@ from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
-ALARM_VERSION = "1"
+ALARM_VERSION = "2"
 """Raise it when the same forecasts raise other alarms."""
 
 SAME_EVENT_DAYS = 7.0
@@ -196,12 +196,15 @@ def _fresh_rows(
     rows = []
     for raised, closed in zip(alarms.raised_row.tolist(), alarms.closed_row.tolist(), strict=True):
         node, moment = found.nodes[found.well[raised]], _moment(int(found.time_ms[raised]))
+        end = closed if closed >= 0 else int(np.searchsorted(found.well, found.well[raised], "right"))
+        worst = raised + int(found.probability[raised:end].argmax())
         rows.append(
             {
                 "AlarmID": _alarm_id(node, moment),
                 "NodeID": node,
                 "RaisedAt": moment,
-                "Class": str(found.label[raised]),
+                # conditions go on while an alarm stands: its worst day knows best what will fail
+                "Class": str(found.label[worst]),
                 "Prob": round(100.0 * float(found.probability[raised]), 3),
                 "Reason": texts.get((node, moment), ""),
                 "State": "open" if closed < 0 else "closed",
@@ -333,11 +336,8 @@ def _reasons_of(
             continue
         rows = np.array([place[number[item[1]], item[0]] for item in mine])
         features = known.data.features[rows]
-        weight = weight_of_quantities(
-            forecaster_named(warehouse, store, version), features, known.rows.channels
-        )
         age = features[:, known.data.names.index("age_days")]
-        said = reasons(weight, features, known.rows.channels, age)
+        said = reasons(forecaster_named(warehouse, store, version), features, known.rows, rows, age)
         texts |= {(item[1], item[2]): text for item, text in zip(mine, said, strict=True)}
     return texts
 

@@ -15,12 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oasis_pipeline.learning.failures.base import (
-    BASE_VERSION,
-    EXPERTS_BEFOREHAND,
-    base_experts,
-    base_forecaster,
-)
+from oasis_pipeline.learning.failures.base import BASE_VERSION, base_forecaster
 from oasis_pipeline.learning.failures.forecaster import (
     FORECAST_VERSION,
     Fitted,
@@ -158,7 +153,6 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
     learned.cutoffs = cutoffs(*span)
     if not learned.cutoffs:
         return learned
-    base, _ = base_forecaster()
     known = read_known(warehouse, store, span[0], learned.cutoffs[-1] - timedelta(days=1))
     learned.failures = len(known.data.log)
     for cutoff in learned.cutoffs:
@@ -168,14 +162,12 @@ def learn_failure_forecasters(warehouse: Warehouse, store: ObjectStore) -> Learn
         if held is not None and held["version"] == version and is_sound(store, held):
             learned.kept += 1
             continue
-        fitted = fit_at(known.data, cutoff_ms, base, base_experts(), EXPERTS_BEFOREHAND)
+        fitted = fit_at(known.data, cutoff_ms)
         data, sha256, manifest = pack_forecaster(
             fitted.forecaster,
             {
                 "version": version,
                 "cutoff": cutoff.isoformat(),
-                "chosen": fitted.kind,
-                "expert": fitted.expert,
                 "known_failures": fitted.failures,
                 "log_loss": fitted.log_loss,
                 "first_day": span[0].isoformat(),
@@ -236,9 +228,8 @@ def forecaster_named(warehouse: Warehouse, store: ObjectStore, version: str) -> 
     ValueError
         If the registry has none of that name.
     """
-    base, manifest = base_forecaster()
-    if version == manifest["version"]:
-        return base
+    if version == BASE_VERSION:
+        return base_forecaster()
     row = model_row(warehouse, FORECASTER, version)
     assert row is not None
     return _loaded(store, row)
@@ -333,7 +324,6 @@ def _forecast_rows(
     wanted = np.flatnonzero(known.rows.day >= np.datetime64(days.first, "D").astype(np.int64))
     if wanted.size == 0:
         return schema.empty_table()
-    base, base_manifest = base_forecaster()
     classes = known.data.log.classes
     probability = np.zeros((wanted.size, len(HORIZONS_DAYS), len(classes) + 1))
     version = np.empty(wanted.size, object)
@@ -343,7 +333,7 @@ def _forecast_rows(
         cutoff = cutoff_of(date(1970, 1, 1) + timedelta(days=number), due)
         held = newest_named(warehouse, FORECASTER, _prefix(cutoff)) if cutoff else None
         if held is None:
-            model, version[rows] = base, base_manifest["version"]
+            model, version[rows] = base_forecaster(), BASE_VERSION
         else:
             model, version[rows] = _loaded(store, held), held["version"]
         said = model.probabilities(known.data.features[wanted[rows]])

@@ -583,7 +583,12 @@ ALARM = Table(
         Column("AlarmID", Type.TEXT, description="Well and moment at which it was first raised"),
         Column("NodeID", Type.TEXT, description="Well", required=True),
         Column("RaisedAt", Type.TIME, description="Row that raised it", required=True),
-        Column("Class", Type.TEXT, description="Most probable class of failure", required=True),
+        Column(
+            "Class",
+            Type.TEXT,
+            description="Most probable class of failure on the alarm's worst day so far",
+            required=True,
+        ),
         Column("Prob", Type.FLOAT, "%", "Probability of a failure within 15 days when raised", required=True),
         Column("Reason", Type.TEXT, description="What moved, in words", required=True),
         Column(

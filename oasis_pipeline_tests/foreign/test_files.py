@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.foreign.conditions import CLASSES
-from benchmarks.foreign.files import write_field
+from benchmarks.foreign.files import FIRST_DAY, write_field
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.objects import LocalStore
@@ -66,3 +67,12 @@ def test_same_seed_same_field(tmp_path: Path) -> None:
         write_field(tmp_path / name, seed=3, wells=2, days=2)
     a, b = (pq.read_table(tmp_path / name / "truth" / "cards.parquet") for name in ("a", "b"))
     assert a.equals(b)
+
+
+def test_a_lifelike_field_has_workovers_before_its_data(tmp_path: Path) -> None:
+    write_field(tmp_path / "field", seed=4, wells=3, days=3, lifelike=True)
+    told = csv.read_csv(tmp_path / "field" / "drop" / "Failures.E2E.20230306.0100.csv").to_pylist()
+    assert told
+    assert all(row["Failure Start Date"] < row["Failure End Date"] < FIRST_DAY for row in told)
+    cards = pq.read_table(tmp_path / "field" / "truth" / "cards.parquet")
+    assert 5 <= cards.num_rows <= 9

@@ -11,10 +11,6 @@ import pytest
 from models.__main__ import main
 from models.provenance import provenance
 from oasis_pipeline.learning.card_forecast import model as card_forecast
-from oasis_pipeline.learning.failures import base as failures
-from oasis_pipeline.learning.failures.channels import CHANNELS
-from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION
-from oasis_pipeline.learning.failures.windows import feature_names as window_names
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
 from oasis_pipeline.learning.severities import NETWORK_FILE, unpack_network
 from oasis_pipeline.simulation.cards import FIELD_VERSION
@@ -30,24 +26,12 @@ def card_forecasts() -> dict[str, Any]:
     return card_forecast.load_forecaster(data, hashlib.sha256(data).hexdigest())[1]
 
 
-def failure_forecasts() -> dict[str, Any]:
-    return failures.base_forecaster()[1]
-
-
 def test_the_network_of_severities_was_taught_by_this_simulator_on_these_features() -> None:
     manifest = severities()
     assert manifest["simulated"] is True
     assert manifest["simulator"] == FIELD_VERSION
     assert set(manifest["inputs"]) <= set(feature_names())
     assert manifest["cards"] > 0
-    assert len(manifest["seeds"]) == 2
-
-
-def test_the_model_of_failures_is_of_this_version_and_these_features() -> None:
-    manifest = failure_forecasts()
-    assert manifest["forecast_version"] == FORECAST_VERSION
-    assert manifest["version"] == failures.BASE_VERSION
-    assert manifest["features"] == list(window_names(CHANNELS))
     assert len(manifest["seeds"]) == 2
 
 
@@ -58,7 +42,7 @@ def test_the_model_of_card_forecasts_is_of_these_states() -> None:
     assert manifest["fields"]
 
 
-@pytest.mark.parametrize("manifest_of", [severities, failure_forecasts, card_forecasts])
+@pytest.mark.parametrize("manifest_of", [severities, card_forecasts])
 def test_what_a_manifest_says_of_its_making_is_what_the_code_has(manifest_of: Any) -> None:
     manifest = manifest_of()
     assert manifest.get("simulator", FIELD_VERSION) == FIELD_VERSION

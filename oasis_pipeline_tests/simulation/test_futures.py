@@ -1,24 +1,14 @@
-"""Futures that the base model of failures is learned with: the simulator's law turned round says what the simulator does."""
+"""Futures that the ceiling of failure forecasts rests on: the simulator's law turned round says what the simulator does."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from models.failure_forecaster import (
-    DAY_ERROR,
-    WELL_ERROR,
-    in_all_features,
-    seen_by_network,
-    severity_field,
-)
-from models.failure_futures import chance_of_failing, course_of, drawn_futures, states_of
-from oasis_pipeline.learning.failures.channels import CHANNELS
-from oasis_pipeline.learning.failures.hazard import BoostingOptions, fit_boosted
-from oasis_pipeline.learning.failures.log import DAY_MS
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN
-from oasis_pipeline.learning.failures.windows import feature_names
 from oasis_pipeline.simulation.episodes import FieldKind
+from studies.failure_days import DAY_ERROR, WELL_ERROR, seen_by_network
+from studies.failure_futures import chance_of_failing, course_of, drawn_futures, states_of
 
 CLASSES = ("BHA", "Pump", "Rod", "Tubing")
 WELLS, DAYS = 1_500, 150
@@ -47,21 +37,6 @@ def test_drawn_futures_come_as_often_as_true_ones(kind: FieldKind) -> None:
             spread = 3.0 * np.sqrt(max(come * (1.0 - come), 0.01) / (rows.sum() / 4.0)) + 0.005
             assert (drawn.window(horizon)[rows] >= 0).mean() == pytest.approx(come, abs=spread)
     assert (drawn.interval[states.inside] == UNKNOWN).all()
-
-
-def test_trees_on_severities_say_the_same_in_all_features() -> None:
-    field, course = severity_field(FieldKind.GROWING, 5, 40, seen=True)
-    day = field.data.time_ms / DAY_MS
-    outcomes = drawn_futures(
-        course, field.data.well, day, FieldKind.GROWING, CLASSES, np.random.default_rng(1)
-    )
-    member = fit_boosted(field.data.features, outcomes, len(CLASSES), 0, BoostingOptions(rounds=8))
-    assert member.which is not None
-    wide = in_all_features(member, field.data.names)
-    names = feature_names(CHANNELS)
-    rows = np.full((len(day), len(names)), 7.0, np.float32)
-    rows[:, [names.index(name) for name in field.data.names]] = field.data.features
-    np.testing.assert_array_equal(wide.hazards(rows), member.hazards(field.data.features))
 
 
 def test_errors_of_the_network_are_as_stated() -> None:

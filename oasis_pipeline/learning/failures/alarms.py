@@ -38,49 +38,6 @@ _CANDIDATES = 60
 
 
 @dataclass(frozen=True)
-class FalseAlarms:
-    """How often a model's alarms were false on many wells that it had not seen: what a budget rests on where a field is young.
-
-    Attributes
-    ----------
-    threshold : ndarray, shape (k,)
-        Ascending.
-    per_well_month : ndarray, shape (k,)
-        False alarms at that threshold, never more at a higher one.
-    """
-
-    threshold: Float64
-    per_well_month: Float64
-
-    def rate(self, threshold: float) -> float:
-        """Return false alarms per well-month; beyond the thresholds known, that of the nearest."""
-        return float(np.interp(threshold, self.threshold, self.per_well_month))
-
-    def within(self, budget: float) -> float:
-        """Return the lowest threshold within a budget, `NEVER_RAISED` where none is."""
-        there = np.flatnonzero(self.per_well_month <= budget)
-        return float(self.threshold[there[0]]) if there.size else NEVER_RAISED
-
-    def moved(self, log_odds: float) -> FalseAlarms:
-        """Return the same for a model whose odds are moved."""
-        odds = self.threshold / np.maximum(1.0 - self.threshold, 1e-12) * np.exp(log_odds)
-        return FalseAlarms(odds / (1.0 + odds), self.per_well_month)
-
-    @staticmethod
-    def worst(parts: list[FalseAlarms]) -> FalseAlarms:
-        """Return the higher rate of several at each threshold: for a field that may be like any of them."""
-        thresholds = np.unique(np.concatenate([part.threshold for part in parts]))
-        return FalseAlarms(
-            thresholds,
-            np.max([np.interp(thresholds, part.threshold, part.per_well_month) for part in parts], axis=0),
-        )
-
-
-PRIOR_WELL_MONTHS = 100.0
-"""What is known of a model's false alarms beforehand weighs as much as so many well-months of the field's own."""
-
-
-@dataclass(frozen=True)
 class Alarms:
     """Alarms of some rows, m of them, in the order of the rows.
 
@@ -213,7 +170,9 @@ def alarm_outcomes(
     for i in range(len(log)):
         ahead = (log.start_ms[i] - raised_ms) / DAY_MS
         hit = (well == log.well[i]) & (ahead > 0.0) & (ahead <= outcome_days)
-        outcome[hit] = TRUE
+        # a well that is down already, which nobody had told yet: right, but nothing was foreseen
+        down = (well == log.well[i]) & (ahead <= 0.0) & (raised_ms < log.end_ms[i])
+        outcome[hit | down] = TRUE
         lead[hit] = np.fmin(lead[hit], ahead[hit])
     return outcome.astype(np.int64), lead
 
@@ -261,7 +220,6 @@ def choose_threshold(
     log: FailureLog,
     end_ms: int,
     budget: float = FALSE_ALARMS_PER_WELL_MONTH,
-    beforehand: FalseAlarms | None = None,
 ) -> float:
     """Find the lowest threshold whose alarms stay within a budget of false ones.
 
@@ -280,9 +238,6 @@ def choose_threshold(
     end_ms : int
     budget : float
         False alarms per well-month.
-    beforehand : FalseAlarms, optional
-        What is known of the model from other fields. The field's own rate is drawn to it, as that of a Poisson process with a gamma
-        prior of `PRIOR_WELL_MONTHS`.
 
     Returns
     -------
@@ -290,21 +245,16 @@ def choose_threshold(
         `NEVER_RAISED` where no threshold stays within it.
     """
     if len(well) == 0:
-        return NEVER_RAISED if beforehand is None else beforehand.within(budget)
+        return NEVER_RAISED
     months = len(well) / MONTH_DAYS
     # quantiles are dense where alarms are rare
     shares = 1.0 - np.geomspace(1e-4, 0.6, _CANDIDATES)
     thresholds = np.quantile(probability, shares)
-    if beforehand is not None:
-        thresholds = np.concatenate([thresholds, beforehand.threshold])
     found = NEVER_RAISED
     for threshold in np.unique(thresholds)[::-1]:
         alarms = raise_alarms(well, probability, life, float(threshold))
         rate = false_alarm_rate(well, time_ms, alarms, chance, log, end_ms)
-        prior = 0.0 if beforehand is None else PRIOR_WELL_MONTHS
-        expected = 0.0 if beforehand is None else beforehand.rate(float(threshold)) * prior
-        rate = (rate * months + expected) / (months + prior)
-        if rate + np.sqrt(rate / (months + prior)) > budget:
+        if rate + np.sqrt(rate / months) > budget:
             break
         found = float(threshold)
     return found

@@ -16,28 +16,27 @@ from oasis_pipeline.learning.failures.alarms import (
     NEVER_RAISED,
     OPEN,
     TRUE,
-    FalseAlarms,
     alarm_outcomes,
     choose_threshold,
     raise_alarms,
 )
-from oasis_pipeline.learning.failures.base import base_experts, base_forecaster
-from oasis_pipeline.learning.failures.boosting import grow
+from oasis_pipeline.learning.failures.causes import CauseHazards
 from oasis_pipeline.learning.failures.forecaster import (
-    Forecaster,
     Learnable,
     fit_at,
     fold_of,
 )
-from oasis_pipeline.learning.failures.hazard import BaseRates, base_rates, window_probabilities
+from oasis_pipeline.learning.failures.hazard import base_rates, window_probabilities
 from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
-from oasis_pipeline.learning.failures.packing import pack_forecaster, read_false_alarms, unpack_forecaster
+from oasis_pipeline.learning.failures.packing import pack_forecaster, unpack_forecaster
 from oasis_pipeline.learning.failures.run_life import BASE, Lives, Weibull, fit_weibull, lives_at
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
+from studies.boosting import grow
 from studies.covariates import Covariate, LeakError, concordance, fit_cox, usable
 from studies.failure_evaluation import Forecast, count_by_well, figures
 
 CLASSES = ("Pump", "Rod")
+PARTS = ("BHA", "Pump", "Rod", "Tubing")
 
 
 def ms(day: float) -> int:
@@ -119,18 +118,11 @@ def field(seed: int = 0, wells: int = 24, days: int = 90) -> Learnable:
     return Learnable(well, day * DAY_MS + ms(0.5), features, ("a", "b"), known, fold_of(nodes), log)
 
 
-BASE_MODEL = Forecaster((BaseRates(np.array([5e-4, 5e-4])),), CLASSES, ("a", "b"))
-
-
-def test_trees_are_chosen_where_they_say_more_and_nothing_after_the_cutoff_counts() -> None:
-    data = field()
-    cutoff = ms(75)
-    fitted = fit_at(data, cutoff, BASE_MODEL)
-    assert fitted.kind == "trees"
-    assert fitted.log_loss["trees"] < min(fitted.log_loss["rates"], fitted.log_loss["base"])
-    assert 0.0 < fitted.forecaster.threshold < 1.0
-    proba = fitted.forecaster.probabilities(np.array([[4.0, 0.0], [0.0, 0.0]], np.float32))
-    assert proba[0, 1, 0] < 0.6 < proba[1, 1, 0]
+def test_nothing_after_the_cutoff_counts() -> None:
+    data, cutoff = field(), ms(75)
+    fitted = fit_at(data, cutoff)
+    # nothing among its columns tells of a cause: base rates are as good
+    assert set(fitted.log_loss) == {"rates", "causes"}
     past = data.time_ms < cutoff
     cut = replace(
         data,
@@ -140,79 +132,49 @@ def test_trees_are_chosen_where_they_say_more_and_nothing_after_the_cutoff_count
         life=data.life[past],
         log=data.log.known_at(cutoff),
     )
-    again = fit_at(cut, cutoff, BASE_MODEL)
+    again = fit_at(cut, cutoff)
     assert pack_forecaster(again.forecaster, {}) == pack_forecaster(fitted.forecaster, {})
 
 
-def test_without_evidence_the_base_model_stays() -> None:
-    fitted = fit_at(field(), ms(22), BASE_MODEL)
-    assert fitted.kind == "base"
+def friction(wells: int = 24, days: int = 90, ends: bool = True) -> Learnable:
+    """Wells of which a half bear friction that grows over ten days; it ends in a broken rod, or comes to nothing while other wells fail."""
+    data = field(wells=wells, days=days)
+    level = np.clip(np.nan_to_num(data.features[:, 0]) / 4.0, 0.0, 1.0)
+    growth = (level > 0.3) * level
+    features = np.stack([level, growth], axis=1).astype(np.float32)
+    names = ("severity_wellbore_friction level", "severity_wellbore_friction change")
+    log = data.log
+    well = log.well if ends else (log.well + 1) % wells
+    log = FailureLog.of(well, log.start_ms, log.end_ms, log.known_ms, ["Rod"] * len(log), PARTS)
+    return replace(data, features=features, names=names, log=log)
+
+
+def test_a_field_teaches_what_its_conditions_come_to() -> None:
+    told = fit_at(friction(), ms(75))
+    assert told.log_loss["causes"] < told.log_loss["rates"]
+    assert 0.0 < told.forecaster.threshold < 1.0
+    grown, none = np.array([[1.0, 1.0]], np.float32), np.zeros((1, 2), np.float32)
+    said = told.forecaster.probabilities(grown)[0, 2]
+    assert said[0] < 0.6
+    assert said[1:].argmax() == PARTS.index("Rod")
+    assert told.forecaster.probabilities(none)[0, 2, 0] > said[0] + 0.2
+    # where friction comes to nothing it says less
+    assert fit_at(friction(ends=False), ms(75)).forecaster.probabilities(grown)[0, 2, 0] > said[0] + 0.1
+    assert fit_at(friction(), 0).forecaster.threshold == NEVER_RAISED
 
 
 def test_artifacts_come_back_and_damaged_ones_do_not() -> None:
-    fitted = fit_at(field(), ms(75), BASE_MODEL).forecaster
+    fitted = fit_at(friction(), ms(75)).forecaster
     data, sha256, manifest = pack_forecaster(fitted, {"version": "v"})
     read, found = unpack_forecaster(data, sha256)
-    rows = field(3).features[:50]
+    rows = friction().features[:50]
     assert np.array_equal(read.probabilities(rows), fitted.probabilities(rows))
     assert found["version"] == manifest["version"] == "v"
     with pytest.raises(ArtifactError, match="SHA-256"):
         unpack_forecaster(data + b"x", sha256)
-
-
-def test_the_base_model_of_the_package_is_sound() -> None:
-    base, manifest = base_forecaster()
-    assert manifest["version"].startswith("base-")
-    proba = base.probabilities(np.full((3, len(base.features)), np.nan, np.float32))
-    assert proba.sum(axis=2) == pytest.approx(1.0)
-    experts = base_experts()
-    assert set(experts) == {"failing", "lasting"}
-    assert sum(len(expert.members) for expert in experts.values()) == len(base.members)
-    for model in (base, *experts.values()):
-        assert model.false_alarms is not None
-        assert 0.0 < model.false_alarms.rate(model.threshold) <= 0.1
-        assert (np.diff(model.false_alarms.per_well_month) <= 0.0).all()
-
-
-def test_the_expert_whose_field_it_is_stands_for_the_base_model() -> None:
-    data, cutoff = field(), ms(75)
-    rate = len(data.log) / len(data.well)
-    experts = {
-        name: Forecaster((BaseRates(np.full(2, 0.5 * rate * times)),), CLASSES, ("a", "b"))
-        for name, times in (("as it is", 1.0), ("ten times as many", 10.0))
-    }
-    assert fit_at(data, cutoff, BASE_MODEL, experts).expert == "as it is"
-    assert fit_at(data, cutoff, BASE_MODEL, {"a": BASE_MODEL, "b": BASE_MODEL}).expert == ""
-    assert fit_at(data, 0, BASE_MODEL, experts).expert == ""
-
-
-FALSE_ALARMS = FalseAlarms(np.array([0.2, 0.4, 0.6]), np.array([0.5, 0.1, 0.0]))
-
-
-def test_false_alarms_known_from_other_fields() -> None:
-    assert FALSE_ALARMS.rate(0.3) == pytest.approx(0.3)
-    assert (FALSE_ALARMS.rate(0.0), FALSE_ALARMS.rate(0.9)) == (0.5, 0.0)
-    assert (FALSE_ALARMS.within(0.1), FALSE_ALARMS.within(-1.0)) == (0.4, NEVER_RAISED)
-    odds = FALSE_ALARMS.moved(np.log(2.0)).threshold
-    assert odds / (1.0 - odds) == pytest.approx(2.0 * np.array([0.25, 2.0 / 3.0, 1.5]))
-    other = FalseAlarms(np.array([0.4, 0.5]), np.array([0.3, 0.2]))
-    assert FalseAlarms.worst([FALSE_ALARMS, other]).per_well_month == pytest.approx([0.5, 0.3, 0.2, 0.2])
-
-
-@pytest.mark.parametrize(
-    "kept", [None, [[0.1]], [[0.2, 0.1], [0.0, 0.0]], [[0.1], [-1.0]], [[0.1, "x"], [0.0, 0.0]], [[], []]]
-)
-def test_false_alarms_that_are_none_are_refused(kept: object) -> None:
-    with pytest.raises(ArtifactError, match="false alarms"):
-        read_false_alarms(kept)
-
-
-def test_artifacts_keep_their_false_alarms() -> None:
-    data, sha256, _ = pack_forecaster(replace(BASE_MODEL, false_alarms=FALSE_ALARMS), {})
-    found = unpack_forecaster(data, sha256)[0].false_alarms
-    assert found is not None
-    assert np.array_equal(found.threshold, FALSE_ALARMS.threshold)
-    assert np.array_equal(found.per_well_month, FALSE_ALARMS.per_well_month)
+    short = replace(fitted, model=CauseHazards(fitted.model.rate_per_day[:-1], fitted.features))
+    with pytest.raises(ArtifactError, match="causes and classes"):
+        unpack_forecaster(*pack_forecaster(short, {})[:2])
 
 
 def test_one_event_is_one_alarm() -> None:
@@ -234,7 +196,9 @@ def test_outcomes_of_alarms() -> None:
     outcome, lead = alarm_outcomes(
         np.array([0, 0, 1, 1]), np.array([ms(5), ms(30), ms(21), ms(55)]), log, ms(60)
     )
-    assert outcome.tolist() == [FALSE, TRUE, FALSE, OPEN]
+    # well 1 was down already at the third, which nobody had told
+    assert outcome.tolist() == [FALSE, TRUE, TRUE, OPEN]
+    assert np.isnan(lead[2])
     assert lead[1] == 10.0
 
 
@@ -251,21 +215,6 @@ def test_the_threshold_stays_within_its_budget() -> None:
     assert (
         choose_threshold(well[:0], time_ms[:0], chance[:0], chance[:0], life[:0], nothing, 0) == NEVER_RAISED
     )
-
-
-def test_a_young_field_takes_its_threshold_from_other_fields() -> None:
-    well, time_ms = np.zeros(30, np.int64), np.arange(30) * DAY_MS
-    chance = np.linspace(0.1, 0.5, 30)
-    nothing = FailureLog.of([], [], [], [], [], CLASSES)
-
-    def chosen(rows: int, beforehand: FalseAlarms | None) -> float:
-        w, t, p = well[:rows], time_ms[:rows], chance[:rows]
-        return choose_threshold(w, t, p, p, w, nothing, ms(1000), beforehand=beforehand)
-
-    assert chosen(0, FALSE_ALARMS) == 0.4
-    # ten days in which nothing so high came move it little; alone they would say that anything higher may be raised
-    assert 0.4 < chosen(10, FALSE_ALARMS) <= 0.6
-    assert chosen(10, None) < 0.25
 
 
 def test_sudden_failures_are_told_apart() -> None:

@@ -1,8 +1,7 @@
 """What a simulated day could have come to: futures drawn from the simulator's own law, given what was going on in the well.
 
-Belongs here: the law of ``simulation.episodes`` turned round, from the course of a fault so far to what may follow. It is for
-learning the base model (``models.failure_forecaster``) and for the ceiling that the docs tell
-(``studies.failure_ceiling``); no field that is judged is touched by it.
+Belongs here: the law of ``simulation.episodes`` turned round, from the course of a fault so far to what may follow. It is for the ceiling
+that the docs tell (``studies.failure_ceiling``).
 
 A field has few failures, and all days that lead up to one share its outcome. The simulator's law allows better: the course of
 an episode so far (when it began, its exponent, its steepness) leaves open how long it grows and whether it ends in a failure, and
