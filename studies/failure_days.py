@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from models.failure_futures import Course, course_of
 from numpy.typing import NDArray
 
 from models.failure_fields import CARDS_PER_DAY, DAYS, KINDS, TUNING_SEEDS, FieldTables, kept_field
@@ -35,6 +34,7 @@ from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, Outcomes
 from oasis_pipeline.learning.failures.windows import DailyRows, daily_rows
 from oasis_pipeline.simulation import conditions as c
 from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times
+from studies.failure_futures import Course, course_of
 
 CLASSES = ("BHA", "Pump", "Rod", "Tubing")
 _ALARM = HORIZONS_DAYS.index(ALARM_HORIZON_DAYS)
