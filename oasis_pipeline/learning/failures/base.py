@@ -12,7 +12,7 @@ from oasis_pipeline.learning.failures.windows import feature_names
 BASE_VERSION = f"base-{FORECAST_VERSION}"
 """ModelVersion of its rows."""
 BASE_THRESHOLD = 0.15
-"""Probability within the alarm's window that raises alarms; ten times what a well has without any condition."""
+"""Probability within the alarm's window that raises alarms; fourteen times what a well has without any condition."""
 
 
 @lru_cache(maxsize=1)
