@@ -91,9 +91,7 @@ def _worth(world: str, data: Learnable) -> Iterator[dict[str, Any]]:
     yield row("alarms as raised, part right", raised.part_right, "", f"of {raised.caught} caught")
     for days in HORIZONS_DAYS[:3]:
         for when, first, last in (("first month", 0, FIRST_DAYS), ("later", FIRST_DAYS, 10**6)):
-            said, true, error, count = reliability(
-                walked, days, lambda d, a=first, b=last: (d >= a) & (d < b)
-            )
+            said, true, error, count = reliability(walked, days, first, last)
             note = f"came true {100 * true:.1f} %, error of bins {100 * error:.1f} %, {count} well-days"
             yield row(f"said within {days} d, {when}", 100 * said, "%", note)
 

@@ -6,7 +6,7 @@ field is made (``foreign``), how it is taken in (``foreign_truth``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -126,8 +126,8 @@ def walk(data: Learnable) -> Walked:
         rows = np.flatnonzero(day == number)
         cutoff = cutoff_of(date(1970, 1, 1) + timedelta(days=number), due)
         model: Forecaster = fitted[cutoff].forecaster if cutoff else base_forecaster()
-        place = [data.log.classes.index(name) for name in model.classes]
-        probability[np.ix_(rows, range(len(HORIZONS_DAYS)), place)] = model.probabilities(
+        place = np.array([data.log.classes.index(name) for name in model.classes])
+        probability[np.ix_(rows, np.arange(len(HORIZONS_DAYS)), place)] = model.probabilities(
             data.features[rows]
         )[:, :, 1:]
         threshold[rows] = model.threshold
@@ -228,7 +228,7 @@ def outcome_of(data: Learnable, horizon_days: int) -> tuple[NDArray[np.int64], N
 
 
 def reliability(
-    walked: Walked, horizon_days: int, rows: Callable[[Float64], NDArray[np.bool_]]
+    walked: Walked, horizon_days: int, first_day: int, last_day: int
 ) -> tuple[float, float, float, int]:
     """Return what was said and what came true, the error of five bins of equally many days, and the number of days.
 
@@ -236,12 +236,13 @@ def reliability(
     ----------
     walked : Walked
     horizon_days : int
-    rows : callable
-        From days since the field's first to those that count.
+    first_day, last_day : int
+        Days since the field's first that count, the last one not.
     """
     data = walked.data
     window, known = outcome_of(data, horizon_days)
-    chosen = known & rows((data.time_ms - data.time_ms.min()) / DAY_MS)
+    day = (data.time_ms - data.time_ms.min()) / DAY_MS
+    chosen = known & (day >= first_day) & (day < last_day)
     said = walked.failure[chosen, HORIZONS_DAYS.index(horizon_days)]
     true = window[chosen] >= 0
     bins = np.array_split(np.argsort(said, kind="stable"), 5)
