@@ -265,8 +265,8 @@ def _tests(history: WellHistory, days: int, rng: np.random.Generator) -> list[di
 
 def _history(wells: list[Well], rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return failures of the years before the first day, at a constant rate, none within a week of the next."""
-    texts, shares = zip(*_HISTORY_TEXTS, strict=True)
-    rows = []
+    texts, shares = [text for text, _ in _HISTORY_TEXTS], [share for _, share in _HISTORY_TEXTS]
+    rows: list[dict[str, Any]] = []
     for well in wells:
         ago = np.sort(rng.uniform(3, HISTORY_DAYS, int(rng.poisson(HISTORY_A_YEAR * HISTORY_DAYS / 365.25))))
         for days in ago[np.diff(ago, prepend=0.0) > 7.0]:
