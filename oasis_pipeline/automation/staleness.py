@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate, product
 
 from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
-from oasis_pipeline.assets.graph import GRAPH
+from oasis_pipeline.assets.graph import BY_KEY, GRAPH
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.operations.training import new_labels
@@ -381,6 +381,41 @@ def _first_wave(plan: Plan) -> list[str]:
 _Run = tuple[tuple[str, ...], DayRange]
 
 
+def _cut(plan: Plan, wave: Collection[str], calendar: Calendar) -> list[_Run]:
+    """Cut the days of a wave into runs: days in a row that need the same assets."""
+    family = [asset.key for asset in GRAPH if asset.calendar is calendar and asset.key in wave]
+    needs: dict[tuple[str, ...], set[str]] = {}
+    for day in set().union(*(plan.days[asset] for asset in family)):
+        assets = tuple(asset for asset in family if day in plan.days[asset])
+        needs.setdefault(assets, set()).add(day)
+    return [(assets, span) for assets, days in needs.items() for span in ranges(days)]
+
+
+def _before_ripples(plan: Plan, wave: list[str]) -> list[str]:
+    """Cut a wave before the first asset that looks back on a day which another run of it makes: it would have to be made again after that."""
+    run_of = {
+        (calendar, day): (calendar, number)
+        for calendar in Calendar
+        for number, (_, span) in enumerate(_cut(plan, wave, calendar))
+        for day in tuple(span.keys())
+    }
+    for number, asset in enumerate(BY_KEY[key] for key in wave):
+        for each in asset.inputs:
+            if each.reach not in (Reach.BACK, Reach.SINCE) or each.asset not in wave[:number]:
+                continue
+            made = sorted(plan.days[each.asset])
+            for day in plan.days[asset.key]:
+                begin = ""
+                if each.reach is Reach.BACK:
+                    begin = (date.fromisoformat(day) - timedelta(days=each.days - 1)).isoformat()
+                # between the first day and the own one all are of one run, if these two are
+                first = made[bisect_left(made, begin)] if bisect_left(made, begin) < len(made) else day
+                own = run_of[asset.calendar, day]
+                if first < day and run_of[BY_KEY[each.asset].calendar, first] != own:
+                    return wave[:number]
+    return wave
+
+
 def _join_runs(runs: Iterable[_Run], plan: Plan, family: Iterable[str]) -> list[_Run]:
     """Join runs that follow each other where few partitions that are current have to be made along."""
     joined: list[_Run] = []
@@ -416,16 +451,11 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     wave = _first_wave(plan)
     if wave[0] in WHOLE_ASSETS:
         return [(tuple(wave), None)]
+    wave = _before_ripples(plan, wave)
     runs: list[tuple[tuple[str, ...], DayRange | None]] = []
     # days of cards and days of readings are different days: one run of both would cut the ranges of each
     for calendar in Calendar:
-        family = [asset.key for asset in GRAPH if asset.calendar is calendar and asset.key in wave]
-        needs: dict[tuple[str, ...], set[str]] = {}
-        for day in set().union(*(plan.days[asset] for asset in family)):
-            assets = tuple(asset for asset in family if day in plan.days[asset])
-            needs.setdefault(assets, set()).add(day)
-        cut = [(assets, span) for assets, days in needs.items() for span in ranges(days)]
-        runs += _join_runs(cut, plan, family)
+        runs += _join_runs(_cut(plan, wave, calendar), plan, wave)
     return runs
 
 
