@@ -53,8 +53,12 @@ lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, Y
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(BIN)/python -m audit
 
-audit: $(VENV)/.dev  ## secrets, licences, known weaknesses, bill of materials; part of lint
-	$(BIN)/python -m audit
+build/audit/bin/cyclonedx-py: constraints.txt | $(BIN)/python
+	$(BIN)/python -m venv build/audit
+	build/audit/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt cyclonedx-bom
+
+audit: $(VENV)/.dev build/audit/bin/cyclonedx-py  ## secrets, licences, known weaknesses (part of lint), and a bill of materials
+	$(BIN)/python -m audit --bill build/audit/bin/python
 
 docs: $(VENV)/.dev  ## the documentation as a site in build/site; every warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html --conf-dir docs --doctree-dir build/doctrees . build/site
