@@ -40,7 +40,8 @@ def roles(home: Path | None, as_json: bool) -> None:
     settings = settings_of(home)
     if settings.embedded:
         raise RolesError(
-            "the embedded server admits its owner alone, and makes the read-only role by itself: set OASIS_EMBEDDED_TCP=127.0.0.1:5433"
+            f"the embedded server of {settings.home} admits its owner alone, and makes the read-only role by itself: set"
+            " OASIS_EMBEDDED_TCP=127.0.0.1:5433"
             " for dashboards. Roles are for a PostgreSQL of your own (OASIS_HOST)"
         )
     owner = maker = address_of(settings)
