@@ -39,7 +39,8 @@ PAGE_WELLS = 50
 MAP_WELLS = 100
 MAP_DAYS = 90
 STRIP_DAYS = 30
-RISKY_PCT = 50.0
+RISKY_PCT = 15.0
+"""Probability of a failure within 15 days that is marked: that of alarms before a field has a threshold of its own."""
 OVERLOADED_PCT = 100.0
 
 _STATUS_COLUMNS = (
