@@ -238,5 +238,7 @@ def test_grafana_gets_the_read_only_role_and_finds_the_dashboards_where_compose_
     home = service["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{folder}/field.json"
     assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
-    assert service["depends_on"]["reader"]["condition"] == "service_completed_successfully"
-    assert compose["services"]["reader"]["profiles"] == service["profiles"] == ["grafana"]
+    # the role is there before Grafana asks: `init` makes it
+    assert service["depends_on"]["init"]["condition"] == "service_completed_successfully"
+    assert "oasis roles" in json.dumps(compose["services"]["init"]["command"])
+    assert service["profiles"] == ["grafana"]
