@@ -6,14 +6,19 @@ class name (they come with its cards).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.cards.column import CardColumn
+from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
+from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix, scale_free
 from oasis_pipeline.learning.inputs import CardInputs, Findings
@@ -22,6 +27,9 @@ from oasis_pipeline.physics.diagnosis import Cards, diagnose
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, CardBatch, simulate_cards
 from oasis_pipeline.simulation.recorded import recorded_wells
+
+BASE_FILE = Path(__file__).with_name("base.model")
+"""The base model as it comes with the package, made by ``make models MODELS=classifier``."""
 
 BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
@@ -54,6 +62,23 @@ class TrainingSet:
 def base_version(cards: int = BASE_CARDS, seed: int = BASE_SEED) -> str:
     """Return the ModelVersion of a base model: the same name is the same model."""
     return f"base-{FEATURE_VERSION}-sim{FIELD_VERSION}-{cards}-{seed}"
+
+
+def read_base_model() -> tuple[bytes, str] | None:
+    """Read the base model of the package.
+
+    Returns
+    -------
+    tuple of (bytes, str) or None
+        Artifact and its hash; None where another version of features or simulator made it, so that it has to be learned anew.
+    """
+    data = BASE_FILE.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        _, manifest = load_model(data, sha256)
+    except ArtifactError:
+        return None
+    return (data, sha256) if manifest.get("version") == base_version() else None
 
 
 def fit_base_model(
@@ -92,6 +117,37 @@ def fit_base_model(
         count=_FOLDS,
         allowed=scale_free(),
     )
+
+
+def pack_base_model(created: str, **more: Any) -> tuple[bytes, str]:
+    """Learn the base model, and pack it with what it was made from.
+
+    Parameters
+    ----------
+    created : str
+        Time of training, ISO with zone.
+    **more
+        Further entries of the manifest.
+
+    Returns
+    -------
+    tuple of (bytes, str)
+        Artifact and its hash.
+    """
+    training = fit_base_model()
+    manifest = make_manifest(
+        wells=training.evaluation.wells,
+        cards=training.evaluation.cards,
+        first_day=None,
+        last_day=None,
+        simulated=True,
+        metrics=training.evaluation.to_dict(),
+        created=created,
+        seed=BASE_SEED,
+        version=base_version(),
+        **more,
+    )
+    return save_model(training.model, manifest)
 
 
 def background_cards(labelled: int) -> int:

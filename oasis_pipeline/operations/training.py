@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oasis_pipeline.learning.artifact import Model, load_model, make_manifest, save_model
+from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import FEW_WELLS, Background
 from oasis_pipeline.learning.evaluation import SEED, Training, train_and_evaluate
@@ -342,18 +342,15 @@ def _register_training(
         earlier = f"{SEED_FEATURE_VERSION}-{version.rsplit('-', 1)[-1]}"
         kept[earlier] = taught.drop_columns(["shown"])
         # before the classifier, which is the newest of the registry then
-        _register(
-            warehouse,
-            store,
-            fit_seed_method(cards.seed_features[training.rows], cards.labels.take(training.rows), seed),
-            {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)},
-            is_base=False,
-            in_use=False,
-        )
+        method = fit_seed_method(cards.seed_features[training.rows], cards.labels.take(training.rows), seed)
+        told = {**manifest, "version": earlier, "metrics": _only(manifest["metrics"], SEED)}
+        _register(warehouse, store, *save_model(method, told), is_base=False, in_use=False)
     for name, rows in kept.items():
         store.write_table(taught_path(name), rows)
     keep_reference(store, tuple(kept), days_of_cards(taught))
-    _register(warehouse, store, training.model, manifest, is_base=False, in_use=promotion.promoted)
+    _register(
+        warehouse, store, *save_model(training.model, manifest), is_base=False, in_use=promotion.promoted
+    )
     return version
 
 
@@ -571,19 +568,14 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
         # the simulator's compiled code is not for every process that loads the graph
         from oasis_pipeline.learning import base
 
-        training = base.fit_base_model()
-        manifest = make_manifest(
-            wells=training.evaluation.wells,
-            cards=training.evaluation.cards,
-            first_day=None,
-            last_day=None,
-            simulated=True,
-            metrics=training.evaluation.to_dict(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seed=base.BASE_SEED,
-            version=base.base_version(),
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        _register(
+            warehouse,
+            store,
+            *(base.read_base_model() or base.pack_base_model(created)),
+            is_base=True,
+            in_use=True,
         )
-        _register(warehouse, store, training.model, manifest, is_base=True, in_use=True)
         used = model_row(warehouse, CLASSIFIER)
     assert used is not None
     if used["is_base"] and not store.exists(reference_path(used["version"])):
@@ -596,12 +588,11 @@ def _base_classifier(warehouse: Warehouse, store: ObjectStore, labels: Labels) -
 def _register(
     warehouse: Warehouse,
     store: ObjectStore,
-    model: Model,
-    manifest: dict[str, Any],
+    data: bytes,
+    sha256: str,
     *,
     is_base: bool,
     in_use: bool,
 ) -> None:
-    data, sha256 = save_model(model, manifest)
     packed = load_model(data, sha256)[1]
     register_model(warehouse, store, CLASSIFIER, data, sha256, packed, is_base=is_base, in_use=in_use)

@@ -10,6 +10,9 @@ import pytest
 
 from models.__main__ import main
 from models.provenance import provenance
+from oasis_pipeline.learning import base
+from oasis_pipeline.learning.artifact import load_model
+from oasis_pipeline.learning.base import BASE_FILE
 from oasis_pipeline.learning.card_forecast import model as card_forecast
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
 from oasis_pipeline.learning.severities import NETWORK_FILE, unpack_network
@@ -42,7 +45,20 @@ def test_the_model_of_card_forecasts_is_of_these_states() -> None:
     assert manifest["fields"]
 
 
-@pytest.mark.parametrize("manifest_of", [severities, card_forecasts])
+def classifier() -> dict[str, Any]:
+    data, sha256 = BASE_FILE.read_bytes(), hashlib.sha256(BASE_FILE.read_bytes()).hexdigest()
+    return load_model(data, sha256)[1]
+
+
+def test_the_base_classifier_is_the_one_that_this_code_would_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = base.read_base_model()
+    assert found is not None, "make models MODELS=classifier"
+    assert classifier()["version"] == base.base_version()
+    monkeypatch.setattr(base, "FIELD_VERSION", "another simulator")
+    assert base.read_base_model() is None
+
+
+@pytest.mark.parametrize("manifest_of", [severities, classifier, card_forecasts])
 def test_what_a_manifest_says_of_its_making_is_what_the_code_has(manifest_of: Any) -> None:
     manifest = manifest_of()
     assert manifest.get("simulator", FIELD_VERSION) == FIELD_VERSION
@@ -66,4 +82,4 @@ def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["trees"]) == 2
-    assert "severities, cards" in capsys.readouterr().err
+    assert "severities, classifier, cards" in capsys.readouterr().err
