@@ -111,10 +111,13 @@ class WellDay:
         Depths.
     tv_leak_bpd, sv_leak_bpd, barrel_leak_bpd, friction_lbf, tubing_movement_in : float
         Of the diagnosis.
+    displacement_bpd : float
+        What the plunger of the newest card displaces.
     no_fluid_load : bool
         Whether the card carries no fluid load.
-    sensor_doubt : bool
-        Whether the diagnosis doubts the sensors.
+    sensor_doubt : str
+        What the diagnosis doubts of the newest card's load or position, in words; empty without a doubt. Rates and forces of such a card are not
+        told as facts.
     half_stroke : bool
         Whether the newest card holds half a stroke only.
     failure_prob_3d, failure_prob_15d, failure_prob_change_7d : float
@@ -173,8 +176,9 @@ class WellDay:
     barrel_leak_bpd: float = float("nan")
     friction_lbf: float = float("nan")
     tubing_movement_in: float = float("nan")
+    displacement_bpd: float = float("nan")
     no_fluid_load: bool = False
-    sensor_doubt: bool = False
+    sensor_doubt: str = ""
     half_stroke: bool = False
     failure_prob_3d: float = float("nan")
     failure_prob_15d: float = float("nan")
@@ -405,7 +409,7 @@ def _findings(
     if day.advice != "none":
         found = _with_advice(found, day, economics)
     if day.sensor_doubt:
-        found.append(_Finding("check_sensor", jobs.visit, "The card's load or position looks wrong"))
+        found.append(_Finding("check_sensor", jobs.visit, day.sensor_doubt))
     if lost and not any(finding.value >= lost_value for finding in found):
         emptied = _has(day, "Fluid Pound") and not _has(day, "Gas Interference")
         why = ": the pump empties it, so less flows in" if emptied else " and no card says why"
@@ -509,13 +513,17 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float, lost_value: 
     if named:
         parts = " and ".join(part for _, _, part in named)
         measured = [
-            f"{part} passes {leak:,.0f} bbl/d" for _, leak, part in named if _known_or(leak, 0.0) > 5.0
+            f"{part} passes {_leak_text(day, leak)}" for _, leak, part in named if _known_or(leak, 0.0) > 5.0
         ]
         detail = f"; the {' and the '.join(measured)} at full pressure" if measured else ""
+        if day.sensor_doubt:
+            detail = "; how much it passes can't be told by a doubtful card" if measured else ""
         add("pull_pump", f"{parts.capitalize()}: {_class_text(day, named[0][0])}", detail, jobs.pump)
     if _has(day, "Gas Interference"):
         fill = f", fillage {day.fillage_pct:.0f} %" if _known(day.fillage_pct) else ""
-        press = f", intake {day.intake_psi:.0f} psi" if _known(day.intake_psi) else ""
+        press = (
+            f", intake {day.intake_psi:.0f} psi" if _known(day.intake_psi) and not day.sensor_doubt else ""
+        )
         add("gas_separator", f"{_class_text(day, 'Gas Interference')}{fill}{press}", "", jobs.visit)
     elif _has(day, "Fluid Pound"):
         fill = f", fillage {day.fillage_pct:.0f} %" if _known(day.fillage_pct) else ""
@@ -540,7 +548,8 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float, lost_value: 
             0.5 * jobs.visit,
         )
     if _has(day, "Wellbore Friction"):
-        force = f", {day.friction_lbf:,.0f} lbf at the pump" if _known_or(day.friction_lbf, 0.0) > 100 else ""
+        told = _known_or(day.friction_lbf, 0.0) > 100 and not day.sensor_doubt
+        force = f", {day.friction_lbf:,.0f} lbf at the pump" if told else ""
         add(
             "treat_friction",
             f"{_class_text(day, 'Wellbore Friction')}{force}",
@@ -573,6 +582,11 @@ def _pump_findings(day: WellDay, economics: Economics, lost: float, lost_value: 
     return found
 
 
+def _leak_text(day: WellDay, leak: float) -> str:
+    """Rate of a leak; of a worn stretch it is a rate at that place, which may be more than a pump displaces in all."""
+    return "more than the pump displaces" if leak > day.displacement_bpd else f"{leak:,.0f} bbl/d"
+
+
 def _load_findings(
     day: WellDay, economics: Economics, over: float, over_name: str, over_value: float
 ) -> list[_Finding]:
@@ -580,6 +594,8 @@ def _load_findings(
         return []
     rating = "their allowable range" if over_name == "rods" else "its rating"
     text = f"{over_name.capitalize()} at {over:.0f} % of {rating}"
+    if day.sensor_doubt:
+        text += " if the card's loads are right"
     if over_name == "gearbox" and _known_or(day.best_gearbox_pct, over) < min(over - 5.0, 0.97 * over):
         moved = (
             f" at {day.best_counterbalance_lbf:,.0f} lbf instead of {day.counterbalance_lbf:,.0f}"

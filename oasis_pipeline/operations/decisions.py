@@ -134,7 +134,7 @@ select day::date as "Date", max(moment) as moment from (
 _DETAILS = """
 select s.*, d.best_gearbox_torque_in_lbf / nullif(d.peak_gearbox_torque_in_lbf, 0) as best_share, d.counterbalance_lbf,
     d.best_counterbalance_lbf, d.parted_depth_ft, d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.friction_lbf,
-    d.tubing_movement_in, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft,
+    d.tubing_movement_in, d.gross_displacement_bpd, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft,
     p.action as advice, p.reason as advice_reason, p.gain_per_day as advice_gain,
     p.oil_change_bpd as advice_oil_bpd
 from clean.wellstatus as s
@@ -578,13 +578,19 @@ _NUMBERS = {
     "counterbalance_lbf": "counterbalance_lbf", "best_counterbalance_lbf": "best_counterbalance_lbf",
     "parted_depth_ft": "parted_depth_ft", "pump_depth_ft": "pump_depth_ft", "tv_leak_bpd": "tv_leak_bpd",
     "sv_leak_bpd": "sv_leak_bpd", "barrel_leak_bpd": "barrel_leak_bpd", "friction_lbf": "friction_lbf",
-    "tubing_movement_in": "tubing_movement_in", "failure_prob_3d": "failure_prob_3d",
+    "tubing_movement_in": "tubing_movement_in", "displacement_bpd": "gross_displacement_bpd", "failure_prob_3d": "failure_prob_3d",
     "failure_prob_15d": "failure_prob_15d", "failure_prob_change_7d": "failure_prob_change_7d",
     "test_bpd": "test_production_bpd", "test_age_d": "test_age_d", "water_cut_pct": "water_cut_pct", "advice_oil_bpd": "advice_oil_bpd",
 }  # fmt: skip
 """Field of `WellDay` -> column."""
 
-_SENSOR_CODES = {"load_offset", "clipped_load", "phase_shift"}
+_SENSOR_DOUBTS = {
+    "clipped_load": "The card's load is cut off",
+    "friction_or_zero": "The card lies lower than its rods put it: zero of the load cell, lighter rods, or more friction",
+    "load_offset": "The card's loads are off: zero of the load cell, rod weight or gravity",
+    "phase_shift": "The card's position lags its load",
+}
+"""What the worklist says of a card by a code of its quality; the first one that holds."""
 
 
 def well_day(row: Mapping[str, Any]) -> WellDay:
@@ -612,7 +618,7 @@ def well_day(row: Mapping[str, Any]) -> WellDay:
         worst_taper=row["worst_taper"],
         no_fluid_load=row["production_source"] == "none_lifted"
         and bool(codes & {"parted_rod", "no_fluid_load"}),
-        sensor_doubt=bool(codes & _SENSOR_CODES),
+        sensor_doubt=next((words for code, words in _SENSOR_DOUBTS.items() if code in codes), ""),
         half_stroke="open_card" in codes,
         likely_failure=row["likely_failure"],
         advice=row["advice"] or "none",

@@ -120,9 +120,15 @@ def _pump(d: dict[str, float], text: dict[str, str], codes: set[str]) -> list[st
             "as well would hide a part of it."
         )
     if d["barrel_leak_bpd"] > 0.0 and d["barrel_wear_in"] == d["barrel_wear_in"]:
+        # the rate is that of one place at full pressure; as a day's rate it would be more than there is
+        rate = (
+            f"more than the plunger displaces ({d['gross_displacement_bpd']:,.0f} bbl/d)"
+            if d["barrel_leak_bpd"] > d["gross_displacement_bpd"]
+            else f"about {d['barrel_leak_bpd']:,.0f} bbl/d"
+        )
         said.append(
             f"The load sags in mid-upstroke: the barrel is worn about {d['barrel_wear_in']:.0f} in above the bottom of the plunger's "
-            f"stroke and passes about {d['barrel_leak_bpd']:,.0f} bbl/d there at full pressure."
+            f"stroke and passes {rate} there at full pressure."
         )
     if d["tubing_movement_in"] > 1.0:
         said.append(

@@ -86,6 +86,31 @@ def test_a_leak_that_costs_oil_names_part_days_and_rates():
     assert line.parts["payback_days"] == pytest.approx(25_000 / (21.0 * 60.0), abs=0.1)
 
 
+def test_no_rate_or_load_of_a_doubtful_card_is_told_as_a_fact():
+    day = replace(
+        HEALTHY,
+        label="Worn Pump Barrel",
+        label_days=12,
+        oil_bpd=3.0,
+        lost_bpd=21.0,
+        attainable_bpd=24.0,
+        barrel_leak_bpd=90.0,
+        displacement_bpd=180.0,
+        gearbox_pct=140.0,
+    )
+    assert "the barrel passes 90 bbl/d at full pressure" in write_line(day, MONEY).reason
+    doubtful = write_line(replace(day, sensor_doubt="The card's load is cut off"), MONEY)
+    assert "90 bbl/d" not in doubtful.reason
+    assert "how much it passes can't be told" in doubtful.reason
+    over = write_line(replace(HEALTHY, gearbox_pct=140.0, sensor_doubt="The card's load is cut off"), MONEY)
+    assert over.reason.startswith(
+        "Gearbox at 140 % of its rating if the card's loads are right. The card's load is cut off"
+    )
+    # what one worn stretch would pass is no rate of the pump
+    more = write_line(replace(day, barrel_leak_bpd=1035.0), MONEY)
+    assert "the barrel passes more than the pump displaces at full pressure" in more.reason
+
+
 def test_a_down_well_comes_before_a_dearer_one_unless_it_loses_little():
     down = replace(
         HEALTHY,
@@ -207,7 +232,7 @@ def test_what_an_action_brings_back_stands_beside_what_is_lost():
     assert line.gain_value == pytest.approx(150.0 * 30.0)
     nothing = write_line(HEALTHY, MONEY)
     assert (nothing.gain_oil_bpd, nothing.gain_value) == (0.0, 0.0)
-    looked_at = write_line(replace(HEALTHY, sensor_doubt=True), MONEY)
+    looked_at = write_line(replace(HEALTHY, sensor_doubt="The card's load is cut off"), MONEY)
     assert math.isnan(looked_at.gain_oil_bpd)
 
 
@@ -255,7 +280,7 @@ def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
         ),
         worst_taper=data.draw(st.sampled_from([None, 1, 3])),
         no_fluid_load=data.draw(st.booleans()),
-        sensor_doubt=data.draw(st.booleans()),
+        sensor_doubt=data.draw(st.sampled_from(["", "The card's load is cut off"])),
         half_stroke=data.draw(st.booleans()),
         advice=data.draw(st.sampled_from(["none", "slow_down", "speed_up", "shorten_idle_time"])),
         advice_reason="Run it 12.0 h a day instead of 24.0: oil -0.1 bbl/d; worth 20 USD a day.",

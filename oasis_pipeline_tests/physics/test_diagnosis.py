@@ -187,6 +187,7 @@ def test_a_worn_barrel_shows_as_a_sag_where_more_leaks_than_the_plunger_sweeps()
     assert place[:2] == pytest.approx([0.6, 0.5], abs=0.05)
     assert found["barrel_leak_bpd"][:2] == pytest.approx([2000.0, 4000.0], rel=0.3)
     assert "the barrel is worn" in found["report"][0]
+    assert "passes more than the plunger displaces (" in found["report"][0]
     # Less than the plunger sweeps does not move the load: nothing on the card can tell it.
     assert found["barrel_leak_bpd"][2] == 0.0
     assert np.isnan(found["barrel_wear_in"][2])
