@@ -157,7 +157,7 @@ def make_home(seed: int, home: Path) -> None:
     """Simulate, spoil and run one field; in those of an even seed most faults that grow end without a failure."""
     import shutil
 
-    from oasis_pipeline.commands.passes import run_pass
+    from oasis_pipeline.automation.passes import run_pass
     from oasis_pipeline.settings import load_settings
     from oasis_pipeline.simulation.episodes import FieldKind
     from oasis_pipeline.simulation.field import simulate_field

@@ -12,15 +12,11 @@ from typing import Any
 
 import dagster as dg
 
-from oasis_pipeline.assets.common import day_partitions
-from oasis_pipeline.assets.dbt import build_dbt_assets, prepare
-from oasis_pipeline.assets.graph import build_checks, build_graph
-from oasis_pipeline.assets.resources import build_resources
+from oasis_pipeline.assets.build import build_asset_definitions
 from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.schedules import build_schedules
 from oasis_pipeline.automation.sensors import build_sensors
 from oasis_pipeline.settings import Settings, load_settings
-from oasis_pipeline.storage.first_days import read_first_day, read_first_reading_day
 
 
 def build_definitions(
@@ -46,24 +42,14 @@ def build_definitions(
         Works before any data has come: the days then begin today.
     """
     settings = settings or load_settings()
-    days = day_partitions(first_day_of(settings), last_day)
-    reading_days = day_partitions(settings.start or read_first_reading_day(settings), last_day)
-    assets = [*build_graph(days, reading_days), *build_dbt_assets(prepare(settings), settings, days)]
     jobs = build_jobs()
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=build_checks(),
+    started = dg.Definitions(
         jobs=jobs.all(),
         schedules=build_schedules(jobs, settings.timezone),
         sensors=build_sensors(jobs),
-        resources={**build_resources(settings), **(resources or {})},
-        executor=dg.in_process_executor,
     )
-
-
-def first_day_of(settings: Settings) -> date | None:
-    """First daily partition: ``OASIS_START``, else the first day of cards and vendor results, else None."""
-    return settings.start or read_first_day(settings)
+    assets = build_asset_definitions(settings, last_day=last_day, resources=resources)
+    return dg.Definitions.merge(assets, started)
 
 
 @dg.definitions

@@ -1,18 +1,24 @@
 """The dbt project ``dbt_sql/`` as assets of the graph, its tests as asset checks.
 
 Here: where the project and its manifest lie, keys and partitions of its models, the call of dbt. Not here: SQL.
+
+The manifest is read as the JSON that it is, and dbt is imported when it runs: every process that loads the graph would wait three seconds
+for it and for ``dagster-dbt``.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
 from oasis_pipeline.assets.factory import dependencies, freshness_of, note_rows_by_day
@@ -33,7 +39,7 @@ _DB = "OASIS_DBT_DB"
 _PARSED_BEFORE = "partial_parse.msgpack"
 
 
-def prepare(settings: Settings) -> DbtProject:
+def prepare(settings: Settings) -> Path:
     """Make dbt's manifest, unless one of the very same project is there.
 
     Parameters
@@ -43,8 +49,8 @@ def prepare(settings: Settings) -> DbtProject:
 
     Returns
     -------
-    DbtProject
-        With a manifest of this project. Parsing takes seconds, so a manifest is kept under the hash of the
+    Path
+        Folder of a manifest of this project. Parsing takes seconds, so a manifest is kept under the hash of the
         project's files.
     """
     folder = project_folder()
@@ -58,7 +64,7 @@ def prepare(settings: Settings) -> DbtProject:
             fresh.rename(target)
         except OSError:
             shutil.rmtree(fresh)
-    return DbtProject(project_dir=folder, profiles_dir=folder, target_path=target)
+    return target
 
 
 def _invoke(
@@ -143,62 +149,77 @@ class _environment:  # noqa: N801 - used like a function
                 os.environ[name] = value
 
 
-class Translator(DagsterDbtTranslator):
-    """Keys ``[schema, table]``, groups by schema, descriptions and columns from the one schema source."""
+@cache
+def _models(target: Path) -> tuple[Mapping[str, Any], ...]:
+    """Models of a manifest, each with its tests under ``tests``."""
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    nodes = manifest["nodes"] | manifest["sources"]
+    tests = [node for node in nodes.values() if node["resource_type"] == "test"]
+    return tuple(
+        {
+            **node,
+            "inputs": [_key(nodes[each]) for each in node["depends_on"]["nodes"]],
+            "tests": [test for test in tests if test["attached_node"] == node["unique_id"]],
+        }
+        for node in nodes.values()
+        if node["resource_type"] == "model"
+    )
 
-    def __init__(self) -> None:
-        super().__init__(
-            settings=DagsterDbtTranslatorSettings(
-                enable_asset_checks=True, enable_source_tests_as_checks=False
-            )
+
+def _key(node: Mapping[str, Any]) -> dg.AssetKey:
+    return dg.AssetKey([node["schema"], node["name"]])
+
+
+def _spec(model: Mapping[str, Any], days: dg.PartitionsDefinition) -> dg.AssetSpec:
+    """Specification of a model: what the declaration says where it is declared, else what dbt knows."""
+    key = _key(model)
+    asset = BY_KEY.get("/".join(key.path))
+    known = {(each.schema, each.name) for each in TABLES}
+    columns = [
+        dg.TableColumn(column["name"], column["data_type"] or "?", column["description"] or None)
+        for column in model["columns"].values()
+    ]
+    code = model["raw_code"]
+    return dg.AssetSpec(
+        key,
+        group_name=model["meta"].get("dagster", {}).get("group") or model["schema"],
+        deps=dependencies(asset, PARTITIONED) if asset else model["inputs"],
+        owners=[OWNER],
+        kinds={"dbt", "postgres"},
+        description=f"{model['description']}\n\n#### Raw SQL:\n```sql\n{textwrap.indent(code, '    ')}\n```",
+        metadata={
+            "materialization": model["config"]["materialized"],
+            "dagster/table_name": f"{model['schema']}.{model['name']}",
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            **(table_metadata(table(*key.path)) if tuple(key.path) in known else {}),
+        },
+        code_version=asset.code_version if asset else hashlib.sha1(code.encode()).hexdigest(),  # noqa: S324 - no secret
+        freshness_policy=freshness_of(asset) if asset else None,
+        partitions_def=days if asset else None,
+        skippable=True,
+    )
+
+
+def _checks(model: Mapping[str, Any]) -> list[dg.AssetCheckSpec]:
+    """Specifications of a model's tests."""
+    return [
+        dg.AssetCheckSpec(
+            test["name"],
+            asset=_key(model),
+            blocking=test["config"]["severity"].lower() == "error",
+            description=test["description"] or None,
         )
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Give ``[schema, name]``."""
-        return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """Give the group that the model's own description names, or the schema."""
-        return super().get_group_name(dbt_resource_props) or str(dbt_resource_props["schema"])
-
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        """Give the one team that keeps the warehouse."""
-        return [OWNER]
-
-    def get_asset_spec(
-        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetSpec:
-        """Give what the declaration says where the model is declared: inputs with their reach, code version, columns."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        asset = BY_KEY.get("/".join(spec.key.path))
-        if asset is None:
-            return spec
-        return spec.replace_attributes(
-            deps=dependencies(asset, PARTITIONED),
-            code_version=asset.code_version,
-            freshness_policy=freshness_of(asset),
-        )
-
-    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give columns of the schema source where the model fills one of its tables."""
-        key = (dbt_resource_props["schema"], dbt_resource_props["name"])
-        known = super().get_metadata(dbt_resource_props)
-        if key in {(t.schema, t.name) for t in TABLES}:
-            return {**known, **table_metadata(table(*key))}
-        return known
+        for test in model["tests"]
+    ]
 
 
-def build_dbt_assets(
-    project: DbtProject, settings: Settings, days: dg.PartitionsDefinition
-) -> list[dg.AssetsDefinition]:
+def build_dbt_assets(target: Path, days: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Assets of all models: the views, and the tables that hold days.
 
     Parameters
     ----------
-    project : DbtProject
-        With its manifest.
-    settings : Settings
-        For the child process.
+    target : Path
+        Folder of the manifest, see `prepare`.
     days : PartitionsDefinition
         Day partitions.
 
@@ -206,35 +227,34 @@ def build_dbt_assets(
     -------
     list of AssetsDefinition
     """
-    translator = Translator()
+    held = [model for model in _models(target) if "/".join(_key(model).path) == ROWS]
+    viewed = [model for model in _models(target) if model not in held]
 
     def build(warehouse: WarehouseResource, arguments: list[str]) -> Any:
-        folder, target = project_folder(), Path(project.target_path)
+        folder = project_folder()
         environment = dbt_environment(warehouse.open().address)
         with _own_target(target) as own:
             manifest = _parsed(folder, target, own, environment[_DB])
             return _invoke(folder, own, ["build", *arguments], environment, manifest)
 
-    @dbt_assets(
-        manifest=project.manifest_path,
-        exclude=DAY_MODELS,
-        project=project,
+    @dg.multi_asset(
         name="dbt_views",
-        dagster_dbt_translator=translator,
+        specs=[_spec(model, days) for model in viewed],
+        check_specs=[check for model in viewed for check in _checks(model)],
+        can_subset=True,
         pool=WAREHOUSE_POOL,
     )
     def views(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
         chosen = sorted("/".join(key.path) for key in context.selected_asset_keys)
         results = build(warehouse, ["--select", *(f"path:models/{name}.sql" for name in chosen)])
-        yield from dbt_events(context, translator, results)
+        yield from dbt_events(context, results)
         mark_views(warehouse.open(), chosen)
 
-    @dbt_assets(
-        manifest=project.manifest_path,
-        select=DAY_MODELS,
-        project=project,
+    @dg.multi_asset(
         name="dbt_days",
-        dagster_dbt_translator=translator,
+        specs=[_spec(model, days) for model in held],
+        check_specs=[check for model in held for check in _checks(model)],
+        can_subset=True,
         partitions_def=days,
         backfill_policy=ONE_RUN,
         pool=WAREHOUSE_POOL,
@@ -255,13 +275,13 @@ def build_dbt_assets(
             ).to_pylist()
             done.rows.update({row["day"]: row["rows"] for row in counts})
             note_rows_by_day(context, BY_KEY[ROWS], done.rows)
-            yield from dbt_events(context, translator, results)
+            yield from dbt_events(context, results)
 
     return [views, day_tables]
 
 
 def dbt_events(
-    context: dg.AssetExecutionContext, translator: Translator, results: Any
+    context: dg.AssetExecutionContext, results: Any
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Turn what dbt did into what Dagster records: models to materializations, tests to check results.
 
@@ -269,8 +289,6 @@ def dbt_events(
     ----------
     context : AssetExecutionContext
         Tells which checks belong to the run.
-    translator : Translator
-        Keys of the models.
     results : dbt's run results
         One entry a model or test.
 
@@ -291,7 +309,7 @@ def dbt_events(
         if node.resource_type == "model":
             if status == "success":
                 yield dg.MaterializeResult(
-                    asset_key=translator.get_asset_key({"schema": node.schema, "name": node.name}),
+                    asset_key=dg.AssetKey([node.schema, node.name]),
                     metadata={"seconds": round(result.execution_time, 3), "unique_id": node.unique_id},
                 )
             else:

@@ -3,32 +3,26 @@
 Here: what a job selects. Not here: when it runs.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
-from oasis_pipeline.assets.factory import data_version_tags
-from oasis_pipeline.assets.graph import (
-    BY_KEY,
-    DAILY_VIEWS,
-    DAY_ASSETS_OF_CARDS,
-    MODELS,
-    READING_ASSETS,
-    evaluate,
-)
+from oasis_pipeline.assets.graph import DAY_ASSETS_OF_CARDS, MODELS, READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
-from oasis_pipeline.assets.views import observe_views
+from oasis_pipeline.automation.alerts import attend
+from oasis_pipeline.automation.passes import PassSummary, make_stale, one_pass_at_a_time
+from oasis_pipeline.automation.recording import record_empty_tables, record_intake, record_source
+from oasis_pipeline.automation.staleness import plan_unattended
 from oasis_pipeline.intake import PassReport, take_in
-from oasis_pipeline.intake.sources import SourceError, SourceReport, open_sources
-from oasis_pipeline.operations.days import Days
-from oasis_pipeline.schema import DROP_KINDS, Kind
-from oasis_pipeline.storage import ledger
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.intake.sources import SourceError, open_sources
+
+AFTER_INTAKE_S = 60.0
+"""A run of intake begins no materialization after so long: files that arrive meanwhile wait for its end."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,8 @@ class Jobs:
         Takes in the drop folder.
     source : JobDefinition
         Brings what is new in the live sources.
+    stale : JobDefinition
+        Materializes everything that is stale.
     days : job
         Makes days out of what has arrived.
     train : job
@@ -51,75 +47,14 @@ class Jobs:
 
     intake: dg.JobDefinition
     source: dg.JobDefinition
+    stale: dg.JobDefinition
     days: Any
     train: Any
     readings: Any
 
     def all(self) -> list[Any]:
         """Every job."""
-        return [self.intake, self.source, self.days, self.train, self.readings]
-
-
-def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: PassReport) -> None:
-    """Tell Dagster which partitions a pass of intake changed, with pictures, and check them.
-
-    Parameters
-    ----------
-    instance : DagsterInstance
-        Where to record.
-    warehouse : Warehouse
-        Where the rows are.
-    report : PassReport
-        What intake did.
-    """
-    states = ledger.states(warehouse, list(report.changed))
-    for asset, partitions in report.changed.items():
-        declared = BY_KEY[asset]
-        days = sorted(partition for partition in partitions if partition)
-        for partition, rows in sorted(partitions.items()):
-            metadata: dict[str, Any] = {"rows_that_changed": rows or 0, "by": "intake"}
-            if declared.partitioned and (held := states[asset, partition].rows) is not None:
-                metadata["dagster/partition_row_count"] = held
-            if days and partition == days[-1]:
-                newest = date.fromisoformat(partition)
-                for name, draw in declared.pictures.items():
-                    metadata[name] = dg.MetadataValue.md(draw(warehouse, Days(newest, newest)))
-            if partition and not declared.partitioned:
-                continue  # failures know their days, which Dagster sees through their daily view
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset_key=dg.AssetKey(asset.split("/")),
-                    partition=partition or None,
-                    metadata=metadata,
-                    tags=data_version_tags(states[asset, partition].data_version or 0),
-                    description="rows arrived in the drop folder",
-                )
-            )
-        if days:
-            span = Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
-            for evaluation in evaluate(warehouse, asset, span):
-                instance.report_runless_asset_event(evaluation)
-    observe_views(instance, warehouse, DAILY_VIEWS)
-
-
-def record_source(instance: dg.DagsterInstance, warehouse: Warehouse, report: SourceReport) -> None:
-    """Tell Dagster which partitions an increment of the live source changed."""
-    for done in report.passes:
-        if done.changed:
-            record_intake(instance, warehouse, done)
-    record_empty_tables(instance)
-
-
-def record_empty_tables(instance: dg.DagsterInstance) -> None:
-    """Tell Dagster of tables of states that have no row yet: it would warn of them as never made at every backfill."""
-    for kind in DROP_KINDS.values():
-        key = dg.AssetKey([kind.table.schema, kind.table.name])
-        if kind.table.kind is Kind.STATE and instance.get_latest_materialization_event(key) is None:
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset_key=key, metadata={"dagster/row_count": 0}, description="no rows yet"
-                )
-            )
+        return [self.intake, self.source, self.stale, self.days, self.train, self.readings]
 
 
 def intake_metadata(report: PassReport) -> dict[str, Any]:
@@ -190,20 +125,89 @@ def read_source(context: dg.OpExecutionContext, warehouse: WarehouseResource, st
         raise faults[0]
 
 
+@dg.op(
+    ins={"arrived": dg.In(dg.Nothing)},
+    description=f"Materialize what has become stale, beginning no more runs after {AFTER_INTAKE_S:.0f} s; the sensor stale_days sees to the rest.",
+)
+def materialize_arrived(
+    context: dg.OpExecutionContext, warehouse: WarehouseResource, store: StoreResource
+) -> None:
+    """Go on in the same process: a new one would spend longer on its start than on a day's cards."""
+    _materialize(context, warehouse, store, wait=False, until=time.monotonic() + AFTER_INTAKE_S)
+
+
+@dg.op(
+    description="Materialize what is stale, run by run in this process; each is a run of its own on the page of runs."
+)
+def materialize_stale(
+    context: dg.OpExecutionContext, warehouse: WarehouseResource, store: StoreResource
+) -> None:
+    """Wait for the end of another pass, then materialize what it has left."""
+    _materialize(context, warehouse, store, wait=True, until=None)
+
+
+def _materialize(
+    context: dg.OpExecutionContext,
+    warehouse: WarehouseResource,
+    store: StoreResource,
+    *,
+    wait: bool,
+    until: float | None,
+) -> None:
+    database, settings = warehouse.open(), warehouse.settings()
+    with one_pass_at_a_time(database.address, wait=wait) as alone:
+        if not alone:
+            context.log.info("another pass is at work, which materializes these days too")
+            return
+        summary = PassSummary(PassReport())
+        make_stale(
+            settings,
+            database,
+            summary,
+            instance=context.instance,
+            plan_of=lambda **since: plan_unattended(database, store.open(), **since),
+            until=until,
+        )
+    for note in (*summary.notes, *attend(database, settings).faults):
+        context.log.warning(note)
+    runs = [
+        dg.TableRecord(
+            {
+                "run": run["run_id"],
+                "assets": ", ".join(run["assets"]),
+                "days": " to ".join(run["days"]),
+                "seconds": run["seconds"],
+            }
+        )
+        for run in summary.runs
+    ]
+    if runs:
+        context.add_output_metadata({"runs": dg.MetadataValue.table(runs)})
+    summary.raise_failures()
+
+
 def build_jobs() -> Jobs:
     """Make the jobs."""
 
-    @dg.job(name="intake", description="Take in the drop folder.")
+    @dg.job(name="intake", description="Take in the drop folder, and materialize what has become stale.")
     def intake() -> None:
-        take_in_files()
+        materialize_arrived(take_in_files())
 
-    @dg.job(name="source", description="Bring what is new in the live sources.")
+    @dg.job(
+        name="source",
+        description="Bring what is new in the live sources, and materialize what has become stale.",
+    )
     def source() -> None:
-        read_source()
+        materialize_arrived(read_source())
+
+    @dg.job(name="stale", description="Materialize everything that is stale.")
+    def stale() -> None:
+        materialize_stale()
 
     return Jobs(
         intake=intake,
         source=source,
+        stale=stale,
         days=dg.define_asset_job(
             "days",
             selection=dg.AssetSelection.assets(*keys_of(DAY_ASSETS_OF_CARDS)),

@@ -16,32 +16,26 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from oasis_pipeline.assets.factory import Calendar
-from oasis_pipeline.assets.graph import DAILY_VIEWS, GRAPH, READING_ASSETS
+from oasis_pipeline.assets.graph import READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
-from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.automation.alerts import attend
-from oasis_pipeline.automation.jobs import Jobs
+from oasis_pipeline.automation.jobs import Jobs, keys_of
 from oasis_pipeline.automation.staleness import (
     LONGEST_RETRY,
     DayRange,
-    Plan,
     States,
-    current_plan,
     next_runs,
+    plan_unattended,
     ranges,
     stale,
-    wait_for_labels,
 )
 from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
 from oasis_pipeline.intake.sources import SourceError, open_sources
-from oasis_pipeline.operations.dbt_project import VIEWS, views_current
+from oasis_pipeline.operations.dbt_project import views_current
 from oasis_pipeline.operations.prices import take_economics
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.first_days import note_first_days
-
-RUNS_A_TICK = 4
-"""A plan may fall into many ranges of days; the rest follows at the next tick."""
 
 DAYS_A_TICK = 30
 """Days of readings that one tick starts; a backfill over years goes on with the next ticks."""
@@ -163,16 +157,11 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name="stale_days",
-        target=dg.AssetSelection.assets(
-            *[
-                asset.split("/")
-                for asset in (*VIEWS, *(each.key for each in GRAPH if each.key not in READING_ASSETS))
-            ]
-        ),
-        minimum_interval_seconds=15,
+        job=jobs.stale,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Materializes stale days (new rows, late rows, changed upstream assets) and everything downstream of them, and "
-        "trains the classifier when enough labels have changed.",
+        description="Materializes stale days (late rows, changed upstream assets) and everything downstream of them, and trains the classifier "
+        "when enough labels have changed. What a run of intake brings it materializes itself, as far as it gets in a minute.",
     )
     def stale_days(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, store: StoreResource
@@ -184,22 +173,23 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
         newest = database.query(
             "select coalesce(max(greatest(changed_tick, failed_tick)), 0) as tick from oasis.asset_state"
         )["tick"][0].as_py()
-        if _active(context, "stale_days"):
-            return dg.SkipReason("earlier runs of this sensor are at work")
+        if _active(context, "stale_days", "new_drop_files", "live_source"):
+            return dg.SkipReason("earlier runs are at work")
         cursor = DaysCursor.parse(context.cursor).at(newest, time.time())
-        plan = without_readings(current_plan(database))
-        wait_for_labels(plan, database, store.open())
-        wanted = next_runs(plan) if plan else []
+        plan = plan_unattended(database, store.open())
+        runs = next_runs(plan) if plan else []
+        names = [run_name(assets, days) for assets, days in runs]
         if not views_current(database):
-            # Dagster compares only with what it saw before a partition was made: an upgraded home has rows and no intake
-            observe_views(context.instance, database, DAILY_VIEWS)
-            wanted = [(VIEWS, None), *wanted]
-        runs = [(assets, days, run_name(assets, days)) for assets, days in wanted]
-        due = [run for run in runs if run[2] not in cursor.asked][:RUNS_A_TICK]
-        cursor.asked |= {run[2] for run in due}
-        requests = [_request(assets, days, f"{cursor.key}:{name}") for assets, days, name in due]
-        skip = None if due else "nothing is stale that was not tried already, or is to be tried again yet"
-        return dg.SensorResult(run_requests=requests, cursor=str(cursor), skip_reason=skip)
+            names.append("views")
+        name = _digest(names)
+        if not names or name in cursor.asked:
+            return dg.SensorResult(
+                skip_reason="nothing is stale that was not tried already, or is to be tried again yet",
+                cursor=str(cursor),
+            )
+        cursor.asked.add(name)
+        request = dg.RunRequest(run_key=f"{cursor.key}:{name}", tags={_TAG: "stale_days"})
+        return dg.SensorResult(run_requests=[request], cursor=str(cursor))
 
     @dg.sensor(
         name="stale_readings",
@@ -444,11 +434,6 @@ class ReadingsCursor:
         return json.dumps({"seen": self.seen, "asked": self.asked})
 
 
-def without_readings(plan: Plan) -> Plan:
-    """Leave out what another sensor looks after."""
-    return Plan({asset: days for asset, days in plan.days.items() if asset not in READING_ASSETS}, plan.whole)
-
-
 def changed_readings(states: States, cursor: ReadingsCursor) -> list[dg.AssetMaterialization]:
     """Events for what the data service and intake have changed since the last look; moves the cursor on."""
     news = sorted(
@@ -528,21 +513,16 @@ def run_name(assets: tuple[str, ...], days: DayRange | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _request(
-    assets: tuple[str, ...], days: DayRange | None, key: str, sensor: str = "stale_days"
-) -> dg.RunRequest:
-    selection = [dg.AssetKey(asset.split("/")) for asset in assets]
+def _request(assets: tuple[str, ...], days: DayRange, key: str, sensor: str) -> dg.RunRequest:
     tags = {_TAG: sensor}
-    if days is None:
-        return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)
     # a range also of one day: a key would be refused where the day came before the graph's first day, until it is reloaded
     tags["dagster/asset_partition_range_start"] = days.first.isoformat()
     tags["dagster/asset_partition_range_end"] = days.last.isoformat()
-    return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)
+    return dg.RunRequest(run_key=key, asset_selection=keys_of(assets), tags=tags)
 
 
-def _active(context: dg.SensorEvaluationContext, sensor: str) -> bool:
-    filters = dg.RunsFilter(tags={_TAG: sensor}, statuses=_ACTIVE)
+def _active(context: dg.SensorEvaluationContext, *sensors: str) -> bool:
+    filters = dg.RunsFilter(tags={_TAG: list(sensors)}, statuses=_ACTIVE)
     return bool(context.instance.get_runs(filters=filters, limit=1))
 
 

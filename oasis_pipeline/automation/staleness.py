@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate, product
 
 from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
-from oasis_pipeline.assets.graph import BY_KEY, GRAPH
+from oasis_pipeline.assets.graph import BY_KEY, GRAPH, READING_ASSETS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.operations.training import new_labels
@@ -487,6 +487,15 @@ def current_plan(warehouse: Warehouse, *, retry: bool = False, since: datetime |
     """
     now = None if retry else ledger.clock(warehouse)
     return stale(ledger.states(warehouse), base_days=base_model_days(warehouse), now=now, since=since)
+
+
+def plan_unattended(warehouse: Warehouse, store: ObjectStore, *, since: datetime | None = None) -> Plan:
+    """Find what sensors have made of cards: what is stale, but for days of readings, which another sensor sees to, and what waits for labels."""
+    plan = current_plan(warehouse, since=since)
+    days = {asset: days for asset, days in plan.days.items() if asset not in READING_ASSETS}
+    plan = replace(plan, days=days)
+    wait_for_labels(plan, warehouse, store)
+    return plan
 
 
 def wait_for_labels(plan: Plan, warehouse: Warehouse, store: ObjectStore) -> list[str]:

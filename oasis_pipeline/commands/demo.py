@@ -57,8 +57,8 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
 
     Everything stays in the home folder; `oasis up` shows it in the browser.
     """
+    from oasis_pipeline.automation.passes import run_pass
     from oasis_pipeline.commands.ahead import preparing
-    from oasis_pipeline.commands.passes import run_pass
     from oasis_pipeline.commands.report import field_facts, write_report
     from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
     from oasis_pipeline.simulation.field import simulate_field

@@ -137,7 +137,7 @@ def take(file: Path, person: str | None, stamp: datetime | None, home: Path | No
             (done.source_file,),
         ).to_pylist()
         if report.changed:
-            from oasis_pipeline.automation.jobs import record_intake
+            from oasis_pipeline.automation.recording import record_intake
 
             instance = open_instance(settings, warehouse.address)
             try:

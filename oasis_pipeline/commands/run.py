@@ -18,8 +18,8 @@ from oasis_pipeline.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from oasis_pipeline.commands.passes import PassSummary
-    from oasis_pipeline.commands.profile import Profile
+    from oasis_pipeline.automation.passes import PassSummary
+    from oasis_pipeline.automation.profile import Profile
 
 _MOST_ALERTS = 5
 
@@ -41,8 +41,8 @@ def run(home: Path | None, drop: Path | None, profiled: bool, as_json: bool) -> 
     counted and explained. An asset that can't be made doesn't stop the pass: what is made from it waits, the rest is made, and the
     command ends with 1.
     """
-    from oasis_pipeline.commands.passes import run_pass
-    from oasis_pipeline.commands.profile import Profile
+    from oasis_pipeline.automation.passes import run_pass
+    from oasis_pipeline.automation.profile import Profile
 
     settings = settings_of(home, **({"data_path": drop} if drop else {}))
     if drop is not None and not settings.drop.is_dir():

@@ -147,7 +147,7 @@ def _record(settings: Settings, warehouse: Any, report: SourceReport) -> None:
     """Tell Dagster which days got rows."""
     if any(done.changed for done in report.passes):
         from oasis_pipeline.automation.instance import open_instance
-        from oasis_pipeline.automation.jobs import record_source
+        from oasis_pipeline.automation.recording import record_source
 
         with open_instance(settings, warehouse.address) as instance:
             record_source(instance, warehouse, report)

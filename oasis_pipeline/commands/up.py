@@ -82,7 +82,7 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
         Ports of the web pages and of the data service.
     """
     from oasis_pipeline.automation.instance import end_runs_of_killed_passes, open_instance
-    from oasis_pipeline.commands.passes import one_pass_at_a_time
+    from oasis_pipeline.automation.passes import one_pass_at_a_time
     from oasis_pipeline.storage.installation import reader_address, using_warehouse
 
     os.environ[PAGES_TOKEN_VARIABLE] = secrets.token_urlsafe(32)

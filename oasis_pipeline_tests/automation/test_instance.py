@@ -10,7 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from oasis_pipeline.assets.common import MEMORY_POOL
 from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
-from oasis_pipeline.commands.passes import one_pass_at_a_time
+from oasis_pipeline.automation.passes import one_pass_at_a_time
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
 

@@ -20,8 +20,8 @@ import pytest
 
 from oasis_pipeline.assets import clean
 from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
+from oasis_pipeline.automation.passes import PassError, PassSummary, predict_again, run_pass
 from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.commands.passes import PassError, PassSummary, predict_again, run_pass
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate

@@ -11,8 +11,8 @@ import pytest
 
 from oasis_pipeline.assets.graph import READING_ASSETS
 from oasis_pipeline.automation.instance import open_instance
+from oasis_pipeline.automation.passes import run_pass
 from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.commands.passes import run_pass
 from oasis_pipeline.commands.status import asset_rows
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger

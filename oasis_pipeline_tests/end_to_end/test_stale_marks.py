@@ -10,9 +10,9 @@ from dagster._core.loader import LoadingContextForTest
 from oasis_pipeline.assets.factory import Calendar
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH
 from oasis_pipeline.automation.instance import open_instance
-from oasis_pipeline.automation.jobs import record_intake
+from oasis_pipeline.automation.passes import run_pass
+from oasis_pipeline.automation.recording import record_intake
 from oasis_pipeline.automation.staleness import current_plan, days_with_rows
-from oasis_pipeline.commands.passes import run_pass
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.settings import Settings

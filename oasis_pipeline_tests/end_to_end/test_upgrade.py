@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from oasis_pipeline.assets.graph import GRAPH
+from oasis_pipeline.automation.passes import run_pass
 from oasis_pipeline.automation.staleness import current_plan
-from oasis_pipeline.commands.passes import run_pass
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.address import Address

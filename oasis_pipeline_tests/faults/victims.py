@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oasis_pipeline.commands.passes import run_pass
+from oasis_pipeline.automation.passes import run_pass
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage.installation import using_warehouse

@@ -26,7 +26,7 @@ IMPORTS = (
     "adbc_driver_postgresql.dbapi",
     "boto3",
     "dbt.cli.main",
-    "oasis_pipeline.commands.passes",
+    "oasis_pipeline.automation.passes",
     "oasis_pipeline.definitions",
     "oasis_pipeline.intake",
     "oasis_pipeline_tests.faults.victims",

@@ -1,7 +1,7 @@
 """One pass of the platform: take in the drop folder, then make everything that is stale, in order.
 
-Here: the order of work of ``oasis run``, in one process. Not here: what is stale (``staleness``), how a file is read
-(``intake``), how an asset is made (``assets``), and what is printed (``commands``).
+Here: the order of work of ``oasis run`` and of the jobs that sensors start, in one process. Not here: what is stale (``staleness``), how a
+file is read (``intake``), how an asset is made (``assets``), and what is printed (``commands``).
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import psycopg2
 
+from oasis_pipeline.assets.build import build_asset_definitions
+from oasis_pipeline.assets.dbt import prepare
 from oasis_pipeline.assets.factory import Calendar, step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, GRAPH
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.automation.alerts import AlertsReport, attend
 from oasis_pipeline.automation.instance import PASS_TAG, end_runs_of_killed_passes, open_instance
+from oasis_pipeline.automation.profile import INTAKE, Part, Profile
+from oasis_pipeline.automation.recording import record_empty_tables, record_intake
 from oasis_pipeline.automation.staleness import (
     WHOLE,
     DayRange,
+    Plan,
     current_plan,
     days_with_rows,
     next_runs,
     ranges,
 )
-from oasis_pipeline.commands.profile import INTAKE, Part, Profile
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.operations.dbt_project import VIEWS, views_current
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
@@ -175,7 +180,7 @@ def run_pass(
             rows = sum(file.rows for file in report.files)
             profile.parts.append(Part(INTAKE, (clock, clock + summary.seconds["intake"]), rows))
         began = time.monotonic()
-        _make_stale(settings, warehouse, summary, advance, profile)
+        make_stale(settings, warehouse, summary, advance=advance, profile=profile)
         summary.seconds["making"] = time.monotonic() - began
         summary.alerts = attend(warehouse, settings)
         summary.notes += summary.alerts.faults
@@ -251,13 +256,9 @@ def _warm_up(settings: Settings, profile: Profile | None) -> threading.Thread:
     """Load the graph beside intake, if there is something to take in: its imports and dbt's parsing take seconds."""
 
     def load() -> None:
-        from oasis_pipeline.assets.dbt import prepare
-
         began = time.monotonic()
         # what goes wrong here goes wrong again where it is needed, and is told there
         with suppress(Exception):
-            import oasis_pipeline.definitions  # noqa: F401
-
             prepare(settings)
         if profile is not None:
             profile.load_s += time.monotonic() - began
@@ -273,25 +274,49 @@ def _waiting(names: list[str], seconds: float) -> str:
     return f"waiting up to {seconds:.0f} s for {names[0]}{more} to settle"
 
 
-def _make_stale(
+def make_stale(
     settings: Settings,
     warehouse: Warehouse,
     summary: PassSummary,
-    advance: Advance,
-    profile: Profile | None,
+    *,
+    advance: Advance = lambda what, done, total: None,
+    profile: Profile | None = None,
+    instance: dg.DagsterInstance | None = None,
+    plan_of: Callable[..., Plan] | None = None,
+    until: float | None = None,
 ) -> None:
+    """Materialize what is stale, run by run in this process; call it under the lock of a pass.
+
+    Parameters
+    ----------
+    settings : Settings
+        The installation.
+    warehouse : Warehouse
+        Its database.
+    summary : PassSummary
+        Gets the runs, notes and failures; what its intake changed is told to Dagster first.
+    advance : callable
+        Told what is being done, steps done and steps in all.
+    profile : Profile, optional
+        Gets the time of each part.
+    instance : DagsterInstance, optional
+        Where runs are kept; the installation's own is opened where none is given.
+    plan_of : callable, optional
+        Finds what to make, given ``since``, the begin of this pass; by default everything that is stale.
+    until : float, optional
+        Time of the monotonic clock after which no run begins.
+    """
     since = ledger.clock(warehouse)
     if wrong := take_economics(warehouse, settings.home):
         summary.notes.append(wrong)
-    plan = current_plan(warehouse)
+    plan_of = plan_of or partial(current_plan, warehouse)
+    plan = plan_of()
     sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)
-    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources), profile)
+    graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources), profile, instance)
     try:
         if summary.intake.changed:
             graph.record(summary.intake)
         if not views_current(warehouse):
-            from oasis_pipeline.automation.jobs import record_empty_tables
-
             # Dagster compares only with what it saw before a partition was made: an upgraded home has rows and no intake
             observe_views(graph.instance, warehouse, DAILY_VIEWS)
             summary.runs.append(graph.run(VIEWS, None))
@@ -304,12 +329,14 @@ def _make_stale(
             if not due:
                 break
             for assets, days in due:
+                if until is not None and time.monotonic() > until:
+                    return
                 advance("materializing", order.index(assets[-1]), len(order))
                 failed = len(graph.failures)
                 summary.runs.append(graph.run(assets, days))
                 if len(graph.failures) > failed:
                     tried.add((assets, days))
-            plan = current_plan(warehouse, since=since)
+            plan = plan_of(since=since)
         else:
             left = ", ".join(sorted({*plan.days, *plan.whole}))
             raise PassError(f"still stale after {MAX_ROUNDS} rounds: {left}")
@@ -328,7 +355,12 @@ class _Graph:
     """The definitions and the instance of this process, loaded once for all runs of a pass, and only when needed."""
 
     def __init__(
-        self, settings: Settings, warehouse: Warehouse, days: Sequence[str], profile: Profile | None = None
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        days: Sequence[str],
+        profile: Profile | None = None,
+        instance: dg.DagsterInstance | None = None,
     ) -> None:
         self.settings = settings
         self.profile = profile
@@ -336,6 +368,7 @@ class _Graph:
         self.last_day = date.fromisoformat(days[-1]) if days else None
         self.notes: list[str] = []
         self.failures: list[Failure] = []
+        self._given = instance
         self._instance: dg.DagsterInstance | None = None
         self._job: dg.JobDefinition | None = None
         self._first: tuple[date | None, ...] = ()
@@ -343,7 +376,7 @@ class _Graph:
     @property
     def instance(self) -> dg.DagsterInstance:
         if self._instance is None:
-            self._instance = open_instance(self.settings, self.warehouse.address)
+            self._instance = self._given or open_instance(self.settings, self.warehouse.address)
             end_runs_of_killed_passes(self._instance)
         return self._instance
 
@@ -353,10 +386,8 @@ class _Graph:
         # readings of an earlier day may come by the data service while the pass is at work
         if self._job is None or self._first != first:
             began = time.monotonic()
-            from oasis_pipeline.definitions import build_definitions
-
             self._first = first
-            definitions = build_definitions(self.settings, last_day=self.last_day)
+            definitions = build_asset_definitions(self.settings, last_day=self.last_day)
             self._job = definitions.resolve_implicit_global_asset_job_def()
             if self.profile is not None:
                 self.profile.load_s += time.monotonic() - began
@@ -364,8 +395,6 @@ class _Graph:
 
     def record(self, report: PassReport) -> None:
         """Tell Dagster what intake changed."""
-        from oasis_pipeline.automation.jobs import record_intake
-
         record_intake(self.instance, self.warehouse, report)
 
     def run(
@@ -461,7 +490,7 @@ class _Graph:
 
     def close(self) -> None:
         """Let go of the instance's connections."""
-        if self._instance is not None:
+        if self._instance is not None and self._given is None:
             self._instance.dispose()
 
 
@@ -483,7 +512,7 @@ def _root_cause(event: dg.DagsterEvent) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dagster's and dbt's own lines off the terminal; they are in the run's event log."""
-    loggers = [logging.getLogger(name) for name in ("dagster", "alembic", "dagster_dbt")]
+    loggers = [logging.getLogger(name) for name in ("dagster", "alembic")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
