@@ -86,12 +86,12 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
         memory: list[float] = []
         stamp = datetime.strptime(late.name.split(".")[2], "%Y%m%d")
         for number, card in enumerate(chosen):
-            name = f"{stamp + timedelta(minutes=number):%Y%m%d.%H%M}"
+            name = f"{stamp + timedelta(hours=12, minutes=number):%Y%m%d.%H%M}"
             began = time.monotonic()
-            _drop(settings.drop / f"CardData.ONE.{name}.csv", card)
+            _drop(settings.drop / f"CardData.E2E.{name}.csv", card)
             failure = {"NodeID": card["NodeID"], "Failure Start Date": card["Date"]}
             _drop(
-                settings.drop / f"Failures.ONE.{name}.csv",
+                settings.drop / f"Failures.E2E.{name}.csv",
                 {**failure, "Failure End Date": "", "Failures": "Rod - Coupling"},
             )
             waits.append(_wait(warehouse, told, card, began))
