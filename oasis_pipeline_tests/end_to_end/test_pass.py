@@ -19,8 +19,16 @@ import pyarrow as pa
 import pytest
 
 from oasis_pipeline.assets import clean
-from oasis_pipeline.automation.instance import URL_VARIABLE, open_instance
-from oasis_pipeline.automation.passes import PassError, PassSummary, predict_again, run_pass
+from oasis_pipeline.assets.resources import build_resources
+from oasis_pipeline.automation import jobs
+from oasis_pipeline.automation.instance import PASS_TAG, URL_VARIABLE, open_instance
+from oasis_pipeline.automation.passes import (
+    PassError,
+    PassSummary,
+    one_pass_at_a_time,
+    predict_again,
+    run_pass,
+)
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.learning import base, seed_method
@@ -223,8 +231,25 @@ def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(
     instance.dispose()
 
 
+def _ticks(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, settings: Settings
+) -> Callable[[], int]:
+    """Evaluate a sensor, with the cursor of the time before; gives how many runs it asks for."""
+    cursor: list[str | None] = [None]
+    resources = {name: build_resources(settings)[name] for name in ("warehouse", "store")}
+
+    def tick() -> int:
+        with dg.build_sensor_context(instance, cursor=cursor[0], resources=resources) as context:
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        cursor[0] = result.cursor
+        return len(result.run_requests or [])
+
+    return tick
+
+
 def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
-    finished: Settings, copied: Warehouse, field: Path
+    finished: Settings, copied: Warehouse, field: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {
         (row["NodeID"], row["Date"]): row["x"]
@@ -239,9 +264,31 @@ def test_a_late_row_makes_its_day_again_with_all_that_depends_on_it(
     late = finished.drop / "CardData.E2E.20250301.1200.csv.gz"
     late.write_bytes(gzip.compress("\n".join([header, ",".join(old)]).encode()))
 
-    summary = run_pass(finished)
-    touched = {partition for run in summary.runs for partition in run["days"] if partition}
-    assert str(day) in touched
+    # by the jobs that sensors start: intake leaves the rest to a pass that is at work, or to the sensor
+    with open_instance(finished, copied.address) as instance:
+        definitions = build_definitions(finished, last_day=FIRST + timedelta(days=DAYS))
+
+        def run(job: str) -> bool:
+            return definitions.resolve_job_def(job).execute_in_process(instance=instance).success
+
+        def stale() -> bool:
+            return str(day) in current_plan(copied).days.get("clean/xspoc", ())
+
+        tick = _ticks(definitions.resolve_sensor_def("stale_days"), instance, finished)
+        assert (tick(), stale()) == (0, False)
+        with one_pass_at_a_time(copied.address):
+            assert run("intake")
+        assert stale()
+        with monkeypatch.context() as patched:
+            patched.setattr(jobs, "AFTER_INTAKE_S", -1.0)
+            assert run("intake")
+        assert stale(), "no time was left"
+        assert [tick(), tick()] == [1, 0]
+        assert run("stale")
+        assert (tick(), stale()) == (0, False)
+        made = instance.get_runs(dg.RunsFilter(tags=PASS_TAG), limit=100)
+    start = "dagster/asset_partition_range_start"
+    assert str(day) in {each.tags.get("dagster/partition", each.tags.get(start)) for each in made}
     after = copied.query('select "NodeID", "Date", xmin::text as x from clean.dynapred').to_pylist()
     new = [row for row in after if (row["NodeID"], row["Date"]) not in before]
     assert [row["Date"] for row in new] == [datetime.fromisoformat(f"{day} 13:31:07")]
