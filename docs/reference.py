@@ -21,7 +21,7 @@ from oasis_pipeline.schema import Table
 from oasis_pipeline.schema.document import tables_markdown
 from oasis_pipeline.schema.files_document import files_markdown
 from oasis_pipeline.service.config import VARIABLES, Exposure, configure
-from oasis_pipeline.settings import Settings, load_settings
+from oasis_pipeline.settings import SECRET_VARIABLES, Settings, load_settings, variable_of
 from oasis_pipeline.storage.address import Address
 
 DOCS = Path(__file__).parent
@@ -143,7 +143,7 @@ def settings_markdown() -> str:
     )
     rows = [
         [
-            f"`{field.validation_alias or f'OASIS_{name.upper()}'}`",
+            f"`{variable_of(name)}`",
             _default(field.default),
             field.description or "",
         ]
@@ -152,6 +152,12 @@ def settings_markdown() -> str:
     service = [[f"`{name}`", text] for name, text in VARIABLES.items()]
     return (
         f"# Settings\n\n{head}\n\n{table(['variable', 'default', ''], rows)}\n"
+        + wrapped(
+            "A secret may stand in a file instead, whose path is in the variable with `_FILE` at its end, such as "
+            f"`OASIS_PASS_FILE=/run/secrets/oasis_pass`: {', '.join(f'`{name}`' for name in SECRET_VARIABLES)}. "
+            "The end of its line does not count, an empty file is no secret, and both at once are refused."
+        )
+        + "\n\n"
         + wrapped(
             "Where they matter: [live source](live-source.md), [deployment](deployment.md), [damping]"
             "(physics/diagnosis.md#damping). `OASIS_TRACE=1` adds the traceback to a command's error."

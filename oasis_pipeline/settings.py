@@ -1,4 +1,4 @@
-"""Configuration: environment, and a ``.env`` file in the home folder, to one typed object.
+"""Configuration: environment, a ``.env`` file in the home folder, and files with secrets, to one typed object.
 
 Here: names, defaults and where things lie under the home folder. Not here: connections; nothing in this module
 opens a socket or makes a folder when it is imported.
@@ -16,8 +16,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 EARLIEST_DAY = date(2000, 1, 1)
 """Rows before this day are a controller's bad clock, unless OASIS_START says otherwise."""
@@ -86,6 +93,26 @@ class Settings(BaseSettings):
     """Drop folders elsewhere: `s3://bucket/prefix` or `sftp://user@host/folder`; several are separated by blanks."""
     secret_key: SecretStr | None = None
     """Signing key of the data service; default: `secret_key` in the home folder, made at its first start."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look into the environment, then into ``.env``; each may name files that hold secrets."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        return (
+            init_settings,
+            env_settings,
+            _SecretFiles(settings_cls, env_settings),
+            dotenv_settings,
+            _SecretFiles(settings_cls, dotenv_settings),
+        )
 
     @field_validator("home", "data_path")
     @classmethod
@@ -194,6 +221,60 @@ class Settings(BaseSettings):
     def earliest_day(self) -> date:
         """Rows before this day are refused."""
         return self.start or EARLIEST_DAY
+
+
+def variable_of(name: str) -> str:
+    """Name the variable of the environment that a field of `Settings` is read from."""
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"OASIS_{name.upper()}"
+
+
+SECRET_VARIABLES = {
+    variable_of(name): field.validation_alias or name
+    for name, field in Settings.model_fields.items()
+    if field.annotation == (SecretStr | None)
+}
+"""Variables whose value a file may hold, named by the same variable with ``_FILE`` at its end; and what `Settings` is given it by."""
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets whose variable names a file instead: ``OASIS_PASS_FILE`` for ``OASIS_PASS``."""
+
+    def __init__(self, settings_cls: type[BaseSettings], named_in: EnvSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._named_in = named_in
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked for: `__call__` finds all of them."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Find the secrets that files hold."""
+        # pydantic-settings keeps names in lower case, and with them empty variables
+        given = {name.lower(): value for name, value in self._named_in.env_vars.items() if value}
+        found: dict[str, Any] = {}
+        for variable, name in SECRET_VARIABLES.items():
+            path = given.get(f"{variable}_file".lower())
+            if path is None:
+                continue
+            if variable.lower() in given:
+                raise SettingsError(f"configuration: {variable} and {variable}_FILE are both set: remove one")
+            text = _read_secret(f"{variable}_FILE", Path(path))
+            if text:
+                found[str(name)] = text
+        return found
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    """Contents of a file without the end of its line; an empty file is no secret, as an empty variable is none."""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(
+            f"configuration: {variable} names {path}, which can't be read ({why}): correct it, or let this user read the file"
+        ) from None
+    return text.rstrip("\r\n")
 
 
 def _parse_listen(value: str) -> tuple[str, int]:

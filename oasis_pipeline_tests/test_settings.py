@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oasis_pipeline.settings import SettingsError, load_settings
+from oasis_pipeline.settings import SECRET_VARIABLES, SettingsError, load_settings, variable_of
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +60,54 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OASIS_SECRET_KEY", "hunter3")
     monkeypatch.setenv("OASIS_READER_PASS", "hunter4")
     assert "hunter" not in repr(load_settings())
+
+
+def test_a_file_may_hold_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"OASIS_PASS", "OASIS_READER_PASS", "OASIS_SERVICE_PASS", "OASIS_ADMIN_PASS", "OASIS_SOURCE_URL",
+             "OASIS_REMOTE_DROP", "OASIS_SECRET_KEY"}  # fmt: skip
+    assert set(SECRET_VARIABLES) == names
+    for name in names:
+        (tmp_path / name).write_text(f" {name} ü$#'\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    settings = load_settings()
+    for field in ("password", "reader_password", "service_password", "admin_password", "source_url", "remote_drop", "secret_key"):  # fmt: skip
+        assert getattr(settings, field).get_secret_value() == f" {variable_of(field)} ü$#'"
+    assert "ü" not in repr(settings)
+
+
+def test_a_file_of_the_environment_wins_over_the_env_file_and_an_empty_one_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("from a")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / ".env").write_text(
+        f"OASIS_PASS=from-env-file\nOASIS_SECRET_KEY_FILE={tmp_path / 'a'}\nOASIS_READER_PASS_FILE={tmp_path / 'empty'}\n"
+    )
+    monkeypatch.setenv("OASIS_PASS_FILE", str(tmp_path / "a"))
+    monkeypatch.setenv("OASIS_SERVICE_PASS_FILE", "")
+    settings = load_settings(tmp_path)
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == "from a"
+    assert settings.secret_key is not None
+    assert settings.reader_password is settings.service_password is None
+
+
+def test_a_secret_that_can_not_be_read_or_is_given_twice_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OASIS_PASS_FILE", str(tmp_path / "none"))
+    with pytest.raises(
+        SettingsError, match=r"OASIS_PASS_FILE names .*none, which can't be read \(No such file"
+    ):
+        load_settings()
+    (tmp_path / "none").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"OASIS_PASS_FILE .* not UTF-8"):
+        load_settings()
+    (tmp_path / "none").write_text("hunter2")
+    monkeypatch.setenv("OASIS_PASS", "hunter3")
+    with pytest.raises(SettingsError, match="OASIS_PASS and OASIS_PASS_FILE are both set") as raised:
+        load_settings()
+    assert "hunter" not in str(raised.value)
 
 
 def test_a_wrong_value_names_its_variable_and_not_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
