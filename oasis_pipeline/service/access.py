@@ -26,9 +26,13 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core import signing
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.utils.crypto import constant_time_compare
 from ninja.security import APIKeyCookie, HttpBasicAuth, HttpBearer
 from ninja.utils import check_csrf
 
@@ -135,6 +139,7 @@ _USER = (
 )
 _users: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
 _tokens: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
+_sessions: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
 _passwords: Remembered[bool | None] = Remembered(_PASSWORD_SECONDS)
 _password_key = secrets.token_bytes(32)
 _never = make_password(None)
@@ -144,7 +149,7 @@ _turns_guard = threading.Lock()
 
 def forget() -> None:
     """Forget what is remembered in this process."""
-    for kept in (_users, _tokens, _passwords):
+    for kept in (_users, _tokens, _sessions, _passwords):
         kept.clear()
 
 
@@ -153,15 +158,17 @@ def _one(sql: str, value: str) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _find_user(username: str) -> dict[str, Any] | None:
-    if "\x00" in username:
+def _find_user(who: str | int) -> dict[str, Any] | None:
+    """Find a user by name, or by number."""
+    if isinstance(who, str) and "\x00" in who:
         return None
+    column = "u.username = $1::text" if isinstance(who, str) else "u.id = $1::text::bigint"
     return _users.get(
-        username,
+        who,
         lambda: _one(
             f"SELECT {_USER} FROM django.auth_user u LEFT JOIN django.service_profile p ON p.user_id = u.id"
-            " WHERE u.username = $1::text",
-            username,
+            f" WHERE {column}",
+            str(who),
         ),
     )
 
@@ -307,6 +314,28 @@ def principal_of_pass(text: str) -> Principal | None:
     except (ValueError, TypeError, signing.BadSignature):
         return None
     return _of_user(row)
+
+
+def principal_of_session_key(key: str) -> Principal | None:
+    """Find the user of a session by the value of its cookie, where there is no request of Django's; None if it is none, or has ended."""
+    if not (key.isascii() and key.isalnum()):
+        return None
+    kept = _sessions.get(
+        key,
+        lambda: _one(
+            "SELECT session_data FROM django.django_session WHERE session_key = $1::text AND expire_date > now()",
+            key,
+        ),
+    )
+    session = SessionStore().decode(kept["session_data"]) if kept is not None else {}
+    if not str(session.get(SESSION_KEY, "")).isdecimal():
+        return None
+    row = _find_user(int(session[SESSION_KEY]))
+    if row is None or not row["is_active"]:
+        return None
+    # of the password that it was begun with
+    own = User(password=row["password"]).get_session_auth_hash()
+    return _of_user(row) if constant_time_compare(session.get(HASH_SESSION_KEY, ""), own) else None
 
 
 def _salt(row: dict[str, Any]) -> str:

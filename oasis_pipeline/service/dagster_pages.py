@@ -7,7 +7,7 @@ layer around its application inside of its process, and no proxy in front: there
 web sockets go through it as they are. Everybody has to call the server by a name of its own (a page elsewhere may give its own name
 this address), and pages elsewhere may not ask at all. On an address that others can reach people log in, by HTTP Basic, as users of the
 data service, whose roles tell whether they may start runs; browsers then get a signed cookie, since some send no password along
-with a web socket.
+with a web socket. Where a proxy shows both under one name, whoever has logged in to the data service has logged in here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ PAGES_TOKEN_VARIABLE = "OASIS_PAGES_TOKEN"  # noqa: S105 - a name
 """Token by which the process that started this one may ask, made anew at each start."""
 
 COOKIE = "oasis_pages"
-_OPEN_PATHS = ("/server_info",)
+SESSION_COOKIE = "sessionid"
+"""Of the data service, which browsers send along where a proxy gives both one name."""
+_OPEN_PATH = "/server_info"
 """Without a log-in: versions, which health checks ask for."""
 
 
@@ -48,14 +50,21 @@ class Door:
     log_in : callable or None
         Finds out who asks, from the headers ``authorization`` and ``cookie`` and the address: a status (200, 401, 403, 429 or 503), a reason, and
         headers of the answer. None lets everybody in.
+    prefix : str
+        Path below which the application's pages are.
     """
 
     def __init__(
-        self, application: Application, hosts: Iterable[str], log_in: Callable[..., Any] | None
+        self,
+        application: Application,
+        hosts: Iterable[str],
+        log_in: Callable[..., Any] | None,
+        prefix: str = "",
     ) -> None:
         self._application = application
         self._hosts = frozenset(name.lower() for name in hosts)
         self._log_in = log_in
+        self._open = prefix.rstrip("/") + _OPEN_PATH
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Let a request through, or refuse it."""
@@ -69,14 +78,9 @@ class Door:
                 400,
                 "this server has no such name: set OASIS_ALLOWED_HOSTS to the names that it has",
             )
-        elif _is_from_elsewhere(headers):
-            status, reason = 403, "another web page asks: Dagster's pages answer to themselves only"
-        elif scope["type"] == "http" and _asks_by_get(scope["method"], scope["path"], headers):
-            status, reason = (
-                405,
-                "GraphQL is asked by POST: an address that runs something could stand in any page",
-            )
-        elif self._log_in is not None and scope["path"] not in _OPEN_PATHS:
+        elif fault := fault_of(scope.get("method", ""), scope["path"], headers):
+            status, reason = fault
+        elif self._log_in is not None and scope["path"] != self._open:
             from starlette.concurrency import run_in_threadpool
 
             client = (scope.get("client") or ("",))[0]
@@ -103,6 +107,29 @@ class Door:
         return "*" in self._hosts or name in self._hosts
 
 
+def fault_of(method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+    """Tell why a request is refused whoever asks.
+
+    Parameters
+    ----------
+    method : str
+        Of http; empty for a web socket.
+    path : str
+    headers : dict of str to str
+        By names in lower case.
+
+    Returns
+    -------
+    status : int
+    reason : str
+    """
+    if _is_from_elsewhere(headers):
+        return 403, "another web page asks: Dagster's pages answer to themselves only"
+    if _asks_by_get(method, path, headers):
+        return 405, "GraphQL is asked by POST: an address that runs something could stand in any page"
+    return None
+
+
 def _is_from_elsewhere(headers: dict[str, str]) -> bool:
     """Whether a script or form of another origin asks. A link that somebody follows from elsewhere is fine: it only shows a page."""
     origin = headers.get("origin")
@@ -115,8 +142,9 @@ def _is_from_elsewhere(headers: dict[str, str]) -> bool:
 
 
 def _asks_by_get(method: str, path: str, headers: dict[str, str]) -> bool:
-    # with text/html it is the page on which people try queries
-    return method == "GET" and path.endswith("/graphql") and "text/html" not in headers.get("accept", "")
+    # with text/html it is the page on which people try queries; web sockets begin so too, and no address can be followed with their key
+    other = "text/html" in headers.get("accept", "") or "sec-websocket-key" in headers
+    return method == "GET" and path.endswith("/graphql") and not other
 
 
 async def _refuse(
@@ -154,11 +182,12 @@ def user_who_asks(headers: dict[str, str], client: str) -> tuple[int, str, dict[
         pass_of,
         principal_of_pass,
         principal_of_password,
+        principal_of_session_key,
         principal_of_token,
     )
     from oasis_pipeline.service.errors import ApiError
     from oasis_pipeline.service.login import client_address
-    from oasis_pipeline.service.roles import ADMIN, ENGINEER
+    from oasis_pipeline.service.roles import allowed
     from oasis_pipeline.storage.errors import StorageError
 
     scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -168,7 +197,9 @@ def user_who_asks(headers: dict[str, str], client: str) -> tuple[int, str, dict[
     ask = {"www-authenticate": 'Basic realm="OASIS", charset="UTF-8"'}
     try:
         if not scheme:
-            principal = principal_of_pass(_pass_in(headers.get("cookie", "")))
+            cookies = headers.get("cookie", "")
+            principal = principal_of_pass(_cookie_of(COOKIE, cookies))
+            principal = principal or principal_of_session_key(_cookie_of(SESSION_COOKIE, cookies))
         elif scheme.lower() == "bearer":
             principal = principal_of_token(given.strip(), client_address(_request(client, headers)))
         else:
@@ -183,7 +214,7 @@ def user_who_asks(headers: dict[str, str], client: str) -> tuple[int, str, dict[
         )
     if principal is None:
         return 401, "log in as a user of the data service", ask
-    if not principal.roles & {ADMIN, ENGINEER}:
+    if not allowed(principal.roles, "dagster", "GET"):
         return (
             403,
             f"{principal.name} may not use Dagster's pages, which start runs: that takes the role engineer or admin",
@@ -221,9 +252,9 @@ def _cookie(value: str) -> dict[str, str]:
     return {"set-cookie": text}
 
 
-def _pass_in(cookies: str) -> str:
+def _cookie_of(name: str, cookies: str) -> str:
     try:
-        found = SimpleCookie(cookies).get(COOKIE)
+        found = SimpleCookie(cookies).get(name)
     except CookieError:
         return ""
     return "" if found is None else found.value
@@ -232,21 +263,23 @@ def _pass_in(cookies: str) -> str:
 def main() -> None:
     """Run Dagster's web server with the door in front."""
     import uvicorn
+    from dagster_webserver.cli import dagster_webserver as command
     from dagster_webserver.cli import main as dagster_webserver
 
     run = uvicorn.run
+    prefix = command.make_context("dagster-webserver", sys.argv[1:]).params["path_prefix"]
 
     def guarded(application: Any, **options: Any) -> None:
         # whose word counts on addresses is said in one place, by OASIS_TRUST_PROXY
         options = {**options, "proxy_headers": False}
-        run(behind_door(application, str(options.get("host") or "127.0.0.1")), **options)
+        run(behind_door(application, str(options.get("host") or "127.0.0.1"), prefix), **options)
 
     uvicorn.run = guarded  # type: ignore[assignment]
     sys.argv[0] = "dagster-webserver"
     dagster_webserver()  # type: ignore[no-untyped-call]
 
 
-def behind_door(application: Application, host: str) -> Door:
+def behind_door(application: Application, host: str, prefix: str = "") -> Door:
     """Put the door in front of an application.
 
     Parameters
@@ -254,6 +287,8 @@ def behind_door(application: Application, host: str) -> Door:
     application : ASGI application
     host : str
         Address that it will listen on; whoever is not on this machine has to log in.
+    prefix : str
+        Path below which its pages are.
 
     Returns
     -------
@@ -265,10 +300,10 @@ def behind_door(application: Application, host: str) -> Door:
 
     exposure = Exposure.from_environment(host)
     if is_loopback(host) and not exposure.behind_proxy:
-        return Door(application, exposure.hosts, None)
+        return Door(application, exposure.hosts, None, prefix)
     settings = load_settings()
     configure(settings, address_of(settings), exposure)
-    return Door(application, exposure.hosts, user_who_asks)
+    return Door(application, exposure.hosts, user_who_asks, prefix)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     # cards and everything that is derived from them
     "tables": {"GET": _READERS},
     "docs": {"GET": _EVERYONE},
+    # Dagster's pages, which start runs
+    "dagster": {"GET": frozenset({ADMIN, ENGINEER})},
 }
 
 

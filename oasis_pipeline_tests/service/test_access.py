@@ -104,6 +104,59 @@ def test_nothing_but_health_readiness_and_the_log_in_without_one(service: Servic
     assert answer.json()["reason"]
 
 
+def test_a_proxy_asks_who_may_see_dagsters_pages(service: Service) -> None:
+    def ask(role: str | None = None, **headers: str) -> Any:
+        given = {"X-Forwarded-Uri": "/dagster/runs?x=1", "X-Forwarded-Method": "GET"}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return service.get("/auth/dagster", role=role, headers=given)
+
+    page = {"accept": "text/html,*/*"}
+    for role in ROLES:
+        status = 200 if role in ("admin", "engineer") else 403
+        assert ask(role).status == status, role
+        if role != "admin":  # whose name is root
+            assert ask(**basic(role)).status == status, role
+            assert ask(cookie=service.log_in(role)["cookie"]).status == status, role
+    assert "engineer or admin" in ask("viewer", **page).body.decode()
+    answer = ask(**page)
+    assert (answer.status, answer.headers["location"]) == (302, "/login/?next=%2Fdagster%2Fruns%3Fx%3D1")
+    answer = ask()
+    assert (answer.status, set(answer.json())) == (401, {"reason"})
+    assert "Basic" in answer.headers["www-authenticate"]
+    for cookie in ("sessionid=", f"sessionid={'x' * 32}", "sessionid=' OR true --", "sessionid=a\x00b"):
+        assert ask(cookie=cookie, **page).status == 302, cookie
+    session = service.log_in("engineer")["cookie"]
+    assert ask(cookie=session, origin="https://evil.example").status == 403
+    assert ask(cookie=session, origin="http://localhost").status == 200
+    assert ask(cookie=session, X_Forwarded_Uri="/dagster/graphql?query=x").status == 405
+    assert ask(cookie=session, X_Forwarded_Uri="/dagster/graphql", X_Forwarded_Method="POST").status == 200
+    socket = {"X_Forwarded_Uri": "/dagster/graphql", "Sec_WebSocket_Key": "x"}
+    assert ask(cookie=session, **socket, origin="http://localhost").status == 200
+    assert ask(cookie=session, **socket, origin="https://evil.example").status == 403
+
+
+def test_a_session_of_dagsters_pages_ends_with_its_password_and_its_user(service: Service) -> None:
+    from django.contrib.auth.models import User
+
+    from oasis_pipeline.service import access
+
+    session = service.log_in("engineer")["cookie"]
+    (key,) = (part[10:] for part in session.split("; ") if part.startswith("sessionid="))
+    user = User.objects.get(username="engineer")
+    found = access.principal_of_session_key(key)
+    assert found is not None
+    assert (found.name, found.roles) == ("engineer", frozenset({"engineer"}))
+    assert found.user_id == user.pk
+    for change in ({"is_active": False}, {"password": user.password[::-1]}):
+        own = {name: getattr(user, name) for name in change}
+        User.objects.filter(pk=user.pk).update(**change)
+        access.forget()
+        assert access.principal_of_session_key(key) is None, change
+        User.objects.filter(pk=user.pk).update(**own)
+        access.forget()
+        assert access.principal_of_session_key(key) is not None
+
+
 def test_a_device_posts_readings_of_its_own_module_only(service: Service) -> None:
     service.post("/api/module/", {"module_num": "other"})
     mixed = [EXAMPLES["readings"][0], {**EXAMPLES["readings"][1], "module": "other"}]  # type: ignore[index]

@@ -91,7 +91,15 @@ def test_where_others_reach_it_people_log_in(service: Service, monkeypatch: pyte
 
     door = Door(pages, ["*"], user_who_asks)
     assert knock(door, path="/server_info", method="GET")[0] == 200, "for health checks"
+    assert knock(door, path="/dagster/server_info", method="GET")[0] == 401
+    below = Door(pages, ["*"], user_who_asks, "/dagster")
+    assert knock(below, path="/dagster/server_info", method="GET")[0] == 200
+    assert knock(below, path="/server_info", method="GET")[0] == 401
     assert knock(door, "websocket")[0] == "close"
+    session = service.log_in("engineer")["cookie"]
+    assert knock(door, cookie=session)[0] == 200, "who has logged in to the data service"
+    assert knock(door, "websocket", cookie=session)[0] == "accept"
+    assert knock(door, cookie=service.log_in("viewer")["cookie"])[0] == 403
     status, headers = knock(door, **basic("engineer"))
     assert (status, headers["set-cookie"].split("=")[0]) == (200, "oasis_pages")
     assert "HttpOnly; SameSite=Strict" in headers["set-cookie"]

@@ -1,4 +1,4 @@
-"""Around the pages: readiness, log-in, and errors.
+"""Around the pages: readiness, log-in, who may see Dagster's pages, and errors.
 
 Here: small views. Not here: whether the process lives (``posting``), errors of a page (``shared``), the administration site (``admin``) and the API's
 documentation, which ninja renders.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.views import LoginView
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
+from oasis_pipeline.service.dagster_pages import fault_of, user_who_asks
 from oasis_pipeline.service.login import LoginForm
 from oasis_pipeline.service.pages.shared import THEME_COOKIE, THEMES, PageError, render_error
 from oasis_pipeline.service.rows import LATER, NO_DATABASE
@@ -32,6 +34,26 @@ def ready(request: HttpRequest) -> HttpResponse:
         )
         return JsonResponse({"status": "not ready", "reason": state}, status=503, headers=LATER)
     return JsonResponse({"status": "ready"})
+
+
+def may_use_dagster(request: HttpRequest) -> HttpResponse:
+    """Answer a proxy that asks before each request for Dagster's pages: 200 lets it through, anything else goes to whoever asked.
+
+    The request is that of the browser, but for method and address, which stand in ``X-Forwarded-Method`` and ``X-Forwarded-Uri``.
+    """
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    method, asked = headers.get("x-forwarded-method", "GET"), headers.get("x-forwarded-uri", "")
+    fault = fault_of(method, asked.partition("?")[0], headers)
+    if fault is not None:
+        return JsonResponse({"reason": fault[1]}, status=fault[0])
+    status, reason, more = user_who_asks(headers, str(request.META.get("REMOTE_ADDR", "")))
+    if status == 200:
+        return HttpResponse()
+    if "text/html" not in headers.get("accept", ""):
+        return JsonResponse({"reason": reason}, status=status, headers=more)
+    if status == 401 and "authorization" not in headers:
+        return HttpResponseRedirect(f"/login/?{urlencode({'next': asked or '/'})}")
+    return render_error(request, PageError(status, "Not allowed", reason))
 
 
 class Login(LoginView):

@@ -31,6 +31,7 @@ urlpatterns = [
     path("ready", entry.ready),
     path("ready/", entry.ready),
     path("favicon.ico", RedirectView.as_view(url="/static/pages/icon.svg")),
+    path("auth/dagster", entry.may_use_dagster),
     path("login/", entry.Login.as_view()),
     path("logout/", LogoutView.as_view()),
 ]
