@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oasis_pipeline.commands.common import explain, home_option, json_option, print_json, settings_of
+from oasis_pipeline.schema import quote
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.installation import NoInstallationError, existing_warehouse
 
@@ -265,7 +266,8 @@ def look_at_database(settings: Settings, warehouse: Warehouse) -> Iterator[Findi
     (row,) = warehouse.query(
         "SELECT "
         + ", ".join(f"current_setting('{name}') AS {name}" for name in names)
-        + ", pg_database_size(current_database()) AS bytes, (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS clients"
+        + ", pg_database_size(current_database()) AS bytes, current_user::text AS role, rolsuper AS super, oid = 10 AS first, (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS clients"
+        " FROM pg_roles WHERE rolname = current_user"
     ).to_pylist()
     kind = "embedded" if settings.embedded else "own server"
     yield Finding(
@@ -273,6 +275,16 @@ def look_at_database(settings: Settings, warehouse: Warehouse) -> Iterator[Findi
         OK,
         f"PostgreSQL {row['server_version']} ({kind}), {row['bytes'] / 2**20:,.0f} MiB, {row['clients']} of {row['max_connections']} connections",
     )
+    if row["super"] and not settings.embedded:
+        yield Finding(
+            "database",
+            WARN,
+            f"the platform's role {row['role']} is a superuser, and may read and change everything on this server",
+            # the role that a server is made with stays one
+            "oasis backup; then oasis restore with an OASIS_USER that is none and an empty OASIS_DB that it owns; then oasis roles"
+            if row["first"]
+            else f"ALTER ROLE {quote(row['role'])} NOSUPERUSER, then oasis roles, which gives each part the rights that it needs",
+        )
     for name in ("fsync", "full_page_writes"):
         if row[name] != "on":
             yield Finding(

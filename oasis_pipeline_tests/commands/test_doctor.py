@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,36 @@ def home(settings: Settings) -> Path:
     settings.drop.mkdir()
     (settings.home / "store").mkdir()
     return settings.home
+
+
+@pytest.mark.server
+def test_a_superuser_is_more_than_the_platform_needs(settings: Settings, warehouse: Warehouse) -> None:
+    def said(by: Warehouse, settings: Settings = settings) -> list[str]:
+        found = doctor.look_at_database(settings, by)
+        return [each.todo for each in found if "is a superuser" in each.says and each.state == WARN]
+
+    (todo,) = said(warehouse)
+    assert "oasis backup" in todo, "the first role of a server stays a superuser"
+    assert todo.endswith("oasis roles")
+    assert said(warehouse, settings.model_copy(update={"host": None})) == [], (
+        "the embedded server has no other"
+    )
+    with warehouse.transaction() as tx:
+        tx.execute('CREATE ROLE "Big" LOGIN SUPERUSER')
+        tx.execute('GRANT USAGE ON SCHEMA oasis TO "Big"')
+        tx.execute('GRANT SELECT ON oasis.asset_state TO "Big"')
+    big = Warehouse(replace(warehouse.address, user="Big"))
+    try:
+        (todo,) = said(big)
+        assert todo.startswith('ALTER ROLE "Big" NOSUPERUSER, then oasis roles')
+        with big.transaction() as tx:
+            tx.execute(todo.partition(",")[0])
+        assert said(big) == []
+    finally:
+        big.close()
+        with warehouse.transaction() as tx:
+            tx.execute('DROP OWNED BY "Big"')
+            tx.execute('DROP ROLE "Big"')
 
 
 @pytest.mark.server
