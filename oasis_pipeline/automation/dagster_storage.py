@@ -10,6 +10,10 @@ from typing import Any
 from dagster_postgres.storage import DagsterPostgresStorage
 from sqlalchemy import event, exc
 
+from oasis_pipeline.automation.instance import storage_url
+from oasis_pipeline.settings import load_settings
+from oasis_pipeline.storage.server import address_of
+
 _KEPT_S = 3600
 _MOST = 20
 
@@ -39,6 +43,20 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         """Make it from ``dagster.yaml``."""
         plain = DagsterPostgresStorage.from_config_value(inst_data, config_value)
         return cls(plain.postgres_url, plain.should_autocreate_tables, inst_data)
+
+
+class InstallationStorage(PooledPostgresStorage):
+    """The same in the database that the platform's settings name, whose password may come from a file."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing is said in ``dagster.yaml``."""
+        return {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> InstallationStorage:
+        """Make it from the settings."""
+        return cls(storage_url(address_of(load_settings())), True, inst_data)
 
 
 def _ask(connection: Any, *_: Any) -> None:

@@ -1,21 +1,24 @@
 """The processes of ``docker/compose.yaml``, started without containers from the very files that the image gets.
 
-Commands, environment, health checks and configuration are read from ``docker/``; only folders, host names and ports are
-this machine's. The database is a PostgreSQL reached over TCP with a password, by a role that is no superuser.
+Commands, environment, secrets, health checks and configuration are read from ``docker/``; only folders, host names and ports are
+this machine's. The database is a PostgreSQL reached over TCP with a password, by roles that are no superusers.
 """
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -33,9 +36,14 @@ from oasis_pipeline.automation.instance import configuration
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage import embedded
 
+PROGRAMS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 PASSWORD = "p@ss/w:rd #%41?"
+"""Of the platform's role; the other secrets are those that ``secrets.sh`` makes."""
+OF_PEOPLE = "correct-horse-9"
+PORTS = ("80", "443", "3000", "4000", "8000", "8080")
+needs_caddy = pytest.mark.skipif(shutil.which("caddy", path=PROGRAMS) is None, reason="no caddy")
 SECONDS = 150
 """Patience with a busy machine; nothing is waited for longer than it takes."""
 
@@ -43,7 +51,7 @@ pytestmark = pytest.mark.server
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
-    """As compose does it: ``${NAME:-default}``, ``${NAME:?message}`` and ``$$``."""
+    """As compose does it: ``${NAME:-default}``, ``${NAME-default}``, ``${NAME:?message}`` and ``$$``."""
     if isinstance(value, dict):
         return {name: interpolated(item, variables) for name, item in value.items()}
     if isinstance(value, list):
@@ -55,10 +63,10 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
         if match["name"] is None:
             return "$"
         return variables.get(match["name"]) or (
-            match["rest"] if match["sign"] == ":-" else variables[match["name"]]
+            variables[match["name"]] if match["sign"] == ":?" else match["rest"]
         )
 
-    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<sign>:-|:\?)(?P<rest>[^}]*))?\}", fill, value)
+    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<sign>:-|-|:\?)(?P<rest>[^}]*))?\}", fill, value)
 
 
 def image_environment() -> dict[str, str]:
@@ -80,9 +88,7 @@ class Site:
 
     folder: Path
     postgres_port: int
-    ports: dict[str, int] = field(
-        default_factory=lambda: {port: free_port() for port in ("3000", "4000", "8000")}
-    )
+    ports: dict[str, int] = field(default_factory=lambda: {port: free_port() for port in PORTS})
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def localised(self, text: str) -> str:
@@ -91,13 +97,19 @@ class Site:
             "/var/lib/oasis": self.folder / "home",
             "/exchange": self.folder / "exchange",
             "/opt/oasis": self.folder / "instance",
+            "/run/secrets": self.folder / "secrets",
+            "/etc/caddy/Caddyfile": self.folder / "Caddyfile",
         }.items():
             text = text.replace(there, str(here))
-        text = text.replace("0.0.0.0", "127.0.0.1")
-        return re.sub(r"\b(3000|4000|8000)\b", lambda match: str(self.ports[match[0]]), text)
+        text = re.sub(r"0\.0\.0\.0|\b(data|web|grafana)\b(?=:\d)", "127.0.0.1", text)
+        return re.sub(r"(?<!\w)(3000|4000|8000|8080)\b", lambda match: str(self.ports[match[0]]), text)
 
     def service(self, name: str) -> dict[str, Any]:
-        variables = {"OASIS_PASS": PASSWORD, "OASIS_HOST": "127.0.0.1", "OASIS_PORT": str(self.postgres_port)}
+        variables = {
+            "OASIS_SITE": "localhost",
+            "OASIS_HOST": "127.0.0.1",
+            "OASIS_PORT": str(self.postgres_port),
+        }
         service: dict[str, Any] = interpolated(COMPOSE["services"][name], variables)
         return service
 
@@ -105,7 +117,7 @@ class Site:
         kept = {key: os.environ[key] for key in ("LANG", "TMPDIR", "PYTHONPATH") if key in os.environ}
         given = {**image_environment(), **self.service(name)["environment"]}
         local = {key: self.localised(str(value)) for key, value in given.items()}
-        local["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        local["PATH"] = PROGRAMS
         # compiled solvers: those of this checkout, which the suite has made already
         local.pop("NUMBA_CACHE_DIR")
         return {**kept, **local, "OASIS_CODE_HOST": "127.0.0.1", "HOME": str(self.folder)}
@@ -155,17 +167,21 @@ class Site:
         return found
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask the web server by GraphQL."""
+        """Ask the web server by GraphQL, past the proxy."""
+        log_in = base64.b64encode(f"root:{OF_PEOPLE}".encode()).decode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['3000']}/graphql",
+            f"http://127.0.0.1:{self.ports['3000']}/dagster/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", "Authorization": f"Basic {log_in}"},
         )
         with urllib.request.urlopen(request, timeout=60) as response:
             answer = json.load(response)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
+
+    def secret(self, name: str) -> str:
+        return (self.folder / "secrets" / name).read_text().rstrip()
 
     def listens(self, port: str) -> bool:
         with closing(socket.socket()) as probe:
@@ -189,16 +205,28 @@ def tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def postgres_port(server_folder_of_module: Path) -> Iterator[int]:
-    """A PostgreSQL on 127.0.0.1 with database and role ``oasis``."""
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``secrets.sh`` makes."""
+    folder = tmp_path_factory.mktemp("made") / "secrets"
+    folder.mkdir()
+    (folder / "oasis_pass").write_text(PASSWORD + "\n")
+    for _ in range(2):
+        subprocess.run(["sh", str(DOCKER / "secrets.sh"), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def postgres_port(server_folder_of_module: Path, secrets: Path) -> Iterator[int]:
+    """A PostgreSQL on 127.0.0.1 with an administrator and nothing else."""
     data = server_folder_of_module / "postgres"
     port = free_port()
     address = embedded.start(data)
     try:
         with closing(psycopg2.connect(address.uri())) as connection, connection.cursor() as cursor:
             connection.autocommit = True
-            cursor.execute("CREATE ROLE oasis LOGIN PASSWORD %s", (PASSWORD,))
-            cursor.execute("CREATE DATABASE oasis OWNER oasis")
+            cursor.execute(
+                "ALTER ROLE postgres LOGIN PASSWORD %s", ((secrets / "admin_pass").read_text().strip(),)
+            )
         embedded.stop(data)
         with (data / "postgresql.conf").open("a") as conf:
             conf.write(f"listen_addresses = '127.0.0.1'\nport = {port}\nfsync = off\n")
@@ -210,10 +238,18 @@ def postgres_port(server_folder_of_module: Path) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int, secrets: Path) -> Iterator[Site]:
     """All services up, in the order of the compose file's conditions."""
     site = Site(tmp_path_factory.mktemp("host"), postgres_port)
     (site.folder / "instance").mkdir()
+    shutil.copytree(secrets, site.folder / "secrets")
+    # this machine's ports, and no address that others reach
+    caddyfile = site.localised((DOCKER / "Caddyfile").read_text()).replace(
+        "\tadmin off\n",
+        f"\tadmin off\n\tdefault_bind 127.0.0.1\n\thttp_port {site.ports['80']}\n\thttps_port {site.ports['443']}\n"
+        f"\tstorage file_system {site.folder / 'caddy'}\n",
+    )
+    (site.folder / "Caddyfile").write_text(caddyfile)
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(DOCKER / name, site.folder / "instance" / name)
     try:
@@ -229,9 +265,128 @@ def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iterat
         site.start("data")
         site.wait(lambda: site.listens("3000"), "web", "daemon", "code", "data")
         site.wait(lambda: site.healthy("data"), "data")
+        make_users(site)
+        if shutil.which("caddy", path=PROGRAMS):
+            site.start("proxy")
+            site.wait(lambda: site.listens("443"), "proxy")
         yield site
     finally:
         site.kill()
+
+
+def make_users(site: Site) -> None:
+    """``root``, in the container of the data service, as docs/deployment.md says."""
+    subprocess.run(
+        ["oasis", "createsuperuser", "--username=root", "--email=r@x.org", "--noinput"],
+        env={**site.environment("data"), "DJANGO_SUPERUSER_PASSWORD": OF_PEOPLE},
+        check=True,
+        capture_output=True,
+    )
+
+
+class Browser:
+    """Asks the proxy by TLS, trusts its authority alone, and keeps cookies."""
+
+    def __init__(self, site: Site) -> None:
+        self.port = site.ports["443"]
+        self.context = ssl.create_default_context(
+            cafile=str(site.folder / "caddy/pki/authorities/local/root.crt")
+        )
+        self.cookies: dict[str, str] = {}
+
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], str]:
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=60, context=self.context)
+        with closing(connection):
+            sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+            sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request("GET" if body is None else "POST", path, body, sent)
+            answer = connection.getresponse()
+            for cookie in answer.headers.get_all("Set-Cookie") or ():
+                assert "Secure" in cookie or "Max-Age=0" in cookie
+                name, _, value = cookie.partition(";")[0].partition("=")
+                self.cookies[name] = value
+            return answer.status, dict(answer.headers.items()), answer.read().decode()
+
+    def log_in(self, name: str, password: str) -> str:
+        """Log in by the page; where it leads then."""
+        self.ask("/login/")
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": self.cookies["csrftoken"]}
+        status, headers, _ = self.ask(
+            "/login/?next=/dagster/runs",
+            urllib.parse.urlencode(form).encode(),
+            Content_Type="application/x-www-form-urlencoded",
+            Origin=f"https://localhost:{self.port}",
+        )
+        assert status == 302
+        return headers["Location"]
+
+
+QUERY = b'{"query": "{ version }"}'
+PAGE = {"Accept": "text/html"}
+JSON = {"Content_Type": "application/json"}
+
+
+@needs_caddy
+def test_the_proxy_shows_dagsters_pages_to_whoever_has_logged_in_and_may(site: Site) -> None:
+    browser = Browser(site)
+    here = f"https://localhost:{browser.port}"
+    status, headers, _ = browser.ask("/dagster/runs?x=1", **PAGE)
+    assert (status, headers["Location"]) == (302, "/login/?next=%2Fdagster%2Fruns%3Fx%3D1")
+    assert browser.ask("/dagster/graphql", QUERY, **JSON)[0] == 401
+    assert browser.ask("/dagster", **PAGE)[0] == 302
+    browser.cookies["sessionid"] = "x" * 32
+    assert browser.ask("/dagster/graphql", QUERY, **JSON)[0] == 401
+    assert browser.log_in("root", OF_PEOPLE) == "/dagster/runs"
+    status, _, page = browser.ask("/dagster/runs", **PAGE)
+    assert status == 200
+    assert '"assetPrefix":"/dagster"' in page
+    status, _, answer = browser.ask("/dagster/graphql", QUERY, **JSON, Origin=here)
+    assert (status, set(json.loads(answer)["data"])) == (200, {"version"})
+    # with the cookie, but from a page elsewhere, or as an address that somebody follows
+    assert browser.ask("/dagster/graphql", QUERY, **JSON, Origin="https://evil.example")[0] == 403
+    assert browser.ask("/dagster/graphql?query={version}")[0] == 405
+    # a web socket, over which Dagster's pages are told of what happens
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+               "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec_WebSocket_Protocol": "graphql-ws"}  # fmt: skip
+    assert browser.ask("/dagster/graphql", **upgrade, Origin=here)[0] == 101
+    assert Browser(site).ask("/dagster/graphql", **upgrade, Origin=here)[0] == 401
+    # the pages of the data service, by the same log-in
+    assert browser.ask("/api/userprofile/")[0] == 200
+    assert browser.ask("/logout/", b"csrfmiddlewaretoken=" + browser.cookies["csrftoken"].encode(),
+                       Content_Type="application/x-www-form-urlencoded", Origin=here)[0] == 302  # fmt: skip
+    time.sleep(1.1)  # what the database says is believed for a second
+    assert browser.ask("/dagster/graphql", QUERY, **JSON)[0] == 401
+
+
+@needs_caddy
+def test_the_proxy_answers_by_its_own_name_only_and_leads_to_tls(site: Site) -> None:
+    browser = Browser(site)
+    assert browser.ask("/ready", Host="evil.example")[0] == 421
+    assert browser.ask("/ready")[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", site.ports["80"], timeout=60)
+    with closing(connection):
+        connection.request("GET", "/ready", headers={"Host": "localhost"})
+        answer = connection.getresponse()
+        assert answer.status == 308
+        assert answer.headers["Location"].startswith("https://localhost")
+    with (
+        closing(socket.create_connection(("127.0.0.1", browser.port), timeout=60)) as plain,
+        pytest.raises(ssl.SSLError),
+    ):
+        browser.context.wrap_socket(plain, server_hostname="evil.example")
+
+
+def test_no_role_of_the_platform_is_a_superuser(site: Site) -> None:
+    with (
+        closing(
+            psycopg2.connect(
+                host="127.0.0.1", port=site.postgres_port, user="oasis", password=PASSWORD, dbname="oasis"
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolname LIKE 'oasis%' ORDER BY 1")
+        assert cursor.fetchall() == [("oasis", False), ("oasis_reader", False), ("oasis_service", False)]
 
 
 def test_graphql_shows_the_graph_of_the_code_server(site: Site) -> None:
@@ -322,10 +477,17 @@ def test_no_secret_shows(site: Site) -> None:
         for path in (site.folder / top).rglob("*")
         if path.is_file() and path.stat().st_size < 5_000_000
     }
+    made = [site.secret(name) for name in ("admin_pass", "service_pass", "reader_pass")]
+    for process in (tree(site.processes[name]) for name in ("code", "web", "daemon", "data")):
+        for each in process:
+            given = "\n".join(f"{name}={value}" for name, value in each.environ().items())
+            assert not [secret for secret in (PASSWORD, *made) if secret in given], each.cmdline()
     assert {"code.log", "web.log", "daemon.log", "data.log"} <= logs.keys()
     quoted = PASSWORD.replace("@", "%40")[:8]
     assert not [
-        name for name, text in {"info": shown, **logs, **kept}.items() if PASSWORD in text or quoted in text
+        name
+        for name, text in {"info": shown, **logs, **kept}.items()
+        if any(secret in text for secret in (PASSWORD, quoted, *made))
     ]
 
 
@@ -430,18 +592,77 @@ def test_the_instance_has_the_rules_of_oasis_up(tmp_path: Path) -> None:
     }
 
 
-def test_ports_are_bound_to_this_host_alone_unless_the_site_says_otherwise() -> None:
-    services = {
-        name: interpolated(service, {"OASIS_PASS": "x"}) for name, service in COMPOSE["services"].items()
+def test_only_the_proxy_publishes_ports_and_reaches_no_database() -> None:
+    services = COMPOSE["services"]
+    assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
+    assert services["proxy"]["networks"] == ["outside"]
+    outside = {name for name, service in services.items() if "outside" in service["networks"]}
+    assert outside == {"proxy", "web", "data", "grafana"}
+
+
+def test_compose_refuses_to_start_without_a_name() -> None:
+    with pytest.raises(KeyError, match="OASIS_SITE"):
+        interpolated(COMPOSE["services"]["proxy"], {})
+
+
+def test_each_container_has_the_secrets_that_it_needs_and_no_other(secrets: Path) -> None:
+    services = COMPOSE["services"]
+    has = {name: set(service.get("secrets", ())) for name, service in services.items()}
+    owner = {name for name, own in has.items() if "oasis_pass" in own}
+    assert owner == {"init", "code", "web", "daemon"}
+    assert {name for name, own in has.items() if "admin_pass" in own} == {"init", "postgres"}
+    assert has["data"] == {"service_pass", "aws_credentials"}
+    assert has["grafana"] == {"reader_pass", "grafana_pass"}
+    files = {path.name: path for path in secrets.iterdir()}
+    assert set(files) == set(COMPOSE["secrets"]) == set.union(*has.values())
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    # containers that run as other users have to read them
+    assert {path.stat().st_mode & 0o444 for path in files.values()} == {0o444}
+    for name, service in services.items():
+        assert "env_file" not in service
+        used = set(re.findall(r"/run/secrets/(\w+)", json.dumps(interpolated(service, {"OASIS_SITE": "x"}))))
+        assert used <= has[name], name
+    assert json.loads(files["store_keys"].read_text())["identities"]
+    assert not [name for name in (DOCKER / ".env.example").read_text().split() if "PASS=" in name]
+
+
+def test_kubernetes_is_told_what_compose_is() -> None:
+    folder = DOCKER / "kubernetes"
+    values = yaml.safe_load((folder / "dagster-values.yaml").read_text())
+    instance = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
+    for own in ("storage", "compute_logs", "local_artifact_storage", "telemetry"):
+        del instance[own]
+    assert values["additionalInstanceConfig"] == instance
+    pods = {}
+    for file in ("init.yaml", "data.yaml", "proxy.yaml"):
+        made, *_ = yaml.safe_load_all((folder / file).read_text())
+        (pods[made["metadata"]["name"]],) = made["spec"]["template"]["spec"]["containers"]
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    compose = {
+        name: interpolated(service, {"OASIS_SITE": "x"}) for name, service in COMPOSE["services"].items()
     }
-    published = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(published) == 4
-    assert all(port.startswith("127.0.0.1:") for port in published)
+    told = set(re.findall(r"^(\w+)=", (folder / "site.env").read_text(), re.MULTILINE))
+    for here, there in (("oasis-init", "init"), ("data", "data"), ("proxy", "proxy")):
+        assert pods[here]["command"] == compose[there]["command"], here
+        own = {
+            each["name"]: each.get("value", "").replace("/etc/oasis/", "/run/") for each in pods[here]["env"]
+        }
+        files = {
+            name: value
+            for name, value in compose[there]["environment"].items()
+            if name.endswith("_PASS_FILE")
+        }
+        assert files.items() <= own.items(), here
+        assert set(compose[there]["environment"]) <= told | own.keys() | {"OASIS_CORS_ORIGINS", "OASIS_CODE_HOST", "OASIS_CODE_PORT"}  # fmt: skip
+    assert compose["code"]["command"][-2:] == code["codeServerArgs"]
+    own = {each["name"] for each in code["env"]}
+    assert {name for name in compose["code"]["environment"] if name.endswith("_FILE")} <= told | own
 
 
-def test_compose_refuses_to_start_without_a_password() -> None:
-    with pytest.raises(KeyError, match="OASIS_PASS"):
-        interpolated(COMPOSE["services"]["postgres"], {})
+def test_every_service_has_a_limit_of_memory_and_a_health_check() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert service["healthcheck"], name
 
 
 def test_the_example_lists_the_variables_that_compose_reads() -> None:
