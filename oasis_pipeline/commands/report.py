@@ -321,8 +321,8 @@ def _scores(evaluation: dict[str, Any] | None) -> list[dict[str, str]]:
             "name": model["name"],
             "macro_f1": f"{model['macro_f1']:.2f}",
             "interval": f"{model['macro_f1_low']:.2f} to {model['macro_f1_high']:.2f}",
-            "first": f"{model['first_label_right']:.0%}",
-            "coverage": f"{model['coverage']:.0%}",
+            "first": f"{100 * model['first_label_right']:.0f} %",
+            "coverage": f"{100 * model['coverage']:.0f} %",
             "calibration": f"{model['calibration_error']:.3f}",
         }
         for model in evaluation["models"]

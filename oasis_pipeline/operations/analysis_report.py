@@ -16,7 +16,7 @@ from oasis_pipeline.operations.analysis_facts import GAP_HOURS, MEASURED, Readab
 from oasis_pipeline.plotting.analysis import render_body, render_document, title_of
 from oasis_pipeline.storage.objects import ObjectStore
 
-FIELD_REPORT_VERSION = "1"
+FIELD_REPORT_VERSION = "2"
 """Raise it when the same data are told otherwise."""
 
 FOLDER = "analysis/field_report"
@@ -86,12 +86,12 @@ def _summary(facts: dict[str, Any]) -> str:
         f"{cards:,} cards of {len(wells):,} {'well' if len(wells) == 1 else 'wells'} in {scope.days:,} {'day' if scope.days == 1 else 'days'}"
     ]
     if wells:
-        lines.append(f"{days / (len(wells) * scope.days):.0%} of the well-days have cards")
+        lines.append(f"{100 * days / (len(wells) * scope.days):.0f} % of the well-days have cards")
     if facts["silent"]:
         lines.append(f"{len(facts['silent']):,} known wells without a card")
     if labels["compared"]:
         lines.append(
-            f"vendor's class and ours agree on {labels['same'] / labels['compared']:.0%} of {labels['compared']:,} cards"
+            f"vendor's class and ours agree on {100 * labels['same'] / labels['compared']:.0f} % of {labels['compared']:,} cards"
         )
     far = [row["ours"] for row in facts["vendor"]["quantities"] if row["far"]]
     if far:

@@ -100,7 +100,7 @@ def bars_svg(counts: Sequence[int], names: Sequence[str], *, height: int = 20, t
                 f'<rect x="{named}" y="{y + 3}" width="{max(long, 1.0):.1f}" height="{height - 6}" rx="2" fill="var(--surface)" fill-opacity=".75"/>'
             )
         parts.append(
-            f'<text x="{named + long + 6:.1f}" y="{y + height - 6}" class="tick">{count:,} ({count / total:.0%})</text>'
+            f'<text x="{named + long + 6:.1f}" y="{y + height - 6}" class="tick">{count:,} ({100 * count / total:.0f} %)</text>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -110,7 +110,7 @@ def share_svg(share: float, *, bad: bool = False) -> str:
     colour = "var(--risk)" if bad else "var(--surface)"
     wide = 100.0 * min(max(share, 0.0), 1.0)
     return (
-        f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{share:.0%}"><rect width="100" height="8" '
+        f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{100 * share:.0f} %"><rect width="100" height="8" '
         f'fill="var(--band)"/><rect width="{wide:.1f}" height="8" fill="{colour}"/></svg>'
     )
 
@@ -238,7 +238,7 @@ def survival_svg(curves: Mapping[str, Survival], *, width: int = 460, height: in
     for share in (0.0, 0.5, 1.0):
         y = floor - share * (floor - top)
         parts.append(
-            f'<path d="M{left} {y:.1f}H{right}" stroke="var(--line)"/><text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end" class="tick">{share:.0%}</text>'
+            f'<path d="M{left} {y:.1f}H{right}" stroke="var(--line)"/><text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end" class="tick">{100 * share:.0f} %</text>'
         )
     for place, (name, curve) in enumerate(drawn):
         path = f"M{left} {top}"

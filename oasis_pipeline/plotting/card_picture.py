@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from oasis_pipeline.plotting.svg import Card, finite_points
 
 WIDTH, LEFT, RIGHT = 560, 52, 8
-TITLE, TICKS = 20, 22
+TITLE, TICKS = 20, 26
+NAME_HEIGHT = 13
 SURFACE_HEIGHT, PUMP_HEIGHT = 230, 170
 PIN_COLOURS = ("--pin-1", "--pin-2", "--pin-3", "--pin-4")
 """CSS variables of the cards that are laid over, in turn."""
@@ -153,7 +154,7 @@ def picture_svg(picture: CardPicture) -> str:
         for value in _ticks(x.low, x.high, 7)
     ]
     parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{top + 20}" text-anchor="end" class="tick">position, in</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{top + 24}" text-anchor="end" class="tick">position, in</text>'
     )
     return head.format(height=top + TICKS) + "".join(parts) + "</svg>"
 
@@ -222,9 +223,6 @@ def _panel(
         parts.append(
             f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" class="{css}"><title>{text} {value:,.0f} lbf</title></path>'
         )
-        parts.append(
-            f'<text x="{WIDTH - RIGHT - 5}" text-anchor="end" y="{y(value) + (13 if y(value) < top + 14 else -3):.1f}" class="line-name">{text}</text>'
-        )
     if name == "surface":
         for curve in picture.permissible:
             points = _usable(curve)
@@ -250,7 +248,26 @@ def _panel(
         )
     if card is not None and name == "surface" and picture.set_point is not None:
         parts.append(_set_point(picture.set_point, card, x, y))
+    # last, so that no line goes through them
+    parts += _line_names([(y(value), text) for value, text, _ in near], top, bottom)
     return parts
+
+
+def _line_names(lines: Sequence[tuple[float, str]], top: float, bottom: float) -> list[str]:
+    """Names of level lines: the lowest line's below it, that of others above, turned round where the frame ends."""
+    lowest = max((height for height, _ in lines), default=0.0)
+    named = []
+    for height, text in lines:
+        below = len(lines) > 1 and height == lowest
+        if height < top + NAME_HEIGHT + 2:
+            below = True
+        elif height > bottom - NAME_HEIGHT - 2:
+            below = False
+        place = height + NAME_HEIGHT if below else height - 4
+        named.append(
+            f'<text x="{WIDTH - RIGHT - 5}" text-anchor="end" y="{place:.1f}" class="line-name">{text}</text>'
+        )
+    return named
 
 
 def _lines(picture: CardPicture, name: str) -> list[tuple[float, str, str]]:

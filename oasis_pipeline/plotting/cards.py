@@ -130,7 +130,7 @@ def class_shares(
     values = [value for _, value in ordered]
     axes.barh(names, values, color=[colours[name] for name in names], height=0.7)
     for i, value in enumerate(values):
-        axes.text(value, i, f"  {value:,} ({value / total:.0%})", va="center", fontsize=8, color=INK)
+        axes.text(value, i, f"  {value:,} ({100 * value / total:.0f} %)", va="center", fontsize=8, color=INK)
     axes.invert_yaxis()
     tidy(axes)
     axes.grid(visible=False, axis="y")

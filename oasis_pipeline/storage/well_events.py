@@ -23,9 +23,11 @@ select moment, ended, kind, what from (
         || round(coalesce("OilRate", 0)::numeric) || ' oil, ' || round(coalesce("WaterRate", 0)::numeric) || ' water, bbl/d'
     from xspoc.welltest where "NodeID" = $1 and "TestDate" < $2
     union all
-    select "ValidFrom", null, 'equipment', 'equipment changed' from xspoc.welldetails_history where "NodeID" = $1 and "ValidFrom" < $2
+    select "ValidFrom", null, 'equipment', 'equipment ' || case when "ValidFrom" > min("ValidFrom") over () then 'changed' else 'known from here on' end
+    from xspoc.welldetails_history where "NodeID" = $1 and "ValidFrom" < $2
     union all
-    select distinct "ValidFrom", null::timestamp, 'rods', 'rods changed' from xspoc.rods_history where "NodeID" = $1 and "ValidFrom" < $2
+    select "ValidFrom", null, 'rods', 'rods ' || case when "ValidFrom" > min("ValidFrom") over () then 'changed' else 'known from here on' end
+    from (select distinct "ValidFrom" from xspoc.rods_history where "NodeID" = $1 and "ValidFrom" < $2) as strings
 ) as events order by moment desc, kind limit $3
 """
 

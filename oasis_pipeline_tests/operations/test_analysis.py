@@ -226,7 +226,7 @@ def test_the_file_needs_nothing_else_and_holds_no_mark_up_of_the_data(field: War
     assert not re.findall(r'(?:src|href)="', report.document)
     assert "/well/Gaps%20%3Cs%3E2%3C%2Fs%3E" in report.body
     assert "105 cards of 2 wells in 20 days" in report.summary
-    assert "agree on 57% of 105 cards" in report.summary
+    assert "agree on 57 % of 105 cards" in report.summary
 
 
 @pytest.mark.server

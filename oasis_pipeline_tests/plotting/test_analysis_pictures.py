@@ -63,7 +63,7 @@ def test_a_curve_goes_down_at_each_failure():
 
 def test_counts_have_names_and_figures():
     texts = [each.text for each in elements(bars_svg([3, 0, 1], ["a", "b", "<c>"]), "text")]
-    assert texts == ["a", "3 (75%)", "b", "0 (0%)", "<c>", "1 (25%)"]
+    assert texts == ["a", "3 (75 %)", "b", "0 (0 %)", "<c>", "1 (25 %)"]
     assert 'width="100.0"' in share_svg(7.0)
 
 

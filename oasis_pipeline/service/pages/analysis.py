@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
@@ -20,15 +21,15 @@ from oasis_pipeline.operations.analysis_report import (
     make_report,
 )
 from oasis_pipeline.plotting.analysis import title_of
-from oasis_pipeline.service.access import Remembered
+from oasis_pipeline.service.pages.made_reports import MadeReports
 from oasis_pipeline.service.pages.shared import PageError, page, render_page
 from oasis_pipeline.service.warehouse import installation, reading
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline.storage.postgres import Transaction
 
 LONGEST_NAME = 200
-_reports: Remembered[Report] = Remembered(120.0, most=8)
-"""A report of many cards takes seconds; whoever looks at it looks again, or fetches its file. One may have half a megabyte."""
+PATIENCE = 0.15
+"""Seconds that a request waits for a report; one that takes longer is shown by the page when it comes again."""
 
 _SHORTCUTS = (7, 30, 90, 365)
 
@@ -97,17 +98,18 @@ def show(request: HttpRequest) -> HttpResponseBase:
             return render_page(request, "pages/analysis.html", {"title": "Analysis"})
         scope = _scope(tx, wanted, held)
         kept = kept_field_report(_store()) if wanted.usual else None
-        if kept is not None:
-            scope, body, made = kept.scope, kept.body, kept.made
-        else:
-            # a period that has ended may still get late cards, so that nothing is remembered for long
-            report = _reports.get(
-                (scope, FIELD_REPORT_VERSION, _newest(tx)), lambda: make_report(tx, scope, rules)
-            )
-            if wanted.as_file:
-                return _file(report)
-            body, made = report.body, None
-    return render_page(
+        # a period that has ended may still get late cards
+        newest = _newest(tx)
+    report = None
+    if kept is not None:
+        scope = kept.scope
+    else:
+        name = (scope, FIELD_REPORT_VERSION, newest, sorted(rules.items()))
+        report = _reports().get(name, lambda: _made(scope, rules), PATIENCE)
+        if report is not None and wanted.as_file:
+            return _file(report)
+    shown = kept or report
+    answer = render_page(
         request,
         "pages/analysis.html",
         {
@@ -115,13 +117,28 @@ def show(request: HttpRequest) -> HttpResponseBase:
             "heading": title_of(scope),
             "scope": scope,
             "held": held,
-            "body": body,
-            "made": made,
+            "body": shown.body if shown else None,
+            "made": kept.made if kept else None,
             "well": scope.node or "",
             "file": scope.address + "&format=html",
             "shortcuts": _shortcuts(scope, held),
         },
+        200 if shown else 202,
     )
+    if not shown:
+        # browsers come again by this, without scripts as well; programs read the other one
+        answer.headers["Refresh"] = answer.headers["Retry-After"] = "1"
+    return answer
+
+
+@lru_cache(maxsize=1)
+def _reports() -> MadeReports[Report]:
+    return MadeReports(installation().home / "service" / "reports")
+
+
+def _made(scope: Scope, rules: Rules) -> Report:
+    with reading() as tx:
+        return make_report(tx, scope, rules)
 
 
 def _store() -> Any:
@@ -149,13 +166,13 @@ def _scope(tx: Transaction, wanted: Wanted, held: tuple[date, date]) -> Scope:
         raise PageError(400, "No such period", f"{str(error).capitalize()}.") from None
 
 
-_NEWEST = "select max(changed_tick) as tick from oasis.asset_state"
+_NEWEST = "select (select max(changed_tick) from oasis.asset_state) as tick, (select max(arrival) from oasis.file) as file"
 
 
-def _newest(tx: Transaction) -> int | None:
-    """Tick of the newest change in the warehouse: what was made before it is not shown after it."""
-    tick: int | None = tx.query(_NEWEST)["tick"][0].as_py()
-    return tick
+def _newest(tx: Transaction) -> tuple[int | None, int | None]:
+    """Newest change in the warehouse and newest file: what was made before them is not shown after them."""
+    found = tx.query(_NEWEST).to_pylist()[0]
+    return found["tick"], found["file"]
 
 
 def _file(report: Report) -> HttpResponse:

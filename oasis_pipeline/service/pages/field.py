@@ -40,6 +40,7 @@ MAP_WELLS = 100
 MAP_DAYS = 90
 STRIP_DAYS = 30
 RISKY_PCT = 15.0
+_RISKY_FROM = RISKY_PCT - 0.5  # as it is shown, rounded: what reads 15 % counts
 """Probability of a failure within 15 days that is marked: that of alarms before a field has a threshold of its own."""
 OVERLOADED_PCT = 100.0
 
@@ -242,7 +243,7 @@ def show(request: HttpRequest) -> HttpResponseBase:
         query, more = _query(wanted, days["chosen"])
         if request.GET.get("format") == "csv":
             return everything(query, "csv", *more)
-        counts = tx.query(_COUNTS, (days["chosen"], OVERLOADED_PCT, RISKY_PCT)).to_pylist()
+        counts = tx.query(_COUNTS, (days["chosen"], OVERLOADED_PCT, _RISKY_FROM)).to_pylist()
         groups = tx.query(_GROUPS).to_pylist()
         size = query.limit or 0
         rows = tx.query(query.sql(more=more, limit=size + 1)).to_pylist()
@@ -296,7 +297,7 @@ def _query(wanted: Wanted, day: date) -> tuple[Query, list[str]]:
     if wanted.over:
         given.append(("overload_pct__gt", str(OVERLOADED_PCT)))
     if wanted.risky:
-        given.append(("failure_prob_15d__gte", str(RISKY_PCT)))
+        given.append(("failure_prob_15d__gte", str(_RISKY_FROM)))
     if wanted.cursor:
         given.append(("cursor", wanted.cursor))
     more = []
@@ -461,7 +462,7 @@ def _lines(
             "do": ACTIONS.get(row["action"], row["action"]),
             "moved": abs(row["failure_prob_change_7d"] or 0.0) >= 1.0,
             "over": (row["overload_pct"] or 0.0) > OVERLOADED_PCT,
-            "risky": (row["failure_prob_15d"] or 0.0) >= RISKY_PCT,
+            "risky": (row["failure_prob_15d"] or 0.0) >= _RISKY_FROM,
         }
         for row in rows
     ]

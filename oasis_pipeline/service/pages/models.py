@@ -183,31 +183,31 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     return flat[:40]
 
 
-def _risk_svg(points: list[list[float]], width: int = 300, height: int = 110) -> str:
+def _risk_svg(points: list[list[float]], width: int = 380, height: int = 130) -> str:
     """Draw the share of wrong first classes among the surest cards over their share; empty without points."""
     known = [(float(share), float(risk)) for share, risk in points]
     if len(known) < 2:
         return ""
     most = max(0.05, *(risk for _, risk in known))
     line = "L".join(
-        f"{36 + share * (width - 44):.1f} {height - 18 - risk / most * (height - 30):.1f}"
+        f"{46 + share * (width - 54):.1f} {height - 18 - risk / most * (height - 30):.1f}"
         for share, risk in known
     )
     return (
         f'<svg class="curve" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="Share of wrong classes among the surest cards: {known[0][1]:.0%} of the surest {known[0][0]:.0%}, {known[-1][1]:.0%} of all">'
-        f'<path d="M36 {height - 18}H{width - 8}M36 8V{height - 18}" stroke="var(--strong-line)" fill="none"/>'
+        f'aria-label="Share of wrong classes among the surest cards: {100 * known[0][1]:.0f} % of the surest {100 * known[0][0]:.0f} %, {100 * known[-1][1]:.0f} % of all">'
+        f'<path d="M46 {height - 18}H{width - 8}M46 8V{height - 18}" stroke="var(--strong-line)" fill="none"/>'
         f'<path d="M{line}" stroke="var(--risk)" stroke-width="1.8" fill="none"/>'
-        f'<text x="32" y="14" class="tick" text-anchor="end">{most:.0%}</text><text x="32" y="{height - 16}" class="tick" text-anchor="end">0</text>'
-        f'<text x="{width - 8}" y="{height - 4}" class="tick" text-anchor="end">all cards</text><text x="36" y="{height - 4}" class="tick">surest</text></svg>'
+        f'<text x="42" y="14" class="tick" text-anchor="end">{100 * most:.0f} %</text><text x="42" y="{height - 16}" class="tick" text-anchor="end">0</text>'
+        f'<text x="{width - 8}" y="{height - 4}" class="tick" text-anchor="end">all cards</text><text x="46" y="{height - 4}" class="tick">surest</text></svg>'
     )
 
 
-def _reliability_svg(bins: list[list[float]], size: int = 190) -> str:
+def _reliability_svg(bins: list[list[float]], size: int = 240) -> str:
     """Draw the share of right first classes over the probability that was stated; the size of a point is its share of the cards."""
     if not bins:
         return ""
-    left, low = 36.0, size - 22.0
+    left, low = 46.0, size - 22.0
     width = size - left - 8.0
 
     def place(stated: float, reached: float) -> tuple[float, float]:
@@ -218,7 +218,7 @@ def _reliability_svg(bins: list[list[float]], size: int = 190) -> str:
         (
             *place(stated, reached),
             2.0 + 7.0 * (count / cards) ** 0.5,
-            f"{stated:.0%} stated, {reached:.0%} right, {count:,.0f} cards",
+            f"{100 * stated:.0f} % stated, {100 * reached:.0f} % right, {count:,.0f} cards",
         )
         for stated, reached, count in bins
     ]
@@ -232,8 +232,8 @@ def _reliability_svg(bins: list[list[float]], size: int = 190) -> str:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="var(--surface)"><title>{text}</title></circle>'
             for x, y, radius, text in points
         )
-        + f'<text x="32" y="14" class="tick" text-anchor="end">100%</text><text x="32" y="{y0 + 4}" class="tick" text-anchor="end">0</text>'
-        f'<text x="{x1}" y="{size - 6}" class="tick" text-anchor="end">stated: 100%</text></svg>'
+        + f'<text x="42" y="14" class="tick" text-anchor="end">100 %</text><text x="42" y="{y0 + 4}" class="tick" text-anchor="end">0</text>'
+        f'<text x="{x1}" y="{size - 6}" class="tick" text-anchor="end">stated: 100 %</text></svg>'
     )
 
 

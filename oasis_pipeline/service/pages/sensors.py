@@ -343,7 +343,7 @@ def _spectrum_svg(readings: Readings, measure: str, width: int = 640, height: in
     x, y = 44 + share * (width - 54), height - 22 - np.clip(power / top, 0, 1) * (height - 34)
     line = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
     best = int(power.argmax())
-    said = f"{escape(measure, quote=True)}: most of a wave of {_length(3600.0 / frequency_per_hour[best])}, {power[best]:.0%} of the variance"
+    said = f"{escape(measure, quote=True)}: most of a wave of {_length(3600.0 / frequency_per_hour[best])}, {100 * power[best]:.0f} % of the variance"
     ticks = "".join(
         f'<text x="{x[place]:.0f}" y="{height - 6}" class="tick" text-anchor="{anchor}">{_length(3600.0 / frequency_per_hour[place])}</text>'
         for place, anchor in (
@@ -355,7 +355,7 @@ def _spectrum_svg(readings: Readings, measure: str, width: int = 640, height: in
     return (
         f'<svg class="curve" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="Spectrum of {said}">'
         f'<path d="M44 {height - 22}H{width - 10}" stroke="var(--strong-line)"/><path d="M{line}" stroke="var(--surface)" stroke-width="1.4" fill="none"/>'
-        f'<text x="40" y="16" class="tick" text-anchor="end">{top:.0%}</text>{ticks}</svg><p class="note">{said}</p>'
+        f'<text x="40" y="16" class="tick" text-anchor="end">{100 * top:.0f} %</text>{ticks}</svg><p class="note">{said}</p>'
     )
 
 

@@ -200,6 +200,11 @@ def _facts(row: Mapping[str, Any]) -> list[tuple[str, float | str, int, str]]:
                 facts.append(
                     (name, f"{row['net_stroke_in']:.0f} of {row['gross_stroke_in']:.0f}", digits, unit)
                 )
+        elif column == "barrel_leak_bpd" and (row[column] or 0.0) > (
+            row["gross_displacement_bpd"] or float("inf")
+        ):
+            # what one worn stretch would pass at full pressure is no rate of the pump
+            facts.append((name, f"over {row['gross_displacement_bpd']:,.0f}", digits, unit))
         elif row[column] is not None:
             facts.append((name, row[column], digits, unit))
     return facts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
 from datetime import date
 
@@ -10,6 +12,7 @@ import pytest
 
 from oasis_pipeline.operations.analysis_facts import Scope
 from oasis_pipeline.operations.analysis_report import Report, keep_field_report
+from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline_tests.service.conftest import Service
 from oasis_pipeline_tests.service.pages.conftest import Asked
@@ -23,7 +26,7 @@ def _nothing_kept(service: Service) -> Iterator[None]:
         # what needs a configured Django is imported where it is used
         from oasis_pipeline.service.pages import analysis
 
-        analysis._reports.clear()
+        analysis._reports().clear()
         store = open_store(service.settings)
         for path in store.list("analysis/"):
             store.delete(path)
@@ -35,6 +38,11 @@ def _nothing_kept(service: Service) -> Iterator[None]:
 
 def text(service: Service, path: str, status: int = 200) -> str:
     answer = service.get(path, role="viewer")
+    while answer.status == 202:
+        assert answer.headers["refresh"] == "1"
+        assert b"The report is being made" in answer.body
+        time.sleep(0.05)
+        answer = service.get(path, role="viewer")
     assert answer.status == status, answer.body[:2000]
     return answer.body.decode()
 
@@ -50,7 +58,7 @@ def test_an_empty_warehouse_says_what_to_do(bare: Service) -> None:
 def test_readers_see_it_and_find_it_in_the_head_of_each_page(field: Service) -> None:
     for role in ("viewer", "engineer", "admin"):
         answer = field.get("/analysis", role=role)
-        assert answer.status == 200
+        assert answer.status in (200, 202)
         assert b'aria-current="page">Analysis' in answer.body
     assert field.get("/analysis", role="device").status == 403
     answer = field.get("/analysis?well=a%20b&from=2025-03-01", role=None)
@@ -145,6 +153,57 @@ def test_a_report_is_remembered_until_something_changes(field: Service, asked: A
     finally:
         with field.warehouse.transaction() as tx:
             tx.execute("delete from oasis.asset_state where asset = 'of/a_test'")
+
+
+def test_a_report_that_takes_long_is_waited_for_by_the_page(
+    field: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oasis_pipeline.service.pages import analysis
+
+    begun, may_end = threading.Event(), threading.Event()
+    real = analysis.make_report
+    made = []
+
+    def slow(*given: object) -> Report:
+        made.append(given)
+        begun.set()
+        assert may_end.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(analysis, "make_report", slow)
+    monkeypatch.setattr(analysis, "PATIENCE", 0.001)
+    path = "/analysis?from=2025-03-28&to=2025-03-29"
+    for ending in ("", "&format=html"):
+        answer = field.get(path + ending, role="viewer")
+        assert (answer.status, answer.headers["refresh"], answer.headers["retry-after"]) == (202, "1", "1")
+        assert b"28 Mar 2025 to 29 Mar 2025</h1>" in answer.body
+    assert begun.wait(60)
+    may_end.set()
+    assert "What was refused" in text(field, path)
+    assert len(made) == 1
+    # kept where other processes of the service find it
+    analysis._reports.cache_clear()
+    assert "What was refused" in text(field, path)
+    assert len(made) == 1
+
+
+def test_a_report_that_can_not_be_made_is_told_and_tried_again(
+    field: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oasis_pipeline.service.pages import analysis
+
+    real, failures = analysis.make_report, [StorageError("it took too long", sqlstate="57014")]
+
+    def once(*given: object) -> Report:
+        if failures:
+            raise failures.pop()
+        return real(*given)
+
+    monkeypatch.setattr(analysis, "make_report", once)
+    monkeypatch.setattr(analysis, "PATIENCE", 30.0)
+    path = "/analysis?from=2025-03-27&to=2025-03-29"
+    text(field, path, 503)
+    assert "What was refused" in text(field, path)
 
 
 def test_a_rule_file_that_can_not_be_read_is_named(field: Service) -> None:

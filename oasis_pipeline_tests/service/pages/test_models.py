@@ -102,8 +102,8 @@ def test_the_model_in_use_is_shown_beside_its_baselines(registry: Service) -> No
     assert "<b>0.780</b>" in text
     assert "most frequent &lt;label&gt;" in text
     assert "2.1 <small>points</small>" in text
-    assert "12% of all" in text, "the curve says in words what it shows"
-    assert "55% stated, 70% right, 20 cards" in text
+    assert "12 % of all" in text, "the curve says in words what it shows"
+    assert "55 % stated, 70 % right, 20 cards" in text
     assert "worse on &lt;held-out&gt; wells" in text
     assert "What it confuses" not in text, "nothing was kept of its answers"
     other = registry.get("/models?version=cards-2024&name=card_forecaster", role="viewer").body.decode()

@@ -31,16 +31,31 @@
     const ink = window.oasis.colour("muted");
     const grid = { stroke: window.oasis.colour("line"), width: 1 };
     const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui" };
+    place.replaceChildren();
     charts = data.names.slice(0, MOST).map((label, i) => {
+      const box = document.createElement("figure");
+      const title = document.createElement("figcaption");
+      const shown = document.createElement("output");
+      title.append(label, shown);
+      box.append(title);
+      place.append(box);
       const options = {
         width: place.clientWidth,
         height: 150,
         tzDate: (second) => uPlot.tzDate(new Date(second * 1000), "Etc/UTC"),
+        legend: { show: false },
         cursor: { sync: { key: "module" }, y: false },
         axes: [{ ...axis, values: times }, { ...axis, size: 60, space: 26 }],
-        series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, { label, stroke: window.oasis.colour(hues[i % hues.length]), width: 1.4, points: { show: false } }],
+        series: [{}, { label, stroke: window.oasis.colour(hues[i % hues.length]), width: 1.4, points: { show: false } }],
+        hooks: {
+          // the figure under the pointer stands in the caption, so that no chart jumps
+          setCursor: (u) => {
+            const value = u.data[1][u.cursor.idx];
+            shown.textContent = value === null || value === undefined ? "" : `${new Date(u.data[0][u.cursor.idx] * 1000).toISOString().slice(0, 16).replace("T", " ")}  ${Number(value.toPrecision(5))}`;
+          },
+        },
       };
-      return new uPlot(options, [data.values[0], data.values[i + 1]], place);
+      return new uPlot(options, [data.values[0], data.values[i + 1]], box);
     });
     if (data.names.length > MOST) {
       place.append(Object.assign(document.createElement("p"), { className: "note", textContent: `The first ${MOST} of ${data.names.length} measures; the csv has all.` }));
