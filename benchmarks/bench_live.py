@@ -39,6 +39,7 @@ LONGEST_S = 300.0
 _STEPS = ("stored", "predicted", "listed", "told")
 _STORED = 'select count(*) as n from xspoc.card where "NodeID" = $1 and "Date" = $2::timestamp'
 _PREDICTED = 'select count(*) as n from clean.dynapred where "NodeID" = $1 and "Date" = $2::timestamp'
+_REJECTED = 'select count(*) as n from xspoc.rejected where "SourceFile" = $1'
 _LISTED = (
     'select count(*) as n from clean.worklist join clean.wellstatus using ("NodeID", "Date") '
     'where "NodeID" = $1 and state = \'down\' and "Date" = $2::timestamp::date'
@@ -80,21 +81,30 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
         cards = list(csv.DictReader(file))
     newest = max(card["Date"][:10] for card in cards)
     of_newest = {card["NodeID"]: card for card in cards if card["Date"][:10] == newest}
-    chosen = list(of_newest.values())[:arrivals]
     with _receiver() as told, _up(settings, told.port), using_warehouse(settings) as warehouse:
+        wells = set(warehouse.query('select "NodeID" from xspoc.welldetails')["NodeID"].to_pylist())
+        spelled = [card for node, card in of_newest.items() if node in wells]
+        chosen = sorted(spelled, key=lambda card: card["Date"])[:arrivals]
         waits: list[dict[str, float]] = []
         memory: list[float] = []
-        stamp = datetime.strptime(late.name.split(".")[2], "%Y%m%d")
+        known = datetime.min
         for number, card in enumerate(chosen):
-            name = f"{stamp + timedelta(hours=12, minutes=number):%Y%m%d.%H%M}"
+            # a failure counts for its day if it was known before the end of it
+            known = max(known, datetime.fromisoformat(card["Date"])) + timedelta(minutes=1)
+            name = f"{known:%Y%m%d.%H%M}"
             began = time.monotonic()
             _drop(settings.drop / f"CardData.E2E.{name}.csv", card)
-            failure = {"NodeID": card["NodeID"], "Failure Start Date": card["Date"]}
+            # a well with a card after the failure's start is pumping
+            start = datetime.fromisoformat(card["Date"]) + timedelta(seconds=30)
+            failure = {"NodeID": card["NodeID"], "Failure Start Date": str(start)}
             _drop(
                 settings.drop / f"Failures.E2E.{name}.csv",
                 {**failure, "Failure End Date": "", "Failures": "Rod - Coupling"},
             )
-            waits.append(_wait(warehouse, told, card, began))
+            found = _wait(warehouse, told, card, began, f"CardData.E2E.{name}.csv")
+            if found is None:
+                continue
+            waits.append(found)
             memory.append(_memory_mb())
             print(
                 number,
@@ -105,8 +115,10 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
     return waits, memory
 
 
-def _wait(warehouse: Warehouse, told: _Told, card: dict[str, str], began: float) -> dict[str, float]:
-    """Seconds until each step is done for a card."""
+def _wait(
+    warehouse: Warehouse, told: _Told, card: dict[str, str], began: float, file: str
+) -> dict[str, float] | None:
+    """Seconds until each step is done for a card; None for one that is rejected, as some of a simulated field are."""
     found: dict[str, float] = {}
     node, at = card["NodeID"], card["Date"]
     while len(found) < len(_STEPS):
@@ -119,6 +131,8 @@ def _wait(warehouse: Warehouse, told: _Told, card: dict[str, str], began: float)
                 found[step] = time.monotonic() - began
         if node in told.wells:
             found.setdefault("told", told.wells[node] - began)
+        if not found and warehouse.query(_REJECTED, (file,))["n"][0].as_py():
+            return None
         if time.monotonic() - began > LONGEST_S:
             raise RuntimeError(f"{node} of {at}: only {found} after {LONGEST_S:g} s")
         time.sleep(0.2)

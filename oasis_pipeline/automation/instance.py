@@ -81,10 +81,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        # PostgreSQL takes few writers well, and a step that holds many cards fills the memory of a small machine
+        # PostgreSQL takes few writers well, and a step that holds many cards fills the memory of a small machine;
+        # the jobs of sensors execute runs of their own, one at a time, which count too
         "concurrency": {
             "pools": {"default_limit": 2, "granularity": "op"},
-            "runs": {"max_concurrent_runs": 2},
+            "runs": {"max_concurrent_runs": 4},
         },
         "run_monitoring": {
             "enabled": True,

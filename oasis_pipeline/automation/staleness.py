@@ -37,16 +37,11 @@ once when an input changes."""
 
 WHOLE_ASSETS = frozenset(asset.key for asset in GRAPH if not asset.partitioned)
 
-ALONG = frozenset(
-    asset.key
-    for asset in GRAPH
-    if asset.partitioned and asset.group == "decisions" and not asset.named(Reach.KEPT)
-)
-"""Assets whose days are made along although they are current, where that joins two runs: they look back on many days and change on some of
-them, a day of them takes a fraction of a second, and making it again changes nothing."""
+PURE = frozenset(asset.key for asset in GRAPH if asset.partitioned and not asset.named(Reach.KEPT))
+"""Assets whose days come out the same when they are made again: they keep nothing of the model that they were made with."""
 
-MOST_ALONG = 15
-"""So many partitions at most for one run less, which takes a second or two by itself."""
+MOST_ALONG = 3_000
+"""So many rows at most are made again for one run less, which takes a second or two by itself."""
 
 NEW_LABELS = {asset.key: asset.waits_for_labels for asset in GRAPH if asset.waits_for_labels > 1}
 
@@ -78,15 +73,15 @@ class Plan:
         Asset and partition that are stale and not due: why.
     upgraded : set of str
         Assets of `whole` that another code version made.
-    current : dict of str to set of str
-        Partitions of `ALONG` that were made and are not stale.
+    current : dict of str to dict of str to int
+        Partitions of `PURE` that were made and are not stale, with their rows.
     """
 
     days: dict[str, set[str]] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)
     upgraded: set[str] = field(default_factory=set)
-    current: dict[str, set[str]] = field(default_factory=dict)
+    current: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.whole) or any(self.days.values())
@@ -153,17 +148,23 @@ def stale(
             if asset.together:
                 for each in asset.named(Reach.DAY):
                     days |= dict.fromkeys(plan.days.get(each, set()), 0)
+            if asset.key in PURE:
+                # a day that was never made is made whatever comes of its inputs
+                for each in asset.named(Reach.DAY, Reach.BACK):
+                    for day in plan.days.get(each, ()):
+                        if not _was_made(ledger_of, asset.key, day):
+                            days.setdefault(day, 0)
             due = {
                 day for day, tick in days.items() if not _waits(asset, day, tick, ledger_of, plan, now, since)
             }
             if due:
                 plan.days[asset.key] = due
-            if asset.key in ALONG:
+            if asset.key in PURE:
                 made = ledger_of.get(asset.key, {})
                 plan.current[asset.key] = {
-                    day
+                    day: made[day].rows or 0
                     for day in existing
-                    if day not in days and (state := made.get(day)) is not None and state.made_tick
+                    if day not in days and _was_made(ledger_of, asset.key, day)
                 }
         elif existing:
             tick = _whole_is_stale(asset, ledger_of)
@@ -205,6 +206,11 @@ def _by_asset(states: States) -> _Ledger:
 def _changed(ledger_of: _Ledger, asset: str, partition: str) -> int:
     state = ledger_of.get(asset, {}).get(partition)
     return state.changed_tick if state else 0
+
+
+def _was_made(ledger_of: _Ledger, asset: str, partition: str) -> bool:
+    state = ledger_of.get(asset, {}).get(partition)
+    return state is not None and bool(state.made_tick)
 
 
 def _waits(
@@ -391,12 +397,12 @@ def _cut(plan: Plan, wave: Collection[str], calendar: Calendar) -> list[_Run]:
     return [(assets, span) for assets, days in needs.items() for span in ranges(days)]
 
 
-def _before_ripples(plan: Plan, wave: list[str]) -> list[str]:
+def _before_ripples(plan: Plan, wave: list[str], runs: Mapping[Calendar, list[_Run]]) -> list[str]:
     """Cut a wave before the first asset that looks back on a day which another run of it makes: it would have to be made again after that."""
     run_of = {
         (calendar, day): (calendar, number)
         for calendar in Calendar
-        for number, (_, span) in enumerate(_cut(plan, wave, calendar))
+        for number, (_, span) in enumerate(runs[calendar])
         for day in tuple(span.keys())
     }
     for number, asset in enumerate(BY_KEY[key] for key in wave):
@@ -417,7 +423,7 @@ def _before_ripples(plan: Plan, wave: list[str]) -> list[str]:
 
 
 def _join_runs(runs: Iterable[_Run], plan: Plan, family: Iterable[str]) -> list[_Run]:
-    """Join runs that follow each other where few partitions that are current have to be made along."""
+    """Join runs that follow each other where few rows that are current have to be made along."""
     joined: list[_Run] = []
     for assets, span in sorted(runs, key=lambda run: run[1].first):
         if joined:
@@ -426,7 +432,9 @@ def _join_runs(runs: Iterable[_Run], plan: Plan, family: Iterable[str]) -> list[
             whole = DayRange(earlier.first, max(earlier.last, span.last))
             held = {*product(before, earlier.keys()), *product(assets, span.keys())}
             along = [pair for pair in product(both, whole.keys()) if pair not in held]
-            if len(along) <= MOST_ALONG and all(day in plan.current.get(asset, ()) for asset, day in along):
+            if all(day in plan.current.get(asset, ()) for asset, day in along) and (
+                sum(plan.current[asset][day] for asset, day in along) <= MOST_ALONG
+            ):
                 joined[-1] = both, whole
                 continue
         joined.append((assets, span))
@@ -436,7 +444,7 @@ def _join_runs(runs: Iterable[_Run], plan: Plan, family: Iterable[str]) -> list[
 def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     """Cut the next wave of a plan into runs: days in a row that need the same assets are one run.
 
-    Where partitions of `ALONG` that are current lie between two runs, they may be made along, so that the two are one.
+    Where few rows of `PURE` assets that are current lie between two runs, they may be made along, so that the two are one.
 
     Parameters
     ----------
@@ -451,12 +459,13 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
     wave = _first_wave(plan)
     if wave[0] in WHOLE_ASSETS:
         return [(tuple(wave), None)]
-    wave = _before_ripples(plan, wave)
-    runs: list[tuple[tuple[str, ...], DayRange | None]] = []
-    # days of cards and days of readings are different days: one run of both would cut the ranges of each
-    for calendar in Calendar:
-        runs += _join_runs(_cut(plan, wave, calendar), plan, wave)
-    return runs
+    while True:
+        # days of cards and days of readings are different days: one run of both would cut the ranges of each
+        runs = {calendar: _join_runs(_cut(plan, wave, calendar), plan, wave) for calendar in Calendar}
+        before = _before_ripples(plan, wave, runs)
+        if before == wave:
+            return [run for calendar in Calendar for run in runs[calendar]]
+        wave = before
 
 
 def base_model_days(warehouse: Warehouse) -> list[str]:

@@ -45,11 +45,11 @@ class Ledger:
         for partition in partitions or ("",):
             self._put(asset, partition, changed_tick=self.tick, rows=rows)
 
-    def made(self, asset: str, *partitions: str, changes: bool = True) -> None:
+    def made(self, asset: str, *partitions: str, changes: bool = True, rows: int = 5) -> None:
         self.tick += 1
         began = self.tick
         if changes:
-            self.changed(asset, *partitions)
+            self.changed(asset, *partitions, rows=rows)
         for partition in partitions or ("",):
             self._put(asset, partition, made_tick=began, error=None, code_version=BY_KEY[asset].code_version)
 
@@ -89,6 +89,7 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
                 "clean/card_features",
                 "clean/well_days",
                 "clean/card_days",
+                "clean/trend",
             ),
             DayRange(date(2025, 3, 1), date(2025, 3, 3)),
         )
@@ -96,22 +97,16 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     whole = DayRange(date(2025, 3, 1), date(2025, 3, 3))
     for asset in first[0][0]:
         ledger.made(asset, *DAYS)
-    assert next_runs(stale(ledger.states)) == [(("clean/trend",), whole)]
-    ledger.made("clean/trend", *DAYS)
     models = ("models/failure_forecaster", "models/run_life", "models/dyna_classifier", FORECASTER)
     assert next_runs(stale(ledger.states)) == [(models, None)], "they need nothing of each other"
     ledger.made(FORECASTER, *MONDAYS)
     for model in models[:-1]:
         ledger.made(model)
     predictions = ("clean/dynapred", "clean/xpred", "clean/runlife", "clean/cardpred", "clean/cardanomaly")
-    decisions = ("clean/wellsummary", "clean/setpoint", "clean/worklist")
+    decisions = ("clean/wellsummary", "clean/wellstatus", "clean/setpoint", "clean/worklist")
     assert next_runs(stale(ledger.states)) == [((*predictions, *decisions), whole)]
     for asset in (*predictions, *decisions):
         ledger.made(asset, *DAYS)
-    for assets in (("clean/wellstatus",), ("clean/setpoint", "clean/worklist")):
-        assert next_runs(stale(ledger.states)) == [(assets, whole)]
-        for asset in assets:
-            ledger.made(asset, *DAYS)
     for assets in (("analysis/field_report", "clean/alarm", "clean/label_queue"), ("clean/alarm_backtest",)):
         assert next_runs(stale(ledger.states)) == [(assets, None)], "the backtest needs the alarms"
         for asset in assets:
@@ -334,9 +329,14 @@ def test_decisions_that_change_on_some_days_are_one_run_and_nothing_failed_or_de
     ledger.make_all()
     ledger.changed("xspoc/card", days[1], days[3])
     runs = next_runs(stale(ledger.states))
-    assert [span for assets, span in runs if "clean/carddiag" in assets] == [
-        DayRange(date(2025, 2, n), date(2025, 2, n)) for n in (25, 27)
-    ], "diagnoses between them stay as they are"
+    assert {span for assets, span in runs if "clean/carddiag" in assets} == {
+        DayRange(date(2025, 2, 25), whole.last)
+    }
+    ledger.made("clean/carddiag", days[2], rows=5_000)
+    runs = next_runs(stale(ledger.states))
+    assert [span.first for assets, span in runs if "clean/carddiag" in assets] == [
+        date(2025, 2, n) for n in (25, 27)
+    ], "so many diagnoses between them stay as they are"
     ledger.make_all()
     assert not stale(ledger.states)
 
