@@ -39,10 +39,6 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "diagnosis-accuracy.md"
 BEGIN, END = "<!-- table begin -->", "<!-- table end -->"
 
 
-def _uniform(low: float, high: float) -> Callable[[np.random.Generator, int], Array]:
-    return lambda rng, n: rng.uniform(low, high, n)
-
-
 def _draw(**ranges: tuple[float, float]) -> Draw:
     """Condition whose parameters are uniform in ranges."""
     return lambda rng, n: {name: rng.uniform(low, high, n) for name, (low, high) in ranges.items()}

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from oasis_pipeline.learning.failures.hazard import INTERVAL_DAYS, window_probabilities
-from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, NO_FAILURE, UNKNOWN, Outcomes
+from oasis_pipeline.learning.failures.hazard import INTERVAL_DAYS
+from oasis_pipeline.learning.failures.outcomes import NO_FAILURE, UNKNOWN, Outcomes
 from studies.boosting import BoostedTrees, grow
 
 Float32 = NDArray[np.float32]
@@ -166,48 +166,3 @@ def fit_boosted(
     if len(taught) > 1:
         which = grown(features[row[failed]], target.reshape(-1).astype(np.int64), _CLASS_ROUNDS)
     return BoostedHazards(any_failure, which, taught.astype(np.int64), classes, -float(np.log(thinned)))
-
-
-def cross_fitted(
-    features: Float32,
-    outcomes: Outcomes,
-    fold: Int64,
-    classes: int,
-    seed: int,
-    options: BoostingOptions = BoostingOptions(),
-) -> tuple[tuple[BoostedHazards, ...], Float64] | None:
-    """Learn one model a fold, on the other folds' wells.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, features)
-    outcomes : Outcomes
-        Of the same rows.
-    fold : ndarray of int64, shape (n,)
-    classes : int
-    seed : int
-    options : BoostingOptions
-
-    Returns
-    -------
-    members : tuple of BoostedHazards
-    said : ndarray, shape (n, horizons, classes + 1)
-        What each said of its own fold.
-
-    None where some fold's others hold nothing to learn from.
-    """
-    members = []
-    said = np.zeros((len(features), len(HORIZONS_DAYS), classes + 1))
-    for held in np.unique(fold).tolist():
-        inside, outside = fold == held, fold != held
-        try:
-            member = fit_boosted(features[outside], _rows(outcomes, outside), classes, seed, options)
-        except NothingToLearnError:
-            return None
-        members.append(member)
-        said[inside] = window_probabilities(member.hazards(features[inside]))
-    return (tuple(members), said) if len(members) > 1 else None
-
-
-def _rows(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
-    return Outcomes(outcomes.interval[rows], outcomes.days_to_failure[rows], outcomes.observed_days[rows])

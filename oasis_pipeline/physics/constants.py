@@ -14,7 +14,6 @@ SECONDS_PER_DAY = 86_400.0
 
 GRAVITY_FT_PER_S2 = 32.174
 """Standard gravity; also gc in lbm ft / (lbf s2), the number that turns a weight into a mass."""
-GRAVITY_IN_PER_S2 = GRAVITY_FT_PER_S2 * INCHES_PER_FOOT
 
 CUBIC_INCHES_PER_BARREL = 42 * 231.0
 """A barrel is 42 US gallons of 231 cubic inches each: 9,702 cubic inches."""

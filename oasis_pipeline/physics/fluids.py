@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.physics.constants import (
-    STEEL_DENSITY_LB_PER_FT3,
-    WATER_DENSITY_LB_PER_FT3,
     WATER_GRADIENT_PSI_PER_FT,
 )
 
@@ -144,17 +142,6 @@ def fluid_above_pump_ft(
     """
     head = np.asarray(intake_psi, dtype=np.float64) - np.asarray(casing_pressure_psi, dtype=np.float64)
     return np.maximum(head, 0.0) / (WATER_GRADIENT_PSI_PER_FT * np.asarray(annulus_sg, dtype=np.float64))
-
-
-def buoyancy_factor(
-    fluid_sg: ArrayLike, rod_density_lb_per_ft3: ArrayLike = STEEL_DENSITY_LB_PER_FT3
-) -> Array:
-    """Share of the rods' weight in air that is left in the fluid: 1 - rho_f / rho.
-
-    For steel this is 1 - 0.12735 SG; the field writes 1 - 0.128 SG.
-    """
-    ratio = WATER_DENSITY_LB_PER_FT3 / np.asarray(rod_density_lb_per_ft3, dtype=np.float64)
-    return 1.0 - ratio * np.asarray(fluid_sg, dtype=np.float64)
 
 
 def liquid_fill(opening: ArrayLike, intake_over_discharge: ArrayLike, gas_exponent: ArrayLike) -> Array:

@@ -375,11 +375,6 @@ class RodString:
         """Static stretch of the string under a load at its lower end, shape (...): sum of l / EA, in per lbf."""
         return np.asarray((self.length_ft * INCHES_PER_FOOT / self.stiffness_lbf).sum(axis=-1))
 
-    @property
-    def spring_constant_lbf_per_in(self) -> FloatArray:
-        """Load that stretches the whole string by one inch, shape (...), lbf/in (kr of API RP 11L)."""
-        return np.asarray(1.0 / self.stretch_in_per_lbf)
-
 
 def api_tapers(rod_number: str, plunger_diameter_in: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Rod sizes and shares of length of a standard API string.

@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from oasis_pipeline.physics.constants import (
     BPD_PER_CUBIC_INCH_PER_SECOND,
     PUMP_CONSTANT_BPD,
-    SECONDS_PER_MINUTE,
 )
 
 Array = NDArray[np.float64]
@@ -130,27 +129,3 @@ def leak_from_plunger_speed_bpd(plunger_speed_in_per_s: ArrayLike, plunger_diame
     """
     area = 0.25 * np.pi * _f(plunger_diameter_in) ** 2
     return area * _f(plunger_speed_in_per_s) * BPD_PER_CUBIC_INCH_PER_SECOND
-
-
-def transfer_angle_deg(
-    leak_bpd: ArrayLike, plunger_diameter_in: ArrayLike, stroke_in: ArrayLike, spm: ArrayLike
-) -> Array:
-    """Crank angle past the bottom of a simple harmonic stroke at which a leaking pump takes up its load.
-
-    sin(theta) = q / (Ap (S/2) omega); the inverse of :func:`leak_from_plunger_speed_bpd` for harmonic motion.
-
-    Parameters
-    ----------
-    leak_bpd : array_like
-        Leak, barrels a day while the load is on the plunger.
-    plunger_diameter_in, stroke_in, spm : array_like
-        Plunger diameter, stroke, pumping speed.
-
-    Returns
-    -------
-    ndarray
-        Degrees; NaN where the leak is more than the pump can ever sweep.
-    """
-    top_speed = 0.5 * _f(stroke_in) * 2.0 * np.pi * _f(spm) / SECONDS_PER_MINUTE
-    share = _f(leak_bpd) / leak_from_plunger_speed_bpd(top_speed, plunger_diameter_in)
-    return np.degrees(np.arcsin(np.where(share <= 1.0, share, np.nan)))

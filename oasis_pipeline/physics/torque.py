@@ -228,14 +228,6 @@ def counterbalance_effect_lbf(
     )
 
 
-def ideal_counterbalance_lbf(buoyant_rod_weight_lbf: ArrayLike, fluid_load_lbf: ArrayLike) -> Array:
-    """Rule of API RP 11L for the counterbalance effect: 1.06 (Wrf + Fo / 2)."""
-    return 1.06 * (
-        np.asarray(buoyant_rod_weight_lbf, dtype=np.float64)
-        + 0.5 * np.asarray(fluid_load_lbf, dtype=np.float64)
-    )
-
-
 def permissible_load_lbf(
     torque_factor_in: ArrayLike,
     crank_angle_rad: ArrayLike,

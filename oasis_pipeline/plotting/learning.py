@@ -83,31 +83,6 @@ def risk_coverage_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating], 
     return figure
 
 
-def reasons_figure(what: Sequence[str], points: Sequence[float], label: str) -> Figure:
-    """Draw what spoke for a label: by how many percent points its probability falls without each thing.
-
-    Parameters
-    ----------
-    what : sequence of str
-        The strongest first, as `learning.reasons` names them.
-    points : sequence of float
-    label : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure = new_figure(6.4, 0.9 + 0.35 * max(len(what), 1))
-    axes = figure.add_subplot()
-    places = np.arange(len(what))[::-1]
-    axes.barh(places, list(points), color=SURFACE_COLOUR, height=0.6)
-    axes.set_yticks(places, list(what), fontsize=8)
-    axes.set_xlabel("percent points lost without it")
-    axes.set_title(f"What spoke for {label}", fontsize=10)
-    tidy(axes)
-    return figure
-
-
 def calibration_figure(truth: NDArray[np.bool_], proba: NDArray[np.floating]) -> Figure:
     """Draw stated against reached accuracy of the most probable class, and how many cards lie where.
 

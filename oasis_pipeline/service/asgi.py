@@ -17,16 +17,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from oasis_pipeline.service import limits
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from oasis_pipeline.service.protocol import Application, Message, Receive, Scope, Send
 
 HOST_VARIABLE = "OASIS_SERVICE_HOST"
 """How `oasis serve` tells its processes which address they listen on."""

@@ -18,16 +18,14 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from oasis_pipeline.service.config import Exposure
 from oasis_pipeline.service.limits import PASS_SECONDS
-
-Scope = MutableMapping[str, Any]
-Application = Callable[[Scope, Any, Any], Awaitable[None]]
+from oasis_pipeline.service.protocol import Application, Scope
 
 PAGES_TOKEN_VARIABLE = "OASIS_PAGES_TOKEN"  # noqa: S105 - a name
 """Token by which the process that started this one may ask, made anew at each start."""

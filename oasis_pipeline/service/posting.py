@@ -33,10 +33,10 @@ from oasis_pipeline.service.access import (
     is_remembered,
     principal_of_token,
 )
-from oasis_pipeline.service.asgi import Application, Receive, Scope, Send
 from oasis_pipeline.service.errors import ApiError
 from oasis_pipeline.service.first_day import is_noted, note_first_day
 from oasis_pipeline.service.middleware import POLICY
+from oasis_pipeline.service.protocol import Application, Receive, Scope, Send
 from oasis_pipeline.service.readings import Readings, answers, body_of, decode_readings
 from oasis_pipeline.service.roles import allowed
 from oasis_pipeline.service.rows import storage_error

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oasis_pipeline.physics import fluids
+from oasis_pipeline.physics.rods import RodString
 
 
 def test_oil_gravity() -> None:
@@ -47,8 +48,10 @@ def test_fluid_above_pump() -> None:
 
 
 def test_buoyancy_of_steel() -> None:
-    assert 1.0 - float(fluids.buoyancy_factor(1.0)) == pytest.approx(62.4 / 490.0, abs=1e-12)
-    assert 1.0 - float(fluids.buoyancy_factor(1.0)) == pytest.approx(0.12735, abs=5e-6)
+    string = RodString.from_sections([1000.0], [1.0])
+    share = 1.0 - float(string.buoyant_weight_lbf(1.0)) / float(string.buoyant_weight_lbf(0.0))
+    assert share == pytest.approx(62.4 / 490.0, abs=1e-9)
+    assert share == pytest.approx(0.12735, abs=5e-6)
 
 
 def test_valve_opens_at_the_top_when_full_and_at_the_liquid_when_the_gas_weighs_nothing() -> None:

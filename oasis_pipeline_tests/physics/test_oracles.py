@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.physics import wave_difference, wave_frequency
-from oasis_pipeline.physics.api_rp11l import design_loads, design_numbers
 from oasis_pipeline.physics.fluids import discharge_pressure_psi, fluid_load_lbf, valve_opening_position
 from oasis_pipeline.physics.rods import RodString
 from oasis_pipeline.physics.simulator import parameters, simulate
 from oasis_pipeline.physics.slippage import (
     displacement_bpd,
+    leak_from_plunger_speed_bpd,
     slippage_arco_hf_bpd,
     slippage_patterson_bpd,
-    transfer_angle_deg,
 )
 from oasis_pipeline.physics.stress import allowable_stress_psi, goodman_loading_pct
 from oasis_pipeline.physics.torque import best_moment_in_lbf, card_area_in_lbf, card_power_hp
 from oasis_pipeline.physics.unit import PumpingUnit
+
+from .api_rp11l import design_loads, design_numbers
 
 
 def plain(
@@ -249,7 +250,9 @@ def test_12_pump() -> None:
     assert 3098.25 / (0.25 * np.pi * 1.5**2) == pytest.approx(1753.25, abs=0.005)
     assert float(valve_opening_position(0.6, 100.0 / 1850.0, 1.2)) == pytest.approx(0.6352, abs=5e-5)
     assert float(valve_opening_position(0.4, 50.0 / 1850.0, 1.2)) == pytest.approx(0.4296, abs=5e-5)
-    assert float(transfer_angle_deg(100.0, 1.5, 54.0, 16.0)) == pytest.approx(8.0747, abs=5e-5)
+    # where a harmonic stroke of 54 in at 16 a minute has the speed that feeds a leak of 100 bbl/d
+    speed = 27.0 * 2.0 * np.pi * 16.0 / 60.0 * np.sin(np.radians(8.0747))
+    assert float(leak_from_plunger_speed_bpd(speed, 1.5)) == pytest.approx(100.0, abs=1e-3)
 
 
 def test_12_best_balance_of_a_constant_load_card() -> None:

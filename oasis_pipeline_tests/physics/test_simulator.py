@@ -57,7 +57,7 @@ def trapezoid_area(position, load):
 def test_cross_checked_run():
     rods = rod_76()
     cards = run(reference(), rods, nodes=200, tolerance=1e-4)
-    skr = 54.0 * float(rods.spring_constant_lbf_per_in)
+    skr = 54.0 / float(rods.stretch_in_per_lbf)
     weight = float(rods.buoyant_weight_lbf(1.0))
     result = cards.results[0]
     # Numbers of an independent computation with slightly other rod tables, hence one per cent.

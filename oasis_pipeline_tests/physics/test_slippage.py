@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from oasis_pipeline.physics import slippage as sl
 
@@ -24,17 +22,6 @@ def test_a_still_plunger_slips_by_the_ratio_of_the_constants() -> None:
     assert float(sl.slippage_patterson_bpd(0.0, *parts)) == pytest.approx(
         float(sl.slippage_arco_hf_bpd(*parts)) * 453.0 / 870.0
     )
-
-
-@given(st.floats(1.0, 300.0), st.floats(1.0, 3.0), st.floats(30.0, 300.0), st.floats(2.0, 15.0))
-def test_transfer_angle_inverts_the_leak(leak: float, diameter: float, stroke: float, spm: float) -> None:
-    angle = float(sl.transfer_angle_deg(leak, diameter, stroke, spm))
-    top_speed = 0.5 * stroke * 2.0 * np.pi * spm / 60.0
-    if np.isnan(angle):
-        assert float(sl.leak_from_plunger_speed_bpd(top_speed, diameter)) < leak
-    else:
-        speed = top_speed * np.sin(np.radians(angle))
-        assert float(sl.leak_from_plunger_speed_bpd(speed, diameter)) == pytest.approx(leak, rel=1e-9)
 
 
 def test_unknown_input_gives_nan() -> None:

@@ -90,7 +90,6 @@ def test_permissible_load_is_where_the_torque_is_the_rating() -> None:
 
 def test_counterbalance_effect() -> None:
     assert float(gear.counterbalance_effect_lbf(270_000.0, 27.0)) == pytest.approx(10_000.0)
-    assert float(gear.ideal_counterbalance_lbf(8109.2, 3098.25)) == pytest.approx(10_237.8, abs=0.1)
 
 
 def test_area_of_a_rectangle_and_its_sign() -> None:

@@ -1,0 +1,15 @@
+"""Types of an ASGI application, for all that stand in the row from the connection to Django.
+
+Here: names for callables and mappings of the protocol. Not here: what anybody does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
