@@ -83,22 +83,21 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
     of_newest = {card["NodeID"]: card for card in cards if card["Date"][:10] == newest}
     with _receiver() as told, _up(settings, told.port), using_warehouse(settings) as warehouse:
         wells = set(warehouse.query('select "NodeID" from xspoc.welldetails')["NodeID"].to_pylist())
-        spelled = [card for node, card in of_newest.items() if node in wells]
-        chosen = sorted(spelled, key=lambda card: card["Date"])[:arrivals]
+        # one a minute: files of a kind are told apart by theirs
+        minutes = {card["Date"][:16]: card for node, card in of_newest.items() if node in wells}
+        chosen = [minutes[minute] for minute in sorted(minutes)][:arrivals]
         waits: list[dict[str, float]] = []
         memory: list[float] = []
-        known = datetime.min
         for number, card in enumerate(chosen):
-            # a failure counts for its day if it was known before the end of it
-            known = max(known, datetime.fromisoformat(card["Date"])) + timedelta(minutes=1)
-            name = f"{known:%Y%m%d.%H%M}"
+            at = datetime.fromisoformat(card["Date"])
+            name = f"{at + timedelta(minutes=1):%Y%m%d.%H%M}"
             began = time.monotonic()
             _drop(settings.drop / f"CardData.E2E.{name}.csv", card)
-            # a well with a card after the failure's start is pumping
-            start = datetime.fromisoformat(card["Date"]) + timedelta(seconds=30)
-            failure = {"NodeID": card["NodeID"], "Failure Start Date": str(start)}
+            # a day is looked at as of its newest card: what became known after it does not count yet
+            known = f"{at:%Y%m%d.%H%M}"
+            failure = {"NodeID": card["NodeID"], "Failure Start Date": str(at - timedelta(hours=1))}
             _drop(
-                settings.drop / f"Failures.E2E.{name}.csv",
+                settings.drop / f"Failures.E2E.{known}.csv",
                 {**failure, "Failure End Date": "", "Failures": "Rod - Coupling"},
             )
             found = _wait(warehouse, told, card, began, f"CardData.E2E.{name}.csv")

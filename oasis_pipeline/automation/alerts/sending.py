@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from oasis_pipeline.automation.alerts import texts
 from oasis_pipeline.automation.alerts.book import RESOLVED
@@ -208,7 +208,7 @@ def open_receiver(receiver: Receiver, facts: Mapping[str, str]) -> apprise.Notif
     elif scheme in ("json", "jsons"):
         extra = {f":{name}": value for name, value in facts.items()}
     if extra:
-        address += f"{'&' if '?' in address else '?'}{urlencode(extra)}"
+        address += f"{'&' if '?' in address else '?'}{urlencode(extra, quote_via=quote)}"
     asset = apprise.AppriseAsset(app_id="OASIS", app_desc="OASIS Pipeline", app_url="")
     service = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
     if not isinstance(service, apprise.NotifyBase):

@@ -294,8 +294,9 @@ def test_a_look_that_fails_leaves_its_alerts_as_they_are(
     warehouse: Warehouse, settings: Settings, home: Path, posts: Posts
 ) -> None:
     rules(home, to("hook", f"json://127.0.0.1:{posts.port}") + rule("*", "hook"))
-    fail(warehouse)
+    fail(warehouse, "clean/1+1 of 50 % & more")
     look(warehouse, settings)
+    assert posts.came[0][1]["subject"] == "clean/1+1 of 50 % & more", "as it is, also in an address"
     with warehouse.transaction() as tx:
         tx.execute("ALTER TABLE oasis.asset_state RENAME TO away")
     report = look(warehouse, settings, NOON + MINUTE)
