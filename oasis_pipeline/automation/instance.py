@@ -87,6 +87,12 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "pools": {"default_limit": 2, "granularity": "op"},
             "runs": {"max_concurrent_runs": 4},
         },
+        # a row that has arrived waits for this too before it is seen on the worklist
+        "run_coordinator": {
+            "module": "dagster",
+            "class": "QueuedRunCoordinator",
+            "config": {"dequeue_interval_seconds": 1},
+        },
         "run_monitoring": {
             "enabled": True,
             "start_timeout_seconds": 300,

@@ -14,12 +14,14 @@ import dagster as dg
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.graph import DAY_ASSETS_OF_CARDS, MODELS, READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
-from oasis_pipeline.automation.alerts import attend
+from oasis_pipeline.automation.alerts import AlertsReport, attend
 from oasis_pipeline.automation.passes import PassSummary, make_stale, one_pass_at_a_time
 from oasis_pipeline.automation.recording import record_empty_tables, record_intake, record_source
 from oasis_pipeline.automation.staleness import plan_unattended
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.intake.sources import SourceError, open_sources
+
+WORKLIST = "clean/worklist"
 
 AFTER_INTAKE_S = 60.0
 """A run of intake begins no materialization after so long: files that arrive meanwhile wait for its end."""
@@ -159,7 +161,7 @@ def _materialize(
         if not alone:
             context.log.info("another pass is at work, which materializes these days too")
             return
-        summary = PassSummary(PassReport())
+        summary, told = PassSummary(PassReport()), list[AlertsReport]()
         make_stale(
             settings,
             database,
@@ -167,8 +169,11 @@ def _materialize(
             instance=context.instance,
             plan_of=lambda **since: plan_unattended(database, store.open(), **since),
             until=until,
+            # who waits for an alert does not wait for the queue of cards to label, which comes last
+            after=lambda assets: told.append(attend(database, settings)) if WORKLIST in assets else None,
         )
-    for note in (*summary.notes, *attend(database, settings).faults):
+    told.append(attend(database, settings))
+    for note in (*summary.notes, *(fault for report in told for fault in report.faults)):
         context.log.warning(note)
     runs = [
         dg.TableRecord(

@@ -284,6 +284,7 @@ def make_stale(
     instance: dg.DagsterInstance | None = None,
     plan_of: Callable[..., Plan] | None = None,
     until: float | None = None,
+    after: Callable[[Sequence[str]], None] = lambda assets: None,
 ) -> None:
     """Materialize what is stale, run by run in this process; call it under the lock of a pass.
 
@@ -305,6 +306,8 @@ def make_stale(
         Finds what to make, given ``since``, the begin of this pass; by default everything that is stale.
     until : float, optional
         Time of the monotonic clock after which no run begins.
+    after : callable
+        Told the assets of each run when it has ended.
     """
     since = ledger.clock(warehouse)
     if wrong := take_economics(warehouse, settings.home):
@@ -334,6 +337,7 @@ def make_stale(
                 advance("materializing", order.index(assets[-1]), len(order))
                 failed = len(graph.failures)
                 summary.runs.append(graph.run(assets, days))
+                after(assets)
                 if len(graph.failures) > failed:
                     tried.add((assets, days))
             plan = plan_of(since=since)

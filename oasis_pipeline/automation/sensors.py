@@ -71,7 +71,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     @dg.sensor(
         name="new_drop_files",
         job=jobs.intake,
-        minimum_interval_seconds=10,
+        minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts intake when the drop folder holds a settled file; files that a pass left there are tried again every "
         f"{RETRY_S // 60} minutes.",
