@@ -11,8 +11,9 @@ make() { # name, text; without an end of line, which not all who read a password
 }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# of the platform's own role, of who makes roles and the database, of the data service, of dashboards, of Grafana's admin
-for name in oasis_pass admin_pass service_pass reader_pass grafana_pass; do
+# of the platform's own role, of who makes roles and the database, of the data service, of Dagster's pages and daemon, of
+# dashboards, of Grafana's admin
+for name in oasis_pass admin_pass service_pass dagster_pass reader_pass grafana_pass; do
     make "$name" "$(random)"
 done
 # keys of the object store; replace both files' contents for a bucket elsewhere

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Password of the read-only role on a server of your own; the embedded one keeps its own in `reader_password`."""
     service_password: SecretStr | None = Field(default=None, validation_alias="OASIS_SERVICE_PASS")
     """Password of the data service's role `oasis_service` on a server of your own; without one it uses `OASIS_USER`."""
+    dagster_password: SecretStr | None = Field(default=None, validation_alias="OASIS_DAGSTER_PASS")
+    """Password of `oasis_dagster`, the role of Dagster's pages and daemon where they run apart from the code server; without one they use `OASIS_USER`."""
     admin_user: str | None = None
     """Who makes roles and the database, for `oasis roles` only."""
     admin_password: SecretStr | None = Field(default=None, validation_alias="OASIS_ADMIN_PASS")

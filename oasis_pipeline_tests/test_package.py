@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHON = os.environ.get("OASIS_PACKAGE_PYTHON", sys.executable)
+"""An interpreter whose environment has the packages that the wheel needs, such as one of another version."""
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +64,7 @@ def test_commands_run_from_the_wheel_alone_wherever_the_home_is(wheel: Path, ser
 
     def oasis(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", run, str(site), *arguments],
+            [PYTHON, "-c", run, str(site), *arguments],
             cwd=server_folder, env=environment, capture_output=True, text=True, check=False, umask=0o077,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

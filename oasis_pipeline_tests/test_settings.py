@@ -63,14 +63,14 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_may_hold_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {"OASIS_PASS", "OASIS_READER_PASS", "OASIS_SERVICE_PASS", "OASIS_ADMIN_PASS", "OASIS_SOURCE_URL",
+    names = {"OASIS_PASS", "OASIS_READER_PASS", "OASIS_SERVICE_PASS", "OASIS_DAGSTER_PASS", "OASIS_ADMIN_PASS", "OASIS_SOURCE_URL",
              "OASIS_REMOTE_DROP", "OASIS_SECRET_KEY"}  # fmt: skip
     assert set(SECRET_VARIABLES) == names
     for name in names:
         (tmp_path / name).write_text(f" {name} ü$#'\n")
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
     settings = load_settings()
-    for field in ("password", "reader_password", "service_password", "admin_password", "source_url", "remote_drop", "secret_key"):  # fmt: skip
+    for field in ("password", "reader_password", "service_password", "dagster_password", "admin_password", "source_url", "remote_drop", "secret_key"):  # fmt: skip
         assert getattr(settings, field).get_secret_value() == f" {variable_of(field)} ü$#'"
     assert "ü" not in repr(settings)
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, exc
 
 from oasis_pipeline.automation.instance import storage_url
 from oasis_pipeline.settings import load_settings
-from oasis_pipeline.storage.server import address_of
+from oasis_pipeline.storage.server import address_of, as_dagster
 
 _KEPT_S = 3600
 _MOST = 20
@@ -56,7 +56,7 @@ class InstallationStorage(PooledPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> InstallationStorage:
         """Make it from the settings."""
-        return cls(storage_url(address_of(load_settings())), True, inst_data)
+        return cls(storage_url(address_of(as_dagster(load_settings()))), True, inst_data)
 
 
 def _ask(connection: Any, *_: Any) -> None:

@@ -294,12 +294,12 @@ def behind_door(application: Application, host: str, prefix: str = "") -> Door:
     """
     from oasis_pipeline.service.config import configure, is_loopback
     from oasis_pipeline.settings import load_settings
-    from oasis_pipeline.storage.server import address_of
+    from oasis_pipeline.storage.server import address_of, as_dagster
 
     exposure = Exposure.from_environment(host)
     if is_loopback(host) and not exposure.behind_proxy:
         return Door(application, exposure.hosts, None, prefix)
-    settings = load_settings()
+    settings = as_dagster(load_settings())
     configure(settings, address_of(settings), exposure)
     return Door(application, exposure.hosts, user_who_asks, prefix)
 

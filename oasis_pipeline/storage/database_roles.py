@@ -1,4 +1,4 @@
-"""Roles of the database that may do less than the platform: the data service's, and that of dashboards.
+"""Roles of the database that may do less than the platform: the data service's, Dagster's, and that of dashboards.
 
 Here: making the roles, their rights and passwords, again and again without harm. Not here: which tables there are (``schema``),
 where the server listens (``embedded``), and the users of the data service (``service.roles``).
@@ -34,10 +34,19 @@ if TYPE_CHECKING:
 
 READER = "oasis_reader"
 SERVICE = "oasis_service"
+DAGSTER = "oasis_dagster"
 SCHEMAS = tuple(sorted({table.schema for table in TABLES}))
-"""What both may read; ``dagster`` (runs) and ``django`` (users, sessions, tokens) only the service."""
+"""What reader and service may read; ``dagster`` (runs) and ``django`` (users, sessions, tokens) only the service."""
 
 _PEOPLE = "django"
+_LOG_INS = (
+    "auth_user",
+    "auth_group",
+    "auth_user_groups",
+    "service_profile",
+    "service_token",
+    "django_session",
+)
 _ADDING_DAYS = ", ".join(
     f"{quote(table.schema)}.{quote(f'add_{table.name}_day')}(date)"
     for table in TABLES
@@ -71,11 +80,13 @@ SERVICE_WRITES = {
 
 @dataclass(frozen=True)
 class _Role:
-    """A role that reads all of `SCHEMAS`.
+    """A role and its rights.
 
     Attributes
     ----------
     name : str
+    reads : bool
+        Whether it reads all of `SCHEMAS`.
     session : mapping of str to str
         Settings that its sessions begin with.
     rights : tuple of str
@@ -83,12 +94,13 @@ class _Role:
     """
 
     name: str
+    reads: bool = True
     session: Mapping[str, str] = field(default_factory=dict)
     rights: tuple[str, ...] = ()
 
 
-def _roles() -> tuple[_Role, _Role]:
-    """The service's and the reader's, under the names that stand now."""
+def _roles() -> tuple[_Role, ...]:
+    """The roles, under the names that stand now."""
     everything = "SELECT, INSERT, UPDATE, DELETE"
     own = f"IN SCHEMA {_PEOPLE}"
     service = (
@@ -103,7 +115,21 @@ def _roles() -> tuple[_Role, _Role]:
         f"GRANT EXECUTE ON FUNCTION {_ADDING_DAYS} TO {SERVICE}",
         *(f"GRANT {rights} ON {table} TO {SERVICE}" for table, rights in SERVICE_WRITES.items()),
     )
-    return _Role(SERVICE, {"timezone": "UTC"}, service), _Role(READER, _READER_SESSION)
+    runs = "IN SCHEMA dagster"
+    dagster = (
+        f"GRANT USAGE ON SCHEMA dagster, {_PEOPLE} TO {DAGSTER}",
+        f"GRANT {everything} ON ALL TABLES {runs} TO {DAGSTER}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES {runs} TO {DAGSTER}",
+        f"ALTER DEFAULT PRIVILEGES {runs} GRANT {everything} ON TABLES TO {DAGSTER}",
+        f"ALTER DEFAULT PRIVILEGES {runs} GRANT USAGE, SELECT ON SEQUENCES TO {DAGSTER}",
+        # who asks, for the log-in before Dagster's pages
+        f"GRANT SELECT ON {', '.join(f'{_PEOPLE}.{name}' for name in _LOG_INS)} TO {DAGSTER}",
+    )
+    return (
+        _Role(SERVICE, True, {"timezone": "UTC"}, service),
+        _Role(DAGSTER, False, {}, dagster),
+        _Role(READER, True, _READER_SESSION),
+    )
 
 
 def make_owner(admin: Address, owner: Address) -> None:
@@ -145,7 +171,7 @@ def make_role(maker: Address, owner: Address, role: str, password: str | None) -
     owner : Address
         The platform's database, with the role that owns its tables, which are there.
     role : str
-        `SERVICE` or `READER`.
+        `SERVICE`, `DAGSTER` or `READER`.
     password : str or None
         The server gets its SCRAM verifier, not the password itself. None leaves a role's password as it is.
 
@@ -175,7 +201,7 @@ def make_role(maker: Address, owner: Address, role: str, password: str | None) -
         cursor.execute(f"REVOKE ALL ON FUNCTION {_ADDING_DAYS} FROM PUBLIC")
         temporary = ", TEMPORARY" if role == SERVICE else ""
         cursor.execute(f"GRANT CONNECT{temporary} ON DATABASE {database} TO {role}")
-        for schema in SCHEMAS:
+        for schema in SCHEMAS if wanted.reads else ():
             cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
             cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
             cursor.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}")

@@ -9,6 +9,8 @@ from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from oasis_pipeline.settings import Settings
 
 
@@ -24,8 +26,19 @@ def address_of(settings: Settings) -> Address:
 
 def as_service(settings: Settings) -> Settings:
     """The same installation as the data service reaches it: by a role of its own, where that has a password."""
-    if settings.embedded or settings.service_password is None:
-        return settings
     from oasis_pipeline.storage.database_roles import SERVICE
 
-    return settings.model_copy(update={"user": SERVICE, "password": settings.service_password})
+    return _as_role(settings, SERVICE, settings.service_password)
+
+
+def as_dagster(settings: Settings) -> Settings:
+    """The same installation as Dagster's pages and daemon reach it, which run nothing by themselves."""
+    from oasis_pipeline.storage.database_roles import DAGSTER
+
+    return _as_role(settings, DAGSTER, settings.dagster_password)
+
+
+def _as_role(settings: Settings, role: str, password: SecretStr | None) -> Settings:
+    if settings.embedded or password is None:
+        return settings
+    return settings.model_copy(update={"user": role, "password": password})

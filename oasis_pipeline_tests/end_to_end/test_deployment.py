@@ -386,7 +386,12 @@ def test_no_role_of_the_platform_is_a_superuser(site: Site) -> None:
         connection.cursor() as cursor,
     ):
         cursor.execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolname LIKE 'oasis%' ORDER BY 1")
-        assert cursor.fetchall() == [("oasis", False), ("oasis_reader", False), ("oasis_service", False)]
+        assert cursor.fetchall() == [
+            ("oasis", False),
+            ("oasis_dagster", False),
+            ("oasis_reader", False),
+            ("oasis_service", False),
+        ]
 
 
 def test_graphql_shows_the_graph_of_the_code_server(site: Site) -> None:
@@ -477,7 +482,7 @@ def test_no_secret_shows(site: Site) -> None:
         for path in (site.folder / top).rglob("*")
         if path.is_file() and path.stat().st_size < 5_000_000
     }
-    made = [site.secret(name) for name in ("admin_pass", "service_pass", "reader_pass")]
+    made = [site.secret(name) for name in ("admin_pass", "service_pass", "dagster_pass", "reader_pass")]
     for process in (tree(site.processes[name]) for name in ("code", "web", "daemon", "data")):
         for each in process:
             given = "\n".join(f"{name}={value}" for name, value in each.environ().items())
@@ -609,8 +614,9 @@ def test_each_container_has_the_secrets_that_it_needs_and_no_other(secrets: Path
     services = COMPOSE["services"]
     has = {name: set(service.get("secrets", ())) for name, service in services.items()}
     owner = {name for name, own in has.items() if "oasis_pass" in own}
-    assert owner == {"init", "code", "web", "daemon"}
+    assert owner == {"init", "code"}
     assert {name for name, own in has.items() if "admin_pass" in own} == {"init", "postgres"}
+    assert has["web"] == has["daemon"] == {"dagster_pass"}
     assert has["data"] == {"service_pass", "aws_credentials"}
     assert has["grafana"] == {"reader_pass", "grafana_pass"}
     files = {path.name: path for path in secrets.iterdir()}

@@ -18,7 +18,14 @@ from oasis_pipeline.schema import TABLES, Column, Type
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.address import Address
-from oasis_pipeline.storage.database_roles import READER, SERVICE, SERVICE_WRITES, keep_reader, make_role
+from oasis_pipeline.storage.database_roles import (
+    DAGSTER,
+    READER,
+    SERVICE,
+    SERVICE_WRITES,
+    keep_reader,
+    make_role,
+)
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.installation import open_warehouse, reader_address, using_warehouse
 from oasis_pipeline.storage.migrate import prepare
@@ -276,9 +283,9 @@ def site(embedded_server: Address, tmp_path_factory: pytest.TempPathFactory) -> 
         embedded_server,
         *(
             f"DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-            for name in (READER, SERVICE)
+            for name in (READER, SERVICE, DAGSTER)
         ),
-        f"GRANT {READER}, {SERVICE} TO dba WITH ADMIN OPTION",
+        f"GRANT {READER}, {SERVICE}, {DAGSTER} TO dba WITH ADMIN OPTION",
     )
     address = replace(embedded_server, user="site", db="site")
     made = roles(
@@ -287,16 +294,17 @@ def site(embedded_server: Address, tmp_path_factory: pytest.TempPathFactory) -> 
         OASIS_ADMIN_USER="dba",
         OASIS_PASS="own",
         OASIS_SERVICE_PASS="s3cr'et $1",
+        OASIS_DAGSTER_PASS="d",
         OASIS_READER_PASS="r",
     )
     assert made.returncode == 0, made.stderr
-    assert [row["made"] for row in json.loads(made.stdout)] == [True] * 3
+    assert [row["made"] for row in json.loads(made.stdout)] == [True] * 4
     return address
 
 
 def test_roles_are_made_with_their_database_and_again_after_an_upgrade(site: Address, tmp_path: Path) -> None:
     flags = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
-    for name in ("site", SERVICE, READER):
+    for name in ("site", SERVICE, DAGSTER, READER):
         assert ask(site, f"SELECT {flags} FROM pg_roles WHERE rolname = '{name}'") is False
     assert ask(site, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'site'") == "site"
     assert ask(site, "SELECT has_database_privilege('public', 'site', 'CONNECT')") is False
@@ -314,7 +322,7 @@ def test_roles_are_made_with_their_database_and_again_after_an_upgrade(site: Add
     [
         *(
             (role, statement)
-            for role in ("site", SERVICE, READER)
+            for role in ("site", SERVICE, DAGSTER, READER)
             for statement in (
                 "CREATE ROLE another",
                 "CREATE DATABASE another",
@@ -328,7 +336,7 @@ def test_roles_are_made_with_their_database_and_again_after_an_upgrade(site: Add
         ),
         *(
             (role, statement)
-            for role in (SERVICE, READER)
+            for role in (SERVICE, DAGSTER, READER)
             for statement in (
                 "DELETE FROM xspoc.card",
                 "UPDATE clean.dynapred SET \"Label1\" = 'x'",
@@ -348,6 +356,12 @@ def test_roles_are_made_with_their_database_and_again_after_an_upgrade(site: Add
         ),
         (SERVICE, "DELETE FROM clean.alarm"),
         (SERVICE, "DELETE FROM oasis.model"),
+        (DAGSTER, "SELECT count(*) FROM xspoc.card"),
+        (DAGSTER, "SELECT count(*) FROM oasis.model"),
+        (DAGSTER, "INSERT INTO django.auth_group VALUES (9, 'x')"),
+        (DAGSTER, "UPDATE django.auth_user SET is_superuser = true"),
+        (DAGSTER, "SELECT count(*) FROM django.django_admin_log"),
+        (DAGSTER, "CREATE TEMPORARY TABLE mine (a int)"),
         (READER, "CREATE TEMPORARY TABLE mine (a int)"),
         (READER, "SELECT iot.add_rawdata_day('2026-01-05')"),
         (READER, "SELECT count(*) FROM django.auth_user"),
