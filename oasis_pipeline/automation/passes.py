@@ -340,6 +340,7 @@ def make_stale(
                 after(assets)
                 if len(graph.failures) > failed:
                     tried.add((assets, days))
+                    _forget_made_along(warehouse, plan, assets, days)
             plan = plan_of(since=since)
         else:
             left = ", ".join(sorted({*plan.days, *plan.whole}))
@@ -353,6 +354,16 @@ def make_stale(
         summary.notes.extend(graph.notes)
         summary.failures.extend(graph.failures)
         graph.close()
+
+
+def _forget_made_along(
+    warehouse: Warehouse, plan: Plan, assets: Sequence[str], days: DayRange | None
+) -> None:
+    """Take back the failure of days that were current: they were to be made again only so that two runs are one."""
+    keys = set(days.keys()) if days is not None else set()
+    with warehouse.transaction() as tx:
+        for asset in assets:
+            ledger.forget_failures(tx, asset, keys & plan.current.get(asset, {}).keys())
 
 
 class _Graph:

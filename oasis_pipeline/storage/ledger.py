@@ -261,6 +261,15 @@ def mark_failed(
         )
 
 
+def forget_failures(tx: Transaction, asset: str, partitions: Iterable[str]) -> None:
+    """Take back that partitions failed: what they hold is current, and another one of their run was at fault."""
+    tx.execute(
+        "UPDATE oasis.asset_state SET error = NULL, failed_tick = NULL, failed_at = NULL, failures = NULL"
+        " WHERE asset = $1 AND partition = ANY($2::text[])",
+        (asset, list(partitions)),
+    )
+
+
 def clock(warehouse: Warehouse) -> datetime:
     """Tell the time by the database's clock, which failures are stamped with."""
     now: datetime = warehouse.query("SELECT clock_timestamp() AS now")["now"][0].as_py()
