@@ -268,10 +268,27 @@ def site(tmp_path_factory: pytest.TempPathFactory, postgres_port: int, secrets: 
         make_users(site)
         if shutil.which("caddy", path=PROGRAMS):
             site.start("proxy")
-            site.wait(lambda: site.listens("443"), "proxy")
+            # it listens before it has a certificate
+            site.wait(lambda: speaks_tls(site), "proxy")
         yield site
     finally:
         site.kill()
+
+
+def speaks_tls(site: Site) -> bool:
+    try:
+        with closing(
+            http.client.HTTPSConnection("localhost", site.ports["443"], context=trusting(site))
+        ) as proxy:
+            proxy.connect()
+    except OSError:
+        return False
+    return True
+
+
+def trusting(site: Site) -> ssl.SSLContext:
+    """Trusts the proxy's authority alone."""
+    return ssl.create_default_context(cafile=str(site.folder / "caddy/pki/authorities/local/root.crt"))
 
 
 def make_users(site: Site) -> None:
@@ -289,9 +306,7 @@ class Browser:
 
     def __init__(self, site: Site) -> None:
         self.port = site.ports["443"]
-        self.context = ssl.create_default_context(
-            cafile=str(site.folder / "caddy/pki/authorities/local/root.crt")
-        )
+        self.context = trusting(site)
         self.cookies: dict[str, str] = {}
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], str]:
