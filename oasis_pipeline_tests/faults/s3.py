@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,17 @@ class Server:
             cwd=self.folder.name,
             start_new_session=True,
         )
+        self._until_it_answers(lambda: self.client.create_bucket(Bucket=BUCKET))
+        # while it reads its identities, for a moment it knows nobody
+        for _ in range(4):
+            time.sleep(0.5)
+            self._until_it_answers(lambda: self.client.list_objects_v2(Bucket=BUCKET))
+
+    def _until_it_answers(self, ask: Callable[[], Any]) -> None:
         end = time.monotonic() + 120
         while True:
             try:
-                self.client.create_bucket(Bucket=BUCKET)
+                ask()
                 return
             except Exception:
                 if self.process.poll() is not None or time.monotonic() > end:
