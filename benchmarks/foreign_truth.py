@@ -33,7 +33,7 @@ from benchmarks.foreign import DEVELOPMENT_SEEDS
 from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
 from oasis_pipeline.intake import take_in
-from oasis_pipeline.learning import background, classifier, evidence, scores
+from oasis_pipeline.learning import background, base, classifier, evidence, scores
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.repeats import weigh_repeats
@@ -46,6 +46,7 @@ from oasis_pipeline.operations.drift import CLASSIFIER
 from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import load_settings
+from oasis_pipeline.simulation.cards import JUDGED
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.migrate import prepare
 from oasis_pipeline.storage.objects import LocalStore
@@ -248,7 +249,6 @@ def _no_class_beside(*texts: Any, also: Any = (), **more: Any) -> Any:
 
 
 _ALL_CARDS = partial(weigh_repeats, limit=10**9)
-_FEW = classifier.FEW_SHARES
 WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "thinning of repeats": [
         (classifier, "weigh_repeats", _ALL_CARDS),
@@ -256,9 +256,8 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     ],
     "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
     "classes that nobody labelled": [(training, "encode_labels", _no_class_beside)],
-    "the network for classes that nobody labelled": [(evidence, "SHARE", 0.0)],
-    "the forest of the controller's card": [(classifier, "FEW_SHARES", replace(_FEW, controller=0.0))],
-    "comparison of whole cards": [(classifier, "FEW_SHARES", replace(_FEW, kernel=0.0))],
+    "the network beside what was learned": [(evidence, "SHARE", 0.0)],
+    "worlds of their own": [(base, "VARIED", JUDGED)],
     "simulated wells in calibration": [
         (classifier.Background, "held_out", lambda self, fold, count: np.zeros(len(self), bool))
     ],

@@ -1,12 +1,13 @@
 """Teach the network of severities on simulated cards and put it into the package.
 
-    python -m models.severity_network [--sets 16] [--keep FOLDER]
+    python -m models.severity_network [--sets 5] [--keep FOLDER]
     python -m models.severity_network --ask
 
 Belongs here: the cards that it learns from, and learning. Does not belong here: its answers and its file (``learning.severities``). No seed
 that anything is judged on is among its cards. ``--ask`` says how far off the package's network is on cards of other seeds.
 
-Every card is shown several times, as fields show it: with the equipment known, without, the surface card alone, the pump card alone.
+Every card is shown several times, as fields show it: with the equipment known, without, the surface card alone, the pump card alone, be it the
+controller's or one that was computed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from oasis_pipeline.learning.features import (
     CARDS,
     VIEWS,
     answer_columns,
+    controller_names,
     curve_names,
     feature_names,
     network_inputs,
@@ -38,14 +40,20 @@ from oasis_pipeline.learning.severities import (
     unpack_network,
 )
 from oasis_pipeline.simulation import conditions as c
-from oasis_pipeline.simulation.cards import JUDGED, MISMATCHED, simulate_cards
+from oasis_pipeline.simulation.cards import JUDGED, MISMATCHED, VARIED, simulate_cards
 
-FIRST_SEED, SETS, CARDS_A_SET = 1001, 16, 12_000
+FIRST_SEED, SETS, CARDS_A_SET = 1001, 5, 12_000
 ASKED_SEEDS, ASKED_MISMATCHED, ASKED_CARDS = (76, 77), 79, 3_000
+PLAIN_EVERY = 4
+"""One set of so many is of plain wells, the others stand each in a world of their own."""
+COMBINED = 0.5
+"""Share of the cards with a second condition: a fault beside a pump that does not fill is as usual as one alone."""
 HIDDEN = (512, 256)
-PHASES = ((1e-3, 10), (3e-4, 8), (1e-4, 6))
+PHASES = (*[(1e-3, 2)] * 3, *[(3e-4, 2)] * 2, *[(1e-4, 2)] * 2)
 """Step of Adam, and how many times all cards are gone through with it."""
-LESS_SHOWN = {"unknown rods": 0.4, "surface": 0.4, "pump": 0.2}
+DROPPED = 0.15
+"""Share of the inputs that a card is shown without, others in each phase, so that no single one is relied on."""
+LESS_SHOWN = {"unknown rods": 0.4, "surface": 0.4, "pump": 0.2, "computed pump": 0.4}
 """Share of the cards that are shown once more in this way; all are shown as they are, with the equipment."""
 
 Float32 = NDArray[np.float32]
@@ -68,7 +76,8 @@ def lessons(seed: int, keep: Path | None) -> tuple[Float32, Float32]:
     """
     path = None if keep is None else keep / f"{seed}.npz"
     if path is None or not path.is_file():
-        batch = simulate_cards(CARDS_A_SET, seed, circumstances=JUDGED)
+        world = JUDGED if seed % PLAIN_EVERY == 0 else VARIED
+        batch = simulate_cards(CARDS_A_SET, seed, combined_share=COMBINED, circumstances=world)
         known, unknown = (simulated_training_set(batch, rods=rods) for rods in (True, False))
         order = [known.labels.classes.index(name) for name in c.LABELS]
         made = {
@@ -89,11 +98,13 @@ def lessons(seed: int, keep: Path | None) -> tuple[Float32, Float32]:
     without = sends & (lot < LESS_SHOWN["unknown rods"])
     surface = ~without & (lot < LESS_SHOWN["unknown rods"] + LESS_SHOWN["surface"])
     pump = sends & (lot >= 1.0 - LESS_SHOWN["pump"])
+    computed = lot < LESS_SHOWN["computed pump"]
     shown = [
         (seen(made["known"], "both"), answers),
         (seen(made["unknown"][without], "both"), answers[without]),
         (seen(made["known"][surface], "surface"), answers[surface]),
         (seen(made["unknown"][pump], "pump"), answers[pump]),
+        (seen(made["known"][computed], "pump"), answers[computed]),
     ]
     return np.concatenate([x for x, _ in shown]), np.concatenate([y for _, y in shown])
 
@@ -134,7 +145,7 @@ def taught(x: Float32, y: Float32, seed: int = 0) -> SeverityNetwork:
     names = [feature_names()[column] for column in inputs()]
     centre = np.nanmedian(x[::7], axis=0)
     low, high = np.nanpercentile(x[::7], [10, 90], axis=0)
-    telling = [*(curve_names(card)[0] for card in CARDS), physics_names()[0]]
+    telling = [*(curve_names(card)[0] for card in CARDS), controller_names()[0], physics_names()[0]]
     network = SeverityNetwork(
         tuple(names),
         np.array([names.index(name) for name in telling], np.int32),
@@ -153,9 +164,14 @@ def taught(x: Float32, y: Float32, seed: int = 0) -> SeverityNetwork:
         warm_start=True,
         n_iter_no_change=1_000,
     )
+    lot, width = np.random.default_rng(seed), len(names)
     for step, rounds in PHASES:
         begin = time.perf_counter()
-        model.set_params(learning_rate_init=step, max_iter=rounds).fit(table, y)
+        given = table.copy()
+        given[:, :width] *= (lot.random((len(x), width), dtype=np.float32) >= DROPPED) / np.float32(
+            1.0 - DROPPED
+        )
+        model.set_params(learning_rate_init=step, max_iter=rounds).fit(given, y)
         print(
             f"step {step:g}: loss {model.loss_:.5f} after {time.perf_counter() - begin:.0f} s more",
             flush=True,

@@ -25,7 +25,7 @@ from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.physics.diagnosis import Cards, diagnose
 from oasis_pipeline.physics.diagnosis.well import columns_of
-from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, CardBatch, simulate_cards
+from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, VARIED, CardBatch, simulate_cards
 from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_FILE = Path(__file__).with_name("base.model")
@@ -35,6 +35,7 @@ BASE_CARDS = 3_000
 BASE_SEED = 20_260_101
 LEAST_BACKGROUND, MOST_BACKGROUND = 800, 6_000
 BACKGROUND_SEED = 20_260_102
+_WIDE = 7
 _FOLDS = 3
 _TREES = 100
 
@@ -105,8 +106,7 @@ def fit_base_model(
     No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both, with the equipment or
     without. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
     """
-    batch = simulate_cards(cards, seed, circumstances=JUDGED, progress=progress)
-    learned = mixed_training_set(batch)
+    learned = _of_both_kinds(cards, seed, progress)
     return train_and_evaluate(
         learned.features,
         learned.labels,
@@ -169,7 +169,31 @@ def simulated_background_set(cards: int, seed: int = BACKGROUND_SEED) -> Trainin
     -------
     TrainingSet
     """
-    return mixed_training_set(simulate_cards(cards, seed, circumstances=JUDGED))
+    return _of_both_kinds(cards, seed)
+
+
+def _of_both_kinds(cards: int, seed: int, progress: Callable[[int, int], None] | None = None) -> TrainingSet:
+    """Simulate plain wells and as many that stand in worlds of their own: the one kind is as clear as cards get, the other as wide.
+
+    What a score means rests on both: worlds of their own alone are harder than a field is.
+    """
+    half = cards // 20 * 10
+    batches = [
+        simulate_cards(count, number, circumstances=kind, progress=progress)
+        for count, number, kind in (
+            (cards - half, seed, JUDGED),
+            (half, seed + _WIDE, replace(VARIED, one_habit=True)),
+        )
+    ]
+    parts = [mixed_training_set(batch) for batch in batches]
+    texts = np.concatenate([batch.labels for batch in batches])
+    return TrainingSet(
+        features=np.concatenate([part.features for part in parts]),
+        seed_features=np.concatenate([part.seed_features for part in parts]),
+        signatures=np.concatenate([part.signatures for part in parts]),
+        labels=encode_labels(texts[:, 0].tolist(), texts[:, 1].tolist()),
+        wells=np.concatenate([parts[0].wells, parts[1].wells + len(batches[0])]),
+    )
 
 
 def mixed_training_set(batch: CardBatch) -> TrainingSet:

@@ -4,7 +4,8 @@ Belongs here: growing and applying this model. Does not belong here: features, m
 stands in the project's documentation with the figures; ``benchmarks/compare_classifiers.py`` makes them again.
 
 The answers are averaged. With labels of many wells held-out wells choose the shares, and what does not help there is left out; a few wells
-choose badly, so there the shares are fixed (`FEW_SHARES`), and simulated cards of wells held out with them say what a score means. A model holds up to three views: one pair for rows with both cards, one for the surface card alone, one for the pump card
+choose badly, so there the shares are fixed (`FEW_SHARES`), half of the answer is the package's network's (`evidence`), and simulated cards of
+wells held out with them say what a score means. A model holds up to three views: one pair for rows with both cards, one for the surface card alone, one for the pump card
 alone, each with its own calibration. One forest for all rows, taught by hiding cards, was tried: it was worse where a card is
 missing (1,600 simulated training cards: macro F1 0.52 against 0.57 on surface cards alone, 0.65 against 0.68 on pump cards).
 """
@@ -59,6 +60,9 @@ seldom (1,600 simulated cards: macro F1 0.837 with the root, 0.849 with 0.2 of t
 _COLUMNS_BESIDE, _MANY_BESIDE, _COLUMNS_BESIDE_FEW = 0.05, 2_000, 0.15
 """The same with thousands of simulated cards beside labels of few wells: on foreign fields better than 0.1, in half of the time. With fewer
 they may choose from more: as good as with 0.3 within the noise of so few labels, in three quarters of the time."""
+_CLEARER = 1.4
+"""What log odds by simulated wells are multiplied with: there each class is as usual as any other, many cards stand at the point at which it
+is named, and worlds are as wide as can be; the cards of a field are clearer. Chosen on foreign fields (docs/classification.md)."""
 _KERNEL_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 0.85)
 _CONTROLLER_SHARES = (0.0, 0.25, 0.5)
 _LEAST_GAIN = 0.005
@@ -402,12 +406,12 @@ def calibrate(
         return calibration, choose_threshold(calibration(score[taught]), truth[taught])
     if simulated is None:
         return fit_shared_calibration(score, truth), _FEW_THRESHOLD
-    calibration = fit_shared_calibration(
+    asked = fit_shared_calibration(
         np.concatenate([score, simulated.score]),
         np.concatenate([truth, simulated.truth]),
         np.concatenate([_one_a_well(repeats.well), _one_a_well(simulated.wells)]),
     )
-    return calibration, _FEW_THRESHOLD
+    return Calibration(_CLEARER * asked.slope, _CLEARER * asked.offset), _FEW_THRESHOLD
 
 
 def few_wells(repeats: Repeats) -> bool:
@@ -437,7 +441,8 @@ class Shares:
 
 
 FEW_SHARES = Shares(kernel=0.25, controller=0.5)
-"""Where labels of few wells can't choose; docs/classification.md has the figures."""
+"""Where labels of few wells can't choose and the package knows nothing of the classes; what it knows takes the place of both
+(`evidence`). docs/classification.md has the figures."""
 
 
 def held_out_scores(
@@ -598,7 +603,7 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
     trees : int
     allowed : ndarray of bool, optional, shape (features,)
     background : Background, optional
-    known : ndarray of int32, optional, shape (classes, 2)
+    known : ndarray of int32, optional, shape (classes, 2 * views)
         The classes that the package knows something of (`evidence.condition_columns`).
     """
 
@@ -704,8 +709,8 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
     def evidence(
         self, features: NDArray[np.float32], multi_hot: NDArray[np.bool_], repeats: Repeats
     ) -> Evidence | None:
-        """Say what the package knows of classes that no labelled card has; None where there is no such class."""
-        if self.known is None or not (share := share_of(multi_hot, self.known)).any():
+        """Say what the package knows of the classes, where labels are of few wells; None where that is nothing."""
+        if self.known is None or not few_wells(repeats) or not (share := share_of(self.known)).any():
             return None
         if self.allowed is not None and not self.allowed[self.known[self.known[:, 0] >= 0]].all():
             return None
@@ -723,6 +728,9 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         """Train all parts of a view that have a share; it is not calibrated yet."""
         taught = np.flatnonzero(repeats.weight > 0)
         given = features[taught], multi_hot[taught], seed, repeats.weight[taught]
+        evidence = self.evidence(features, multi_hot, repeats)
+        if evidence is not None:
+            shares = Shares()
         forest, fill = self.grow(*given)
         kernel = self.compare(*given) if shares.kernel else None
         asks = shares.controller and self.asks_controller(features)
@@ -734,7 +742,7 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
             _UNTUNED_THRESHOLD,
             kernel,
             shares.kernel if kernel else 0.0,
-            self.evidence(features, multi_hot, repeats),
+            evidence,
             controller,
             shares.controller if controller else 0.0,
         )

@@ -1,11 +1,12 @@
-"""What the package knows of a condition that no card of a field is labelled with.
+"""What the package knows of conditions of which few wells of a field have labels, or none.
 
 Belongs here: each class's own severity as evidence for it, and its share of the answer. Does not belong here: the network that gives
 severities (``severities``), models that learn from labels (``forest``, ``kernel``), the curve from scores to probabilities
 (``calibration``).
 
-A class that nobody has labelled yet is known from simulated cards alone. There the network, which was taught by far more of them, is
-asked beside what was learned, and counts as much. For a class with labels of a single well it made foreign fields worse already.
+Labels of a dozen wells teach those wells: a class that one or two of them have is looked for in their sizes and controllers. The network was
+taught by thousands of simulated wells, each in a world of its own, so there it is asked beside what was learned and counts as much.
+Labels of many wells (`classifier.FEW_WELLS`) speak for themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from oasis_pipeline.learning.features import answer_columns
 from oasis_pipeline.learning.severities import CONDITIONS
 
 SHARE = 0.5
-"""Of the network in the answer for a class without labels."""
+"""Of the network in the answer, where labels are of few wells."""
 
 _START = np.array([1.0, 0.0, 0.0])
 
@@ -32,8 +33,9 @@ class Evidence:
 
     Attributes
     ----------
-    columns : ndarray of int32, shape (classes, 2)
-        Features with the probability that a person would name the class, and with its severity; -1 where the network does not know it.
+    columns : ndarray of int32, shape (classes, 2 * views)
+        Features with the probabilities that a person would name the class, by each view that is asked, and then with its severities; -1
+        where the network does not know it.
     coefficients : ndarray of float64, shape (classes, 3)
         Of the logit of the first, of the second, and what is added.
     share : ndarray of float64, shape (classes,)
@@ -80,7 +82,12 @@ class Evidence:
         ValueError
             With what is wrong.
         """
-        for name, shape in (("columns", (classes, 2)), ("coefficients", (classes, 3)), ("share", (classes,))):
+        views = max(self.columns.shape[-1] // 2, 1)
+        for name, shape in (
+            ("columns", (classes, 2 * views)),
+            ("coefficients", (classes, 3)),
+            ("share", (classes,)),
+        ):
             values = getattr(self, name)
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f"{name} has no {shape} numbers")
@@ -91,21 +98,22 @@ class Evidence:
 
 
 def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
-    """Find each class among the conditions that the network knows, shape (classes, 2); -1 where it does not.
+    """Find each class among the conditions that the network knows, shape (classes, 2 * views); -1 where it does not.
 
     Parameters
     ----------
     classes : sequence of str
         Matched without regard to case and punctuation.
     view : str
+        With both cards the network is asked twice: about both, and about the pump card alone, where less depends on rods and unit.
     """
-    columns = answer_columns(view)
+    asked = [answer_columns(name) for name in (("both", "pump") if view == "both" else (view,))]
     place = {name: k for k, name in enumerate(CONDITIONS)}
-    result = np.full((len(classes), 2), -1, np.int32)
+    result = np.full((len(classes), 2 * len(asked)), -1, np.int32)
     for number, text in enumerate(classes):
         k = place.get("_".join("".join(c if c.isalnum() else " " for c in text.casefold()).split()))
         if k is not None:
-            result[number] = columns[len(CONDITIONS) + k], columns[k]
+            result[number] = [columns[at] for at in (len(CONDITIONS) + k, k) for columns in asked]
     return result
 
 
@@ -123,7 +131,7 @@ def fit_evidence(
     truth : ndarray of bool, shape (n, classes)
     weight : ndarray of float64, shape (n,)
         `Repeats.well_weight`.
-    columns : ndarray of int32, shape (classes, 2)
+    columns : ndarray of int32, shape (classes, 2 * views)
 
     Returns
     -------
@@ -142,11 +150,12 @@ def fit_evidence(
     return np.repeat(shared[None], truth.shape[1], axis=0)
 
 
-def share_of(truth: NDArray[np.bool_], columns: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the network's share in the answer for each class: of those that it knows and no card has."""
-    return np.where((columns[:, 0] >= 0) & ~truth.any(axis=0), SHARE, 0.0)
+def share_of(columns: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the network's share in the answer for each class: half of it for those that it knows."""
+    return np.where(columns[:, 0] >= 0, SHARE, 0.0)
 
 
 def _design(features: NDArray[np.float32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
-    named, severity = (features[:, column].astype(np.float64) for column in columns)
-    return np.stack([logit(named), severity, np.ones(len(named))], axis=1)
+    views = len(columns) // 2
+    named, severity = (features[:, part].astype(np.float64) for part in (columns[:views], columns[views:]))
+    return np.stack([logit(named).mean(axis=1), severity.mean(axis=1), np.ones(len(named))], axis=1)

@@ -36,7 +36,7 @@ from oasis_pipeline.learning.severities import answer_names, package_network
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-8"
+FEATURE_VERSION = "card-9"
 """Changes whenever a column is added, removed, reordered or computed differently."""
 
 CARDS = ("surface", "pump")
@@ -414,7 +414,7 @@ def card_features(
 @lru_cache(maxsize=len(VIEWS))
 def network_inputs(view: str) -> NDArray[np.bool_]:
     """Tell which of all columns a network may look at for a view, shape (features,): those of its cards that do not change with a well's size."""
-    places = np.concatenate([_seen(view), curve_columns(view)])
+    places = np.concatenate([_seen(view), curve_columns(view), controller_columns(view)])
     names = feature_names()
     curves = {name for card in CARDS for name in curve_names(card) if "_size_" not in name}
     may = scale_free() | np.array([name in curves for name in names])

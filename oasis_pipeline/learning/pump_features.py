@@ -90,6 +90,9 @@ _DWELL = (0.985, 0.97, 0.93)
 _LEVELS = (0.2, 0.4, 0.6, 0.8)
 _ENDS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13)
 _GIVE_FROM, _GIVE_TO = 0.2, 0.8
+_BANDS = ((5, 9), (9, 15), (15, 26))
+_RIPPLES = ((True, 0.25, 0.85), (False, 0.1, 0.45), (False, 0.35, 0.85))
+"""Where ripples of the load lines are looked for: rising or not, and from where to where of the travel."""
 _WEAR_PARTS = tuple((0.1 * k, 0.1 * (k + 1)) for k in range(1, 9))
 
 
@@ -156,6 +159,9 @@ def physics_names() -> list[str]:
     names += [
         f"{move}_{what}" for move in ("pickup", "unload") for what in ("give_share", "time", "middle_time")
     ]
+    names += ["stretch_to_stroke", "speed_to_natural"]
+    names += [f"load_band{number}_share" for number in range(len(_BANDS))]
+    names += [f"ripple{number}_{what}" for number in range(len(_RIPPLES)) for what in ("share", "turns")]
     return [f"physics_{name}" for name in names]
 
 
@@ -239,6 +245,8 @@ def physics_block(
                 *_ends(few, position),
                 *_transfers(few),
                 *_tubing(few),
+                *_waves(few, position, load, spm[rows]),
+                *_ripples(few),
             ]
         block = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
         parts.append(np.where(np.isfinite(block), block, np.nan).astype(np.float32))
@@ -493,6 +501,44 @@ def _tubing(known: PumpKnowledge) -> list[Array]:
     for number in range(2):
         columns += [own[number], times[number], middles[number]]
     return [np.where(usable, _bounded(column), np.nan) for column in columns]
+
+
+def _waves(known: PumpKnowledge, position: Float, load: Float, spm: Float) -> list[Array]:
+    """What the rods answer to at this speed (the two numbers of API RP 11L), and the load's fast harmonics as shares of the pump's load."""
+    full, give = known.discharge_load_lbf, known.stretch_in_per_lbf
+    # stretch times impedance is the time that a wave takes to the pump, a quarter of the lowest mode's period
+    natural = 4.0 * give * known.impedance_lbf_s_per_in * np.asarray(spm, np.float64) / 60.0
+    force = 2.0 * np.abs(np.fft.rfft(load, axis=1)) / load.shape[1]
+    bands = [force[:, first:end].max(axis=1) / full for first, end in _BANDS]
+    return [_bounded(full * give / np.ptp(position, axis=1)), _bounded(natural), *map(_bounded, bands)]
+
+
+def _ripples(known: PumpKnowledge) -> list[Array]:
+    """How the load wavers about a parabola along parts of the pump card, and how often: what shakes the rods shakes both lines."""
+    share, f, _, _, full = _own_lines(known)
+    rises = np.roll(share, -1, axis=1) >= np.roll(share, 1, axis=1)
+    result: list[Array] = []
+    for rising, first, end in _RIPPLES:
+        inside = (rises == rising) & (share >= first) & (share < end)
+        count = inside.sum(axis=1)
+        middle = (first + end) / 2.0
+        t = np.where(inside, (share - middle) / (end - first), 0.0)
+        load = np.where(inside, f / full[:, None], 0.0)
+        basis = np.stack([inside.astype(np.float64), t, t * t], axis=2)
+        usable = (count >= 8) & np.isfinite(load).all(axis=1)
+        gram = np.einsum("npi,npj->nij", basis, basis) + 1e-9 * np.eye(3)
+        right = np.einsum("npi,np->ni", basis, np.where(usable[:, None], load, 0.0))
+        gram[~usable] = np.eye(3)
+        fitted = np.einsum("npi,ni->np", basis, np.linalg.solve(gram, right[:, :, None])[:, :, 0])
+        rest = np.where(inside, load - fitted, 0.0)
+        size = np.sqrt((rest**2).sum(axis=1) / np.maximum(count, 1))
+        signs = rest > 0.0
+        turns = ((signs != np.roll(signs, 1, axis=1)) & inside & np.roll(inside, 1, axis=1)).sum(axis=1)
+        result += [
+            np.where(usable, _bounded(size), np.nan),
+            np.where(usable, turns / np.maximum(count, 1), np.nan),
+        ]
+    return result
 
 
 def _crossing(values: Array, before: NDArray[np.intp], wanted: float) -> Array:

@@ -57,6 +57,8 @@ def chamber_step(  # type: ignore[no-untyped-def]
     sv_capacity,
     slip,
     sv_leak,
+    tv_opening,
+    sv_opening,
     low,
     clearance_volume,
     pressure,
@@ -87,6 +89,8 @@ def chamber_step(  # type: ignore[no-untyped-def]
         Valve flow by the root of the pressure drop, in3/s/sqrt(psi).
     slip, sv_leak : float
         Leak conductance past plunger and travelling valve, and past the standing valve, in3/s/psi.
+    tv_opening, sv_opening : float
+        Leaks of the valves that go with the root of the pressure difference, in3/s/sqrt(psi).
     low, clearance_volume : float
         Plunger position (relative to the barrel) of the smallest chamber, in, and that chamber, in3.
     pressure, liquid, gas : float
@@ -137,11 +141,19 @@ def chamber_step(  # type: ignore[no-untyped-def]
         if q_slip < 0.0:
             q_slip = 0.0
             dq_slip = 0.0
+        if tv_opening > 0.0:
+            through, by_drop = _orifice(tv_opening, p_discharge - p)
+            q_slip += through
+            dq_slip -= by_drop
         q_back = 0.0
         dq_back = 0.0
         if p > p_intake:
             q_back = sv_leak * (p - p_intake)
             dq_back = sv_leak
+        if sv_opening > 0.0:
+            through, by_drop = _orifice(sv_opening, p - p_intake)
+            q_back += through
+            dq_back += by_drop
         gas_volume = 0.0
         slope_gas = 0.0
         if gas > 1e-9:
@@ -182,6 +194,8 @@ def settle_content(  # type: ignore[no-untyped-def]
     compressibility,
     slip,
     sv_leak,
+    tv_opening,
+    sv_opening,
     gas_fraction,
     mixing,
     liquid,
@@ -210,10 +224,10 @@ def settle_content(  # type: ignore[no-untyped-def]
     liquid_out = out_tv - gas_out
     back = 0.0
     if p > p_intake:
-        back = sv_leak * (p - p_intake) * dt / squeeze
+        back = (sv_leak * (p - p_intake) + _orifice(sv_opening, p - p_intake)[0]) * dt / squeeze
     down = 0.0
     if p < p_discharge:
-        down = slip * (p_discharge - p) * dt / squeeze
+        down = (slip * (p_discharge - p) + _orifice(tv_opening, p_discharge - p)[0]) * dt / squeeze
     drawn = in_sv * (1.0 - gas_fraction)
     liquid = liquid + drawn + down - back - liquid_out / squeeze
     gas = gas + in_sv * gas_fraction - gas_out * expansion

@@ -56,6 +56,7 @@ DEFAULTS: dict[str, float] = {
     "slippage_bpd": 0.0,  # leaks at full pressure difference: normal slippage past the plunger,
     "tv_leak_bpd": 0.0,  # travelling valve,
     "sv_leak_bpd": 0.0,  # standing valve,
+    "leak_root_share": 0.0,  # of the valves' leaks: with the root of the pressure difference instead of the difference itself,
     "wear_leak_bpd": 0.0,  # and a worn stretch of the barrel (place and width as shares of the travel)
     "wear_place": 0.5,
     "wear_width": 0.12,
@@ -73,6 +74,10 @@ DEFAULTS: dict[str, float] = {
     "vibration_in": 0.0,  # shaking of the polished rod at a whole multiple of the pumping speed
     "vibration_harmonic": 9.0,
     "vibration_phase_rad": 0.0,
+    "knock_lbf": 0.0,  # a force that shakes the plunger at a multiple of the pumping speed,
+    "knock_harmonic": 9.0,
+    "knock_phase_rad": 0.0,
+    "knock_swing": 0.0,  # and by which share it fades once a stroke
 }
 """Every parameter of one well's condition with its value for a plain full pump."""
 

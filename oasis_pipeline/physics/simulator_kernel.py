@@ -117,9 +117,12 @@ def simulate_card(  # type: ignore[no-untyped-def]
     p_i = p.intake_psi + PSI_ATMOSPHERE
     drop = max(p_d - p_i, 1.0)
     to_flow = 9702.0 / 86400.0
-    slip_nominal = (p.slippage_bpd + p.tv_leak_bpd) * to_flow / drop
+    straight = 1.0 - p.leak_root_share
+    slip_nominal = (p.slippage_bpd + straight * p.tv_leak_bpd) * to_flow / drop
     slip_wear = p.wear_leak_bpd * to_flow / drop
-    sv_leak = p.sv_leak_bpd * to_flow / drop
+    sv_leak = straight * p.sv_leak_bpd * to_flow / drop
+    tv_opening = p.leak_root_share * p.tv_leak_bpd * to_flow / math.sqrt(drop)
+    sv_opening = p.leak_root_share * p.sv_leak_bpd * to_flow / math.sqrt(drop)
     capacity = area * 60.0 / math.sqrt(max(p.valve_drop_psi, 0.1))
     compressibility = 1.0 / p.liquid_modulus_psi
     clearance = area * p.clearance_in
@@ -230,7 +233,11 @@ def simulate_card(  # type: ignore[no-untyped-def]
                 slip = slip_nominal
                 if slip_wear > 0.0:
                     slip += slip_wear * _bump(place, p.wear_place, p.wear_width)
-                free_v = (vb * (1.0 - hc_b) + by_mass * (pull - area * p_d)) * share
+                knock = 0.0
+                if p.knock_lbf > 0.0:
+                    knock = p.knock_lbf * math.sin(p.knock_harmonic * angle + p.knock_phase_rad)
+                    knock *= 1.0 - p.knock_swing * 0.5 * (1.0 + math.cos(angle + p.knock_phase_rad))
+                free_v = (vb * (1.0 - hc_b) + by_mass * (pull + knock - area * p_d)) * share
                 if anchored:
                     barrel_free = 0.0
                     barrel_gain = 0.0
@@ -250,6 +257,8 @@ def simulate_card(  # type: ignore[no-untyped-def]
                     capacity * 1.2,
                     slip,
                     sv_leak,
+                    tv_opening,
+                    sv_opening,
                     low,
                     clearance,
                     pressure,
@@ -276,6 +285,8 @@ def simulate_card(  # type: ignore[no-untyped-def]
                     compressibility,
                     slip,
                     sv_leak,
+                    tv_opening,
+                    sv_opening,
                     p.gas_fraction,
                     p.gas_mixing,
                     liquid,

@@ -23,6 +23,16 @@ from oasis_pipeline.simulation.controller import (
     measured_surface_cards,
 )
 from oasis_pipeline.simulation.equipment import Wells, make_wells
+from oasis_pipeline.simulation.variety import (
+    Variety,
+    make_variety,
+    motions,
+    recorded,
+    varied_conditions,
+    varied_controllers,
+    varied_pump_cards,
+    varied_wells,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -50,6 +60,10 @@ class Circumstances:
         By which share, up or down, each of the unit's lengths differs from the catalogue's; the stroke stays.
     rod_data_error : float
         By which share, up or down, the rods' lengths in the well file are wrong.
+    varied : bool
+        Whether each well stands in a world of its own (`variety`).
+    one_habit : bool
+        Whether there all people write Full Pump beside a lone fault that leaves the pump full, as plain labels have it.
     """
 
     surface_only_share: float = 0.0
@@ -58,6 +72,8 @@ class Circumstances:
     damping: float = 1.0
     linkage_change: float = 0.0
     rod_data_error: float = 0.0
+    varied: bool = False
+    one_habit: bool = False
 
 
 PLAIN = Circumstances()
@@ -67,6 +83,9 @@ JUDGED = Circumstances(surface_only_share=0.5, controller_error=3.0)
 
 MISMATCHED = replace(JUDGED, noise=2.0, damping=1.6, linkage_change=0.06, rod_data_error=0.02)
 """The same from another simulator: what a model learned on `JUDGED` has to stand."""
+
+VARIED = Circumstances(surface_only_share=0.5, linkage_change=0.06, rod_data_error=0.01, varied=True)
+"""What models of the package are taught by: each well in a world of its own, wide enough to hold those of fields."""
 
 JUDGED_CARDS, JUDGED_SEED, MISMATCHED_SEED = 4_000, 20_261_125, 20_261_126
 """Size and seeds of the judged sets (ten cards a well), fixed before anything was tuned on them; development uses other seeds."""
@@ -132,6 +151,7 @@ def run_cards(
     severity: FloatArray,
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None = None,
+    variety: Variety | None = None,
 ) -> CardBatch:
     """Simulate one card for each row.
 
@@ -147,6 +167,8 @@ def run_cards(
         Source of all randomness.
     progress : callable, optional
         Called with (cards done, cards in all).
+    variety : Variety, optional
+        World of each card, n entries; the plain one by default.
 
     Returns
     -------
@@ -154,12 +176,23 @@ def run_cards(
     """
     count = len(well)
     conditions = c.condition_parameters(wells, severity, rng)
+    if variety is not None:
+        conditions = varied_conditions(conditions, wells, severity, variety)
+        real, told = motions(wells, variety)
     parts = []
     for start in range(0, count, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, count))
         part = wells.take(rows)
         parts.append(
-            simulate(part.rods, part.unit, conditions[rows], nodes=40, tolerance=5e-3, max_cycles=14)
+            simulate(
+                part.rods,
+                part.unit if variety is None else None,
+                conditions[rows],
+                measured_position_in=None if variety is None else real[rows],
+                nodes=40,
+                tolerance=5e-3,
+                max_cycles=14,
+            )
         )
         if progress is not None:
             progress(int(rows[-1]) + 1, count)
@@ -173,13 +206,24 @@ def run_cards(
     truth["position_phase_deg"] = controllers.position_phase_deg.copy()
     head_ft = (truth["pump_intake_pressure_psi"] - wells.casing_pressure_psi) / (0.4333 * wells.fluid_gravity)
     truth["fluid_level_ft"] = np.clip(wells.vertical_depth_ft - np.maximum(head_ft, 0.0), 0.0, None)
-    surface = measured_surface_cards(*true_surface, controllers, rng)
-    pump = controller_pump_cards(*surface, wells, controllers)
+    if variety is None:
+        surface = measured_surface_cards(*true_surface, controllers, rng)
+        pump = controller_pump_cards(*surface, wells, controllers)
+        labels = c.name_cards(severity)
+    else:
+        shaken = 0.1 * severity[:, c.VIBRATION] * variety.shaking_factor * variety.shaken_cell
+        shaken *= wells.fluid_load_lbf
+        seen = recorded(*true_surface, told, wells.spm, shaken, variety, rng)
+        surface = measured_surface_cards(*seen, controllers, rng)
+        pump = varied_pump_cards(
+            *surface, wells, controllers.length_error, controllers.damping, controllers.true_load, variety
+        )
+        labels = c.name_cards(severity, variety.naming_points, variety.names_full)
     return CardBatch(
         well,
         wells,
         severity,
-        c.name_cards(severity),
+        labels,
         *surface,
         *pump,
         joined("pump_position_in"),
@@ -235,6 +279,11 @@ def simulate_cards(
     catalogue = make_wells(int(well[-1]) + 1, streams[0])
     controllers = make_controllers(catalogue, streams[1])
     wells, known, controllers, has_pump_card = _changed(catalogue, controllers, circumstances, streams[4])
+    variety = None
+    if circumstances.varied:
+        variety = make_variety(len(wells), streams[4]).take(well)
+        if circumstances.one_habit:
+            variety = replace(variety, names_full=np.ones(count, np.bool_))
     rng = streams[2]
     # Below the naming point everywhere, then one condition (or none) on top, sometimes two.
     severity = rng.beta(1.0, 6.0, (count, len(c.LABELS))) * 0.3
@@ -249,7 +298,7 @@ def simulate_cards(
     parted = main == c.PARTED
     severity[parted, c.PARTED] = rng.uniform(c.NAMING_POINT, 1.0, int(parted.sum()))
     severity[:, c.FULL] = c.fullness(severity)
-    batch = run_cards(well, wells.take(well), controllers.take(well), severity, streams[3], progress)
+    batch = run_cards(well, wells.take(well), controllers.take(well), severity, streams[3], progress, variety)
     sends = has_pump_card[well]
     return replace(
         batch,
@@ -266,6 +315,8 @@ def _changed(
 ) -> tuple[Wells, Wells, Controllers, NDArray[np.bool_]]:
     """Apply circumstances: wells as they are, as their files have them, their controllers, and who sends pump cards."""
     count = len(wells)
+    if asked.varied:
+        wells, controllers = varied_wells(wells, rng), varied_controllers(controllers, rng)
     sends = rng.random(count) >= asked.surface_only_share
     change = 1.0 + asked.linkage_change * rng.uniform(-1.0, 1.0, (6, count))
     names = ("a_in", "c_in", "i_in", "k_in", "p_in", "r_in")

@@ -55,7 +55,11 @@ def fullness(severity: FloatArray) -> FloatArray:
     return np.asarray(np.clip(1.0 - worst, 0.0, 1.0))
 
 
-def name_cards(severity: FloatArray) -> NDArray[np.str_]:
+def name_cards(
+    severity: FloatArray,
+    points: FloatArray | None = None,
+    names_full: NDArray[np.bool_] | None = None,
+) -> NDArray[np.str_]:
     """Labels that a careful person would give, at most two.
 
     The two conditions that are most severe among those at or above `NAMING_POINT`. A parted rod hides everything else. A pump
@@ -66,6 +70,10 @@ def name_cards(severity: FloatArray) -> NDArray[np.str_]:
     ----------
     severity : ndarray, shape (n, 12)
         Severities in the order of `LABELS`.
+    points : ndarray, optional, shape (n, 12)
+        Severities from which each card's person names conditions; `NAMING_POINT` by default.
+    names_full : ndarray of bool, optional, shape (n,)
+        Whether that person writes Full Pump beside a lone fault; all do by default.
 
     Returns
     -------
@@ -73,17 +81,19 @@ def name_cards(severity: FloatArray) -> NDArray[np.str_]:
         Labels, the second empty where there is one.
     """
     named = np.zeros((len(severity), 2), dtype="<U40")
+    least = np.full(severity.shape, NAMING_POINT) if points is None else points
     for i, row in enumerate(severity):
         if row[PARTED] >= NAMING_POINT:
             named[i, 0] = LABELS[PARTED]
             continue
-        worst = [j for j in np.argsort(-row[1:], kind="stable") + 1 if row[j] >= NAMING_POINT][:2]
+        worst = [j for j in np.argsort(-row[1:], kind="stable") + 1 if row[j] >= least[i, j]][:2]
         if not worst:
             named[i, 0] = LABELS[FULL]
             continue
         for place, j in enumerate(worst):
             named[i, place] = LABELS[j]
-        if len(worst) == 1 and worst[0] in (FRICTION, TUBING, UP, DOWN, VIBRATION):
+        lone = len(worst) == 1 and worst[0] in (FRICTION, TUBING, UP, DOWN, VIBRATION)
+        if lone and (names_full is None or names_full[i]):
             named[i] = LABELS[FULL], LABELS[worst[0]]
     return named
 

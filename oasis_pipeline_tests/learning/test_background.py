@@ -102,7 +102,7 @@ def test_simulated_wells_tell_what_a_score_means_and_teach_a_class_that_nobody_l
     assert sorted(held_out.simulated.wells.tolist()) == sorted((np.arange(180) // 3).tolist())
     assert len(set(model.views["surface"].calibration.slope.tolist())) == 1, "one curve for all classes"
     found = model.predict(cards(np.full(50, 2), rng))["Label1"]
-    assert (found == "Gas Interference").mean() > 0.8
+    assert (found == "Gas Interference").mean() > 0.6
     # the same cards, their labels in doubt: they teach, and judge nothing
     doubted = Background(background.features, background.multi_hot)
     again, judged = fit_out_of_fold(cards(label, rng), labels, wells, trees=20, background=doubted)

@@ -19,7 +19,7 @@ def table(named, severity):
     features = np.full((len(named), len(feature_names())), np.nan, np.float32)
     columns = condition_columns(CLASSES, "both")
     for k in (0, 2):
-        features[:, columns[k]] = np.stack([named[:, k], severity[:, k]], axis=1)
+        features[:, columns[k]] = np.stack([named[:, k], named[:, k], severity[:, k], severity[:, k]], axis=1)
     return features
 
 
@@ -32,12 +32,20 @@ def test_classes_are_found_among_the_conditions_without_regard_to_spelling():
     assert set(columns[[0, 2]].ravel()) <= set(answer_columns("surface").tolist())
 
 
-def test_only_classes_that_the_network_knows_and_nobody_labelled_rest_on_it():
+def test_only_classes_that_the_network_knows_rest_on_it():
+    assert share_of(condition_columns(CLASSES, "both")).tolist() == [0.5, 0.0, 0.5]
+
+
+def test_with_both_cards_the_pump_card_is_asked_alone_too():
+    names = feature_names()
     columns = condition_columns(CLASSES, "both")
-    truth = np.zeros((4, 3), bool)
-    assert share_of(truth, columns).tolist() == [0.5, 0.0, 0.5]
-    truth[2, 0] = True
-    assert share_of(truth, columns).tolist() == [0.0, 0.0, 0.5]
+    kinds = ("both_named", "pump_named", "both_severity", "pump_severity")
+    assert [names[c] for c in columns[0]] == [f"{kind}_fluid_pound" for kind in kinds]
+    features = np.full((1, len(names)), np.nan, np.float32)
+    features[0, columns[0]] = 0.9, 0.1, 0.4, 0.6
+    evidence = Evidence(columns, np.array([[1.0, 0.0, 0.0]] * 3), share_of(columns))
+    # the two logits cancel out, and half of a score's logit is left
+    assert evidence.join(np.full((1, 3), 0.8, np.float32), features)[0, 0] == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_the_answer_lies_between_both_and_keeps_what_the_network_does_not_know():

@@ -70,3 +70,14 @@ def test_a_leaking_standing_valve_is_picked_up_before_the_bottom():
 def test_no_pump_card_gives_no_numbers():
     found = block(np.full(POINTS, np.nan), np.full(POINTS, np.nan))
     assert np.isnan([found["tubing_give_share"], found["least_give_share"], found["unload_time"]]).all()
+
+
+def test_ripples_are_measured_about_the_lines_as_shares_of_the_full_load():
+    x, f = pump_card(2.0, 0.0)
+    turn = np.arange(POINTS) * 2.0 * np.pi / POINTS
+    still, shaken = block(x, f), block(x, f + 0.1 * FULL_LBF * np.sin(15.0 * turn))
+    for number in range(3):
+        assert still[f"ripple{number}_share"] < 0.005
+        assert 0.04 < shaken[f"ripple{number}_share"] < 0.1
+        # thirty changes of sign a stroke of two hundred points
+        assert 0.1 < shaken[f"ripple{number}_turns"] < 0.25
