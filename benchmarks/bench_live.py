@@ -32,7 +32,7 @@ from oasis_pipeline.storage.installation import using_warehouse
 from oasis_pipeline.storage.postgres import Warehouse
 
 ON_REQUEST = True
-SIZE = (40, 31)
+SIZE = (80, 31)
 ARRIVALS = 50
 LONGEST_S = 300.0
 
@@ -40,6 +40,7 @@ _STEPS = ("stored", "predicted", "listed", "told")
 _STORED = 'select count(*) as n from xspoc.card where "NodeID" = $1 and "Date" = $2::timestamp'
 _PREDICTED = 'select count(*) as n from clean.dynapred where "NodeID" = $1 and "Date" = $2::timestamp'
 _REJECTED = 'select count(*) as n from xspoc.rejected where "SourceFile" = $1'
+_DOWN = "select distinct \"NodeID\" from clean.wellstatus where state = 'down'"
 _LISTED = (
     'select count(*) as n from clean.worklist join clean.wellstatus using ("NodeID", "Date") '
     'where "NodeID" = $1 and state = \'down\' and "Date" = $2::timestamp::date'
@@ -83,6 +84,8 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
     of_newest = {card["NodeID"]: card for card in cards if card["Date"][:10] == newest}
     with _receiver() as told, _up(settings, told.port), using_warehouse(settings) as warehouse:
         wells = set(warehouse.query('select "NodeID" from xspoc.welldetails')["NodeID"].to_pylist())
+        # a well that is down already is told of already
+        wells -= set(warehouse.query(_DOWN)["NodeID"].to_pylist())
         # one a minute: files of a kind are told apart by theirs
         minutes = {card["Date"][:16]: card for node, card in of_newest.items() if node in wells}
         chosen = [minutes[minute] for minute in sorted(minutes)][:arrivals]
