@@ -92,6 +92,8 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
         waits: list[dict[str, float]] = []
         memory: list[float] = []
         for number, card in enumerate(chosen):
+            if card["NodeID"] in told.wells:
+                continue
             at = datetime.fromisoformat(card["Date"])
             name = f"{at + timedelta(minutes=1):%Y%m%d.%H%M}"
             began = time.monotonic()
