@@ -169,7 +169,7 @@ def settings_markdown() -> str:
         + f"\n\n{table(['variable', ''], service)}\n"
         + wrapped(
             "Files of the home folder hold the rest: `economics.toml` ([decisions](decisions.md)), `alerts.toml` "
-            "([alerts](alerts.md)), `source.toml` ([live source](live-source.md)), `failure_classes.toml` "
+            "([alerts](alerts.md)), `source.toml` ([live source](live-source.md)), `models.toml` and `failure_classes.toml` "
             "([how to](how-to.md))."
         )
         + "\n"

@@ -29,7 +29,7 @@ from oasis_pipeline.operations.decisions import (
     summary_rows,
     worklist_rows,
 )
-from oasis_pipeline.operations.prices import ECONOMICS, ECONOMICS_FILE, stored_economics
+from oasis_pipeline.operations.home_files import ECONOMICS, ECONOMICS_FILE, stored_economics
 from oasis_pipeline.operations.setpoints import (
     CARD_DAYS,
     PAST_DAYS,

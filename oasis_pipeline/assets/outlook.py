@@ -22,11 +22,14 @@ from oasis_pipeline.assets.factory import (
     histories,
     kept,
     same_day,
+    source,
+    whole,
     whole_asset,
 )
 from oasis_pipeline.learning.card_forecast.candidates import REACH_DAYS
 from oasis_pipeline.learning.card_forecast.learn import skill_of
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
+from oasis_pipeline.learning.site_models import MODELS_FILE
 from oasis_pipeline.learning.trends import REACH_DAYS as TREND_REACH_DAYS
 from oasis_pipeline.operations.card_days import CARD_DAYS, card_day_tables, card_days_schema
 from oasis_pipeline.operations.card_forecasts import (
@@ -42,8 +45,16 @@ from oasis_pipeline.operations.card_forecasts import (
     missing_cutoffs,
     score_days,
 )
+from oasis_pipeline.operations.home_files import FORECASTER, stored_forecaster
 from oasis_pipeline.operations.pictures import cards_against_forecast
 from oasis_pipeline.operations.trends import TREND, TREND_VERSION, trend_days
+
+source(
+    FORECASTER.asset,
+    description=f"Forecaster of trends that {MODELS_FILE} in the home folder names; without a row, the platform's own.",
+    partitioned=False,
+    table=FORECASTER,
+)
 
 
 @day_asset(
@@ -126,11 +137,11 @@ def cardanomaly(run: Run) -> dict[str, Any]:
 
 @day_asset(
     "clean/trend",
-    inputs=[days_back(TREND_REACH_DAYS, "clean/xspoc", "clean/carddiag")],
+    inputs=[days_back(TREND_REACH_DAYS, "clean/xspoc", "clean/carddiag"), whole(FORECASTER.asset)],
     code_version=TREND_VERSION,
     group="forecasts",
     description="Fillage, speed and production of each well 1, 7, 14 and 30 days ahead, with a band; by the forecaster that did "
-    "best in the field over the weeks before.",
+    f"best in the field over the weeks before, or the one that {MODELS_FILE} names.",
     table=TREND,
     checks=(
         Check(
@@ -144,9 +155,16 @@ def cardanomaly(run: Run) -> dict[str, Any]:
 )
 def trend(run: Run) -> dict[str, Any]:
     """Make ``clean.trend``."""
-    summary = trend_days(run.warehouse, run.days)
+    summary = trend_days(run.warehouse, run.days, stored_forecaster(run.warehouse))
     run.rows(summary.rows_by_day)
-    return {
+    shown: dict[str, Any] = {}
+    if summary.faults:
+        (most, count), *_ = summary.faults.most_common(1)
+        shown["note"] = (
+            f"the forecaster of {MODELS_FILE} had no answer {summary.faults.total():,} times, and the median of a week stands in; "
+            f"{count:,} times: {most}"
+        )
+    return shown | {
         f"methods_{name}": {f"{h} d": method for h, method in by_horizon.items()}
         for name, by_horizon in summary.methods.items()
     }

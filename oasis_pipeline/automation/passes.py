@@ -40,8 +40,8 @@ from oasis_pipeline.automation.staleness import (
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.operations.dbt_project import VIEWS, views_current
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.home_files import take_home_files
 from oasis_pipeline.operations.predictions import IN_USE, check_fits
-from oasis_pipeline.operations.prices import take_economics
 from oasis_pipeline.operations.registry import model_row
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage import ledger
@@ -310,8 +310,7 @@ def make_stale(
         Told the assets of each run when it has ended.
     """
     since = ledger.clock(warehouse)
-    if wrong := take_economics(warehouse, settings.home):
-        summary.notes.append(wrong)
+    summary.notes += take_home_files(warehouse, settings.home)
     plan_of = plan_of or partial(current_plan, warehouse)
     plan = plan_of()
     sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)

@@ -33,7 +33,7 @@ from oasis_pipeline.intake import left_files
 from oasis_pipeline.intake.drop_folder import judge, list_drop_folder
 from oasis_pipeline.intake.sources import SourceError, open_sources
 from oasis_pipeline.operations.dbt_project import views_current
-from oasis_pipeline.operations.prices import take_economics
+from oasis_pipeline.operations.home_files import take_home_files
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.first_days import note_first_days
 
@@ -168,7 +168,7 @@ def build_sensors(jobs: Jobs) -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         database = warehouse.open()
         note_first_days(database, warehouse.settings())
-        if wrong := take_economics(database, warehouse.settings().home):
+        for wrong in take_home_files(database, warehouse.settings().home):
             context.log.warning(wrong)
         newest = database.query(
             "select coalesce(max(greatest(changed_tick, failed_tick)), 0) as tick from oasis.asset_state"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -228,6 +228,7 @@ def train_and_evaluate(
     count: int | None = None,
     allowed: NDArray[np.bool_] | None = None,
     background: Background | None = None,
+    beside: Sequence[Candidate] = (),
 ) -> Training:
     """Train the default classifier and judge it beside the earlier platform's method and the most frequent label.
 
@@ -250,6 +251,8 @@ def train_and_evaluate(
         Features that may be used; all by default.
     background : Background, optional
         Simulated cards that are learned from beside the labelled ones and never judged.
+    beside : sequence of Candidate
+        Further models that are judged on the same folds, features of n rows each.
 
     Returns
     -------
@@ -282,7 +285,7 @@ def train_and_evaluate(
             seed,
         )
     )
-    others = [trivial_candidate(mine)]
+    others = [*(replace(each, features=each.features[rows]) for each in beside), trivial_candidate(mine)]
     if seed_features is not None:
         others.insert(0, Candidate(SEED, seed_features[rows], train_seed_method, calibrated=False))
     for candidate in others:

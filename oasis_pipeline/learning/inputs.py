@@ -124,6 +124,16 @@ class CardInputs:
         """Return one normalised curve a row, by which doubles are found."""
         return card_signatures(self.surface, self.pump)
 
+    def load_curves(self) -> NDArray[np.float32]:
+        """Return the loads of the surface card and of the pump card as shares of their ranges, shape (n, 2, SHAPE_POINTS); NaN where a card is missing."""
+        cards = [
+            None if shapes is None else card_signatures(shapes, None) for shapes in (self.surface, self.pump)
+        ]
+        given = next(curves for curves in cards if curves is not None)
+        return np.stack(
+            [np.full_like(given, np.nan) if curves is None else curves for curves in cards], axis=1
+        )
+
     def seed_features(self) -> NDArray[np.float32]:
         """Compute the earlier platform's features, which knew the controller's pump card only."""
         return seed_features(self.surface, self.controller, self.context.bounds)

@@ -11,14 +11,19 @@ stands for the fit, and what forecast best over the last weeks, of the whole fie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+Forecaster = Callable[[Floats, NDArray[np.int64]], Floats]
+"""Windows of shape (n, days), NaN where a day has no value, and the day number of each one's last column -> forecasts of shape (n, horizons),
+NaN where there is none."""
 
 HORIZONS_DAYS = (1, 7, 14, 30)
 NOMINAL_PCT = 90.0
@@ -208,6 +213,11 @@ def forecast_trends(
     least: float | None = 0.0,
     most: float | None = None,
     methods: Sequence[Method] = METHODS,
+    *,
+    forecaster: Forecaster | None = None,
+    forecaster_name: str = "",
+    horizons: Sequence[int] = HORIZONS_DAYS,
+    nominal_pct: float = NOMINAL_PCT,
 ) -> Trends:
     """Forecast a quantity of a fleet walk-forward.
 
@@ -223,68 +233,119 @@ def forecast_trends(
         Limits of the quantity; a well whose own values of the window lie beyond is limited by these instead.
     methods : sequence of Method
         To choose from; the first weeks use the median of a week.
+    forecaster : callable, optional
+        Used instead of all methods; the median of a week stands in where it has no answer. As it may be slow, it is asked about the columns from
+        `asked_from` on and, for the band, about one day a week before them.
+    forecaster_name : str
+        Its name in `Trends.choices`.
+    horizons : sequence of int
+        Days ahead.
+    nominal_pct : float
+        Share of the errors that the band holds.
 
     Returns
     -------
     Trends
-        Of the columns from `asked_from` on. A column depends on the `REACH_DAYS` up to it only.
+        Of the columns from `asked_from` on. A column depends on the `REACH_DAYS` up to it only (for the usual horizons).
     """
     wells, days = values.shape
-    horizons = len(HORIZONS_DAYS)
+    count = len(horizons)
     # the days whose forecasts are wanted, and those before them whose errors tell which method to use
-    since = max(0, asked_from - (CHOICE_DAYS + max(HORIZONS_DAYS) + REFIT_DAYS - 1))
+    since = max(0, asked_from - (CHOICE_DAYS + max(horizons) + REFIT_DAYS - 1))
     padded = np.concatenate([np.full((wells, WINDOW_DAYS - 1), np.nan), values], axis=1)
     # the first two serve before there is anything to choose by
-    names = [MEDIAN, LAST, *(m for m in methods if m not in (MEDIAN, LAST))]
-    found = np.empty((len(names), wells, days - since, horizons), np.float32)
+    names = [MEDIAN, LAST]
+    if forecaster is None:
+        names += [m for m in methods if m not in (MEDIAN, LAST)]
+    found = np.empty((len(names), wells, days - since, count), np.float32)
     scale, low, high = (np.empty((wells, days - since)) for _ in range(3))
     for at in range(0, wells, _CHUNK_WELLS):
         rows = slice(at, at + _CHUNK_WELLS)
         windows = sliding_window_view(padded[rows], WINDOW_DAYS, axis=1)[:, since:]
         for number, method in enumerate(names):
-            found[number, rows] = forecast(windows, method)
+            found[number, rows] = forecast(windows, method, horizons)
         scale[rows] = _scale(windows)
         known = np.isfinite(windows)
         low[rows] = np.where(known, windows, np.inf).min(axis=-1, initial=np.inf if least is None else least)
         high[rows] = np.where(known, windows, -np.inf).max(axis=-1, initial=-np.inf if most is None else most)
+    issued = np.arange(days - since) + since + first_day
+    # the days whose errors count: with a slow forecaster the same Mondays whichever days a run asks for
+    judged = np.full(days - since, True)
+    if forecaster is not None:
+        judged = (issued - _MONDAY) % REFIT_DAYS == 0
+        wanted = judged | (issued - first_day >= asked_from)
+        theirs = _ask(forecaster, padded, since, wanted, issued, count)
+        found = np.concatenate([found, theirs[None]])
+        names.append(Method(forecaster_name))
     low = np.where(np.isfinite(low) & (least is not None), low, -np.inf)[..., None]
     high = np.where(np.isfinite(high) & (most is not None), high, np.inf)[..., None]
     np.clip(found, low, high, out=found)
     jumped = np.abs(found[1, :, :, 0] - found[0, :, :, 0]) > JUMP * scale
-    actual = np.full((wells, days - since, horizons), np.nan, np.float32)
-    for place, ahead in enumerate(HORIZONS_DAYS):
+    actual = np.full((wells, days - since, count), np.nan, np.float32)
+    for place, ahead in enumerate(horizons):
         if days - since > ahead:
             actual[:, : days - since - ahead, place] = values[:, since + ahead :]
     relative = np.abs(actual - found) / scale[..., None].astype(np.float32)
     asked = slice(asked_from - since, None)
     situation = jumped[:, asked].astype(np.int64)
-    chosen = np.tile(np.array([0, 1]), (days - asked_from, horizons, 1))
-    width = np.full((days - asked_from, horizons, 2), FIRST_WIDTH)
+    first_choice = [0, 1] if forecaster is None else [2, 2]
+    chosen = np.tile(np.array(first_choice), (days - asked_from, count, 1))
+    width = np.full((days - asked_from, count, 2), FIRST_WIDTH * _normal_width(nominal_pct))
     choices: dict[tuple[int, int], tuple[str, str]] = {}
-    issued = np.arange(days - since) + since + first_day
     numbers = np.arange(asked_from, days) + first_day
     cutoffs = numbers - (numbers - _MONDAY) % REFIT_DAYS
     for cutoff in np.unique(cutoffs).tolist():
         here = cutoffs == cutoff
-        for place, ahead in enumerate(HORIZONS_DAYS):
-            known = (issued + ahead < cutoff) & (issued + ahead >= cutoff - CHOICE_DAYS)
+        for place, ahead in enumerate(horizons):
+            known = judged & (issued + ahead < cutoff) & (issued + ahead >= cutoff - CHOICE_DAYS)
             errors = relative[:, :, known, place]
-            best = [0, 1]
+            best = list(first_choice)
             for case in (0, 1):
-                counted = np.isfinite(errors[0]) & (jumped[:, known] == bool(case))
+                counted = np.isfinite(errors[best[case]]) & (jumped[:, known] == bool(case))
                 if counted.sum() >= ENOUGH_ERRORS[case]:
-                    square = [np.square(np.minimum(e[counted], _MOST_ERROR)).mean() for e in errors]
-                    best[case] = int(np.argmin(square))
-                    width[here, place, case] = np.quantile(errors[best[case]][counted], NOMINAL_PCT / 100.0)
+                    if forecaster is None:
+                        square = [np.square(np.minimum(e[counted], _MOST_ERROR)).mean() for e in errors]
+                        best[case] = int(np.argmin(square))
+                    width[here, place, case] = np.quantile(errors[best[case]][counted], nominal_pct / 100.0)
             chosen[here, place] = best
             choices[cutoff, ahead] = (names[best[0]].name, names[best[1]].name)
     well, column = np.arange(wells)[:, None], np.arange(days - asked_from)
     mine = chosen[column, :, situation]  # (wells, days, horizons)
-    place_of = np.arange(horizons)
+    place_of = np.arange(count)
     value = found[:, :, asked][mine, well[..., None], column[:, None], place_of].astype(np.float64)
+    if forecaster is not None:
+        value = np.where(np.isfinite(value), value, found[0][:, asked])
     half = width[column, :, situation] * scale[:, asked, None]
     low, high = low[:, asked], high[:, asked]
     return Trends(value, np.clip(value - half, low, high), np.clip(value + half, low, high), choices)
+
+
+def _normal_width(nominal_pct: float) -> float:
+    """Width of a normal interval that holds a share, over that of the usual share."""
+    wanted, usual = (
+        NormalDist().inv_cdf(0.5 + 0.005 * min(share, 99.99)) for share in (nominal_pct, NOMINAL_PCT)
+    )
+    return wanted / usual
+
+
+def _ask(
+    forecaster: Forecaster,
+    padded: Floats,
+    since: int,
+    wanted: NDArray[np.bool_],
+    issued: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.float32]:
+    """Forecasts of a slow forecaster on the wanted days with a value, shape (wells, days, horizons), NaN elsewhere."""
+    windows = sliding_window_view(padded, WINDOW_DAYS, axis=1)[:, since:]
+    here = np.isfinite(windows[..., -1]) & wanted
+    found = np.full((*here.shape, count), np.nan, np.float32)
+    well, day = np.nonzero(here)
+    if len(well):
+        answer = np.asarray(forecaster(windows[well, day], issued[day]), np.float64)
+        with np.errstate(over="ignore"):
+            found[well, day] = np.where(np.isfinite(answer), answer, np.nan)
+    return found
 
 
 def _scale(windows: Floats) -> Floats:

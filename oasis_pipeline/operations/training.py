@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import Trial, background_of, try_background
 from oasis_pipeline.learning.classifier import FEW_WELLS, Background
-from oasis_pipeline.learning.evaluation import SEED, Training, train_and_evaluate
+from oasis_pipeline.learning.evaluation import SEED, Candidate, Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.promotion import Comparison, compare_models
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, fit_seed_method
+from oasis_pipeline.learning.site_models import SiteModelError, SiteModels, read_site_models, train_of
 from oasis_pipeline.learning.suspects import suspected_labels
 from oasis_pipeline.learning.weak_labels import (
     CARDS_A_WELL,
@@ -183,10 +184,10 @@ def train_classifier(
     store : ObjectStore
         Where the artifact goes.
     home : Path, optional
-        Where a rule file of the vendor's texts may lie.
+        Where a rule file of the vendor's texts and ``models.toml`` may lie.
     compare_earlier_method : bool
         Train, judge and register the earlier platform's method too, which takes longer than all the rest. It is done in any case while that
-        method is in use.
+        method is in use. A classifier that ``models.toml`` names is judged beside too.
     seed : int
         Of the training.
 
@@ -212,6 +213,7 @@ def train_classifier(
         background=beside.background,
         seed_features=cards.seed_features,
         seed=seed,
+        beside=_named_by_site(cards, home, notes) if compare_earlier_method else (),
     )
     promotion = _promotion(warehouse, store, cards, training, seed)
     if promotion.promoted and promotion.comparison is not None and promotion.comparison.worse:
@@ -233,6 +235,22 @@ def train_classifier(
     )
 
 
+def _named_by_site(cards: _LabelledCards, home: Path | None, notes: list[str]) -> list[Candidate]:
+    """Classifier of ``models.toml`` to be judged beside ours."""
+    try:
+        choice = SiteModels() if home is None else read_site_models(home)
+    except SiteModelError as error:
+        notes.append(f"{error}; nothing was compared with it")
+        return []
+    if not choice.comparison.classifier:
+        return []
+    count, channels, _ = cards.curves.shape
+    train = train_of(
+        choice.comparison, channels, lambda fault: None if fault in notes else notes.append(fault)
+    )
+    return [Candidate(choice.comparison.classifier, cards.curves.reshape(count, -1), train)]
+
+
 def _only(metrics: dict[str, Any], name: str) -> dict[str, Any]:
     """Keep the figures of one model."""
     return {**metrics, "models": [model for model in metrics["models"] if model["name"] == name]}
@@ -250,6 +268,8 @@ class _LabelledCards:
     keys: pa.Table
     seed_features: NDArray[np.float32] | None
     """Features of the earlier platform's method, where it is trained too."""
+    curves: NDArray[np.float32]
+    """Loads of both cards, shape (n, 2, points), which a classifier that the site has named gets."""
 
 
 @dataclass(frozen=True)
@@ -287,6 +307,7 @@ def _read_cards(
         inputs.signatures(),
         rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
         inputs.seed_features() if compare_earlier_method else None,
+        inputs.load_curves(),
     )
 
 

@@ -5,6 +5,7 @@ Here: what is read for `learning.trends` and how its answer becomes rows. Not he
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,7 +14,14 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from oasis_pipeline.learning.trends import HORIZONS_DAYS, REACH_DAYS, WINDOW_DAYS, forecast_trends
+from oasis_pipeline.learning.site_models import TrendChoice, forecaster_of
+from oasis_pipeline.learning.trends import (
+    HORIZONS_DAYS,
+    REACH_DAYS,
+    WINDOW_DAYS,
+    Forecaster,
+    forecast_trends,
+)
 from oasis_pipeline.operations.days import Days, rows_by_day, store_days
 from oasis_pipeline.schema import arrow_schema, quote, table
 from oasis_pipeline.storage.postgres import Warehouse
@@ -63,9 +71,11 @@ class TrendSummary:
     rows: int = 0
     rows_by_day: dict[str, int] = field(default_factory=dict)
     methods: dict[str, dict[int, str]] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    """What a named forecaster stumbled over, with how often; the median of a week stands in."""
 
 
-def trend_days(warehouse: Warehouse, days: Days) -> TrendSummary:
+def trend_days(warehouse: Warehouse, days: Days, choice: TrendChoice | None = None) -> TrendSummary:
     """Forecast every quantity of every well from each of some days, and make the rows of these days exactly these.
 
     Parameters
@@ -74,6 +84,8 @@ def trend_days(warehouse: Warehouse, days: Days) -> TrendSummary:
         ``clean.xspoc``, ``clean.carddiag`` and ``clean.trend``.
     days : Days
         The days.
+    choice : TrendChoice, optional
+        Forecaster that the site has named; the platform's own by default.
 
     Returns
     -------
@@ -81,10 +93,14 @@ def trend_days(warehouse: Warehouse, days: Days) -> TrendSummary:
         With the methods of the newest cut-off.
     """
     summary = TrendSummary()
+    name = "" if choice is None else choice.forecaster
+    forecaster = (
+        forecaster_of(choice, lambda fault: summary.faults.update([fault])) if choice and name else None
+    )
     first = days.first
     while first <= days.last:
         span = Days(first, min(first + timedelta(days=_STORE_DAYS - 1), days.last))
-        rows = _trend_rows(warehouse, span, summary)
+        rows = _trend_rows(warehouse, span, summary, forecaster, name)
         store_days(warehouse, TREND, rows, span)
         summary.rows += rows.num_rows
         summary.rows_by_day.update(rows_by_day(rows, "IssuedAt"))
@@ -92,7 +108,9 @@ def trend_days(warehouse: Warehouse, days: Days) -> TrendSummary:
     return summary
 
 
-def _trend_rows(warehouse: Warehouse, span: Days, summary: TrendSummary) -> pa.Table:
+def _trend_rows(
+    warehouse: Warehouse, span: Days, summary: TrendSummary, forecaster: Forecaster | None, name: str
+) -> pa.Table:
     read = Days(span.first - timedelta(days=REACH_DAYS - 1), span.last)
     daily = {
         source: _daily(warehouse, source, read) for source in dict.fromkeys(q.source for q in QUANTITIES)
@@ -123,10 +141,12 @@ def _trend_rows(warehouse: Warehouse, span: Days, summary: TrendSummary) -> pa.T
         if not wanted.any():
             continue
         first_day = int(np.datetime64(read.first, "D").astype(np.int64))
-        found = forecast_trends(grid, first_day, asked_from, most=quantity.most)
+        found = forecast_trends(
+            grid, first_day, asked_from, most=quantity.most, forecaster=forecaster, forecaster_name=name
+        )
         last = max(cutoff for cutoff, _ in found.choices)
         summary.methods[quantity.name] = {
-            h: "; after a jump ".join(found.choices[last, h]) for h in HORIZONS_DAYS
+            h: "; after a jump ".join(dict.fromkeys(found.choices[last, h])) for h in HORIZONS_DAYS
         }
         at, day = np.nonzero(wanted)
         for place, ahead in enumerate(HORIZONS_DAYS):

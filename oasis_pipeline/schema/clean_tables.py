@@ -549,6 +549,18 @@ TREND = Table(
     indexes=(("IssuedAt",),),
 )
 
+FORECASTER = Table(
+    "analysis",
+    "forecaster",
+    ("name",),
+    (
+        Column("name", Type.TEXT, description="forecaster"),
+        Column("settings", Type.DOCUMENT, description="Class and parameters in force", required=True),
+    ),
+    Kind.STATE,
+    "Forecaster of clean.trend that models.toml names; without a row, the platform's own.",
+)
+
 RUNLIFE = Table(
     "clean",
     "runlife",
@@ -667,6 +679,7 @@ CLEAN_TABLES: tuple[Table, ...] = (
     CARDPRED,
     CARDANOMALY,
     TREND,
+    FORECASTER,
     RUNLIFE,
     ALARM,
     ALARM_DECISION,

@@ -123,6 +123,7 @@ NAMES = {
     "setpoint": "advice on set points",
     "well_group": "groups of wells",
     "economics": "prices and costs",
+    "forecaster": "forecasters that the site has named",
 }
 """What a resource holds, in the plural; a table without an entry goes by its name."""
 

@@ -15,6 +15,7 @@ from oasis_pipeline.learning.trends import (
     HORIZONS_DAYS,
     METHODS,
     REACH_DAYS,
+    REFIT_DAYS,
     WINDOW_DAYS,
     Method,
     forecast,
@@ -165,3 +166,40 @@ def test_a_well_beyond_the_limit_keeps_its_own_values() -> None:
     found = forecast_trends(values, FIRST_DAY)
     np.testing.assert_allclose(found.value[0], -150.0)
     assert found.lower[1].min() >= 0.0
+
+
+def last_value(windows: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """A forecaster of somebody else."""
+    return np.repeat(windows[:, -1:], len(HORIZONS_DAYS), axis=1)
+
+
+def named_trends(values: np.ndarray, first_day: int, asked_from: int) -> tuple[np.ndarray, ...]:
+    found = forecast_trends(values, first_day, asked_from, forecaster=last_value, forecaster_name="theirs")
+    assert {name for names in found.choices.values() for name in names} == {"theirs"}
+    return found.value, found.lower, found.upper
+
+
+def test_a_day_comes_out_alike_alone_and_among_others() -> None:
+    values = 60.0 + np.cumsum(np.random.default_rng(7).normal(size=(14, 150)), axis=1)
+    values[np.random.default_rng(7).random(values.shape) < 0.1] = np.nan
+    together = named_trends(values, 20_000, 150 - 2 * REFIT_DAYS)
+    alone = named_trends(values, 20_000, 149)
+    for many, one in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(many[:, -1:], one)
+
+
+def test_the_band_of_a_named_forecaster_holds_what_it_says() -> None:
+    values = 60.0 + np.cumsum(np.random.default_rng(7).normal(size=(60, 150)), axis=1)
+    _, lower, upper = named_trends(values, 20_000, 125)
+    for place, ahead in enumerate(HORIZONS_DAYS[:2]):
+        actual = values[:, 125 + ahead :]
+        inside = (lower[:, :-ahead, place] <= actual) & (actual <= upper[:, :-ahead, place])
+        assert 0.85 < inside.mean() < 0.95
+
+
+def test_where_it_has_no_answer_the_median_of_a_week_stands_in() -> None:
+    values = np.random.default_rng(7).normal(50.0, 1.0, (4, 30))
+    found = forecast_trends(
+        values, 20_000, 29, forecaster=lambda windows, days: np.full((len(windows), 4), np.inf)
+    )
+    np.testing.assert_allclose(found.value[:, 0, 0], np.median(values[:, -7:], axis=1), rtol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from oasis_pipeline.decisions import Economics
 from oasis_pipeline.operations.days import Days, store_days
 from oasis_pipeline.operations.decisions import status_rows, summary_rows, worklist_rows
-from oasis_pipeline.operations.prices import stored_economics, take_economics
+from oasis_pipeline.operations.home_files import stored_economics, take_home_files
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
@@ -153,18 +153,17 @@ def test_prices_that_change_are_stored_once_and_mark_the_list(warehouse: Warehou
         state = ledger.states(warehouse, ["analysis/economics"]).get(("analysis/economics", ""))
         return state.changed_tick if state else 0
 
-    assert take_economics(warehouse, tmp_path) is None
+    assert take_home_files(warehouse, tmp_path) == []
     first = tick()
     assert first > 0
-    assert take_economics(warehouse, tmp_path) is None
+    assert take_home_files(warehouse, tmp_path) == []
     assert tick() == first
     file = tmp_path / "economics.toml"
     file.write_text("oil_price_per_bbl = 45\n")
-    assert take_economics(warehouse, tmp_path) is None
+    assert take_home_files(warehouse, tmp_path) == []
     assert tick() > first
     assert stored_economics(warehouse).oil_price_per_bbl == 45.0
     file.write_text("oil_price = 45\n")
-    wrong = take_economics(warehouse, tmp_path)
-    assert wrong is not None
+    (wrong,) = take_home_files(warehouse, tmp_path)
     assert "oil_price" in wrong
     assert stored_economics(warehouse).oil_price_per_bbl == 45.0

@@ -24,6 +24,7 @@ from oasis_pipeline.learning import seed_method
 from oasis_pipeline.learning.evaluation import SEED, TRIVIAL, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION
+from oasis_pipeline.learning.site_models import MODELS_FILE
 from oasis_pipeline.learning.weak_labels import RULE_FILE
 from oasis_pipeline.operations import label_queue, labels, training
 from oasis_pipeline.operations.bounds import bounds_rows
@@ -191,7 +192,13 @@ def test_the_earlier_method_chosen_by_hand_stays_while_it_is_better(
 ) -> None:
     assert house.train().training.evaluation.models[-1].name == TRIVIAL
     assert not [row for row in models_of(house.warehouse) if row["version"].startswith(SEED_FEATURE_VERSION)]
-    assert SEED in [each.name for each in house.train(compare_earlier_method=True).training.evaluation.models]
+    named = "sktime.classification.distance_based.KNeighborsTimeSeriesClassifier"
+    (house.settings.home / MODELS_FILE).write_text(
+        f'[comparison]\nclassifier = "{named}"\nparameters = {{ distance = "euclidean" }}\n'
+    )
+    compared = house.train(compare_earlier_method=True)
+    assert {SEED, named} < {each.name for each in compared.training.evaluation.models}
+    assert compared.notes == []
     earlier = next(
         row["version"]
         for row in models_of(house.warehouse)

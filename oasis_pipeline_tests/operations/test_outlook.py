@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from oasis_pipeline.assets.outlook import forecaster_metadata
 from oasis_pipeline.learning.card_forecast import learn as learning
 from oasis_pipeline.learning.card_forecast.model import STATE_VERSION
+from oasis_pipeline.learning.site_models import MODELS_FILE, TrendChoice
 from oasis_pipeline.operations.bounds import bounds_rows
 from oasis_pipeline.operations.card_days import CARD_DAYS, card_day_tables, load_card_days
 from oasis_pipeline.operations.card_forecasts import (
@@ -22,10 +24,12 @@ from oasis_pipeline.operations.card_forecasts import (
     score_days,
 )
 from oasis_pipeline.operations.days import Days, store_days
+from oasis_pipeline.operations.home_files import FORECASTER, stored_forecaster, take_home_files
 from oasis_pipeline.operations.materializations import record_materialization
 from oasis_pipeline.operations.pictures import cards_against_forecast
 from oasis_pipeline.operations.trends import trend_days
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.day_files import stamped, write_days
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
@@ -203,6 +207,42 @@ def test_a_new_day_comes_out_the_same_alone_as_with_its_history(
     trend_days(warehouse, day)
     for name, time in (("cardpred", "IssuedAt"), ("cardanomaly", "Date"), ("trend", "IssuedAt")):
         assert rows_of(warehouse, name, time, last + timedelta(days=1)) == whole[name], name
+
+
+def test_a_forecaster_that_the_site_names_makes_the_trends(warehouse: Warehouse, tmp_path: Path) -> None:
+    take_in(warehouse, field_rows())
+    assert take_home_files(warehouse, tmp_path) == []
+    own = ledger.states(warehouse, [FORECASTER.asset])
+    assert own == {}, "without the file nothing is stale"
+
+    (tmp_path / MODELS_FILE).write_text('[trend]\nforecaster = "sktime.forecasting.naive.NaiveForecaster"\n')
+    assert take_home_files(warehouse, tmp_path) == []
+    first = ledger.states(warehouse, [FORECASTER.asset])[FORECASTER.asset, ""].changed_tick
+    take_home_files(warehouse, tmp_path)
+    assert ledger.states(warehouse, [FORECASTER.asset])[FORECASTER.asset, ""].changed_tick == first
+
+    last = Days(SPAN.last, SPAN.last)
+    summary = trend_days(warehouse, last, stored_forecaster(warehouse))
+    assert not summary.faults
+    assert {name for methods in summary.methods.values() for name in methods.values()} == {
+        "sktime.forecasting.naive.NaiveForecaster"
+    }
+    rows = warehouse.query('select "NodeID", value from clean.trend where "Quantity" = \'SPM\'').to_pylist()
+    newest = warehouse.query('select "NodeID", "SPM" from clean.xspoc where "Date"::date = $1', (SPAN.last,))
+    of_well: dict[str, list[float]] = {}
+    for row in newest.to_pylist():
+        of_well.setdefault(row["NodeID"], []).append(row["SPM"])
+    assert rows
+    assert all(row["value"] == pytest.approx(median(of_well[row["NodeID"]]), rel=1e-6) for row in rows)
+
+    (tmp_path / MODELS_FILE).write_text("[trend]\nforecaster = 'nobody.Knows'\n")
+    (wrong,) = take_home_files(warehouse, tmp_path)
+    assert "nobody.Knows" in wrong
+    assert stored_forecaster(warehouse).forecaster.endswith("NaiveForecaster"), "what was in force stays so"
+    (tmp_path / MODELS_FILE).unlink()
+    take_home_files(warehouse, tmp_path)
+    assert stored_forecaster(warehouse) == TrendChoice()
+    assert ledger.states(warehouse, [FORECASTER.asset])[FORECASTER.asset, ""].changed_tick > first
 
 
 def test_a_collapsed_card_is_listed_as_an_anomaly(warehouse: Warehouse, store: LocalStore) -> None:

@@ -109,7 +109,7 @@ def at_horizon(known: Candidates, hours: float) -> Float32:
     return departures
 
 
-def forecast_states(model: ForecastModel, known: Candidates, hours: int) -> Float32:
+def forecast_states(model: ForecastModel, known: Candidates, hours: float) -> Float32:
     """Forecast the state of the card after a horizon.
 
     Parameters
@@ -117,14 +117,19 @@ def forecast_states(model: ForecastModel, known: Candidates, hours: int) -> Floa
     model : ForecastModel
     known : Candidates
         What is known at the issue of each row.
-    hours : int
-        One of `HORIZONS_HOURS`.
+    hours : float
+        One of `HORIZONS_HOURS`, or any other: weights between two of them are interpolated, and those of the nearest hold outside.
 
     Returns
     -------
     ndarray of float32, shape (n, STATE_SIZE)
     """
-    weights = model.weights[HORIZONS_HOURS.index(hours)][situations(known)].astype(np.float32)
+    after = min(int(np.searchsorted(HORIZONS_HOURS, hours)), len(HORIZONS_HOURS) - 1)
+    learned = model.weights[after]
+    if after and hours < HORIZONS_HOURS[after]:
+        share = (HORIZONS_HOURS[after] - hours) / (HORIZONS_HOURS[after] - HORIZONS_HOURS[after - 1])
+        learned = share * model.weights[after - 1] + (1.0 - share) * learned
+    weights = learned[situations(known)].astype(np.float32)
     moved = (weights[:, None] @ at_horizon(known, hours))[:, 0]
     # positions hardly move, and a slope must not carry the stroke away
     moved[:, :2] = known.departures[:, 1, :2]
