@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,9 @@ from oasis_pipeline.storage.postgres import Warehouse
 
 Advance = Callable[[str, int, int], None]
 
+MOST_HALVES = 32
+"""So many runs a pass spends on finding the days at fault of runs that failed: a fault of no single day is not looked for in a year of them."""
+
 MAX_ROUNDS = 25
 """A pass asks for the plan anew after each round; what does not settle after this many is a fault of the rules."""
 
@@ -72,11 +76,14 @@ class Failure:
     days : tuple of str
         First and last day, or one empty text.
     reason : str
+    of_step : bool
+        Whether the step failed, so that some of its days may be at fault for all; a check that failed names its days.
     """
 
     asset: str
     days: tuple[str, ...]
     reason: str
+    of_step: bool = False
 
     def __str__(self) -> str:
         span = " to ".join(dict.fromkeys(self.days))
@@ -325,12 +332,15 @@ def make_stale(
             record_empty_tables(graph.instance)
         order = [asset.key for asset in GRAPH]
         tried: set[tuple[tuple[str, ...], DayRange | None]] = set()
+        halves_left = MOST_HALVES
         for _ in range(MAX_ROUNDS):
             # what failed in this pass waits by the ledger; a run that ended before the ledger knew is not tried twice
             due = [run for run in next_runs(plan) if run not in tried] if plan else []
             if not due:
                 break
-            for assets, days in due:
+            queue = deque(due)
+            while queue:
+                assets, days = queue.popleft()
                 if until is not None and time.monotonic() > until:
                     return
                 advance("materializing", order.index(assets[-1]), len(order))
@@ -339,7 +349,11 @@ def make_stale(
                 after(assets)
                 if len(graph.failures) > failed:
                     tried.add((assets, days))
-                    _forget_made_along(warehouse, plan, assets, days)
+                    halves = graph.halves(failed, days) if halves_left > 1 else []
+                    halves_left -= len(halves)
+                    queue.extendleft(reversed(halves))
+                    if not halves:
+                        _forget_made_along(warehouse, plan, assets, days)
             plan = plan_of(since=since)
         else:
             left = ", ".join(sorted({*plan.days, *plan.whole}))
@@ -486,21 +500,39 @@ class _Graph:
             if event.is_step_failure and not blocked:
                 reason = _root_cause(event)
                 own = [key for key in assets if _step_of(key) == event.step_key] or [str(event.step_key)]
-                self.failures += [Failure(key, span, reason) for key in own]
+                self.failures += [Failure(key, span, reason, of_step=True) for key in own]
                 self._keep([key for key in own if key in BY_KEY and key not in made], days, reason)
         if len(self.failures) == before:
             self.failures.append(
                 Failure(", ".join(assets), span, f"see the run {result.run_id} in the web UI")
             )
 
+    def halves(self, failed: int, days: DayRange | None) -> list[tuple[tuple[str, ...], DayRange]]:
+        """Cut a run of days that failed into two, of the assets that failed; their failures from number `failed` on give way to those of the halves."""
+        again = [each for each in self.failures[failed:] if each.of_step and each.asset in BY_KEY]
+        if days is None or days.first == days.last or not again:
+            return []
+        self.failures[failed:] = [each for each in self.failures[failed:] if each not in again]
+        wanted = {each.asset for each in again}
+        with self.warehouse.transaction() as tx:
+            for asset in wanted:
+                ledger.count_failure_less(tx, asset, days.keys())
+        middle = days.first + timedelta(days=(days.last - days.first).days // 2)
+        assets = tuple(asset.key for asset in GRAPH if asset.key in wanted)
+        return [
+            (assets, DayRange(days.first, middle)),
+            (assets, DayRange(middle + timedelta(days=1), days.last)),
+        ]
+
     def _keep(self, assets: Sequence[str], days: DayRange | None, reason: str) -> None:
         """Enter failures into the ledger that happened before the body could."""
         states = ledger.states(self.warehouse, assets)
+        partitions = days.keys() if days else [WHOLE]
         with self.warehouse.transaction() as tx:
             for asset in assets:
-                if any(key == asset and state.error for (key, _), state in states.items()):
-                    continue
-                ledger.mark_failed(tx, asset, days.keys() if days else [WHOLE], reason)
+                known = (states.get((asset, partition)) for partition in partitions)
+                if not any(state is not None and state.error for state in known):
+                    ledger.mark_failed(tx, asset, partitions, reason)
 
     def close(self) -> None:
         """Let go of the instance's connections."""

@@ -270,6 +270,14 @@ def forget_failures(tx: Transaction, asset: str, partitions: Iterable[str]) -> N
     )
 
 
+def count_failure_less(tx: Transaction, asset: str, partitions: Iterable[str]) -> None:
+    """Count one failure less of partitions that a run failed with: which of them is at fault is asked by further runs, which count for themselves."""
+    tx.execute(
+        "UPDATE oasis.asset_state SET failures = failures - 1 WHERE asset = $1 AND partition = ANY($2::text[]) AND failures > 0",
+        (asset, list(partitions)),
+    )
+
+
 def clock(warehouse: Warehouse) -> datetime:
     """Tell the time by the database's clock, which failures are stamped with."""
     now: datetime = warehouse.query("SELECT clock_timestamp() AS now")["now"][0].as_py()

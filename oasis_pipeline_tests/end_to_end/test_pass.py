@@ -18,9 +18,9 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import clean
+from oasis_pipeline.assets import clean, outlook
 from oasis_pipeline.assets.resources import build_resources
-from oasis_pipeline.automation import jobs
+from oasis_pipeline.automation import jobs, passes
 from oasis_pipeline.automation.instance import PASS_TAG, URL_VARIABLE, open_instance
 from oasis_pipeline.automation.passes import (
     PassError,
@@ -36,6 +36,7 @@ from oasis_pipeline.learning.evaluation import train_and_evaluate
 from oasis_pipeline.operations import registry, training
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.features import feature_tables
+from oasis_pipeline.operations.trends import TrendSummary, trend_days
 from oasis_pipeline.settings import Settings, load_settings
 from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage import ledger
@@ -511,6 +512,65 @@ def test_one_failure_stops_nothing_but_what_is_made_from_it(
     with copied.transaction() as tx:
         ledger.mark_changed(tx, "clean/carddiag", {second: None})
     assert second in current_plan(copied).days["clean/card_features"]
+    healed = run_pass(finished)
+    assert (healed.failures, healed.waiting) == ([], {})
+    assert not current_plan(copied)
+
+
+def test_of_days_that_fail_together_only_the_one_at_fault_fails(
+    finished: Settings, copied: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two assets that are written in different ways: one hands on files day by day, the other stores what it has at once."""
+    days = [(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)]
+    bad, good = days[2], {*days} - {days[2]}
+
+    def broken(house: Warehouse, span: Days) -> Iterator[tuple[str, pa.Table]]:
+        for day, rows in feature_tables(house, span):
+            if day == bad:
+                raise OSError("no space left")
+            yield day, rows
+
+    def no_trend(house: Warehouse, span: Days) -> TrendSummary:
+        if bad in span.keys:
+            raise ValueError("an impossible slope")
+        return trend_days(house, span)
+
+    with copied.transaction() as tx:
+        # another release: every day is made again, and what comes out is the same
+        tx.execute(
+            "update oasis.asset_state set code_version = 'old' where asset in ('clean/card_features', 'clean/trend')"
+        )
+    with monkeypatch.context() as patched:
+        patched.setattr(clean, "feature_tables", broken)
+        patched.setattr(outlook, "trend_days", no_trend)
+        summary = run_pass(finished)
+        assert {(failure.asset, failure.days) for failure in summary.failures} == {
+            ("clean/card_features", (bad, bad)),
+            ("clean/trend", (bad, bad)),
+        }
+        states = ledger.states(copied, ["clean/card_features", "clean/trend"])
+        failed = {key: (state.error, state.failures) for key, state in states.items() if state.error}
+        assert failed == {
+            ("clean/card_features", bad): ("OSError: no space left", 1),
+            ("clean/trend", bad): ("ValueError: an impossible slope", 1),
+        }
+        again = {key for key, state in states.items() if state.code_version != "old"}
+        assert again == {(asset, day) for asset in ("clean/card_features", "clean/trend") for day in good}
+        # the next pass tries no more than the day at fault
+        runs = run_pass(finished).runs
+        assert {(tuple(run["days"])) for run in runs} == {(bad, bad)}
+        states = ledger.states(copied, ["clean/card_features", "clean/trend"])
+        assert [state.failures for state in states.values() if state.error] == [2, 2]
+
+        # a fault of every day isn't looked for without end
+        patched.setattr(passes, "MOST_HALVES", 2)
+        with copied.transaction() as tx:
+            tx.execute("update oasis.asset_state set code_version = 'old' where asset = 'clean/trend'")
+            ledger.mark_changed(tx, "clean/xspoc", dict.fromkeys(days))
+        left = {failure.days for failure in run_pass(finished).failures if failure.asset == "clean/trend"}
+        assert left == {(days[2], days[3])}
+    with copied.transaction() as tx:
+        ledger.mark_changed(tx, "clean/carddiag", {bad: None})
     healed = run_pass(finished)
     assert (healed.failures, healed.waiting) == ([], {})
     assert not current_plan(copied)
