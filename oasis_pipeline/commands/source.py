@@ -41,7 +41,7 @@ def source() -> None:
 @home_option
 @json_option
 def check(home: Path | None, as_json: bool) -> None:
-    """Say what is there: of a database tables, columns, rows and clocks, what is mapped and missing; of a drop folder elsewhere its files.
+    """Say what is there, what is mapped and what is missing; of a database, clocks and a card too.
 
     Reads only, but for a probe that it removes. Ends with 1 if something has to be done.
     """
@@ -222,8 +222,27 @@ def _print_check(found: dict[str, Any]) -> None:
             click.echo(f"{entry['table']} lacks {', '.join(entry['missing'])}: they stay empty")
         if entry.get("not_counted"):
             click.echo(f"{entry['table']} was not counted: {entry['not_counted']}")
+    _print_card(found["sample_card"])
     for finding in found["findings"]:
         click.echo(f"to do: {finding}")
+
+
+def _print_card(card: dict[str, Any] | None) -> None:
+    """Draw the sample card."""
+    if card is None or "points" not in card:
+        return
+    import numpy as np
+
+    from oasis_pipeline.plotting.terminal import draw_loop
+
+    position, load = (np.array(card[name], np.float64) for name in ("position_in", "load_lbf"))
+    click.echo(f"\n{card['column']} of {card['NodeID']} at {card['Date']}, {card['points']} points")
+    for line in draw_loop(position, load):
+        click.echo(f"  {line}")
+    if np.isfinite(position).any() and np.isfinite(load).any():
+        click.echo(
+            f"  position {np.nanmin(position):,.4g} to {np.nanmax(position):,.4g} in, load {np.nanmin(load):,.6g} to {np.nanmax(load):,.6g} lbf\n"
+        )
 
 
 def _shown(value: Any) -> str:

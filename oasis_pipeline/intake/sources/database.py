@@ -26,10 +26,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from oasis_pipeline.cards.codec import BlobFault, decode_blobs, decode_hex, pack_bytes
+from oasis_pipeline.cards.misfit import judge_cards, misfit_text
 from oasis_pipeline.home import make_home
 from oasis_pipeline.intake.drop_folder import AHEAD, list_drop_folder, rename_new, sync_folder
 from oasis_pipeline.intake.intake import left_files, take_in
@@ -54,6 +57,8 @@ from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
 WELLS_A_STATEMENT = 50
+_SAMPLE_ROWS = 20
+_BLOBS = ("SurfaceCardB", "POCDownholeCardB", "DownholeCardB")
 LARGEST_BATCH_BYTES = 64 << 20
 
 _MINUTE, _MS = timedelta(minutes=1), timedelta(milliseconds=1)
@@ -395,7 +400,8 @@ class DatabaseSource:
         Returns
         -------
         dict
-            ``source``, ``clock`` and ``tables`` (one entry a kind), and ``findings``: what to do, in words.
+            ``source``, ``clock``, ``tables`` (one entry a kind), ``sample_card`` (a card of the first well, with what is wrong with it), and
+            ``findings``: what to do, in words.
         """
         findings: list[str] = []
         ((local, utc),) = self.connection.read(statements.clock(self.connection.server))
@@ -405,9 +411,9 @@ class DatabaseSource:
         mine = datetime.now(self._zone).replace(tzinfo=None)
         if abs(skew) > 60:
             findings.append(f"the source's clock is {skew:+.0f} s from this machine's: set one of them")
-        entries = [
-            self._check_table(kind, table, there, mine, findings) for kind, table, there in self._look()
-        ]
+        looked = list(self._look())
+        entries = [self._check_table(kind, table, there, mine, findings) for kind, table, there in looked]
+        cards = next((table for kind, table, _ in looked if kind.name == "CardData"), None)
         newest = max((entry["newest"] for entry in entries if entry.get("newest") is not None), default=None)
         guess = None
         if newest is not None and abs((newest - mine).total_seconds()) < 86_400:
@@ -438,8 +444,27 @@ class DatabaseSource:
                 "field_timezone": self._settings.timezone,
             },
             "tables": entries,
+            "sample_card": None if cards is None else self._sample_card(cards, findings),
             "findings": findings,
         }
+
+    def _sample_card(self, table: SourceTable, findings: list[str]) -> dict[str, Any] | None:
+        """Read one of the newest cards as intake would, and judge it; None where a well has none."""
+        blobs = [name for name in _BLOBS if name in table.columns]
+        if not blobs or set(table.key) & set(table.missing):
+            return None
+        try:
+            ((well,),) = self.connection.read(table.next_well(None))
+            rows = [] if well is None else self.connection.read(table.newest(str(well), _SAMPLE_ROWS))
+            read = to_arrow(table, rows, self._zone, self._settings.zone) if rows else None
+        except SourceError as error:
+            findings.append(f"no card of {table.name} could be read: {error}")
+            return None
+        for name in blobs if read is not None else ():
+            for row in read.to_pylist() if read is not None else ():
+                if row[name]:
+                    return _judged(table, name, row, findings)
+        return None
 
     def _check_table(
         self,
@@ -679,6 +704,34 @@ class _Place:
             {"time": each.isoformat()} if isinstance(each, datetime) else each for each in self.after
         ]
         return json.dumps([self.kind, self.well, after, self.over], default=float)
+
+
+def _judged(table: SourceTable, name: str, row: dict[str, Any], findings: list[str]) -> dict[str, Any]:
+    """Decode a card of a source and say what is wrong with it."""
+    blob = row[name] if isinstance(row[name], (bytes, str)) else str(row[name])
+    packed = pack_bytes([blob])
+    column, faults = (decode_hex if isinstance(blob, str) else decode_blobs)(*packed)
+    sample: dict[str, Any] = {"NodeID": row["NodeID"], "Date": row["Date"], "column": name}
+    fault: str | None = None
+    if faults[0]:
+        fault = BlobFault(faults[0]).text
+    else:
+        position, load = column.row(0)
+        pump, stroke = name != "SurfaceCardB", float(row.get("StrokeLength") or np.nan)
+        code = judge_cards(column, pump=pump, stroke_length_in=np.array([stroke]))[0]
+        if code:
+            fault = misfit_text(position, load, int(code), pump=pump, stroke_length_in=stroke)
+        sample |= {
+            "points": len(position),
+            "position_in": position.astype(float).round(3).tolist(),
+            "load_lbf": load.astype(float).round(1).tolist(),
+        }
+    if fault is not None:
+        findings.append(
+            f"the card {name} of {row['NodeID']} at {row['Date']} in {table.name} can't be used ({fault}): map its column, order or units in "
+            "source.toml"
+        )
+    return {**sample, "fault": fault}
 
 
 def report_kinds(tables: Iterable[SourceTable]) -> list[str]:

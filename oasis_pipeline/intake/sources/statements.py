@@ -110,6 +110,17 @@ class SourceTable:
             chosen = chosen.where(self._after(self.key, after))
         return chosen.order_by(*(self._column(name) for name in self.key)).limit(rows)
 
+    def newest(self, well: str, rows: int) -> sa.Select[Any]:
+        """The newest rows of a well."""
+        chosen = sa.select(*(self._column(name).label(quoted_name(name, True)) for name in self.columns))
+        newest_first = [self._column(name).desc() for name in self.key]
+        return (
+            chosen.select_from(self._table())
+            .where(self._column("NodeID") == well)
+            .order_by(*newest_first)
+            .limit(rows)
+        )
+
     def newer(self, since: Mapping[str, datetime], until: datetime) -> sa.Select[Any]:
         """One row if any well has rows behind these times."""
         if self.time_column is None:

@@ -388,6 +388,23 @@ def test_check_says_what_is_there_and_what_to_do(live: Live) -> None:
     assert not live.count("oasis.source_watermark"), "nothing is stored"
 
 
+def test_check_shows_a_card_and_what_is_wrong_with_its_units(live: Live) -> None:
+    assert live.source().check()["sample_card"] is None
+    fill(live)
+    live.xspoc.card("Well 0", live.now() + timedelta(seconds=10), peak=12_000.0)
+    found = live.source().check()
+    card = found["sample_card"]
+    assert (card["NodeID"], card["column"], card["fault"]) == ("Well 0", "SurfaceCardB", None)
+    assert max(card["load_lbf"]) == pytest.approx(12_000.0, rel=0.01)
+    assert len(card["position_in"]) == len(card["load_lbf"]) == card["points"]
+    assert not [text for text in found["findings"] if "card" in text]
+
+    live.xspoc.card("Well 0", live.now() + timedelta(seconds=30), peak=1e7)
+    wrong = live.source().check()
+    assert "impossible loads" in wrong["sample_card"]["fault"]
+    assert "source.toml" in next(text for text in wrong["findings"] if "SurfaceCardB of Well 0" in text)
+
+
 def test_a_table_that_was_read_and_is_gone_is_an_error(live: Live) -> None:
     fill(live)
     live.run()
