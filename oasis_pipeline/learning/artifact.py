@@ -37,7 +37,7 @@ _KERNEL = {
     "base": "<f4",
     "sets": "|u1",
 }
-_EVIDENCE = {"columns": "<i4", "coefficients": "<f8", "share": "<f8"}
+_EVIDENCE = {"columns": "<i4", "coefficients": "<f8", "share": "<f8", "rival": "<i4"}
 _VERSIONS = {CLASSIFIER: FEATURE_VERSION, SEED_FORESTS: SEED_FEATURE_VERSION}
 Model = ClassifierModel | SeedModel
 

@@ -26,7 +26,14 @@ from oasis_pipeline.learning.calibration import (
     fit_calibration,
     fit_shared_calibration,
 )
-from oasis_pipeline.learning.evidence import Evidence, condition_columns, fit_evidence, share_of
+from oasis_pipeline.learning.evidence import (
+    Evidence,
+    condition_columns,
+    exclude_rivals,
+    fit_evidence,
+    rivals_of,
+    share_of,
+)
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     VIEWS,
@@ -118,7 +125,8 @@ class View:
 
     def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return calibrated probabilities, shape (n, classes)."""
-        return self.calibration(self.score(features))
+        proba = self.calibration(self.score(features))
+        return proba if self.evidence is None else exclude_rivals(proba, self.evidence.rival)
 
 
 @dataclass(frozen=True)
@@ -270,12 +278,15 @@ class OutOfFold:
         What each card counts in calibration; all alike by default.
     simulated : Simulated, optional
         What they said of simulated cards.
+    rival : ndarray of int32, optional, shape (classes,)
+        Classes that exclude each other (`evidence.Evidence`).
     """
 
     score: NDArray[np.float32]
     folds: Folds
     repeats: Repeats | None = None
     simulated: Simulated | None = None
+    rival: NDArray[np.int32] | None = None
 
 
 def fit(
@@ -381,7 +392,8 @@ def fit_out_of_fold(
         score[rows[new]] = held_out[new]
         answered[rows] = True
     model = ClassifierModel(labels.classes, labels.unlearned, views, truth.mean(axis=0, dtype=np.float32))
-    return model, OutOfFold(score, folds, repeats, Simulated.together(asked))
+    excluded = next((view.evidence.rival for view in views.values() if view.evidence is not None), None)
+    return model, OutOfFold(score, folds, repeats, Simulated.together(asked), excluded)
 
 
 def calibrate(
@@ -715,7 +727,7 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         if self.allowed is not None and not self.allowed[self.known[self.known[:, 0] >= 0]].all():
             return None
         coefficients = fit_evidence(features, multi_hot, repeats.well_weight, self.known)
-        return Evidence(self.known, coefficients, share)
+        return Evidence(self.known, coefficients, share, rivals_of(self.known, multi_hot))
 
     def learn(
         self,

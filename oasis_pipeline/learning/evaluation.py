@@ -28,6 +28,7 @@ from oasis_pipeline.learning.classifier import (
     fit_out_of_fold,
     usable_rows,
 )
+from oasis_pipeline.learning.evidence import exclude_rivals
 from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.seed_method import train_seed_method
 from oasis_pipeline.learning.splits import Folds, Scorer, Train, folds_by_well, number_wells, out_of_fold
@@ -358,6 +359,8 @@ def judged(
                 held_out.score[others], truth[others], repeats, held_out.simulated
             )
             proba[here] = calibration(held_out.score[here])
+            if held_out.rival is not None:
+                proba[here] = exclude_rivals(proba[here], held_out.rival)
             shown[here] = shown_classes(proba[here], threshold)
         return proba, shown
 

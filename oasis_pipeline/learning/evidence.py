@@ -18,11 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.calibration import fit_logistic, logit, sigmoid
-from oasis_pipeline.learning.features import answer_columns
+from oasis_pipeline.learning.features import answer_columns, feature_names
 from oasis_pipeline.learning.severities import CONDITIONS
 
 SHARE = 0.5
 """Of the network in the answer, where labels are of few wells."""
+
+EXCLUSIVE = (("fluid_pound", "gas_interference"),)
+"""Conditions of which a stroke has one at most: the load passes to the standing column at once, or gradually over gas."""
+
+SELDOM = 0.1
+"""Share of the rarer class's cards that have both labels, up to which these are slips."""
 
 _START = np.array([1.0, 0.0, 0.0])
 
@@ -40,11 +46,14 @@ class Evidence:
         Of the logit of the first, of the second, and what is added.
     share : ndarray of float64, shape (classes,)
         Of this evidence in the answer, 0 to 1.
+    rival : ndarray of int32, shape (classes,)
+        The class that a stroke can't have beside this one; -1 where there is none.
     """
 
     columns: NDArray[np.int32]
     coefficients: NDArray[np.float64]
     share: NDArray[np.float64]
+    rival: NDArray[np.int32]
 
     def join(self, score: NDArray[np.floating], features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mix scores with this evidence: the mean of their logits by its share.
@@ -87,14 +96,38 @@ class Evidence:
             ("columns", (classes, 2 * views)),
             ("coefficients", (classes, 3)),
             ("share", (classes,)),
+            ("rival", (classes,)),
         ):
             values = getattr(self, name)
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f"{name} has no {shape} numbers")
         if self.columns.min(initial=-1) < -1 or self.columns.max(initial=-1) >= n_features:
             raise ValueError("a severity is a feature that does not exist")
+        if self.rival.min(initial=-1) < -1 or self.rival.max(initial=-1) >= classes:
+            raise ValueError("a rival is a class that does not exist")
         if self.share.min(initial=0.0) < 0 or self.share.max(initial=0.0) > 1:
             raise ValueError("a share is not between 0 and 1")
+
+
+def exclude_rivals(proba: NDArray[np.float32], rival: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Lower the less likely of two classes that exclude each other to what the other leaves.
+
+    Parameters
+    ----------
+    proba : ndarray of float32, shape (n, classes)
+        Calibrated.
+    rival : ndarray of int32, shape (classes,)
+        See `Evidence`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, classes)
+    """
+    result = proba.copy()
+    for k in np.flatnonzero(rival >= 0):
+        other = proba[:, rival[k]]
+        result[:, k] = np.where(proba[:, k] < other, np.minimum(proba[:, k], 1.0 - other), proba[:, k])
+    return result
 
 
 def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
@@ -115,6 +148,33 @@ def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
         if k is not None:
             result[number] = [columns[at] for at in (len(CONDITIONS) + k, k) for columns in asked]
     return result
+
+
+def rivals_of(columns: NDArray[np.int32], truth: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Find the classes that exclude each other, shape (classes,); see `Evidence.rival`.
+
+    Parameters
+    ----------
+    columns : ndarray of int32, shape (classes, 2 * views)
+        Of `condition_columns`.
+    truth : ndarray of bool, shape (n, classes)
+        Labels; a pair that people have given to one card more than `SELDOM` does not exclude each other.
+    """
+    names, severity = feature_names(), columns[:, columns.shape[1] // 2]
+    place = {
+        condition: k
+        for k in np.flatnonzero(severity >= 0)
+        for condition in CONDITIONS
+        if names[severity[k]].endswith(f"_{condition}")
+    }
+    rival = np.full(len(columns), -1, np.int32)
+    for pair in EXCLUSIVE:
+        if all(condition in place for condition in pair):
+            first, second = (place[condition] for condition in pair)
+            rarer = truth[:, [first, second]].sum(axis=0).min()
+            if (truth[:, first] & truth[:, second]).sum() <= SELDOM * rarer:
+                rival[first], rival[second] = second, first
+    return rival
 
 
 def fit_evidence(

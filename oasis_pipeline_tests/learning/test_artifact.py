@@ -13,7 +13,7 @@ from oasis_pipeline.learning import artifact
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.classifier import fit
 from oasis_pipeline.learning.container import ArtifactError
-from oasis_pipeline.learning.evidence import Evidence, condition_columns
+from oasis_pipeline.learning.evidence import Evidence, condition_columns, rivals_of
 from oasis_pipeline.learning.seed_method import fit_seed_method
 
 MANIFEST = make_manifest(wells=24, cards=240, first_day="2026-01-01", last_day="2026-01-10", simulated=False)
@@ -66,7 +66,12 @@ def test_a_model_comes_back_as_it_was(model, packed, field):
 def test_what_the_package_knows_comes_back_too_and_is_checked(model, field):
     known = condition_columns(model.classes, "both")
     share = np.linspace(0.2, 0.9, len(model.classes))
-    evidence = Evidence(known, np.tile([1.0, 0.5, 0.0], (len(known), 1)), share)
+    evidence = Evidence(
+        known,
+        np.tile([1.0, 0.5, 0.0], (len(known), 1)),
+        share,
+        rivals_of(known, np.eye(len(known), dtype=bool)),
+    )
     views = {**model.views, "both": replace(model.views["both"], evidence=evidence)}
     with_evidence = replace(model, views=views)
     loaded, manifest = load_model(*save_model(with_evidence, MANIFEST))
