@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Live source: `mssql://` or `postgresql://` with user, password, host and database."""
     remote_drop: SecretStr | None = None
     """Drop folders elsewhere: `s3://bucket/prefix` or `sftp://user@host/folder`; several are separated by blanks."""
+    pages_url: str | None = None
+    """Address of the platform's pages as people's browsers reach it, such as `https://oasis.example`; Dagster's pages link there. `oasis up` knows its own."""
     secret_key: SecretStr | None = None
     """Signing key of the data service; default: `secret_key` in the home folder, made at its first start."""
 

@@ -29,6 +29,7 @@ from oasis_pipeline.operations.diagnosis import (
     RODDIAG,
     DiagnosisSummary,
     diagnosed_days,
+    summaries_by_day,
 )
 from oasis_pipeline.operations.features import FEATURES_VERSION, HISTORY_DAYS, feature_tables, features_schema
 from oasis_pipeline.operations.pictures import cards_by_label, diagnosed_examples, label_shares
@@ -83,12 +84,11 @@ source(
         ),
     ),
 )
-def dynabounds(run: Run) -> dict[str, Any]:
+def dynabounds(run: Run) -> None:
     """Make ``clean.dynabounds``."""
     rows = bounds_rows(run.warehouse, run.days)
-    changed = store_days(run.warehouse, DYNABOUNDS, rows, run.days)
+    store_days(run.warehouse, DYNABOUNDS, rows, run.days)
     run.rows(rows_by_day(rows))
-    return {"wells": len(rows["NodeID"].unique()), "days_that_changed": len(changed)}
 
 
 _DIAGNOSED_FROM = (same_day("xspoc/card"), histories(*EQUIPMENT))
@@ -135,24 +135,27 @@ _DIAGNOSED_FROM = (same_day("xspoc/card"), histories(*EQUIPMENT))
 def diagnose_cards(run: Run) -> None:
     """Make ``clean.carddiag`` and ``clean.roddiag``, or the one of them that is wanted."""
     wanted = [each for each in (CARDDIAG, RODDIAG) if each.asset in run.made]
-    summary = DiagnosisSummary()
+    newest: dict[str, Any] = {}
     for days_found, found in diagnosed_days(run.warehouse, run.days, run.settings.card_damping):
         for diagnosed in wanted:
             rows = found.cards if diagnosed is CARDDIAG else found.rods
             store_days(run.warehouse, diagnosed, rows, days_found)
             run.rows(rows_by_day(rows), diagnosed.asset)
-        summary.add(found)
-    if CARDDIAG in wanted:
-        run.metadata[CARDDIAG.asset].update(diagnosis_metadata(summary))
+        if CARDDIAG in wanted:
+            for day, summary in summaries_by_day(found.cards).items():
+                run.note(day, diagnosis_metadata(summary), CARDDIAG.asset)
+                newest = {day: found.examples}
+    for day, examples in newest.items():
+        pictured = {"example_cards": dg.MetadataValue.md(diagnosed_examples(examples))}
+        run.by_day[CARDDIAG.asset][day] = pictured | run.by_day[CARDDIAG.asset][day]
 
 
 def diagnosis_metadata(summary: DiagnosisSummary) -> dict[str, Any]:
-    """Tell medians and counts, with a picture."""
+    """Tell medians and counts of a day."""
     lines = [f"| {name} | {count:,} |" for name, count in summary.counts.most_common()]
     return {
         **summary.medians(),
         "cards_by_quality": dg.MetadataValue.md("\n".join(["| code | cards |", "|---|---:|", *lines])),
-        "example_cards": dg.MetadataValue.md(diagnosed_examples(summary.examples)),
     }
 
 
@@ -214,12 +217,11 @@ def dynapred(run: Run) -> dict[str, Any]:
     """Make ``clean.dynapred``."""
     summary = predict_days(run.warehouse, run.store, run.days, run.config.model_version)
     run.rows(summary.rows_by_day)
-    return {
-        "model_version": ", ".join(summary.model_versions) or "none",
-        **({"kept_versions": "; ".join(summary.notes)} if summary.notes else {}),
-        "class_shares": dg.MetadataValue.md(label_shares(summary.counts)),
-        "counts": summary.counts,
-    }
+    for day, counts in summary.by_day.items():
+        run.note(day, {"counts": dict(counts), "model_version": summary.model_of[day]})
+    newest = run.partitions[-1]
+    run.note(newest, {"class_shares": dg.MetadataValue.md(label_shares(summary.by_day.get(newest, {})))})
+    return {"kept_versions": "; ".join(summary.notes)} if summary.notes else {}
 
 
 def feature_faults(rows: pa.Table) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import dagster as dg
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
-from oasis_pipeline.assets.factory import dependencies, freshness_of, note_rows_by_day
+from oasis_pipeline.assets.factory import dependencies, freshness_of, note_days
 from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
 from oasis_pipeline.assets.resources import WarehouseResource
 from oasis_pipeline.operations.dbt_project import mark_views, project_digest, project_folder
@@ -274,7 +274,7 @@ def build_dbt_assets(target: Path, days: dg.PartitionsDefinition) -> list[dg.Ass
                 (span.begin, span.end),
             ).to_pylist()
             done.rows.update({row["day"]: row["rows"] for row in counts})
-            note_rows_by_day(context, BY_KEY[ROWS], done.rows)
+            note_days(context, BY_KEY[ROWS], done.rows)
             yield from dbt_events(context, results)
 
     return [views, day_tables]

@@ -6,9 +6,8 @@ what is decided in the room ``decisions``.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.factory import (
@@ -91,12 +90,11 @@ def wellsummary(run: Run) -> None:
     description=WELLSTATUS.description,
     table=WELLSTATUS,
 )
-def wellstatus(run: Run) -> dict[str, Any]:
+def wellstatus(run: Run) -> None:
     """Make ``clean.wellstatus``."""
     rows = status_rows(run.warehouse, run.days)
     _store(run, rows)
-    states = rows["state"].value_counts().to_pylist()
-    return {f"well_days_{row['values']}": row["counts"] for row in states}
+    _note_counts(run, rows, "state")
 
 
 @day_asset(
@@ -114,14 +112,13 @@ def wellstatus(run: Run) -> dict[str, Any]:
     table=SETPOINT,
     pool=WAREHOUSE_POOL,
 )
-def setpoint(run: Run) -> dict[str, Any]:
+def setpoint(run: Run) -> None:
     """Make ``clean.setpoint``."""
     responses = read_responses(run.store)
     rows = setpoint_rows(run.warehouse, run.days, stored_economics(run.warehouse), responses)
     _store(run, rows)
     write_responses(run.store, responses)
-    actions = rows["action"].value_counts().to_pylist()
-    return {f"well_days_{row['values']}": row["counts"] for row in actions}
+    _note_counts(run, rows, "action")
 
 
 @day_asset(
@@ -137,16 +134,26 @@ def setpoint(run: Run) -> dict[str, Any]:
     table=WORKLIST,
     pool=WAREHOUSE_POOL,
 )
-def worklist(run: Run) -> dict[str, Any]:
+def worklist(run: Run) -> None:
     """Make ``clean.worklist``."""
     rows = worklist_rows(run.warehouse, run.days, stored_economics(run.warehouse))
     _store(run, rows)
-    newest = max(rows["Date"].to_pylist(), default=None)
-    first = [row for row in rows.to_pylist() if row["Date"] == newest and row["rank"] <= 5]
-    return {
-        f"rank_{row['rank']}": f"{row['NodeID']}: {row['reason']}"
-        for row in sorted(first, key=lambda row: row["rank"])
-    }
+    first = rows.select(["Date", "NodeID", "rank", "reason"]).filter(pc.less_equal(rows["rank"], 5))
+    for row in sorted(first.to_pylist(), key=lambda row: row["rank"]):
+        text = f"{row['NodeID']}: {row['reason']}"
+        run.note(row["Date"].isoformat(), {f"rank_{row['rank']}": text})
+
+
+def _note_counts(run: Run, rows: pa.Table, column: str) -> None:
+    """Tell how many wells have each value on each day."""
+    days = rows["Date"].cast(pa.date32())
+    counts = (
+        pa.table({"day": days, "value": rows[column]})
+        .group_by(["day", "value"])
+        .aggregate([([], "count_all")])
+    )
+    for row in counts.to_pylist():
+        run.note(row["day"].isoformat(), {f"wells_{row['value']}": row["count_all"]})
 
 
 def _store(run: Run, rows: pa.Table) -> None:

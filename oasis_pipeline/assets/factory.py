@@ -220,7 +220,7 @@ class Run:
     made : dict of str to Materialization
         Asset -> rows by partition, to be filled; its keys are what is wanted.
     metadata : dict of str to dict
-        Asset -> metadata of its materialization, to be filled.
+        Asset -> metadata that hold for each of its partitions, to be filled. What the body returns besides is of the run as a whole.
     checked : dict of str to CheckResult
         Results of checks that the body judges, by name.
     """
@@ -239,6 +239,7 @@ class Run:
         self.config = config
         self.made: dict[str, Materialization] = {}
         self.metadata: dict[str, dict[str, Any]] = {}
+        self.by_day: dict[str, dict[str, dict[str, Any]]] = {}
         self.checked: dict[str, dg.AssetCheckResult] = {}
         self._days = days
         whole = partitions(self.warehouse) if partitions else [""]
@@ -254,6 +255,11 @@ class Run:
         """Tell how many rows there are now, by partition or of the one."""
         key = asset or next(iter(self.made))
         self.made[key].rows.update(rows if isinstance(rows, Mapping) else {"": rows})
+
+    def note(self, day: str, metadata: Mapping[str, Any], asset: str | None = None) -> None:
+        """Tell metadata of one day."""
+        key = asset or next(iter(self.made))
+        self.by_day.setdefault(key, {}).setdefault(day, {}).update(metadata)
 
     def check(
         self, name: str, faults: Mapping[str, Sequence[str]], *, blocking: bool, **metadata: Any
@@ -560,12 +566,18 @@ def _build(
                 yield dg.Output(_day_files(context, first, run))
             else:
                 with _relearning(run):
-                    run.metadata[wanted[0].key].update(body(run) or {})
+                    said = body(run) or {}
+                    # what is true of a range of days is true of none of them
+                    if not first.partitioned or len(run.partitions) == 1:
+                        run.metadata[wanted[0].key].update(said)
+                    elif "note" in said:
+                        # what people should know is printed at the end of the pass
+                        run.note(run.partitions[-1], {"note": said["note"]})
         if first.columns is not None:
             yield from run.checked.values()
         for asset in wanted:
             if first.columns is None:
-                note_rows_by_day(context, asset, run.made[asset.key].rows)
+                note_days(context, asset, run.made[asset.key].rows, _by_day(asset, run))
                 yield dg.MaterializeResult(
                     asset_key=asset.asset_key,
                     metadata=_metadata(asset, run),
@@ -644,33 +656,54 @@ def _metadata(asset: Asset, run: Run) -> dict[str, Any]:
     rows = run.made[asset.key].rows
     if rows and not asset.partitioned:
         shown.setdefault("dagster/row_count", sum(rows.values()))
-    return {**shown, **_pictures(asset, run)}
+    return shown if not asset.partitioned else {}
 
 
-DAYS_WITH_COUNTS = 400
-"""Of a longer run no day's event has its number of rows: Dagster looks through the whole range for each."""
+DAYS_WITH_METADATA = 400
+"""Of a longer run only the newest day's event has metadata of its own: Dagster looks through the whole range for each."""
 
 
-def note_rows_by_day(context: dg.AssetExecutionContext, asset: Asset, rows: Mapping[str, int]) -> None:
-    """Have the event of each day carry its own number of rows: all other metadata are the run's.
+def note_days(
+    context: dg.AssetExecutionContext,
+    asset: Asset,
+    rows: Mapping[str, int],
+    by_day: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Have the event of each day carry its own metadata and number of rows.
 
     Parameters
     ----------
     context : AssetExecutionContext
     asset : Asset
-        One without days, or whose rows arrive by themselves, is left as it is.
+        One without days is left as it is; where rows arrive by themselves they are not counted.
     rows : mapping of str to int
         Day -> rows; days of the run that are absent have none.
+    by_day : mapping of str to mapping, optional
+        Day -> metadata.
     """
-    if asset.partitioned and asset.planned and len(days := context.partition_keys) <= DAYS_WITH_COUNTS:
-        for day in days:
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": rows.get(day, 0)}, asset.asset_key, day
-            )
+    if not asset.partitioned:
+        return
+    days = context.partition_keys
+    for day in days if len(days) <= DAYS_WITH_METADATA else days[-1:]:
+        counted = {"dagster/partition_row_count": rows.get(day, 0)} if asset.planned else {}
+        if shown := {**(by_day or {}).get(day, {}), **counted}:
+            context.add_asset_metadata(shown, asset.asset_key, day)
 
 
-def _pictures(asset: Asset, run: Run) -> dict[str, Any]:
-    return {name: dg.MetadataValue.md(draw(run.warehouse, run.days)) for name, draw in asset.pictures.items()}
+def _by_day(asset: Asset, run: Run) -> dict[str, dict[str, Any]]:
+    """Metadata of each day, pictures first; pictures are drawn of the newest day alone."""
+    if not asset.partitioned:
+        return {}
+    newest = run.days.last
+    drawn = {
+        name: dg.MetadataValue.md(draw(run.warehouse, Days(newest, newest)))
+        for name, draw in asset.pictures.items()
+    }
+    own, shared = run.by_day.get(asset.key, {}), run.metadata[asset.key]
+    return {
+        day: {**(drawn if day == run.partitions[-1] else {}), **own.get(day, {}), **shared}
+        for day in run.partitions
+    }
 
 
 def _day_files(context: dg.AssetExecutionContext, asset: Asset, run: Run) -> DayFiles:
@@ -681,8 +714,7 @@ def _day_files(context: dg.AssetExecutionContext, asset: Asset, run: Run) -> Day
 
     def tables() -> Iterator[pa.Table]:
         yield from marked_days(run.warehouse, run.store, asset.key, asset.code_version, body(run), made)
-        context.add_asset_metadata({**run.metadata[asset.key], **_pictures(asset, run)}, asset.asset_key)
-        note_rows_by_day(context, asset, made.rows)
+        note_days(context, asset, made.rows, _by_day(asset, run))
         # the event of the materialization is made before this body goes on
         versions = made.versions_to_come(run.partitions)
         context.set_data_version(asset.asset_key, dg.DataVersion(str(main_version(versions))))

@@ -166,7 +166,9 @@ def profile(run: Run) -> Days:
         when = date.fromisoformat(day)
         tables.append(days_of_readings.day_of_profiles(_day_of(run.store, when), when))
         yield day, tables[-1]
-    run.metadata[PROFILE].update(profile_metadata(run.store, tables))
+    newest = next((each for each in reversed(tables) if each.num_rows), None)
+    for day, profiles in zip(run.partitions, tables, strict=True):
+        run.note(day, profile_metadata(run.store, profiles, pictured=profiles is newest), PROFILE)
 
 
 @day_asset(
@@ -200,44 +202,46 @@ def _day_of(store: ObjectStore, day: date) -> pa.Table:
     return days_of_readings.readings_schema().empty_table() if rows is None else rows
 
 
-def profile_metadata(store: ObjectStore, tables: list[pa.Table]) -> dict[str, Any]:
-    """Shares of flags over all days of a run, and pictures of the newest day.
+def profile_metadata(store: ObjectStore, profiles: pa.Table, *, pictured: bool) -> dict[str, Any]:
+    """Shares of flags of a day, and a picture of the series with most flags.
 
     Parameters
     ----------
     store : ObjectStore
         Where the readings lie.
-    tables : list of pyarrow.Table
-        Profiles, a table a day.
+    profiles : pyarrow.Table
+        Of the day.
+    pictured : bool
+        Whether to draw.
 
     Returns
     -------
     dict
         For the materialization.
     """
-    profiles = pa.concat_tables(tables)
     if profiles.num_rows == 0:
         return {"readings": 0}
-    from oasis_pipeline.plotting.readings import flagged_series
-    from oasis_pipeline.plotting.style import markdown
-
     counts = profiles["readings"].to_numpy()
     shares = {
         f"{name}_pct": round(float(np.average(profiles[f"{name}_pct"].to_numpy(), weights=counts)), 3)
         for name in days_of_readings.FLAGS
     }
-    newest = next(each for each in reversed(tables) if each.num_rows)
-    day = newest["Date"][0].as_py()
-    chosen = days_of_readings.examples(_day_of(store, day), newest, day, PICTURED_SERIES)
     facts: dict[str, Any] = {
         "readings": int(counts.sum()),
         "modules": len(pc.unique(profiles["module_num"])),
         **shares,
     }
-    if chosen:
-        figure = flagged_series([(each.title, each.hours, each.values, each.flags) for each in chosen])
-        facts["most_flagged"] = dg.MetadataValue.md(markdown(figure, f"flagged readings of {day}"))
-    return facts
+    day = profiles["Date"][0].as_py()
+    chosen = (
+        days_of_readings.examples(_day_of(store, day), profiles, day, PICTURED_SERIES) if pictured else []
+    )
+    if not chosen:
+        return facts
+    from oasis_pipeline.plotting.readings import flagged_series
+    from oasis_pipeline.plotting.style import markdown
+
+    figure = flagged_series([(each.title, each.hours, each.values, each.flags) for each in chosen])
+    return {"most_flagged": dg.MetadataValue.md(markdown(figure, f"flagged readings of {day}")), **facts}
 
 
 def reading_faults(rows: pa.Table) -> list[str]:

@@ -128,11 +128,12 @@ def cardpred(run: Run) -> dict[str, Any]:
     table=CARDANOMALY,
     pictures={"cards_against_their_forecast": cards_against_forecast},
 )
-def cardanomaly(run: Run) -> dict[str, Any]:
+def cardanomaly(run: Run) -> None:
     """Make ``clean.cardanomaly``."""
     summary = score_days(run.warehouse, run.store, run.days)
     run.rows(summary.rows_by_day)
-    return {"anomalies": summary.anomalies}
+    for day, count in summary.anomalies_by_day.items():
+        run.note(day, {"anomalies": count})
 
 
 @day_asset(

@@ -146,9 +146,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         written = write_days(store, asset, tables, days, column, group)
         where = day_path(asset, days[0]) if len(days) == 1 and group is None else asset
         total, size = (sum(pair[i] for pair in written.values()) for i in (0, 1))
-        context.add_output_metadata(
-            {**_facts(total, size), "files": len(written), "path": store.where(where)}
-        )
+        # of a range of days they are of no day
+        facts = _facts(total, size) if len(days) == 1 else {}
+        context.add_output_metadata({**facts, "path": store.where(where)})
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         """Read an upstream asset: one day, a range, or all of it."""

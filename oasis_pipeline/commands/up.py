@@ -86,6 +86,7 @@ def run_platform(settings: Settings, host: str, port: int, service_port: int) ->
     from oasis_pipeline.storage.installation import reader_address, using_warehouse
 
     os.environ[PAGES_TOKEN_VARIABLE] = secrets.token_urlsafe(32)
+    os.environ.setdefault("OASIS_PAGES_URL", settings.pages_url or f"http://{reachable(host)}:{service_port}")
     # not below Dagster's own folder: it clears "logs" there, which belongs to its telemetry
     logs = settings.home / "logs"
     logs.mkdir(exist_ok=True)

@@ -324,7 +324,7 @@ class AnomalySummary:
     """What holding cards against their forecasts came to."""
 
     cards: int = 0
-    anomalies: int = 0
+    anomalies_by_day: dict[str, int] = field(default_factory=dict)
     rows_by_day: dict[str, int] = field(default_factory=dict)
 
 
@@ -358,8 +358,9 @@ def score_days(warehouse: Warehouse, store: ObjectStore, days: Days) -> AnomalyS
         rows = pa.concat_tables([_anomaly_rows(models, key, keys, states, forecasts) for key in span.keys])
         store_days(warehouse, CARDANOMALY, rows, span)
         summary.cards += rows.num_rows
-        summary.anomalies += int(rows["is_anomaly"].to_numpy().sum())
-        summary.rows_by_day.update(rows_by_day(rows))
+        counts, anomalies = rows_by_day(rows), rows_by_day(rows.filter(rows["is_anomaly"]))
+        summary.rows_by_day.update(counts)
+        summary.anomalies_by_day.update({day: anomalies.get(day, 0) for day in counts})
         first = span.last + timedelta(days=1)
     return summary
 

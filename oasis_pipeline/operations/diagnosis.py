@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +77,9 @@ class DiagnosedDay:
     examples: list[DiagnosedCard]
 
 
-@dataclass
+@dataclass(frozen=True)
 class DiagnosisSummary:
-    """What the metadata of a materialization says, gathered a day at a time.
+    """What the metadata of a day say.
 
     Attributes
     ----------
@@ -87,33 +87,33 @@ class DiagnosisSummary:
         Columns that medians are told of.
     counts : dict of str to int
         Cards by source of the pump card and by code of ``quality``.
-    examples : list of DiagnosedCard
-        Of the newest day with cards.
     """
 
-    values: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: list[DiagnosedCard] = field(default_factory=list)
-
-    def add(self, found: DiagnosedDay) -> None:
-        """Take in what was found on a day."""
-        if found.cards.num_rows == 0:
-            return
-        for name in SUMMED_UP:
-            column = pc.drop_null(found.cards[name]).to_numpy()
-            self.values.setdefault(name, []).append(column)
-        self.counts.update(f"pump card: {source}" for source in found.cards["pump_card_source"].to_pylist())
-        for text in found.cards["quality"].to_pylist():
-            self.counts.update(code for code in text.split("; ") if code)
-        self.examples = found.examples
+    values: dict[str, NDArray[np.float64]]
+    counts: Counter[str]
 
     def medians(self) -> dict[str, float]:
         """Medians of the columns, rounded; those without values left out."""
         return {
             f"median_{name}": round(float(np.median(values)), 1)
-            for name, parts in self.values.items()
-            if len(values := np.concatenate(parts))
+            for name, values in self.values.items()
+            if len(values)
         }
+
+
+def summaries_by_day(cards: pa.Table) -> dict[str, DiagnosisSummary]:
+    """Sum up rows of ``clean.carddiag``, each day that has some by itself, in order."""
+    cards = cards.select(["Date", "pump_card_source", "quality", *SUMMED_UP])
+    days = cards["Date"].cast(pa.date32())
+    found = {}
+    for day in sorted(pc.unique(days).to_pylist()):
+        rows = cards.filter(pc.equal(days, day))
+        counts = Counter(f"pump card: {source}" for source in rows["pump_card_source"].to_pylist())
+        for text in rows["quality"].to_pylist():
+            counts.update(code for code in text.split("; ") if code)
+        values = {name: pc.drop_null(rows[name]).to_numpy() for name in SUMMED_UP}
+        found[day.isoformat()] = DiagnosisSummary(values, counts)
+    return found
 
 
 def diagnosed_days(

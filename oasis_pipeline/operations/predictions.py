@@ -71,8 +71,10 @@ class PredictionSummary:
     model_versions : list of str
         Models that predicted, in order of their first day.
     rows : int
-    counts : Counter
-        Rows by Label1.
+    by_day : dict of str to Counter
+        Day with rows -> rows by Label1.
+    model_of : dict of str to str
+        Day with rows -> the model that predicted it.
     rows_by_day : dict of str to int
     notes : list of str
         What a person should know.
@@ -80,7 +82,8 @@ class PredictionSummary:
 
     model_versions: list[str] = field(default_factory=list)
     rows: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    by_day: dict[str, Counter[str]] = field(default_factory=dict)
+    model_of: dict[str, str] = field(default_factory=dict)
     rows_by_day: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -126,13 +129,17 @@ def predict_days(
             row = used if day not in asked else model_row(warehouse, CLASSIFIER, asked[day])
             assert row is not None
             rows = _predict_day(store, row, day)
-            if rows.num_rows and row["version"] not in summary.model_versions:
-                summary.model_versions.append(row["version"])
+            if rows.num_rows:
+                summary.by_day[day], summary.model_of[day] = (
+                    Counter(rows["Label1"].to_pylist()),
+                    row["version"],
+                )
+                if row["version"] not in summary.model_versions:
+                    summary.model_versions.append(row["version"])
             tables.append(rows)
         rows = pa.concat_tables(tables)
         store_days(warehouse, DYNAPRED, rows, span)
         summary.rows += rows.num_rows
-        summary.counts.update(rows["Label1"].to_pylist())
         summary.rows_by_day.update(rows_by_day(rows))
         first = span.last + timedelta(days=1)
     if asked:

@@ -36,6 +36,9 @@ SESSION_COOKIE = "sessionid"
 _OPEN_PATH = "/server_info"
 """Without a log-in: versions, which health checks ask for."""
 
+_FIRST_PAGE = "/asset-groups"
+"""The lineage: Dagster's own first page, the timeline, shows no runs but those of jobs, so that it would be empty."""
+
 
 class Door:
     """A layer around an ASGI application.
@@ -63,6 +66,8 @@ class Door:
         self._hosts = frozenset(name.lower() for name in hosts)
         self._log_in = log_in
         self._open = prefix.rstrip("/") + _OPEN_PATH
+        self._first = prefix.rstrip("/") + _FIRST_PAGE
+        self._roots = {prefix.rstrip("/"), prefix.rstrip("/") + "/"}
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Let a request through, or refuse it."""
@@ -85,6 +90,10 @@ class Door:
             status, reason, more = await run_in_threadpool(self._log_in, headers, client)
         if status != 200:
             await _refuse(scope, receive, send, status, reason, more)
+            return
+
+        if scope["type"] == "http" and scope["path"] in self._roots:
+            await _redirect(send, self._first, more)
             return
 
         async def answer(message: Any) -> None:
@@ -143,6 +152,13 @@ def _asks_by_get(method: str, path: str, headers: dict[str, str]) -> bool:
     # with text/html it is the page on which people try queries; web sockets begin so too, and no address can be followed with their key
     other = "text/html" in headers.get("accept", "") or "sec-websocket-key" in headers
     return method == "GET" and path.endswith("/graphql") and not other
+
+
+async def _redirect(send: Any, path: str, more: dict[str, str]) -> None:
+    headers = {"location": path, "content-length": "0", **more}
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 307, "headers": pairs})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(

@@ -217,6 +217,23 @@ def test_dagster_knows_what_was_made_with_counts_pictures_and_checks(
         of = "clean.dynapred" if asset == "clean/card_features" else asset.replace("/", ".")
         held = f"""select count(*) from {of} where "Date"::date = '{day}'"""
         assert counted == one(copied, held), asset
+    # a run over days gives each the metadata of its own
+    for asset, column, prefix in (("wellstatus", "state", "wells_"), ("dynapred", "Label1", "")):
+        for day in days:
+            records = dg.AssetRecordsFilter(dg.AssetKey(["clean", asset]), asset_partitions=[day])
+            shown = (
+                instance.fetch_materializations(records, limit=1).records[0].asset_materialization.metadata
+            )
+            held = copied.query(
+                f"""select "{column}" as name, count(*) as n from clean.{asset} where "Date"::date = '{day}' group by 1"""
+            )
+            told = (
+                shown["counts"].value
+                if asset == "dynapred"
+                else {name: each.value for name, each in shown.items()}
+            )
+            assert held.num_rows
+            assert {prefix + row["name"]: row["n"] for row in held.to_pylist()}.items() <= told.items()
     event = instance.get_latest_materialization_event(dg.AssetKey(["clean", "dynapred"]))
     assert event is not None
     metadata = event.asset_materialization.metadata
@@ -530,10 +547,10 @@ def test_of_days_that_fail_together_only_the_one_at_fault_fails(
                 raise OSError("no space left")
             yield day, rows
 
-    def no_trend(house: Warehouse, span: Days) -> TrendSummary:
+    def no_trend(house: Warehouse, span: Days, *choice: Any) -> TrendSummary:
         if bad in span.keys:
             raise ValueError("an impossible slope")
-        return trend_days(house, span)
+        return trend_days(house, span, *choice)
 
     with copied.transaction() as tx:
         # another release: every day is made again, and what comes out is the same

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets.clean import diagnosis_metadata
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.graph import build_graph, evaluate
 from oasis_pipeline.assets.resources import build_resources
@@ -23,8 +22,8 @@ from oasis_pipeline.operations.diagnosis import (
     CARDDIAG,
     RODDIAG,
     DiagnosedDay,
-    DiagnosisSummary,
     diagnosed_days,
+    summaries_by_day,
 )
 from oasis_pipeline.operations.features import finite_column
 from oasis_pipeline.operations.wells import EquipmentStates, equipment_of
@@ -350,9 +349,7 @@ def test_an_open_card_and_a_wild_one_do_no_harm(warehouse: Warehouse, simulated:
 def test_a_day_without_cards_is_an_empty_day(warehouse: Warehouse) -> None:
     found = diagnose_day(warehouse, DAY)
     assert (found.cards.num_rows, found.rods.num_rows, found.examples) == (0, 0, [])
-    summary = DiagnosisSummary()
-    summary.add(found)
-    assert diagnosis_metadata(summary)["example_cards"].value == "no usable card"
+    assert summaries_by_day(found.cards) == {}
 
 
 def test_days_come_together_as_far_as_their_rows_fit(
@@ -395,11 +392,11 @@ def test_the_asset_stores_both_tables_tells_the_ledger_and_passes_its_checks(
     result = dg.materialize(chosen, resources=resources, tags=tags)
     assert result.success
     made = {
-        event.asset_key.to_user_string(): event.materialization
+        event.partition: event.materialization.metadata
         for event in result.get_asset_materialization_events()
+        if event.asset_key.path[-1] == "carddiag"
     }
-    metadata = made["clean/carddiag"].metadata
-    # the number of rows is that of the day, not of the run
+    # metadata are those of the day, not of the run
     counts = [
         (
             event.asset_key.path[-1],
@@ -413,9 +410,12 @@ def test_the_asset_stores_both_tables_tells_the_ledger_and_passes_its_checks(
         for table, each in (("carddiag", (2, 1, 1)), ("roddiag", (2, 2, 2)))
         for day, rows in zip(days, each, strict=True)
     ]
-    assert metadata["median_fillage_pct"].value > 50.0
-    assert metadata["example_cards"].value.startswith("![diagnosed cards](data:image/png")
-    assert "no_rods" in metadata["cards_by_quality"].value
+    of_days = [made[day.isoformat()] for day in days]
+    assert ["no_rods" in each["cards_by_quality"].value for each in of_days] == [True, False, False]
+    assert ["example_cards" in each for each in of_days] == [False, False, True], "of the newest day alone"
+    assert next(iter(of_days[-1])) == "example_cards", "the picture comes first"
+    assert of_days[-1]["median_fillage_pct"].value > 50.0
+    assert of_days[-1]["example_cards"].value.startswith("![diagnosed cards](data:image/png")
     states = ledger.states(warehouse)
     assert [states["clean/carddiag", day.isoformat()].rows for day in days] == [2, 1, 1]
     assert [states["clean/roddiag", day.isoformat()].rows for day in days] == [2, 2, 2]

@@ -72,6 +72,11 @@ def test_on_this_machine_by_its_own_names_and_from_its_own_pages_only() -> None:
         asked = {"sec_fetch_site": "cross-site", "sec_fetch_mode": mode, "sec_fetch_dest": target}
         assert knock(door, method="GET", path="/runs", **asked)[0] == status
     assert knock(door, method="GET", path="/prefix/graphql")[0] == 405, "an address that runs something"
+    for prefix in ("", "/dagster"):
+        entrance = Door(pages, Exposure().hosts, None, prefix)
+        status, headers = knock(entrance, method="GET", path=f"{prefix}/")
+        assert (status, headers["location"]) == (307, f"{prefix}/asset-groups")
+        assert knock(entrance, method="GET", path=f"{prefix}/overview/activity/timeline")[0] == 200
     assert knock(door, method="GET", accept="text/html,*/*")[0] == 200
 
 
