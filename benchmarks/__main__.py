@@ -21,18 +21,23 @@ def main(arguments: list[str]) -> int:
     """Print one table a room; an unknown name is an error that lists the known ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rooms", nargs="*", metavar="room", help=", ".join(ROOMS))
-    parser.add_argument("--cache", type=Path, help="folder where fields are kept (truth)")
+    parser.add_argument("--cache", type=Path, help="folder where fields are kept (truth, failures)")
     parser.add_argument(
-        "--judged", action="store_true", help="judged seeds, for figures that are told (truth)"
+        "--judged", action="store_true", help="judged seeds, for figures that are told (truth, failures)"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="these seeds instead (truth)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[], help="these seeds instead (truth, failures)"
+    )
+    parser.add_argument(
+        "--often", action="store_true", help="fields whose failures come three times as often (failures)"
+    )
     parser.add_argument("--ablation", action="store_true", help="what each part of the learner gave (truth)")
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
         metavar=("WELLS", "DAYS"),
-        help="size of the foreign fields (truth), 40 120 by default",
+        help="size of the foreign fields (truth, failures), 40 120 by default, 40 360 for failures",
     )
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.rooms if name not in ROOMS]:
@@ -42,7 +47,7 @@ def main(arguments: list[str]) -> int:
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{load}"
     )
-    given = {"cache": asked.cache, "judged": asked.judged, "seeds": asked.seeds, "ablation": asked.ablation}
+    given = {name: getattr(asked, name) for name in ("cache", "judged", "seeds", "ablation", "often")}
     if asked.size:
         given["size"] = tuple(asked.size)
     for name in asked.rooms or ROOMS:

@@ -7,7 +7,7 @@ field is made (``foreign``), how it is taken in (``foreign_truth``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.foreign.files import LIFELIKE_DAYS, WELLS
 from benchmarks.foreign_truth import kept_platform, warehouse_of
 from oasis_pipeline.learning.failures.alarms import (
     FALSE_ALARMS_PER_WELL_MONTH,
     MONTH_DAYS,
-    OUTCOME_DAYS,
     TRUE,
     alarm_outcomes,
+    foretold_days,
     raise_alarms,
 )
 from oasis_pipeline.learning.failures.base import base_forecaster
+from oasis_pipeline.learning.failures.causes import CAUSE_CHANNELS
 from oasis_pipeline.learning.failures.forecaster import Forecaster, Learnable, fit_at, learnable
 from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS, UNKNOWN, outcomes_at
@@ -52,8 +52,8 @@ FIRST_DAYS = 30
 """The first month, in which a field has told next to nothing."""
 
 
-def failure_days(seed: int, cache: Path, size: tuple[int, int] = (WELLS, LIFELIKE_DAYS)) -> Learnable:
-    """Return wells' days of a lifelike foreign field as the platform forecasts from.
+def failure_days(seed: int, cache: Path, size: tuple[int, int], lifelike: bool = True) -> Learnable:
+    """Return wells' days of a foreign field as the platform forecasts from.
 
     Parameters
     ----------
@@ -62,12 +62,14 @@ def failure_days(seed: int, cache: Path, size: tuple[int, int] = (WELLS, LIFELIK
         Where fields are kept.
     size : tuple of int
         Wells and days.
+    lifelike : bool
+        See `foreign.files.write_field`.
 
     Returns
     -------
     Learnable
     """
-    folder = kept_platform(seed, cache, *size, lifelike=True)
+    folder = kept_platform(seed, cache, *size, lifelike=lifelike)
     found = pq.read_table(folder / "features.parquet")
     with warehouse_of(folder) as (warehouse, store):
         days = [day for day, _ in split_by_day(found, "Date")]
@@ -76,7 +78,7 @@ def failure_days(seed: int, cache: Path, size: tuple[int, int] = (WELLS, LIFELIK
         for day, rows in well_day_tables(warehouse, store, span):
             if rows.num_rows:
                 write_days(store, WELL_DAYS, [stamped(rows, WELL_DAYS_VERSION)], [date.fromisoformat(day)])
-        daily, nodes = load_well_days(store, span.first, span.last)
+        daily, nodes = load_well_days(store, span.first, span.last, CAUSE_CHANNELS)
         log = failure_log(warehouse, nodes)
         data, _ = learnable(daily, log, nodes, first_days(warehouse, nodes), *rods_changed(warehouse, nodes))
     return data
@@ -119,13 +121,16 @@ def walk(data: Learnable) -> Walked:
     day = data.time_ms // DAY_MS
     first, last = (date(1970, 1, 1) + timedelta(days=int(end)) for end in (day.min(), day.max()))
     due = cutoffs(first, last)
+    packaged = base_forecaster()
+    # a field may have fewer quantities than the packaged model looks at
+    base = replace(packaged, model=replace(packaged.model, names=data.names), features=data.names)
     fitted = {cutoff: fit_at(data, moment_ms(cutoff)) for cutoff in due}
     probability = np.zeros((len(day), len(HORIZONS_DAYS), len(data.log.classes)))
     threshold = np.zeros(len(day))
     for number in np.unique(day).tolist():
         rows = np.flatnonzero(day == number)
         cutoff = cutoff_of(date(1970, 1, 1) + timedelta(days=number), due)
-        model: Forecaster = fitted[cutoff].forecaster if cutoff else base_forecaster()
+        model: Forecaster = fitted[cutoff].forecaster if cutoff else base
         place = np.array([data.log.classes.index(name) for name in model.classes])
         probability[np.ix_(rows, np.arange(len(HORIZONS_DAYS)), place)] = model.probabilities(
             data.features[rows]
@@ -164,23 +169,21 @@ def judge_alarms(
     AlarmScore
     """
     log, end = data.log, int(data.time_ms.max())
-    alarms = raise_alarms(data.well, score, data.life, threshold)
+    alarms = raise_alarms(data.well, data.time_ms, score, data.life, threshold)
     well, raised = data.well[alarms.raised_row], data.time_ms[alarms.raised_row]
     # an alarm of the last days counts too: a field's end is no excuse
     outcome, _ = alarm_outcomes(well, raised, log, end)
     leads, right = [], []
     judged = _within(log, data)
-    for i in judged.tolist():
-        ahead = (log.start_ms[i] - raised) / DAY_MS
-        mine = np.flatnonzero((well == log.well[i]) & (ahead > 0.0) & (ahead <= OUTCOME_DAYS))
-        if mine.size:
-            leads.append(float(ahead[mine].max()))
-            stood = np.flatnonzero(
-                (data.well == log.well[i])
-                & (data.time_ms >= raised[mine].max())
-                & (data.time_ms < log.start_ms[i])
-            )
-            right.append(part is not None and part[stood[score[stood].argmax()]] == log.label[i])
+    days = foretold_days(well, raised, log)
+    for i in judged[np.isfinite(days[judged])].tolist():
+        leads.append(float(days[i]))
+        # what the newest alarm before it said on its worst day
+        newest = raised[(well == log.well[i]) & (raised < log.start_ms[i])].max()
+        stood = np.flatnonzero(
+            (data.well == log.well[i]) & (data.time_ms >= newest) & (data.time_ms < log.start_ms[i])
+        )
+        right.append(part is not None and part[stood[score[stood].argmax()]] == log.label[i])
     months = len(score) / MONTH_DAYS
     return AlarmScore(
         len(leads) / max(len(judged), 1),

@@ -1,12 +1,13 @@
 """Simulated fields ready to be judged: kept fields with cards, and fields of severities without cards, of which there can be many.
 
     python -m studies.failure_days --errors FOLDER
+    python -m studies.failure_days --walk SEED ...
 
 Belongs here: from a field to the platform's windows. Does not belong here: making fields with cards (``models.failure_fields``), judging.
 
 What the network of ``learning.severities`` says of a card differs little from the truth, so the simulator's severities with such errors put
 on them stand in for cards. ``--errors`` prints the errors on the tuning fields, kept in a folder by ``models.failure_fields``; the
-constants below follow them.
+constants below follow them. ``--walk`` walks through fields of 60 wells without cards as the platform does, and tells what alarms came to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.foreign_failures import judge_alarms, walk
 from models.failure_fields import CARDS_PER_DAY, DAYS, KINDS, TUNING_SEEDS, FieldTables, kept_field
 from oasis_pipeline.intake.failures import package_rules, reduce_text
 from oasis_pipeline.learning.failures.alarms import (
@@ -37,6 +39,7 @@ from oasis_pipeline.simulation.episodes import FieldKind, episode_card_times
 from studies.failure_futures import Course, course_of
 
 CLASSES = ("BHA", "Pump", "Rod", "Tubing")
+WALKED_WELLS = 60
 _ALARM = HORIZONS_DAYS.index(ALARM_HORIZON_DAYS)
 
 
@@ -231,6 +234,22 @@ def print_errors(folder: Path) -> None:
         )
 
 
+def print_walks(seeds: list[int]) -> None:
+    """Print what alarms as raised came to on fields without cards, every failure counted."""
+    print("| field | failures | recall | false ones per well-month | median lead, d | part right |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for kind, seed in itertools.product(KINDS, seeds):
+        data = severity_field(kind, seed, WALKED_WELLS, seen=True)[0].data
+        walked = walk(data)
+        part = walked.probability[:, _ALARM].argmax(axis=1)
+        a = judge_alarms(data, walked.failure[:, _ALARM], walked.threshold, part)
+        print(
+            f"| {kind.value} {seed} | {a.failures} | {a.recall:.2f} | {a.false_per_well_month:.3f} | {a.lead_days:.1f} "
+            f"| {a.part_right:.2f} of {a.caught} |",
+            flush=True,
+        )
+
+
 def laid(parts: list[Outcomes]) -> Outcomes:
     """Lay outcomes end to end."""
     return Outcomes(
@@ -241,10 +260,16 @@ def laid(parts: list[Outcomes]) -> Outcomes:
 
 
 def main() -> None:
-    """Print the network's errors."""
+    """Print the network's errors, or what alarms come to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--errors", type=Path, required=True, help="folder of the tuning fields")
-    print_errors(parser.parse_args().errors)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--errors", type=Path, help="folder of the tuning fields")
+    what.add_argument("--walk", type=int, nargs="+", metavar="SEED", help="of fields without cards")
+    asked = parser.parse_args()
+    if asked.walk:
+        print_walks(asked.walk)
+    else:
+        print_errors(asked.errors)
 
 
 if __name__ == "__main__":

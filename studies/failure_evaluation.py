@@ -115,7 +115,7 @@ def count_by_well(forecast: Forecast, threshold: Float64 | float, place: int) ->
     """
     f = forecast
     wells = int(f.well.max(initial=-1)) + 1
-    alarms = raise_alarms(f.well, f.probability[:, place], f.life, threshold)
+    alarms = raise_alarms(f.well, f.time_ms, f.probability[:, place], f.life, threshold)
     of, raised = f.well[alarms.raised_row], f.time_ms[alarms.raised_row]
     outcome, _ = alarm_outcomes(of, raised, f.announced, f.end_ms)
     begin, end = (f.time_ms.min(), f.time_ms.max()) if len(f.time_ms) else (0, 0)

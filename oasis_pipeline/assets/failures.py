@@ -28,7 +28,7 @@ from oasis_pipeline.assets.factory import (
 )
 from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION
 from oasis_pipeline.learning.failures.run_life import RUN_LIFE_VERSION
-from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.learning.failures.windows import MEMORY_DAYS
 from oasis_pipeline.operations.alarm_decisions import ALARM
 from oasis_pipeline.operations.alarms import ALARM_VERSION, AlarmSummary, backtest, make_alarms
 from oasis_pipeline.operations.failure_forecasts import (
@@ -89,7 +89,7 @@ def failure_forecaster(run: Run) -> dict[str, Any]:
 @day_asset(
     "clean/xpred",
     inputs=[
-        days_back(REACH_DAYS + 1, WELL_DAYS),
+        days_back(MEMORY_DAYS + 1, WELL_DAYS),
         histories("rods"),
         from_its_day("analysis/failure_info", FORECASTER_ASSET),
     ],

@@ -25,11 +25,12 @@ from oasis_pipeline.learning.failures.alarms import (
     TRUE,
     Alarms,
     alarm_outcomes,
+    foretold_days,
     raise_alarms,
 )
-from oasis_pipeline.learning.failures.log import DAY_MS, life_of
+from oasis_pipeline.learning.failures.log import life_of
 from oasis_pipeline.learning.failures.reasons import reasons
-from oasis_pipeline.learning.failures.windows import REACH_DAYS
+from oasis_pipeline.learning.failures.windows import MEMORY_DAYS
 from oasis_pipeline.operations.alarm_decisions import ALARM, decided_alarms
 from oasis_pipeline.operations.failure_forecasts import forecaster_named, read_known
 from oasis_pipeline.operations.well_days import BASE_CLASSES, failure_log
@@ -38,7 +39,7 @@ from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
-ALARM_VERSION = "2"
+ALARM_VERSION = "3"
 """Raise it when the same forecasts raise other alarms."""
 
 SAME_EVENT_DAYS = 7.0
@@ -137,7 +138,9 @@ def read_forecasts(warehouse: Warehouse, store: ObjectStore) -> Forecasts | None
 def alarms_of(found: Forecasts) -> Alarms:
     """Apply the rule; a well that is known to be down raises nothing."""
     silent = found.life % 2 == 1
-    return raise_alarms(found.well, np.where(silent, 0.0, found.probability), found.life, found.threshold)
+    return raise_alarms(
+        found.well, found.time_ms, np.where(silent, 0.0, found.probability), found.life, found.threshold
+    )
 
 
 def make_alarms(warehouse: Warehouse, store: ObjectStore) -> AlarmSummary:
@@ -321,7 +324,7 @@ def _reasons_of(
     first: date,
     last: date,
 ) -> dict[tuple[str, datetime], str]:
-    known = read_known(warehouse, store, first - timedelta(days=REACH_DAYS), last)
+    known = read_known(warehouse, store, first - timedelta(days=MEMORY_DAYS), last)
     number = {node: place for place, node in enumerate(known.nodes)}
     place = {
         (well, moment): row
@@ -364,23 +367,16 @@ def backtest(warehouse: Warehouse, store: ObjectStore) -> dict[str, Any]:
     rows = alarms.raised_row
     well, raised = found.well[rows], found.time_ms[rows]
     end = int(found.time_ms.max())
-    outcome, lead = alarm_outcomes(well, raised, log, end)
+    outcome, _ = alarm_outcomes(well, raised, log, end)
     begin = found.time_ms.min()
     judged = (log.start_ms > begin) & (log.start_ms <= end)
-    caught = [
-        bool(
-            np.any(
-                (well == log.well[i]) & (raised < log.start_ms[i]) & (log.start_ms[i] - raised <= 30 * DAY_MS)
-            )
-        )
-        for i in np.flatnonzero(judged)
-    ]
-    months = len(found.well) / MONTH_DAYS
+    lead = foretold_days(well, raised, log)[judged]
     hits = lead[np.isfinite(lead)]
+    months = len(found.well) / MONTH_DAYS
     return {
         "well_months": round(months, 1),
         "failures": int(judged.sum()),
-        "failures_caught": int(sum(caught)),
+        "failures_caught": int(hits.size),
         "median_lead_days": round(float(np.median(hits)), 1) if hits.size else None,
         "alarms_that_came_true": int((outcome == TRUE).sum()),
         "false_alarms": int((outcome == FALSE).sum()),

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.failures.base import BASE_VERSION, base_forecaster
+from oasis_pipeline.learning.failures.causes import CAUSE_CHANNELS
 from oasis_pipeline.learning.failures.forecaster import (
     FORECAST_VERSION,
     Fitted,
@@ -28,7 +29,7 @@ from oasis_pipeline.learning.failures.log import Life
 from oasis_pipeline.learning.failures.outcomes import HORIZONS_DAYS
 from oasis_pipeline.learning.failures.packing import pack_forecaster, unpack_forecaster
 from oasis_pipeline.learning.failures.walk_forward import cutoff_of, cutoffs
-from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows
+from oasis_pipeline.learning.failures.windows import MEMORY_DAYS, DailyRows
 from oasis_pipeline.operations.days import Days, rows_by_day, store_days
 from oasis_pipeline.operations.registry import (
     is_sound,
@@ -85,13 +86,13 @@ def read_known(warehouse: Warehouse, store: ObjectStore, first: date, last: date
     warehouse : Warehouse
     store : ObjectStore
     first, last : date
-        Days, both included; features are complete from `REACH_DAYS` after the first, or where the data begin.
+        Days, both included; features are complete from `MEMORY_DAYS` after the first, or where the data begin.
 
     Returns
     -------
     Known
     """
-    rows, nodes = load_well_days(store, first, last)
+    rows, nodes = load_well_days(store, first, last, CAUSE_CHANNELS)
     log = failure_log(warehouse, nodes)
     data, life = learnable(rows, log, nodes, first_days(warehouse, nodes), *rods_changed(warehouse, nodes))
     return Known(rows, nodes, data, life)
@@ -265,7 +266,7 @@ def forecast_failures(warehouse: Warehouse, store: ObjectStore, days: Days) -> F
     first = days.first
     while first <= days.last:
         part = Days(first, min(first + timedelta(days=_DAYS_AT_ONCE - 1), days.last))
-        known = read_known(warehouse, store, part.first - timedelta(days=REACH_DAYS), part.last)
+        known = read_known(warehouse, store, part.first - timedelta(days=MEMORY_DAYS), part.last)
         classes = [*known.data.log.classes]
         target, added = class_columns(warehouse, classes)
         summary.new_columns += added

@@ -162,7 +162,9 @@ def _keys_like(rows: pa.Table, other: pa.Table) -> pa.Schema:
     )
 
 
-def load_well_days(store: ObjectStore, first: date, last: date) -> tuple[DailyRows, list[str]]:
+def load_well_days(
+    store: ObjectStore, first: date, last: date, channels: tuple[str, ...] = CHANNELS
+) -> tuple[DailyRows, list[str]]:
     """Read wells' days back.
 
     Parameters
@@ -170,6 +172,8 @@ def load_well_days(store: ObjectStore, first: date, last: date) -> tuple[DailyRo
     store : ObjectStore
     first, last : date
         Both included.
+    channels : tuple of str
+        Quantities that are wanted.
 
     Returns
     -------
@@ -183,14 +187,15 @@ def load_well_days(store: ObjectStore, first: date, last: date) -> tuple[DailyRo
         If the files are of another version.
     """
     wanted = [first + timedelta(days=i) for i in range((last - first).days + 1)]
-    rows = read_days(store, WELL_DAYS, wanted, version=WELL_DAYS_VERSION)
+    columns = ["NodeID", "Date", "rows", *channels]
+    rows = read_days(store, WELL_DAYS, wanted, columns, version=WELL_DAYS_VERSION)
     if rows.num_rows == 0:
         none = np.zeros(0, np.int64)
-        return DailyRows(none, none, none, np.zeros((0, len(CHANNELS)), np.float32), none, CHANNELS), []
+        return DailyRows(none, none, none, np.zeros((0, len(channels)), np.float32), none, channels), []
     names, well = np.unique(rows["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)
     moment = rows["Date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     order = np.lexsort((moment, well))
-    values = np.stack([rows[name].to_numpy() for name in CHANNELS], axis=1)[order]
+    values = np.stack([rows[name].to_numpy() for name in channels], axis=1)[order]
     return (
         DailyRows(
             well[order].astype(np.int64),
@@ -198,7 +203,7 @@ def load_well_days(store: ObjectStore, first: date, last: date) -> tuple[DailyRo
             moment[order],
             np.ascontiguousarray(values, np.float32),
             rows["rows"].to_numpy()[order],
-            CHANNELS,
+            channels,
         ),
         [str(name) for name in names],
     )

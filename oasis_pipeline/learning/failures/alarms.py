@@ -5,7 +5,8 @@ alarms. Does not belong here: the probabilities, what people did with an alarm (
 
 One event is one alarm: while it stands, nothing more is raised for the well. It is raised when the probability has stayed at or above
 the threshold over some rows, so that one odd day raises nothing, and ends when it has stayed below a lower threshold for
-some, or when a failure or a workover of the well becomes known.
+some, when a failure or a workover of the well becomes known, or when the days are over within which a failure was foretold: then it was
+false, and where the condition still stands another is raised.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.compiled import compiled
-from oasis_pipeline.learning.failures.log import DAY_MS, FailureLog
+from oasis_pipeline.learning.failures.log import DAY_MS, LONG_AGO, FailureLog
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -62,6 +63,7 @@ class Alarms:
 
 def raise_alarms(
     well: Int64,
+    time_ms: Int64,
     probability: Float64,
     life: Int64,
     threshold: Float64 | float,
@@ -73,7 +75,7 @@ def raise_alarms(
 
     Parameters
     ----------
-    well : ndarray of int64, shape (n,)
+    well, time_ms : ndarray of int64, shape (n,)
         Rows in order of well and time.
     probability : ndarray, shape (n,)
         Of a failure within the alarm's window, 0 to 1.
@@ -92,7 +94,14 @@ def raise_alarms(
     """
     limits = np.broadcast_to(np.asarray(threshold, np.float64), probability.shape)
     raised, closed, by_event = _run(
-        well, probability, life, np.ascontiguousarray(limits), confirming_rows, calm_rows, lower_share
+        well,
+        time_ms,
+        probability,
+        life,
+        np.ascontiguousarray(limits),
+        confirming_rows,
+        calm_rows,
+        lower_share,
     )
     return Alarms(raised, closed, by_event)
 
@@ -100,6 +109,7 @@ def raise_alarms(
 @compiled
 def _run(
     well: Int64,
+    time_ms: Int64,
     probability: Float64,
     life: Int64,
     limits: Float64,
@@ -122,6 +132,9 @@ def _run(
             if standing:
                 closed[count - 1] = row
                 by_event[count - 1] = True
+            standing, above, calm = False, 0, 0
+        elif standing and time_ms[row] - time_ms[raised[count - 1]] > OUTCOME_DAYS * DAY_MS:
+            closed[count - 1] = row
             standing, above, calm = False, 0, 0
         if standing:
             calm = calm + 1 if probability[row] < lower else 0
@@ -177,6 +190,32 @@ def alarm_outcomes(
     return outcome.astype(np.int64), lead
 
 
+def foretold_days(well: Int64, raised_ms: Int64, log: FailureLog) -> Float64:
+    """Tell how long before each failure an alarm told of it.
+
+    Parameters
+    ----------
+    well, raised_ms : ndarray of int64, shape (m,)
+        Alarms.
+    log : FailureLog
+
+    Returns
+    -------
+    ndarray, shape (failures,)
+        From the first alarm that was raised within `OUTCOME_DAYS` before the failure, and after the well's failure before that; NaN where
+        there was none.
+    """
+    days = np.full(len(log), np.nan)
+    for i in range(len(log)):
+        mine = log.well == log.well[i]
+        before = log.start_ms[mine & (log.start_ms < log.start_ms[i])].max(initial=LONG_AGO)
+        ahead = (log.start_ms[i] - raised_ms[(well == log.well[i]) & (raised_ms > before)]) / DAY_MS
+        ahead = ahead[(ahead > 0.0) & (ahead <= OUTCOME_DAYS)]
+        if ahead.size:
+            days[i] = ahead.max()
+    return days
+
+
 def false_alarm_rate(
     well: Int64,
     time_ms: Int64,
@@ -207,7 +246,9 @@ def false_alarm_rate(
     rows = alarms.raised_row
     outcome, _ = alarm_outcomes(well[rows], time_ms[rows], log, end_ms)
     undecided = outcome == OPEN
-    false = np.count_nonzero(outcome == FALSE) + float((1.0 - chance[rows[undecided]]).sum())
+    # of the days within which it may come true some have gone by without a failure
+    left = 1.0 - (end_ms - time_ms[rows[undecided]]) / (OUTCOME_DAYS * DAY_MS)
+    false = np.count_nonzero(outcome == FALSE) + float(((1.0 - chance[rows[undecided]]) ** left).sum())
     return false / months if months else 0.0
 
 
@@ -252,7 +293,7 @@ def choose_threshold(
     thresholds = np.quantile(probability, shares)
     found = NEVER_RAISED
     for threshold in np.unique(thresholds)[::-1]:
-        alarms = raise_alarms(well, probability, life, float(threshold))
+        alarms = raise_alarms(well, time_ms, probability, life, float(threshold))
         rate = false_alarm_rate(well, time_ms, alarms, chance, log, end_ms)
         if rate + np.sqrt(rate / months) > budget:
             break

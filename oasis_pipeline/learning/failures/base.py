@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from oasis_pipeline.learning.failures.causes import SHARES, CauseHazards, prior_rates
-from oasis_pipeline.learning.failures.channels import CHANNELS
+from oasis_pipeline.learning.failures.causes import CAUSE_CHANNELS, SHARES, CauseHazards, prior_rates
 from oasis_pipeline.learning.failures.forecaster import FORECAST_VERSION, Forecaster
 from oasis_pipeline.learning.failures.windows import feature_names
 
 BASE_VERSION = f"base-{FORECAST_VERSION}"
 """ModelVersion of its rows."""
-BASE_THRESHOLD = 0.15
+BASE_THRESHOLD = 0.18
 """Probability within the alarm's window that raises alarms; fourteen times what a well has without any condition."""
 
 
@@ -23,5 +22,5 @@ def base_forecaster() -> Forecaster:
     -------
     Forecaster
     """
-    classes, names = tuple(SHARES), tuple(feature_names(CHANNELS))
+    classes, names = tuple(SHARES), tuple(feature_names(CAUSE_CHANNELS))
     return Forecaster(CauseHazards(prior_rates(classes), names), classes, names, BASE_THRESHOLD)

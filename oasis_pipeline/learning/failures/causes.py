@@ -52,11 +52,11 @@ PRIOR_FAILURES = 2.0
 """What is known beforehand of each cause weighs as much as so many failures."""
 STANDING = 0.1
 """A condition that has stood for long counts for so much of one that grew from nothing."""
-SLOPE_DAYS = 10.0
-"""Growth is the rise on the month before, or the newest slope over so many days, whichever is more."""
 _ROUNDS = 60
 
 CAUSES = tuple(DRIVEN)
+CAUSE_CHANNELS = (*(f"severity_{cause}" for cause in CAUSES), "parted_depth_ft")
+"""The quantities of a well's day that are looked at."""
 
 
 def cause_evidence(features: Float32, names: Sequence[str]) -> Float64:
@@ -72,8 +72,8 @@ def cause_evidence(features: Float32, names: Sequence[str]) -> Float64:
     Returns
     -------
     ndarray, shape (n, 1 + causes)
-        0 to 1. First what is always there (1), then `CAUSES`: severity times its growth; of parted rods what cards or the rods' weight
-        tell, as no growth is needed there.
+        0 to 1. First what is always there (1), then `CAUSES`: how far the severity has grown since its lowest since the workover, and a
+        tenth of what stood there before; of parted rods what cards or the rods' weight tell, as no growth is needed there.
     """
     place = {name: number for number, name in enumerate(names)}
 
@@ -91,9 +91,8 @@ def cause_evidence(features: Float32, names: Sequence[str]) -> Float64:
             # a network is never sure that nothing has parted: little of it must weigh next to nothing
             found[:, number] = np.maximum(level**2, np.isfinite(column("parted_depth_ft level")))
             continue
-        rise = np.fmax(column(f"severity_{cause} change"), SLOPE_DAYS * column(f"severity_{cause} slope"))
-        growth = np.clip(np.nan_to_num(rise), 0.0, 1.0)
-        found[:, number] = level * (STANDING + (1.0 - STANDING) * growth)
+        grown = np.clip(np.nan_to_num(level - column(f"severity_{cause} low")), 0.0, level)
+        found[:, number] = grown + STANDING * (level - grown)
     return found
 
 

@@ -32,7 +32,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-FORECAST_VERSION = "hazard-4"
+FORECAST_VERSION = "hazard-5"
 """Changes whenever features, outcomes or models are computed differently."""
 
 FOLDS = 3

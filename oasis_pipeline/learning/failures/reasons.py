@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.learning.failures.causes import CAUSES, cause_evidence
 from oasis_pipeline.learning.failures.forecaster import Forecaster
-from oasis_pipeline.learning.failures.windows import REACH_DAYS, DailyRows
+from oasis_pipeline.learning.failures.windows import MEMORY_DAYS, DailyRows
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -107,7 +107,7 @@ def reasons(
     share = share_of_causes(forecaster, features)
     texts = []
     for number, at in enumerate(row.tolist()):
-        since = rows.day[at] - min(REACH_DAYS, max(int(age_days[number]), 1))
+        since = rows.day[at] - min(MEMORY_DAYS, max(int(age_days[number]), 1))
         mine = np.flatnonzero((rows.well == rows.well[at]) & (rows.day > since) & (rows.day <= rows.day[at]))
         told = [
             _sentence(CAUSES[cause], rows, mine)

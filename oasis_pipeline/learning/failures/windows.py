@@ -3,7 +3,7 @@
 Belongs here: the day's mean of each quantity, and features of the days before, all wells and days at once. Does not belong here: which
 columns of which table the quantities come from (``channels``), outcomes, models.
 
-A row is a well and a day with data. Its features look back over `REACH_DAYS` at most, never past the newest workover
+A row is a well and a day with data. Its features look back over `MEMORY_DAYS` at most, never past the newest workover
 that was known at the row's own time, and never at a later row. Each row is computed by itself, in the same order of operations,
 so that it comes out the same to the last bit however many other rows are computed with it.
 """
@@ -24,12 +24,14 @@ Float32 = NDArray[np.float32]
 
 REACH_DAYS = 45
 """How far back a window looks."""
+MEMORY_DAYS = 180
+"""How far back the lowest level of a quantity is remembered: conditions that wear a well out grow over months."""
 SHORT_DAYS, MIDDLE_DAYS = 3, 14
 
-STATISTICS = ("level", "mean", "change", "slope", "long_slope", "spread")
+STATISTICS = ("level", "mean", "change", "slope", "long_slope", "spread", "low")
 """Of each quantity: mean of the last three days and of the last fourteen; the first less the mean of the month before those
 fourteen (a change of regime); least-squares slope per day over fourteen days and over the whole reach; standard deviation over
-fourteen days."""
+fourteen days; the lowest mean of fourteen days in memory."""
 
 LIFE_FEATURES = ("age_days", "age_known", "failures_before", "days_with_data", "rows_short", "rows_middle")
 """Days since the workover (or since the first data of the well where none is known), whether it is the former, failures of the
@@ -139,7 +141,7 @@ def window_features(
     Parameters
     ----------
     rows : DailyRows
-        Complete over the reach before the rows whose features are wanted.
+        Complete over the `MEMORY_DAYS` before the rows whose features are wanted.
     log : FailureLog
     first_day : ndarray of int64, shape (wells,)
         First day with data of each well, since 1970.
@@ -187,7 +189,7 @@ def _fill(well: Int64, day: Int64, count: Int64, begin_day: Int64, values: Float
             if ago < MIDDLE_DAYS:
                 rows_middle += count[at]
                 middle_days += 1
-        place = channels * 6
+        place = channels * 7
         out[row, place + 3] = middle_days
         out[row, place + 4] = rows_short / SHORT_DAYS
         out[row, place + 5] = rows_middle / MIDDLE_DAYS
@@ -221,7 +223,7 @@ def _fill(well: Int64, day: Int64, count: Int64, begin_day: Int64, values: Float
                 else:
                     n_old += 1
                     s_old += x
-            base = channel * 6
+            base = channel * 7
             if n3 > 0:
                 out[row, base] = origin + s3 / n3
                 if n_old > 0:
@@ -237,3 +239,17 @@ def _fill(well: Int64, day: Int64, count: Int64, begin_day: Int64, values: Float
                 below = n45 * uu45 - u45 * u45
                 if below > 0.0:
                     out[row, base + 4] = (n45 * ux45 - u45 * s45) / below
+        # a mean whose fourteen days are not all in memory would depend on how much was read
+        at = row
+        while (
+            at >= 0
+            and well[at] == well[row]
+            and day[at] > day[row] - (MEMORY_DAYS - MIDDLE_DAYS)
+            and day[at] > begin_day[row]
+        ):
+            if out[at, place + 3] >= _MIN_SLOPE_DAYS:
+                for channel in range(channels):
+                    mean, low = out[at, channel * 7 + 1], out[row, channel * 7 + 6]
+                    if mean < low or np.isnan(low):
+                        out[row, channel * 7 + 6] = mean
+            at -= 1

@@ -8,6 +8,7 @@ import pytest
 from oasis_pipeline.learning.failures import causes as c
 from oasis_pipeline.learning.failures.base import BASE_VERSION, base_forecaster
 from oasis_pipeline.learning.failures.causes import (
+    CAUSE_CHANNELS,
     CAUSES,
     DAYS_PER_FAILURE,
     DRIVEN,
@@ -18,21 +19,20 @@ from oasis_pipeline.learning.failures.causes import (
     posterior_rates,
     prior_rates,
 )
-from oasis_pipeline.learning.failures.channels import CHANNELS
 from oasis_pipeline.learning.failures.reasons import course_of, reasons
 from oasis_pipeline.learning.failures.windows import DailyRows, feature_names
 from oasis_pipeline.learning.severities import CONDITIONS
 
 PARTS = tuple(SHARES)
-NAMES = tuple(feature_names(CHANNELS))
+NAMES = tuple(feature_names(CAUSE_CHANNELS))
 
 
 def day(**severities: tuple[float, float]) -> np.ndarray:
-    """Features of a day with some conditions, each a level and its change."""
+    """Features of a day with some conditions, each a level and the lowest that it has come from."""
     row = np.full((1, len(NAMES)), np.nan, np.float32)
-    for name, (level, change) in severities.items():
+    for name, (level, low) in severities.items():
         row[0, NAMES.index(f"severity_{name} level")] = level
-        row[0, NAMES.index(f"severity_{name} change")] = change
+        row[0, NAMES.index(f"severity_{name} low")] = low
     return row
 
 
@@ -48,23 +48,27 @@ def test_a_field_without_history_starts_at_published_rates() -> None:
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_fails_is_what_the_condition_drives_and_the_climb_is_bounded(cause: str) -> None:
     assert cause in CONDITIONS
-    proba = base_forecaster().probabilities(day(**{cause: (1.0, 1.0)}))[0]
+    proba = base_forecaster().probabilities(day(**{cause: (1.0, 0.0)}))[0]
     assert PARTS[proba[2, 1:].argmax()] == max(DRIVEN[cause], key=lambda part: DRIVEN[cause][part])
     most = sum(DRIVEN[cause].values()) + UNANNOUNCED_SHARE / DAYS_PER_FAILURE
     assert 1.0 - proba[2, 0] == pytest.approx(1.0 - np.exp(-15 * most))
 
 
-def test_evidence_is_severity_times_growth_and_missing_says_nothing() -> None:
+def test_evidence_is_what_has_grown_and_missing_says_nothing() -> None:
     place = 1 + CAUSES.index("wellbore_friction")
-    assert cause_evidence(day(wellbore_friction=(0.8, 0.5)), NAMES)[0, place] == pytest.approx(
-        0.8 * (0.1 + 0.9 * 0.5)
+    assert cause_evidence(day(wellbore_friction=(0.8, 0.2)), NAMES)[0, place] == pytest.approx(
+        0.6 + 0.1 * 0.2
     )
     # what has stood for long counts for a tenth, what fades no less
-    assert cause_evidence(day(wellbore_friction=(0.8, -0.5)), NAMES)[0, place] == pytest.approx(0.08)
+    assert cause_evidence(day(wellbore_friction=(0.8, 0.9)), NAMES)[0, place] == pytest.approx(0.08)
+    assert cause_evidence(day(wellbore_friction=(0.8, np.nan)), NAMES)[0, place] == pytest.approx(0.08)
+    # a condition half as far makes half the hazard
+    half = cause_evidence(day(wellbore_friction=(0.4, 0.0)), NAMES)[0, place]
+    assert half == pytest.approx(cause_evidence(day(wellbore_friction=(0.8, 0.0)), NAMES)[0, place] / 2)
     assert cause_evidence(day(), NAMES)[0].tolist() == [1.0] + [0.0] * len(CAUSES)
     assert cause_evidence(np.zeros((2, 1), np.float32), ("a",))[:, 1:].sum() == 0.0
     parted = 1 + CAUSES.index("parted_rod")
-    assert cause_evidence(day(parted_rod=(0.5, 0.0)), NAMES)[0, parted] == pytest.approx(0.25)
+    assert cause_evidence(day(parted_rod=(0.5, 0.5)), NAMES)[0, parted] == pytest.approx(0.25)
     by_weight = day()
     by_weight[0, NAMES.index("parted_depth_ft level")] = 3000.0
     assert cause_evidence(by_weight, NAMES)[0, parted] == 1.0
@@ -130,11 +134,15 @@ def test_courses() -> None:
 
 
 def test_an_alarm_names_the_condition_and_its_course() -> None:
-    values = np.full((20, len(CHANNELS)), np.nan, np.float32)
-    values[:, CHANNELS.index("severity_leak_in_standing_valve")] = np.repeat([0.2, 0.45, 0.7], [11, 4, 5])
+    values = np.full((20, len(CAUSE_CHANNELS)), np.nan, np.float32)
+    values[:, CAUSE_CHANNELS.index("severity_leak_in_standing_valve")] = np.repeat(
+        [0.2, 0.45, 0.7], [11, 4, 5]
+    )
     days = np.arange(20)
-    rows = DailyRows(np.zeros(20, np.int64), days, days * 86_400_000, values, np.ones(20, np.int64), CHANNELS)
-    features = day(leak_in_standing_valve=(0.7, 0.5))
+    rows = DailyRows(
+        np.zeros(20, np.int64), days, days * 86_400_000, values, np.ones(20, np.int64), CAUSE_CHANNELS
+    )
+    features = day(leak_in_standing_valve=(0.7, 0.2))
     text = reasons(base_forecaster(), features, rows, np.array([19]), np.array([40.0]))[0]
     assert text == (
         "leak in the standing valve severity 0.2 to 0.7 in 8 days; 40 days since the workover or the first data"
@@ -143,7 +151,7 @@ def test_an_alarm_names_the_condition_and_its_course() -> None:
         "no condition stands out"
         in reasons(base_forecaster(), day(), rows, np.array([19]), np.array([9.0]))[0]
     )
-    values[:, CHANNELS.index("parted_depth_ft")] = 2500.0
+    values[:, CAUSE_CHANNELS.index("parted_depth_ft")] = 2500.0
     features[0, NAMES.index("parted_depth_ft level")] = 2500.0
     text = reasons(base_forecaster(), features, rows, np.array([19]), np.array([40.0]))[0]
     assert text.startswith("parted rods, by their weight at 2,500 ft")

@@ -18,6 +18,7 @@ from oasis_pipeline.learning.failures.alarms import (
     TRUE,
     alarm_outcomes,
     choose_threshold,
+    foretold_days,
     raise_alarms,
 )
 from oasis_pipeline.learning.failures.causes import CauseHazards
@@ -140,9 +141,9 @@ def friction(wells: int = 24, days: int = 90, ends: bool = True) -> Learnable:
     """Wells of which a half bear friction that grows over ten days; it ends in a broken rod, or comes to nothing while other wells fail."""
     data = field(wells=wells, days=days)
     level = np.clip(np.nan_to_num(data.features[:, 0]) / 4.0, 0.0, 1.0)
-    growth = (level > 0.3) * level
-    features = np.stack([level, growth], axis=1).astype(np.float32)
-    names = ("severity_wellbore_friction level", "severity_wellbore_friction change")
+    low = np.where(level > 0.3, 0.0, level)
+    features = np.stack([level, low], axis=1).astype(np.float32)
+    names = ("severity_wellbore_friction level", "severity_wellbore_friction low")
     log = data.log
     well = log.well if ends else (log.well + 1) % wells
     log = FailureLog.of(well, log.start_ms, log.end_ms, log.known_ms, ["Rod"] * len(log), PARTS)
@@ -153,7 +154,7 @@ def test_a_field_teaches_what_its_conditions_come_to() -> None:
     told = fit_at(friction(), ms(75))
     assert told.log_loss["causes"] < told.log_loss["rates"]
     assert 0.0 < told.forecaster.threshold < 1.0
-    grown, none = np.array([[1.0, 1.0]], np.float32), np.zeros((1, 2), np.float32)
+    grown, none = np.array([[1.0, 0.0]], np.float32), np.zeros((1, 2), np.float32)
     said = told.forecaster.probabilities(grown)[0, 2]
     assert said[0] < 0.6
     assert said[1:].argmax() == PARTS.index("Rod")
@@ -181,12 +182,36 @@ def test_one_event_is_one_alarm() -> None:
     chance = np.array([0, 0.6, 0, 0.6, 0.7, 0.5, 0.9, 0.1, 0.1, 0.1, 0.1, 0.8, 0.8, 0.8, 0.0])
     well = np.zeros(15, np.int64)
     life = np.array([0] * 13 + [1, 1])
-    alarms = raise_alarms(well, chance, life, 0.5)
+    days = np.arange(15) * DAY_MS
+    alarms = raise_alarms(well, days, chance, life, 0.5)
     assert alarms.raised_row.tolist() == [4, 12]
     assert alarms.closed_row.tolist() == [10, 13]
     assert alarms.by_event.tolist() == [False, True]
     # one row at the end of a well does not confirm one at the begin of the next
-    assert len(raise_alarms(np.array([0, 1]), np.array([0.9, 0.9]), np.zeros(2, np.int64), 0.5)) == 0
+    two = np.array([0, 1])
+    assert len(raise_alarms(two, two, np.array([0.9, 0.9]), np.zeros(2, np.int64), 0.5)) == 0
+
+
+def test_an_alarm_that_did_not_come_true_ends_and_is_raised_anew_where_the_condition_stands() -> None:
+    time_ms = np.arange(70) * DAY_MS
+    chance = np.where(time_ms < 50 * DAY_MS, 0.9, 0.0)
+    none = np.zeros(70, np.int64)
+    alarms = raise_alarms(none, time_ms, chance, none, 0.5)
+    assert alarms.raised_row.tolist() == [1, 33]
+    # 30 days after it was raised it may still come true
+    assert alarms.closed_row.tolist() == [32, 53]
+    assert not alarms.by_event.any()
+
+
+def test_an_alarm_foretells_the_next_failure_and_no_later_one() -> None:
+    log = FailureLog.of(
+        [0, 0, 1], [ms(20), ms(30), ms(40)], [ms(22), ms(32), ms(42)], [ms(23)] * 3, ["Pump"] * 3, CLASSES
+    )
+    of, raised = np.array([0, 0, 1, 1]), np.array([ms(12), ms(17), ms(5), ms(40)])
+    days = foretold_days(of, raised, log)
+    assert days[0] == 8.0
+    assert np.isnan(days[1:]).all()
+    assert foretold_days(of, np.array([ms(12), ms(25), ms(5), ms(40)]), log)[1] == 5.0
 
 
 def test_outcomes_of_alarms() -> None:
@@ -210,7 +235,7 @@ def test_the_threshold_stays_within_its_budget() -> None:
     nothing = FailureLog.of([], [], [], [], [], CLASSES)
     life = np.zeros(len(well), np.int64)
     threshold = choose_threshold(well, time_ms, chance, chance * 0, life, nothing, ms(1000), 0.1)
-    alarms = raise_alarms(well, chance, life, threshold)
+    alarms = raise_alarms(well, time_ms, chance, life, threshold)
     assert 0 < len(alarms) <= 0.1 * len(well) / 30.4
     assert (
         choose_threshold(well[:0], time_ms[:0], chance[:0], chance[:0], life[:0], nothing, 0) == NEVER_RAISED

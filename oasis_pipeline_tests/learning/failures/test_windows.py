@@ -11,6 +11,8 @@ from oasis_pipeline.learning.failures.channels import CHANNELS, SOURCE_COLUMNS, 
 from oasis_pipeline.learning.failures.log import DAY_MS, LONG_AGO, NEVER, FailureLog, life_of
 from oasis_pipeline.learning.failures.outcomes import NO_FAILURE, UNKNOWN, outcomes_at
 from oasis_pipeline.learning.failures.windows import (
+    MEMORY_DAYS,
+    MIDDLE_DAYS,
     STATISTICS,
     DailyRows,
     daily_rows,
@@ -120,6 +122,26 @@ def test_history_begins_anew_after_a_workover() -> None:
     assert still["a mean"] > 50.0
 
 
+def test_the_lowest_level_is_remembered_for_months_and_never_past_a_workover() -> None:
+    day = np.arange(400)
+    values = np.where(day < 30, 0.1, 0.8)
+    low = feature_names(("a",)).index("a low")
+    features, _ = window_features(rows_of(values, day), log_of(), np.zeros(1, np.int64))
+    # four days make a mean
+    assert np.isnan(features[2, low])
+    assert features[3, low] == pytest.approx(0.1)
+    memory = MEMORY_DAYS - MIDDLE_DAYS
+    assert features[29 + memory - 1, low] == pytest.approx(0.1)
+    assert features[29 + memory, low] > 0.1
+    assert features[399, low] == pytest.approx(0.8)
+    # how much was read before makes no difference
+    part, _ = window_features(rows_of(values[20:201], day[20:201]), log_of(), np.zeros(1, np.int64))
+    assert part[-1, low] == features[200, low]
+    log = log_of((0, 50.0, 52.0, 53.0, "Pump"))
+    anew, _ = window_features(rows_of(values, day), log, np.zeros(1, np.int64))
+    assert anew[60, low] == pytest.approx(0.8)
+
+
 def test_missing_days_and_values_are_left_out() -> None:
     day = np.array([0, 1, 5, 6, 20, 21])
     values = np.array([1.0, np.nan, 3.0, np.inf, 5.0, 7.0])
@@ -172,4 +194,4 @@ def test_channels_are_complete_whatever_columns_there_are() -> None:
     assert np.isnan(made["tv_leak_share"][1])
     assert np.isnan(made["SPM"]).all()
     assert "Label1" not in SOURCE_COLUMNS
-    assert len(STATISTICS) == 6
+    assert len(STATISTICS) == 7
