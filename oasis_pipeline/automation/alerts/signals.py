@@ -15,6 +15,7 @@ from typing import Any
 from oasis_pipeline.automation.alerts.rules import Limits
 from oasis_pipeline.automation.staleness import Plan
 from oasis_pipeline.intake.sources import SourceError, watched_sources
+from oasis_pipeline.operations.home_files import stored_economics
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import one_line
 from oasis_pipeline.storage.postgres import Warehouse
@@ -226,8 +227,10 @@ def first_wells(sight: Sight) -> Iterator[Signal]:
         ' WHERE "Date" = (SELECT max("Date") FROM clean.worklist) AND rank <= $1::bigint ORDER BY rank',
         (sight.limits.worklist_places,),
     ).to_pylist()
+    prices = stored_economics(sight.warehouse)
+    money = {"currency": prices.currency, "horizon_days": prices.horizon_days}
     for row in rows:
-        yield Signal("worklist_first", row["well"], row, row["well"])
+        yield Signal("worklist_first", row["well"], {**row, **money}, row["well"])
 
 
 def open_alarms(sight: Sight) -> Iterator[Signal]:

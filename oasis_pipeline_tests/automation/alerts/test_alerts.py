@@ -265,6 +265,8 @@ def test_every_kind_is_seen_and_over(warehouse: Warehouse, settings: Settings, h
     assert set(first) == set(KINDS) - {"stale", "source_silent"}
     assert first["well_down"] == ["New is down"]
     assert first["worklist_first"] == ["New is first on the worklist"]
+    (body,) = [row["body"] for row in list_alerts(warehouse) if row["kind"] == "worklist_first"]
+    assert body.endswith(" USD over 30 days.")
     assert first["rejected_share"] == ["10.0 % of the rows of CardData were rejected"]
     assert first["failure_alarm"] == ["Fine: failure of class Pump within 15 days, 41 %"]
     assert first["model_not_promoted"] == ["dyna_classifier card-2 was not promoted"]
