@@ -17,6 +17,7 @@ liquid sets no limit to the time step. A barrel that would need less than the va
 """
 
 import math
+from typing import NamedTuple
 
 import numba as nb
 
@@ -45,40 +46,10 @@ def _shrink(value, limit):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@nb.njit(cache=True, nogil=True)
-def chamber_step(  # type: ignore[no-untyped-def]
-    dt,
-    area,
-    p_discharge,
-    p_intake,
-    gamma,
-    compressibility,
-    tv_capacity,
-    sv_capacity,
-    slip,
-    sv_leak,
-    tv_opening,
-    sv_opening,
-    low,
-    clearance_volume,
-    pressure,
-    liquid,
-    gas,
-    plunger,
-    free_velocity,
-    gain,
-    friction,
-    barrel,
-    barrel_velocity,
-    barrel_free_velocity,
-    barrel_gain,
-    stop_low,
-    stop_high,
-    contact,
-):
-    """Advance barrel pressure, plunger velocity and barrel velocity by one step.
+class Pump(NamedTuple):
+    """What stays as it is while a pump works.
 
-    Parameters
+    Attributes
     ----------
     dt : float
         Time step, s.
@@ -87,71 +58,142 @@ def chamber_step(  # type: ignore[no-untyped-def]
         compressibility (1/psi).
     tv_capacity, sv_capacity : float
         Valve flow by the root of the pressure drop, in3/s/sqrt(psi).
-    slip, sv_leak : float
-        Leak conductance past plunger and travelling valve, and past the standing valve, in3/s/psi.
+    sv_leak : float
+        Leak conductance past the standing valve, in3/s/psi.
     tv_opening, sv_opening : float
         Leaks of the valves that go with the root of the pressure difference, in3/s/sqrt(psi).
-    low, clearance_volume : float
-        Plunger position (relative to the barrel) of the smallest chamber, in, and that chamber, in3.
-    pressure, liquid, gas : float
-        State: barrel pressure (psi absolute), liquid and gas volume at intake pressure (in3).
-    plunger, free_velocity, gain, friction : float
-        Plunger position (in); its velocity at the end of the step without barrel pressure (in/s); what one psi adds
-        to it; what dry friction can take of it.
-    barrel, barrel_velocity, barrel_free_velocity, barrel_gain : float
-        The same for the lower end of the tubing; `barrel_gain` is what one psi takes (0 when anchored).
-    stop_low, stop_high, contact : float
-        Relative positions at which the plunger meets a stop, and the velocity change by inch of penetration times dt.
+    clearance_volume : float
+        The smallest chamber, in3.
+    gas_fraction, mixing : float
+        Share of gas in the inflow by volume; 1 froth, 0 gas above liquid.
+    """
+
+    dt: float
+    area: float
+    p_discharge: float
+    p_intake: float
+    gamma: float
+    compressibility: float
+    tv_capacity: float
+    sv_capacity: float
+    sv_leak: float
+    tv_opening: float
+    sv_opening: float
+    clearance_volume: float
+    gas_fraction: float
+    mixing: float
+
+
+class Content(NamedTuple):
+    """State of the barrel: pressure (psi absolute), liquid and gas volume at intake pressure (in3)."""
+
+    pressure: float
+    liquid: float
+    gas: float
+
+
+class Travel(NamedTuple):
+    """Plunger positions relative to the barrel (in): of the smallest chamber, and where the plunger meets a stop."""
+
+    low: float
+    stop_low: float
+    stop_high: float
+
+
+class Plunger(NamedTuple):
+    """The plunger at the begin of a step.
+
+    Attributes
+    ----------
+    position, free_velocity : float
+        Position (in), and its velocity at the end of the step without barrel pressure (in/s).
+    gain, friction, contact : float
+        What one psi adds to the velocity; what dry friction can take of it; its change by inch of penetration of a stop times dt.
+    slip : float
+        Leak conductance past plunger and travelling valve here, in3/s/psi.
+    """
+
+    position: float
+    free_velocity: float
+    gain: float
+    friction: float
+    contact: float
+    slip: float
+
+
+class Tubing(NamedTuple):
+    """The lower end of the tubing at the begin of a step: position, velocity, velocity at its end without pressure, and what one psi takes of it (0 when anchored)."""
+
+    position: float
+    velocity: float
+    free_velocity: float
+    gain: float
+
+
+@nb.njit(cache=True, nogil=True)
+def chamber_step(pump, travel, content, plunger, tubing):  # type: ignore[no-untyped-def]
+    """Advance barrel pressure, plunger velocity and barrel velocity by one step.
+
+    Parameters
+    ----------
+    pump : Pump
+    travel : Travel
+    content : Content
+    plunger : Plunger
+    tubing : Tubing
 
     Returns
     -------
     tuple of float
         pressure, plunger velocity, barrel velocity, travelling-valve outflow (in3), standing-valve inflow (in3).
     """
+    dt, area, p_discharge, p_intake = pump.dt, pump.area, pump.p_discharge, pump.p_intake
+    gamma, compressibility = pump.gamma, pump.compressibility
+    liquid, gas, contact = content.liquid, content.gas, plunger.contact
     floor = 0.02 * area
     low_p, high_p = VAPOUR_PRESSURE_PSI, 1.0e6
-    p = pressure
+    p = content.pressure
     velocity = 0.0
     new_barrel_velocity = 0.0
     q_tv = 0.0
     q_sv = 0.0
     for turn in range(60):
-        sliding = _shrink(free_velocity + gain * p - barrel_velocity, friction)
-        velocity = sliding + barrel_velocity
+        sliding = _shrink(plunger.free_velocity + plunger.gain * p - tubing.velocity, plunger.friction)
+        velocity = sliding + tubing.velocity
         # A plunger held by friction does not answer to the pressure.
-        slope_v = gain if sliding != 0.0 else 0.0
-        new_barrel_velocity = barrel_free_velocity - barrel_gain * p
-        relative = plunger + dt * velocity - barrel - dt * barrel_velocity
-        if relative < stop_low:
-            velocity += contact * (stop_low - relative) / (1.0 + contact * dt)
+        slope_v = plunger.gain if sliding != 0.0 else 0.0
+        new_barrel_velocity = tubing.free_velocity - tubing.gain * p
+        relative = plunger.position + dt * velocity - tubing.position - dt * tubing.velocity
+        if relative < travel.stop_low:
+            velocity += contact * (travel.stop_low - relative) / (1.0 + contact * dt)
             slope_v /= 1.0 + contact * dt
-        elif relative > stop_high:
-            velocity -= contact * (relative - stop_high) / (1.0 + contact * dt)
+        elif relative > travel.stop_high:
+            velocity -= contact * (relative - travel.stop_high) / (1.0 + contact * dt)
             slope_v /= 1.0 + contact * dt
-        relative = plunger + dt * velocity - barrel - dt * new_barrel_velocity
-        volume = area * (relative - low) + clearance_volume
-        slope = area * dt * (slope_v + barrel_gain)
+        relative = plunger.position + dt * velocity - tubing.position - dt * new_barrel_velocity
+        volume = area * (relative - travel.low) + pump.clearance_volume
+        slope = area * dt * (slope_v + tubing.gain)
         if volume < floor:
             volume = floor
             slope = 0.0
-        q_tv, dq_tv = _orifice(tv_capacity, p - p_discharge)
-        q_sv, dq_sv = _orifice(sv_capacity, p_intake - p)
-        q_slip = slip * (p_discharge - p)
-        dq_slip = -slip
+        q_tv, dq_tv = _orifice(pump.tv_capacity, p - p_discharge)
+        q_sv, dq_sv = _orifice(pump.sv_capacity, p_intake - p)
+        q_slip = plunger.slip * (p_discharge - p)
+        dq_slip = -plunger.slip
         if q_slip < 0.0:
             q_slip = 0.0
             dq_slip = 0.0
-        if tv_opening > 0.0:
-            through, by_drop = _orifice(tv_opening, p_discharge - p)
+        if pump.tv_opening > 0.0:
+            through, by_drop = _orifice(pump.tv_opening, p_discharge - p)
             q_slip += through
             dq_slip -= by_drop
         q_back = 0.0
         dq_back = 0.0
         if p > p_intake:
-            q_back = sv_leak * (p - p_intake)
-            dq_back = sv_leak
-        if sv_opening > 0.0:
-            through, by_drop = _orifice(sv_opening, p - p_intake)
+            q_back = pump.sv_leak * (p - p_intake)
+            dq_back = pump.sv_leak
+        if pump.sv_opening > 0.0:
+            through, by_drop = _orifice(pump.sv_opening, p - p_intake)
             q_back += through
             dq_back += by_drop
         gas_volume = 0.0
@@ -185,27 +227,10 @@ def chamber_step(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def settle_content(  # type: ignore[no-untyped-def]
-    dt,
-    p,
-    p_discharge,
-    p_intake,
-    gamma,
-    compressibility,
-    slip,
-    sv_leak,
-    tv_opening,
-    sv_opening,
-    gas_fraction,
-    mixing,
-    liquid,
-    gas,
-    out_tv,
-    in_sv,
-):
+def settle_content(pump, content, slip, out_tv, in_sv):  # type: ignore[no-untyped-def]
     """Book what flowed during the step: gas and liquid of the barrel after it, and the liquid drawn in.
 
-    Inflow brings `gas_fraction` of its volume as gas. Through the travelling valve gas leaves in proportion to its share
+    `content` holds the pressure at the end of the step with what was there at its begin. Inflow brings `gas_fraction` of its volume as gas. Through the travelling valve gas leaves in proportion to its share
     (`mixing` 1, froth) or first (`mixing` 0, gas on top of the liquid). Leaks carry liquid.
 
     Returns
@@ -213,22 +238,24 @@ def settle_content(  # type: ignore[no-untyped-def]
     tuple of float
         liquid, gas (in3 at intake pressure), net liquid taken from the intake (in3).
     """
+    dt, p, liquid, gas = pump.dt, content.pressure, content.liquid, content.gas
+    p_intake, p_discharge, compressibility = pump.p_intake, pump.p_discharge, pump.compressibility
     squeeze = 1.0 - compressibility * (p - p_intake)
-    expansion = math.exp(math.log(p / p_intake) / gamma)
+    expansion = math.exp(math.log(p / p_intake) / pump.gamma)
     gas_volume = gas / expansion
     gas_out = 0.0
     if out_tv > 0.0 and gas_volume > 0.0:
         share = gas_volume / (gas_volume + liquid * squeeze)
-        share = mixing * share + (1.0 - mixing)
+        share = pump.mixing * share + (1.0 - pump.mixing)
         gas_out = min(out_tv * share, gas_volume)
     liquid_out = out_tv - gas_out
     back = 0.0
     if p > p_intake:
-        back = (sv_leak * (p - p_intake) + _orifice(sv_opening, p - p_intake)[0]) * dt / squeeze
+        back = (pump.sv_leak * (p - p_intake) + _orifice(pump.sv_opening, p - p_intake)[0]) * dt / squeeze
     down = 0.0
     if p < p_discharge:
-        down = (slip * (p_discharge - p) + _orifice(tv_opening, p_discharge - p)[0]) * dt / squeeze
-    drawn = in_sv * (1.0 - gas_fraction)
+        down = (slip * (p_discharge - p) + _orifice(pump.tv_opening, p_discharge - p)[0]) * dt / squeeze
+    drawn = in_sv * (1.0 - pump.gas_fraction)
     liquid = liquid + drawn + down - back - liquid_out / squeeze
-    gas = gas + in_sv * gas_fraction - gas_out * expansion
+    gas = gas + in_sv * pump.gas_fraction - gas_out * expansion
     return max(liquid, 1e-9), max(gas, 0.0), drawn - back

@@ -14,11 +14,21 @@ Positions are in inches (up positive), velocities in/s, loads lbf, masses lbf s2
 """
 
 import math
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
+from numpy.typing import NDArray
 
-from oasis_pipeline.physics.pump_chamber import chamber_step, settle_content
+from oasis_pipeline.physics.pump_chamber import (
+    Content,
+    Plunger,
+    Pump,
+    Travel,
+    Tubing,
+    chamber_step,
+    settle_content,
+)
 from oasis_pipeline.physics.rod_chain import INNER_DAMPING, cut_chain, losses, move_chain, step_chain
 
 PSI_ATMOSPHERE = 14.7
@@ -45,6 +55,110 @@ def _bump(place, middle, width):  # type: ignore[no-untyped-def]
     """Smooth bump of height 1 around `middle`, for wear that belongs to one part of the barrel."""
     z = (place - middle) / max(width, 1e-3)
     return math.exp(-0.5 * z * z)
+
+
+@nb.njit(cache=True, nogil=True)
+def _pump(p, dt):  # type: ignore[no-untyped-def]
+    """Make the pump of a condition; also its slippage, everywhere and at full wear, in in3/s/psi."""
+    area = math.pi / 4.0 * p.plunger_diameter_in**2
+    p_d = p.discharge_psi + PSI_ATMOSPHERE
+    p_i = p.intake_psi + PSI_ATMOSPHERE
+    drop = max(p_d - p_i, 1.0)
+    to_flow = 9702.0 / 86400.0
+    straight = 1.0 - p.leak_root_share
+    slip_nominal = (p.slippage_bpd + straight * p.tv_leak_bpd) * to_flow / drop
+    slip_wear = p.wear_leak_bpd * to_flow / drop
+    capacity = area * 60.0 / math.sqrt(max(p.valve_drop_psi, 0.1))
+    pump = Pump(
+        dt,
+        area,
+        p_d,
+        p_i,
+        p.gas_exponent,
+        1.0 / p.liquid_modulus_psi,
+        capacity,
+        capacity * 1.2,
+        straight * p.sv_leak_bpd * to_flow / drop,
+        p.leak_root_share * p.tv_leak_bpd * to_flow / math.sqrt(drop),
+        p.leak_root_share * p.sv_leak_bpd * to_flow / math.sqrt(drop),
+        area * p.clearance_in,
+        p.gas_fraction,
+        p.gas_mixing,
+    )
+    return pump, slip_nominal, slip_wear
+
+
+class _Records(NamedTuple):
+    """What is recorded at each step of the last stroke, one array each."""
+
+    position: NDArray[np.float64]
+    load: NDArray[np.float64]
+    plunger: NDArray[np.float64]
+    force: NDArray[np.float64]
+    barrel: NDArray[np.float64]
+    pressure: NDArray[np.float64]
+
+
+@nb.njit(cache=True, nogil=True)
+def _write_cards(  # type: ignore[no-untyped-def]
+    rec, surface_position, surface_load, pump_position, pump_load, barrel_position, barrel_pressure
+):
+    """Fill the cards, from the bottom of the stroke."""
+    steps = rec.position.shape[0]
+    first = 0
+    for n in range(steps):
+        if rec.position[n] < rec.position[first]:
+            first = n
+    points = surface_position.shape[0]
+    every = steps // points
+    for i in range(points):
+        n = (first + i * every) % steps
+        surface_position[i] = rec.position[n]
+        surface_load[i] = rec.load[n]
+    points = pump_position.shape[0]
+    every = steps // points
+    for i in range(points):
+        n = (first + i * every) % steps
+        pump_position[i] = rec.plunger[n]
+        pump_load[i] = rec.force[n]
+        barrel_position[i] = rec.barrel[n]
+        barrel_pressure[i] = rec.pressure[n] - PSI_ATMOSPHERE
+
+
+@nb.njit(cache=True, nogil=True)
+def _write_strokes(rec, p_d, out):  # type: ignore[no-untyped-def]
+    """Fill fillage, strokes and tubing movement."""
+    steps = rec.position.shape[0]
+    # Where the travelling valve opens: first step of the downstroke with discharge pressure below the plunger.
+    top_n = 0
+    low_n = 0
+    high_rel = -1e18
+    low_rel = 1e18
+    pump_low = barrel_low = 1e18
+    pump_high = barrel_high = -1e18
+    for n in range(steps):
+        pump_low = min(pump_low, rec.plunger[n])
+        pump_high = max(pump_high, rec.plunger[n])
+        barrel_low = min(barrel_low, rec.barrel[n])
+        barrel_high = max(barrel_high, rec.barrel[n])
+        r = rec.plunger[n] - rec.barrel[n]
+        if r > high_rel:
+            high_rel = r
+            top_n = n
+        if r < low_rel:
+            low_rel = r
+            low_n = n
+    span = (low_n - top_n) % steps
+    open_rel = low_rel
+    for q in range(span):
+        n = (top_n + q) % steps
+        if rec.pressure[n] >= p_d:
+            open_rel = rec.plunger[n] - rec.barrel[n]
+            break
+    out.fillage_pct = 100.0 * (open_rel - low_rel) / max(high_rel - low_rel, 1e-9)
+    out.gross_stroke_in = pump_high - pump_low
+    out.relative_stroke_in = high_rel - low_rel
+    out.tubing_movement_in = barrel_high - barrel_low
 
 
 @nb.njit(cache=True, nogil=True)
@@ -112,20 +226,8 @@ def simulate_card(  # type: ignore[no-untyped-def]
         if j < last:
             k_down[j] = spring[j]
 
-    area = math.pi / 4.0 * p.plunger_diameter_in**2
-    p_d = p.discharge_psi + PSI_ATMOSPHERE
-    p_i = p.intake_psi + PSI_ATMOSPHERE
-    drop = max(p_d - p_i, 1.0)
-    to_flow = 9702.0 / 86400.0
-    straight = 1.0 - p.leak_root_share
-    slip_nominal = (p.slippage_bpd + straight * p.tv_leak_bpd) * to_flow / drop
-    slip_wear = p.wear_leak_bpd * to_flow / drop
-    sv_leak = straight * p.sv_leak_bpd * to_flow / drop
-    tv_opening = p.leak_root_share * p.tv_leak_bpd * to_flow / math.sqrt(drop)
-    sv_opening = p.leak_root_share * p.sv_leak_bpd * to_flow / math.sqrt(drop)
-    capacity = area * 60.0 / math.sqrt(max(p.valve_drop_psi, 0.1))
-    compressibility = 1.0 / p.liquid_modulus_psi
-    clearance = area * p.clearance_in
+    pump, slip_nominal, slip_wear = _pump(p, dt)
+    area, p_d, p_i = pump.area, pump.p_discharge, pump.p_intake
     anchored = not (p.tubing_spring_lbf_per_in > 0.0 and p.tubing_spring_lbf_per_in < 1e9)
     tubing_mass = p.tubing_mass_lbf / (32.174 * 12.0)
     tubing_c = 0.0
@@ -147,7 +249,7 @@ def simulate_card(  # type: ignore[no-untyped-def]
         w[j] = pos_0
     top_old = pos_0
     pressure = p_d
-    liquid = clearance / (1.0 - compressibility * (p_d - p_i))
+    liquid = pump.clearance_volume / (1.0 - pump.compressibility * (p_d - p_i))
     gas = 0.0
     barrel = 0.0
     barrel_v = 0.0
@@ -161,12 +263,9 @@ def simulate_card(  # type: ignore[no-untyped-def]
     before = np.zeros(marks)
     now = np.zeros(marks)
     stride = steps // marks
-    rec_pos = np.zeros(steps)
-    rec_load = np.zeros(steps)
-    rec_pump = np.zeros(steps)
-    rec_force = np.zeros(steps)
-    rec_barrel = np.zeros(steps)
-    rec_pressure = np.zeros(steps)
+    rec = _Records(
+        np.zeros(steps), np.zeros(steps), np.zeros(steps), np.zeros(steps), np.zeros(steps), np.zeros(steps)
+    )
     peak_torque = 0.0
     recording = False
     free = True
@@ -246,66 +345,33 @@ def simulate_card(  # type: ignore[no-untyped-def]
                     barrel_free = (
                         tubing_mass * barrel_v / dt - p.tubing_spring_lbf_per_in * barrel + area * p_i
                     ) / tubing_sum
-                pressure, new_v, new_barrel_v, out_tv, in_sv = chamber_step(
-                    dt,
-                    area,
-                    p_d,
-                    p_i,
-                    p.gas_exponent,
-                    compressibility,
-                    capacity,
-                    capacity * 1.2,
-                    slip,
-                    sv_leak,
-                    tv_opening,
-                    sv_opening,
-                    low,
-                    clearance,
-                    pressure,
-                    liquid,
-                    gas,
+                plunger = Plunger(
                     y[last],
                     free_v,
                     by_mass * area * share,
                     by_mass * friction * share,
-                    barrel,
-                    barrel_v,
-                    barrel_free,
-                    barrel_gain,
-                    stop_low,
-                    stop_high,
                     by_mass * p.contact_lbf_per_in * share,
-                )
-                liquid, gas, drawn = settle_content(
-                    dt,
-                    pressure,
-                    p_d,
-                    p_i,
-                    p.gas_exponent,
-                    compressibility,
                     slip,
-                    sv_leak,
-                    tv_opening,
-                    sv_opening,
-                    p.gas_fraction,
-                    p.gas_mixing,
-                    liquid,
-                    gas,
-                    out_tv,
-                    in_sv,
                 )
+                tubing = Tubing(barrel, barrel_v, barrel_free, barrel_gain)
+                travel = Travel(low, stop_low, stop_high)
+                content = Content(pressure, liquid, gas)
+                pressure, new_v, new_barrel_v, out_tv, in_sv = chamber_step(
+                    pump, travel, content, plunger, tubing
+                )
+                liquid, gas, drawn = settle_content(pump, Content(pressure, liquid, gas), slip, out_tv, in_sv)
                 drawn_total += drawn
                 lifted_total += out_tv
             v[last] = new_v
             # What the pump did to the rods, from the momentum of the last node: friction and stops included.
             force = pull - (new_v * (1.0 + hc_b) - vb * (1.0 - hc_b)) / by_mass
             if recording:
-                rec_pos[n] = y[0]
-                rec_load[n] = load
-                rec_pump[n] = y[last]
-                rec_force[n] = force
-                rec_barrel[n] = barrel
-                rec_pressure[n] = pressure
+                rec.position[n] = y[0]
+                rec.load[n] = load
+                rec.plunger[n] = y[last]
+                rec.force[n] = force
+                rec.barrel[n] = barrel
+                rec.pressure[n] = pressure
                 peak_torque = max(peak_torque, abs(slope_0 * load - balance))
                 v[0] = top_v
                 loss, rub = losses(
@@ -356,55 +422,10 @@ def simulate_card(  # type: ignore[no-untyped-def]
         elif change < p.tolerance or cycle >= p.max_cycles:
             steady = change < p.tolerance
             recording = True
-    # One stroke from its bottom.
-    first = 0
-    for n in range(steps):
-        if rec_pos[n] < rec_pos[first]:
-            first = n
-    points = surface_position.shape[0]
-    every = steps // points
-    for i in range(points):
-        n = (first + i * every) % steps
-        surface_position[i] = rec_pos[n]
-        surface_load[i] = rec_load[n]
-    points = pump_position.shape[0]
-    every = steps // points
-    for i in range(points):
-        n = (first + i * every) % steps
-        pump_position[i] = rec_pump[n]
-        pump_load[i] = rec_force[n]
-        barrel_position[i] = rec_barrel[n]
-        barrel_pressure[i] = rec_pressure[n] - PSI_ATMOSPHERE
-    # Where the travelling valve opens: first step of the downstroke with discharge pressure below the plunger.
-    top_n = 0
-    low_n = 0
-    high_rel = -1e18
-    low_rel = 1e18
-    pump_low = barrel_low = 1e18
-    pump_high = barrel_high = -1e18
-    for n in range(steps):
-        pump_low = min(pump_low, rec_pump[n])
-        pump_high = max(pump_high, rec_pump[n])
-        barrel_low = min(barrel_low, rec_barrel[n])
-        barrel_high = max(barrel_high, rec_barrel[n])
-        r = rec_pump[n] - rec_barrel[n]
-        if r > high_rel:
-            high_rel = r
-            top_n = n
-        if r < low_rel:
-            low_rel = r
-            low_n = n
-    span = (low_n - top_n) % steps
-    open_rel = low_rel
-    for q in range(span):
-        n = (top_n + q) % steps
-        if rec_pressure[n] >= p_d:
-            open_rel = rec_pump[n] - rec_barrel[n]
-            break
-    out.fillage_pct = 100.0 * (open_rel - low_rel) / max(high_rel - low_rel, 1e-9)
-    out.gross_stroke_in = pump_high - pump_low
-    out.relative_stroke_in = high_rel - low_rel
-    out.tubing_movement_in = barrel_high - barrel_low
+    _write_cards(
+        rec, surface_position, surface_load, pump_position, pump_load, barrel_position, barrel_pressure
+    )
+    _write_strokes(rec, p_d, out)
     out.liquid_bpd = drawn_total / period * 86400.0 / 9702.0
     out.pump_discharge_bpd = lifted_total / period * 86400.0 / 9702.0
     out.pprl_lbf = load_high
