@@ -84,10 +84,6 @@ def _spans() -> list[tuple[int, int, int]]:
     return [(cutoff, cutoff + REACH_DAYS, end) for cutoff, end in zip(CUTOFFS, ends, strict=True)]
 
 
-def _rows(outcomes: Outcomes, rows: NDArray[np.intp]) -> Outcomes:
-    return Outcomes(outcomes.interval[rows], outcomes.days_to_failure[rows], outcomes.observed_days[rows])
-
-
 def forecast_by(model: str, field: Prepared) -> Forecast:
     """Forecast the judged days of a field by one model: wells held out whole, learned on what was known at the cut-off."""
     data = field.data
