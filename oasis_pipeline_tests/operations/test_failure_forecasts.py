@@ -308,6 +308,15 @@ def test_merging_loses_no_alarm() -> None:
     assert found["one"]["State"] == "dismissed"
     assert found["two"]["State"] == "closed"
     assert found["two"]["decided_by"] == "p"
+    # one that did not come true ends with its decision kept, and the next is asked anew
+    old = [row("one", moment, "acknowledged", True)]
+    ended = dict(row("one", moment, "closed"), ClosedAt=moment + timedelta(days=31))
+    anew = row("next", moment + timedelta(days=32), "open")
+    found = {r["AlarmID"]: r for r in alarms.merged(old, [ended, anew], moment + timedelta(days=33))}
+    assert [found[name]["State"] for name in ("one", "next")] == ["closed", "open"]
+    assert found["one"]["decided_by"] == "p"
+    assert found["one"]["ClosedAt"] == moment + timedelta(days=31)
+    assert found["next"]["decided_by"] is None
 
 
 def test_a_field_without_a_day_says_so(warehouse: Warehouse, local_store: LocalStore) -> None:
