@@ -41,7 +41,10 @@ from oasis_pipeline.storage.postgres import Warehouse
 MODULES = (xspoc, clean, outlook, failures, iot, models, label_queue, decisions, analysis)
 """Modules that declare assets; a new one is named here."""
 
-_ALL = declared()
+# by module, so that the order of the graph does not hang on which of them somebody has imported first
+_ALL = tuple(
+    sorted(declared(), key=lambda asset: asset.body.__module__ if asset.body is not None else clean.__name__)
+)
 
 PARTITIONED: Mapping[str, bool] = {asset.key: asset.partitioned for asset in _ALL}
 """Asset -> whether it has a partition a day."""
