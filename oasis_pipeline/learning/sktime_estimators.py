@@ -8,6 +8,7 @@ for each. A series of one well is taken too, with less to learn from.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -91,8 +92,11 @@ def _steps(moments: pd.Index) -> NDArray[np.int64]:
 class _FieldForecaster(BaseForecaster):  # type: ignore[misc]
     """What both have in common: the field is kept, and forecasts get sktime's index."""
 
-    # the series is kept by `_fit`
-    _config: ClassVar = {"remember_data": False}
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # of a default that changes with sktime 1.3; both ways an update looks at the whole series
+            warnings.simplefilter("ignore", FutureWarning)
+            super().__init__()
 
     def _fit(self, y: pd.DataFrame, X: Any = None, fh: Any = None) -> _FieldForecaster:
         self._seen = y

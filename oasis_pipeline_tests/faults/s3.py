@@ -5,6 +5,7 @@ Here: starting it, and an empty store for each trial. Not here: the faults (``s3
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import subprocess
@@ -43,6 +44,14 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="weed-", ignore_cleanup_errors=True)
         ports = _free_ports(4)
         self.port = ports[3]
+        # without a file the server takes identities from its filer, and knows nobody while it reads them anew
+        keys = {
+            "accessKey": CREDENTIALS["aws_access_key_id"],
+            "secretKey": CREDENTIALS["aws_secret_access_key"],
+        }
+        identity = {"name": "tests", "credentials": [keys], "actions": ["Admin"]}
+        identities = Path(self.folder.name) / "identities.json"
+        identities.write_text(json.dumps({"identities": [identity]}))
         roles = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
         command = [
             str(Path(sys.executable).parent / "weed"),
@@ -52,6 +61,7 @@ class Server:
             "-ip.bind=127.0.0.1",
             "-filer",
             "-s3",
+            f"-s3.config={identities}",
             "-master.telemetry=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -68,10 +78,6 @@ class Server:
             start_new_session=True,
         )
         self._until_it_answers(lambda: self.client.create_bucket(Bucket=BUCKET))
-        # while it reads its identities, for a moment it knows nobody
-        for _ in range(4):
-            time.sleep(0.5)
-            self._until_it_answers(lambda: self.client.list_objects_v2(Bucket=BUCKET))
 
     def _until_it_answers(self, ask: Callable[[], Any]) -> None:
         end = time.monotonic() + 120
