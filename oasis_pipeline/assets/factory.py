@@ -149,6 +149,8 @@ class Asset:
         What the ledger keeps as partitions of an asset without days, of those that its next materialization makes.
     waits_for_labels : int
         New labels that the sensor waits for before it makes the asset; a pass of ``oasis run`` and the weekly schedule don't wait.
+    serves_meanwhile : bool
+        What reads it goes with the one there is while it is stale: it is made after all days and all else.
     together : bool
         Made in the same run as its inputs, without waiting whether these come out otherwise than before: for what costs less to make than
         a run.
@@ -176,6 +178,7 @@ class Asset:
     due: Due = Due.CHANGE
     partitions: Callable[[Warehouse], list[str]] | None = None
     waits_for_labels: int = 1
+    serves_meanwhile: bool = False
     together: bool = False
     group: str = ""
     owner: str = SCIENCE_OWNER

@@ -40,6 +40,7 @@ class TrainingConfig(dg.Config):
     ],
     # a training takes minutes on a large field, and people label card by card
     waits_for_labels=20,
+    serves_meanwhile=True,
     code_version=FEATURES_VERSION,
     config=TrainingConfig,
     description="Card classifier: trained on all labelled cards, scored on held-out wells, and compared once a week with the "

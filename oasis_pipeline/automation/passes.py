@@ -171,7 +171,7 @@ def run_pass(
     """
     with using_warehouse(settings) as warehouse, one_pass_at_a_time(warehouse.address):
         store = open_store(settings)
-        warm = _warm_up(settings, profile)
+        warm = _WarmUp(settings, warehouse.address, profile)
         began, clock = time.monotonic(), time.time()
         report = take_in(
             warehouse,
@@ -181,13 +181,17 @@ def run_pass(
             on_wait=lambda names, seconds: advance(_waiting(names, seconds), 0, 1),
         )
         summary = PassSummary(report)
-        warm.join()
+        instance = warm.wait()
         summary.seconds["intake"] = time.monotonic() - began
         if profile is not None and report.files:
             rows = sum(file.rows for file in report.files)
             profile.parts.append(Part(INTAKE, (clock, clock + summary.seconds["intake"]), rows))
         began = time.monotonic()
-        make_stale(settings, warehouse, summary, advance=advance, profile=profile)
+        try:
+            make_stale(settings, warehouse, summary, advance=advance, profile=profile, instance=instance)
+        finally:
+            if instance is not None:
+                instance.dispose()
         summary.seconds["making"] = time.monotonic() - began
         summary.alerts = attend(warehouse, settings)
         summary.notes += summary.alerts.faults
@@ -259,21 +263,31 @@ def predict_again(
         return summary
 
 
-def _warm_up(settings: Settings, profile: Profile | None) -> threading.Thread:
-    """Load the graph beside intake, if there is something to take in: its imports and dbt's parsing take seconds."""
+class _WarmUp:
+    """The graph and Dagster's instance, loaded beside intake if there is something to take in: imports, dbt's parsing and tables take seconds."""
 
-    def load() -> None:
+    def __init__(self, settings: Settings, address: Address, profile: Profile | None) -> None:
+        self._settings, self._address, self._profile = settings, address, profile
+        self._instance: dg.DagsterInstance | None = None
+        waiting = settings.drop.is_dir() and any(settings.drop.iterdir())
+        self._thread = threading.Thread(target=self._load, name="warm-up", daemon=True) if waiting else None
+        if self._thread is not None:
+            self._thread.start()
+
+    def _load(self) -> None:
         began = time.monotonic()
         # what goes wrong here goes wrong again where it is needed, and is told there
         with suppress(Exception):
-            prepare(settings)
-        if profile is not None:
-            profile.load_s += time.monotonic() - began
+            self._instance = open_instance(self._settings, self._address)
+            prepare(self._settings)
+        if self._profile is not None:
+            self._profile.load_s += time.monotonic() - began
 
-    waiting = settings.drop.is_dir() and any(settings.drop.iterdir())
-    thread = threading.Thread(target=load if waiting else lambda: None, name="warm-up", daemon=True)
-    thread.start()
-    return thread
+    def wait(self) -> dg.DagsterInstance | None:
+        """Wait for what is loaded; None where nothing was."""
+        if self._thread is not None:
+            self._thread.join()
+        return self._instance
 
 
 def _waiting(names: list[str], seconds: float) -> str:

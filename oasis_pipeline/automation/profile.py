@@ -3,7 +3,8 @@
 Here: `Profile`, which ``oasis run --profile`` hands to the pass, and its table. Not here: the pass (``passes``).
 
 Each step of a Dagster run has a begin and an end. What lies between them is divided by what the process was seen to wait for:
-calls of the database, and Numba's compiler. The rest is the asset's own code, and what a run takes besides its steps is Dagster's.
+calls of the database, and Numba's compiler. The rest is the asset's own code, and what a run takes besides its steps is Dagster's. Beside it
+stands how many cores the process kept busy.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from oasis_pipeline.storage.postgres import watching_calls
 
@@ -60,12 +63,14 @@ class Profile:
     load_s: float = 0.0
     _database: list[Span] = field(default_factory=list)
     _compiler: list[Span] = field(default_factory=list)
+    _processor: list[Span] = field(default_factory=list)
     _open: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Profile:
         """Begin to watch."""
         self._database = self._open.enter_context(watching_calls())
         self._compiler = self._open.enter_context(_watching_compiler())
+        self._processor = self._open.enter_context(_watching_processor())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -106,7 +111,8 @@ class Profile:
         Returns
         -------
         list of dict
-            ``part``, ``seconds``, ``rows``, ``rows_per_s``, ``database_s``, ``compiling_s``, ``own_code_s``; then Dagster's share and loading.
+            ``part``, ``seconds``, ``rows``, ``rows_per_s``, ``database_s``, ``compiling_s``, ``own_code_s``, ``cores``; then Dagster's share
+            and loading.
         """
         parts: dict[str, list[Part]] = {}
         for part in self.parts:
@@ -129,6 +135,7 @@ class Profile:
                     "database_s": round(database, 2),
                     "compiling_s": round(compiling, 2),
                     "own_code_s": round(max(seconds - database - compiling, 0.0), 2),
+                    "cores": self._cores(spans),
                 }
             )
         told.sort(key=lambda row: -row["seconds"])
@@ -141,10 +148,22 @@ class Profile:
         for name, seconds in ((DAGSTER, self.run_s - steps), (LOADING, self.load_s)):
             told.append(
                 {"part": name, "seconds": round(max(seconds, 0.0), 2)}
-                | dict.fromkeys(("rows", "rows_per_s", "database_s", "compiling_s", "own_code_s"))
+                | dict.fromkeys(("rows", "rows_per_s", "database_s", "compiling_s", "own_code_s", "cores"))
             )
         return told
 
+    def _cores(self, spans: Sequence[Span]) -> float | None:
+        """Cores that the process kept busy over some spans; None where they are too short to tell."""
+        seconds = sum(end - begin for begin, end in spans)
+        if seconds < 10 * _SAMPLE_S or not self._processor:
+            return None
+        moments, used = np.array(self._processor).T
+        begins, ends = np.array(spans).T
+        busy = np.interp(ends, moments, used) - np.interp(begins, moments, used)
+        return round(float(busy.sum()) / seconds, 2)
+
+
+_SAMPLE_S = 0.1
 
 INTAKE = "intake"
 DAGSTER = "Dagster, around the steps"
@@ -164,6 +183,27 @@ def _union(spans: Iterable[Span]) -> list[Span]:
 
 def _overlap(spans: Sequence[Span], within: Span) -> float:
     return sum(max(min(end, within[1]) - max(begin, within[0]), 0.0) for begin, end in spans)
+
+
+@contextmanager
+def _watching_processor() -> Iterator[list[Span]]:
+    """Collect moments with the processor time that the process had used by then."""
+    found: list[Span] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while True:
+            found.append((time.time(), time.process_time()))
+            if done.wait(_SAMPLE_S):
+                return
+
+    thread = threading.Thread(target=watch, name="profile", daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

@@ -73,6 +73,8 @@ class Plan:
         Asset and partition that are stale and not due: why.
     upgraded : set of str
         Assets of `whole` that another code version made.
+    last : set of str
+        Assets of `whole` that are made after everything else: what reads them goes with what there is.
     current : dict of str to dict of str to int
         Partitions of `PURE` that were made and are not stale, with their rows.
     """
@@ -81,6 +83,7 @@ class Plan:
     whole: set[str] = field(default_factory=set)
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)
     upgraded: set[str] = field(default_factory=set)
+    last: set[str] = field(default_factory=set)
     current: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -110,7 +113,7 @@ def retry_at(state: State) -> datetime | None:
 def stale(
     states: States,
     *,
-    base_days: Iterable[str] = (),
+    other_days: Iterable[str] = (),
     now: datetime | None = None,
     since: datetime | None = None,
 ) -> Plan:
@@ -120,8 +123,8 @@ def stale(
     ----------
     states : mapping of (asset, partition) to State
         The whole ledger.
-    base_days : iterable of str
-        Days predicted by a base model although a trained model is in use now.
+    other_days : iterable of str
+        Days that the model in use has not predicted and is to predict; see `days_of_other_models`.
     now : datetime, optional
         Time that tells whether what failed is due again; without it, it is.
     since : datetime, optional
@@ -144,7 +147,7 @@ def stale(
             gone = ledger_of.get(asset.key, {}).keys() - set(existing) - {WHOLE}
             days = _stale_days(asset, ledger_of, sorted({*existing, *gone}), gone)
             if asset.key == "clean/dynapred":
-                days |= dict.fromkeys(base_days, 0)
+                days |= dict.fromkeys(other_days, 0)
             if asset.together:
                 for each in asset.named(Reach.DAY):
                     days |= dict.fromkeys(plan.days.get(each, set()), 0)
@@ -173,6 +176,8 @@ def stale(
                 own = ledger_of.get(asset.key, {}).get(WHOLE)
                 if own is not None and own.code_version != asset.code_version:
                     plan.upgraded.add(asset.key)
+                elif own is not None and own.made_tick and asset.serves_meanwhile:
+                    plan.last.add(asset.key)
     return plan
 
 
@@ -368,10 +373,15 @@ def _first_wave(plan: Plan) -> list[str]:
     """Assets to make in the next round: everything stale before the first stale asset without days, or such assets that need nothing of each other.
 
     A model is learned from the features of all days, so those come first; predictions wait for the models, and the queue of cards to
-    label waits for them.
+    label waits for them. A model that serves while it is stale comes last.
     """
     wave: list[str] = []
+    last = plan.last & plan.whole
+    if last == plan.whole and not any(plan.days.values()):
+        last = set()
     for asset in GRAPH:
+        if asset.key in last:
+            continue
         whole = wave and wave[0] in WHOLE_ASSETS
         if asset.key in plan.whole:
             if (wave and not whole) or {each.asset for each in asset.inputs} & set(wave):
@@ -468,11 +478,16 @@ def next_runs(plan: Plan) -> list[tuple[tuple[str, ...], DayRange | None]]:
         wave = before
 
 
-def base_model_days(warehouse: Warehouse) -> list[str]:
-    """Days with predictions of a base model, once a model trained on labels is in use; those that keep a model on request left out."""
+def days_of_other_models(warehouse: Warehouse) -> list[str]:
+    """Days that are predicted again by the model in use: the newest one, and those of a base model once one trained on labels is in use.
+
+    Days that keep a model on request are left out.
+    """
     rows = warehouse.query(
-        'select distinct "Date"::date::text as day from clean.dynapred p where p."ModelVersion" like \'base-%\' '
-        "and exists (select 1 from oasis.model m where m.name = 'dyna_classifier' and m.in_use and not m.is_base) "
+        "with used as (select version, is_base from oasis.model where name = 'dyna_classifier' and in_use) "
+        'select distinct p."Date"::date::text as day from clean.dynapred p, used '
+        'where ((p."ModelVersion" like \'base-%\' and not used.is_base) or (p."ModelVersion" <> used.version '
+        'and p."Date" >= (select max("Date")::date from clean.dynapred))) '
         'and not exists (select 1 from oasis.prediction_request r where r.day = p."Date"::date)'
     )
     days: list[str] = rows["day"].to_pylist()
@@ -495,7 +510,7 @@ def current_plan(warehouse: Warehouse, *, retry: bool = False, since: datetime |
     Plan
     """
     now = None if retry else ledger.clock(warehouse)
-    return stale(ledger.states(warehouse), base_days=base_model_days(warehouse), now=now, since=since)
+    return stale(ledger.states(warehouse), other_days=days_of_other_models(warehouse), now=now, since=since)
 
 
 def plan_unattended(warehouse: Warehouse, store: ObjectStore, *, since: datetime | None = None) -> Plan:

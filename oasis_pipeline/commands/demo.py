@@ -34,6 +34,9 @@ SHOWN = 6
 CARDS_PER_DAY = 2
 """Of each well: enough for every step, and a third less to wait for than a controller's usual three."""
 
+LABELLED = 0.4
+"""Share of the cards of a labelled well: people label fewer still, and the training takes as long as there are labels."""
+
 
 _ALARMS = """
 select a."NodeID", a."RaisedAt", a."Prob", min(f."Failure Start Date") as failed_at, min(f."Failures") as failure
@@ -57,11 +60,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
 
     Everything stays in the home folder; `oasis up` shows it in the browser.
     """
-    from oasis_pipeline.automation.passes import run_pass
     from oasis_pipeline.commands.ahead import preparing
-    from oasis_pipeline.commands.report import field_facts, write_report
-    from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
-    from oasis_pipeline.simulation.field import simulate_field
     from oasis_pipeline.storage.installation import using_warehouse
 
     began = time.monotonic()
@@ -75,6 +74,12 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
         progress(not as_json) as advance,
         using_warehouse(settings) as warehouse,
     ):
+        # these imports take seconds, and the other process has begun
+        from oasis_pipeline.automation.passes import run_pass
+        from oasis_pipeline.commands.report import field_facts, write_report
+        from oasis_pipeline.commands.wells import list_day, print_worklist, worklist
+        from oasis_pipeline.simulation.field import simulate_field
+
         simulated_field = simulate_field(
             settings.home,
             wells,
@@ -83,6 +88,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
             CARDS_PER_DAY,
             start=start,
             modules=SENSOR_MODULES,
+            labelled=LABELLED,
             progress=lambda done, total: advance("simulating", done, total),
         )
         register_simulated(warehouse, simulated_field["modules"])

@@ -105,7 +105,7 @@ def print_profile(profile: Profile) -> None:
     told = profile.rows()
     names = [name for name in told[0] if name != "part"]
     rows = [[row["part"], *("" if row[name] is None else f"{row[name]:,}" for name in names)] for row in told]
-    titles = ["part", *(name.removesuffix("_s").replace("_", " ") for name in names)]
+    titles = ["part", *(name.replace("_per_s", "/s").removesuffix("_s").replace("_", " ") for name in names)]
     print_table("Seconds", titles, rows, right=tuple(range(1, len(titles))))
 
 

@@ -480,13 +480,8 @@ def _digest(mine: Claim) -> str:
 def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
     """Load a file, unless it is known; also tells whether it is archived."""
     drop, report = mine.file.drop, life.report
-    known = _known(life.warehouse, mine, sha256)
-    if known is not None and known.in_force:
-        _note_again(known, mine, report)
-        return known.report, known.archived
     with life.warehouse.transaction() as tx:
         tx.lock("intake")
-        # Another pass may have loaded it while this one waited for the lock.
         known = _known(tx, mine, sha256)
         if known is not None and known.in_force:
             _note_again(known, mine, report)
@@ -553,9 +548,9 @@ class _Known:
     in_force: bool
 
 
-def _known(source: Warehouse | Transaction, mine: Claim, sha256: str) -> _Known | None:
+def _known(tx: Transaction, mine: Claim, sha256: str) -> _Known | None:
     drop = mine.file.drop
-    found = source.query(
+    found = tx.query(
         "SELECT f.source_file, f.rows, f.stored, f.superseded, f.rejected, f.ignored_columns, f.archived, f.claim, "
         f"NOT EXISTS (SELECT FROM {FILE.full_name} AS later WHERE later.kind = f.kind AND later.stamp = f.stamp "
         f"AND later.arrival > f.arrival) AS newest FROM {FILE.full_name} AS f "

@@ -7,7 +7,6 @@ transaction (``intake``).
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -439,9 +438,7 @@ def _write_file(
         "superseded": counts.superseded,
         "rejected": counts.rejected,
         "rejects_kept": counts.kept,
-        "rejected_reasons": json.dumps(dict(reasons.most_common(100)), ensure_ascii=False).replace(
-            "\\u0000", "\ufffd"
-        ),
+        "rejected_reasons": dict(reasons.most_common(100)),
         "earliest_day": context.earliest_day,
         "first_day": counts.first,
         "last_day": counts.last,
@@ -449,5 +446,4 @@ def _write_file(
         "loaded_at": datetime.now(UTC),
         "archived": False,
     }
-    schema = pa.schema(pa.field(column.name, column.type.arrow) for column in FILE.columns)
-    tx.upsert(FILE, pa.Table.from_pylist([row], schema=schema))
+    tx.put_row(FILE, row)

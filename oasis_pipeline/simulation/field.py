@@ -179,6 +179,7 @@ def simulate_field(
     progress: Callable[[int, int], None] | None = None,
     kind: FieldKind = FieldKind.DEMONSTRATION,
     modules: int = 0,
+    labelled: float = 0.85,
 ) -> dict[str, Any]:
     """Simulate a field and write ``out/drop/``, ``out/truth.csv``, ``out/failures.csv`` and ``out/truth.json``.
 
@@ -198,6 +199,8 @@ def simulate_field(
         What its faults come to.
     modules : int
         Sensor modules; they send readings on the last `MODULE_DAYS` days.
+    labelled : float
+        Share of the cards of a labelled well that have a label.
 
     Returns
     -------
@@ -220,7 +223,7 @@ def simulate_field(
     _write_vendor(field, folder, rng)
     _write_well_tests(field, folder, rng)
     _write_failures(field, folder)
-    labels, labelled = _write_labels(field, folder, rng)
+    labels, labelled_wells = _write_labels(field, folder, rng, labelled)
     sensors = _write_readings(field, folder, modules, seed)
     rows = folder.write(out / "drop")
     _write_truth(field, out / "truth.csv")
@@ -241,7 +244,7 @@ def simulate_field(
         "failures_with_warning": sum(failure.warned for failure in field.failures),
         **sensors,
         "labels": labels,
-        "labelled_wells": labelled,
+        "labelled_wells": labelled_wells,
         "class_counts": dict(
             Counter(label for pair in field.batch.labels.tolist() for label in pair if label).most_common()
         ),
@@ -468,7 +471,7 @@ def _write_failures(field: Field, folder: _Folder) -> None:
         folder.add("Failures", _midnight(field, known, 6 * 60), table)
 
 
-def _write_labels(field: Field, folder: _Folder, rng: np.random.Generator) -> tuple[int, int]:
+def _write_labels(field: Field, folder: _Folder, rng: np.random.Generator, share: float) -> tuple[int, int]:
     """Weekly label files for six wells in ten; every class that occurs has a labelled well."""
     labels, well = field.batch.labels, field.batch.well
     wanted = max(1, round(0.6 * len(field.nodes)))
@@ -479,7 +482,7 @@ def _write_labels(field: Field, folder: _Folder, rng: np.random.Generator) -> tu
             chosen.append(int(counts.argmax()))
     others = [w for w in rng.permutation(len(field.nodes)).tolist() if w not in chosen]
     chosen += others[: wanted - len(chosen)]
-    rows = np.flatnonzero(np.isin(well, chosen) & (rng.random(len(well)) < 0.85))
+    rows = np.flatnonzero(np.isin(well, chosen) & (rng.random(len(well)) < share))
     day = np.floor(field.times.day[rows]).astype(np.int64)
     for first_day in range(0, field.days, 7):
         last = min(first_day + 6, field.days - 1)

@@ -11,8 +11,10 @@ import io
 import os
 import secrets
 import stat
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -29,8 +31,40 @@ __all__ = ["LocalStore", "ObjectStore", "S3Store", "checked", "error_code", "ope
 
 _TEMPORARY = ".tmp"
 _CHUNK_BYTES = 1 << 20
+_DECODED_BYTES = 256 << 20
 _CONFLICTS = 5
 """So often a conditional write is tried again that met another one."""
+
+
+class _Decoded:
+    """Tables that were decoded last, by the hash of their bytes: steps of one run read the same files, and a thousand columns take longer to decode than to hash."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[Hashable, pa.Table] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, name: Hashable) -> pa.Table | None:
+        """Table of this name, if it is kept."""
+        with self._lock:
+            if name in self._tables:
+                self._tables.move_to_end(name)
+            return self._tables.get(name)
+
+    def keep(self, name: Hashable, table: pa.Table) -> None:
+        """Keep a table, and let go of those that were not asked for longest."""
+        size = table.nbytes
+        if size > _DECODED_BYTES:
+            return
+        with self._lock:
+            if name not in self._tables:
+                self._tables[name] = table
+                self._bytes += size
+            while self._bytes > _DECODED_BYTES:
+                self._bytes -= self._tables.popitem(last=False)[1].nbytes
+
+
+_DECODED = _Decoded()
 
 
 class ObjectStore(ABC):
@@ -163,16 +197,23 @@ class ObjectStore(ABC):
             If there is none, it is not Parquet, or lacks a column.
         """
         data = self.get_bytes(path)
+        name = hashlib.sha256(data).hexdigest(), None if columns is None else tuple(columns)
+        if (known := _DECODED.get(name)) is not None:
+            return known
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
-            lacking = [name for name in columns or () if name not in file.schema_arrow.names]
+            # asked once: it is put together anew at each look
+            there = frozenset(file.schema_arrow.names) if columns is not None else frozenset()
+            lacking = [name for name in columns or () if name not in there]
             if lacking:
                 raise StorageError(f"{self.where(path)} has no column {', '.join(lacking)}")
-            return file.read(columns=None if columns is None else list(columns))
+            table = file.read(columns=None if columns is None else list(columns))
         except pa.ArrowException as error:
             raise StorageError(
                 f"{self.where(path)} is not a Parquet file that can be read: {one_line(error)}"
             ) from None
+        _DECODED.keep(name, table)
+        return table
 
     def where(self, path: str) -> str:
         """Full address of an object, for people."""

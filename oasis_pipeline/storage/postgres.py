@@ -6,11 +6,12 @@ what tables there are (``schema``), and how they are made (``migrate``).
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
@@ -278,6 +279,25 @@ class Transaction:
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds the lock of this name, and hold it until this one ends."""
         self.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text", (f"oasis:{name}",))
+
+    def put_row(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Write one row by key in one statement: staging takes ten times as long as a single row.
+
+        Parameters
+        ----------
+        table : Table
+            Where to.
+        row : mapping
+            Values by column, the key among them: texts, numbers, dates, times, and what JSON holds. A column that is missing becomes
+            null. Of a null character, which PostgreSQL doesn't keep, the replacement character is left.
+        """
+        text = json.dumps(dict(row), ensure_ascii=False, default=str).replace("\\u0000", "\ufffd")
+        sets = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in table.value_columns)
+        self.execute(
+            f"INSERT INTO {table.full_name} SELECT * FROM jsonb_populate_record(NULL::{table.full_name}, $1::jsonb)"
+            f" ON CONFLICT ({', '.join(quote(name) for name in table.key)}) DO UPDATE SET {sets}",
+            (text,),
+        )
 
     def upsert(self, table: Table, rows: pa.Table, *, newest_by: str | None = None) -> Upserted:
         """Write rows by key: one COPY into a staging table, one upsert.

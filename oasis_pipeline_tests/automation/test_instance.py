@@ -57,8 +57,10 @@ def test_who_does_not_wait_is_told_whether_a_pass_is_alive(warehouse: Warehouse)
 
 @pytest.mark.server
 def test_connections_are_kept_replaced_when_cut_and_closed_at_the_end(
-    settings: Settings, warehouse: Warehouse
+    settings: Settings, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # as if a connection had lain idle
+    monkeypatch.setattr("oasis_pipeline.automation.dagster_storage._ASKED_S", 0.0)
     mine = "select count(*) as n from pg_stat_activity where application_name = '' and datname = current_database()"
     with open_instance(settings, warehouse.address) as instance:
         for _ in range(5):

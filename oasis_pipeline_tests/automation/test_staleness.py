@@ -114,6 +114,33 @@ def test_new_days_are_made_before_the_model_and_predictions_come_last() -> None:
     assert not stale(ledger.states)
 
 
+def test_predictions_do_not_wait_for_a_training_while_a_model_serves() -> None:
+    ledger = Ledger()
+    ledger.changed("xspoc/card", *DAYS)
+    ledger.changed("clean/dynalabel")
+    ledger.make_all()
+    ledger.changed("xspoc/card", "2025-03-04")
+    ledger.changed("clean/dynalabel")
+    made: list[str] = []
+    while plan := stale(ledger.states):
+        for assets, span in next_runs(plan):
+            ledger.run(assets, span)
+            made += assets
+    for asset in ("clean/dynapred", "clean/worklist", "clean/alarm"):
+        assert made.index(asset) < made.index("models/dyna_classifier")
+    ledger.changed("clean/dynalabel")
+    ledger.states["models/dyna_classifier", ""] = replace(
+        ledger.states["models/dyna_classifier", ""], code_version="another release"
+    )
+    ledger.changed("xspoc/card", "2025-03-05")
+    made.clear()
+    while plan := stale(ledger.states):
+        for assets, span in next_runs(plan):
+            ledger.run(assets, span)
+            made += assets
+    assert made.index("models/dyna_classifier") < made.index("clean/dynapred"), "of another release: no use"
+
+
 def test_a_forecaster_is_due_for_each_monday_and_leaves_what_was_forecast_alone() -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
@@ -267,7 +294,7 @@ def test_days_of_a_base_model_are_predicted_again() -> None:
     ledger = Ledger()
     ledger.changed("xspoc/card", *DAYS)
     ledger.make_all()
-    assert stale(ledger.states, base_days=[DAYS[0]]).days == {"clean/dynapred": {DAYS[0]}}
+    assert stale(ledger.states, other_days=[DAYS[0]]).days == {"clean/dynapred": {DAYS[0]}}
 
 
 def test_a_row_that_arrives_while_a_day_is_made_leaves_it_stale() -> None:

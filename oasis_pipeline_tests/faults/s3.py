@@ -5,7 +5,7 @@ Here: starting it, and an empty store for each trial. Not here: the faults (``s3
 
 from __future__ import annotations
 
-import json
+import os
 import random
 import socket
 import subprocess
@@ -44,14 +44,6 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="weed-", ignore_cleanup_errors=True)
         ports = _free_ports(4)
         self.port = ports[3]
-        # without a file the server takes identities from its filer, and knows nobody while it reads them anew
-        keys = {
-            "accessKey": CREDENTIALS["aws_access_key_id"],
-            "secretKey": CREDENTIALS["aws_secret_access_key"],
-        }
-        identity = {"name": "tests", "credentials": [keys], "actions": ["Admin"]}
-        identities = Path(self.folder.name) / "identities.json"
-        identities.write_text(json.dumps({"identities": [identity]}))
         roles = ("-master.port", "-volume.port", "-filer.port", "-s3.port")
         command = [
             str(Path(sys.executable).parent / "weed"),
@@ -61,7 +53,6 @@ class Server:
             "-ip.bind=127.0.0.1",
             "-filer",
             "-s3",
-            f"-s3.config={identities}",
             "-master.telemetry=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -75,6 +66,8 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self.folder.name,
+            # told of nobody it asks nobody who they are; one that knows identities forgets them while it reads them anew
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             start_new_session=True,
         )
         self._until_it_answers(lambda: self.client.create_bucket(Bucket=BUCKET))

