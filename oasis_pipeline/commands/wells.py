@@ -128,7 +128,7 @@ def print_worklist(rows: list[dict[str, Any]], day: date, limit: int) -> None:
     """Print the first lines of a worklist."""
     currency = rows[0]["parts"]["currency"] if rows else ""
     print_table(
-        f"Wells by what they are worth, {day:%-d %B %Y} (oil in bbl/d, score in {currency})",
+        f"Wells by what they are worth, down ones first, {day:%-d %B %Y} (oil in bbl/d, score in {currency})",
         ["", "well", "state", "lost", "score", "do", "back", "why"],
         [
             [

@@ -27,6 +27,9 @@ BURST_GAP_S = 120.0
 BURST_CARDS = 5
 """Cards from which on a burst tells something."""
 
+_MOST_STEPS, _CLOSE_PSI = 22, 1e-4
+"""Of the search for the intake pressure; Newton's steps inside of a bracket come this close in four or five."""
+
 MARCH_CORRELATION = -0.8
 MARCH_POINTS = 6.0
 JUMP_POINTS = 5.0
@@ -69,12 +72,15 @@ def _solve(
     leak: Array,
     duty: Array,
     atmosphere: float,
+    known: NDArray[np.bool_],
     rate: Array,
     intake: Array,
     fill: Array,
 ) -> None:
-    """Fill rate, intake and fill of flat arrays; see `balance_rates`."""
+    """Fill rate, intake and fill of flat arrays where all is known; see `balance_rates`."""
     for i in range(len(rate)):
+        if not known[i]:
+            continue
         low, high = floor[i], max(reservoir[i], floor[i] + 1.0)
         ratio = min(max(low / reservoir[i], 0.0), 1.0)
         inflow = greatest[i] * (1.0 - 0.2 * ratio - 0.8 * ratio * ratio)
@@ -85,17 +91,32 @@ def _solve(
             rate[i], intake[i] = inflow, low
             fill[i] = min((inflow / max(duty[i], 1e-6) + leak[i]) / room, share)
             continue
-        for _ in range(22):
-            p = 0.5 * (low + high)
-            ratio = min(max(p / reservoir[i], 0.0), 1.0)
+        pull, per_psi = duty[i], 1.0 / reservoir[i]
+        p = 0.5 * (low + high)
+        for _ in range(_MOST_STEPS):
+            ratio = min(max(p * per_psi, 0.0), 1.0)
             inflow = greatest[i] * (1.0 - 0.2 * ratio - 0.8 * ratio * ratio)
             room = max(displacement[i] + slope[i] * p, 1e-6)
-            share = (p + atmosphere) / (p + atmosphere + gas[i])
-            if duty[i] * max(room * share - leak[i], 0.0) >= inflow:
+            per_share = 1.0 / (p + atmosphere + gas[i])
+            share = (p + atmosphere) * per_share
+            taken = room * share - leak[i]
+            excess = pull * max(taken, 0.0) - inflow
+            if excess >= 0.0:
                 high = p
             else:
                 low = p
-        rate[i], intake[i], fill[i] = inflow, 0.5 * (low + high), share
+            rise = greatest[i] * (0.2 + 1.6 * ratio) * per_psi
+            if taken > 0.0:
+                rise += pull * (slope[i] * share + room * gas[i] * per_share * per_share)
+            step = excess / rise
+            after = p - step
+            if not low < after < high:
+                after = 0.5 * (low + high)
+                step = p - after
+            if abs(step) < _CLOSE_PSI:
+                break
+            p = after
+        rate[i], intake[i], fill[i] = inflow, p, share
 
 
 def balance_rates(
@@ -142,13 +163,14 @@ def balance_rates(
     )
     shape = arrays[0].shape
     flat = [np.ascontiguousarray(values, dtype=np.float64).reshape(-1) for values in arrays]
-    known = np.isfinite(np.sum(flat, axis=0)) & (flat[1] > 0.0)
+    known = flat[1] > 0.0
+    for values in flat:
+        known &= np.isfinite(values)
     out = [np.full(len(flat[0]), np.nan) for _ in range(3)]
-    some = [np.empty(int(known.sum())) for _ in range(3)]
-    greatest, reservoir, floor, gas, displacement, slope, leak, share = (values[known] for values in flat)
-    _solve(greatest, reservoir, floor, gas, displacement, slope, leak, share, STANDARD_PRESSURE_PSI, *some)
-    for whole, part in zip(out, some, strict=True):
-        whole[known] = part
+    greatest, reservoir, floor, gas, displacement, slope, leak, share = flat
+    _solve(
+        greatest, reservoir, floor, gas, displacement, slope, leak, share, STANDARD_PRESSURE_PSI, known, *out
+    )
     rate, intake, fill = (values.reshape(shape) for values in out)
     return rate, intake, fill
 

@@ -168,21 +168,24 @@ def _mixed(tables: Array, members: Members) -> Array:
     """Tables of full pumps at the members' damping and drag, shape (n, m, c, quantities)."""
     place = np.interp(np.log(members.damping), np.log(DAMPINGS), np.arange(len(DAMPINGS)))
     hats = np.maximum(1.0 - np.abs(place[..., None] - np.arange(len(DAMPINGS))), 0.0)
-    full = np.einsum("nmk,nckq->nmcq", hats, tables[:, :, : len(DAMPINGS)])
     drag = tables[:, :, 3] - tables[:, :, 1]
-    return np.asarray(full + members.drag[:, :, None, None] * drag[:, None])
+    # one product of matrices for each well
+    shares = np.concatenate([hats, members.drag[..., None]], axis=2)
+    parts = np.concatenate([tables[:, :, : len(DAMPINGS)], drag[:, :, None]], axis=2).swapaxes(1, 2)
+    count, kinds, points, quantities = parts.shape
+    full = np.matmul(shares, parts.reshape(count, kinds, points * quantities))
+    return np.asarray(full.reshape(count, shares.shape[1], points, quantities))
 
 
 def member_values(
     tables: Array, members: Members, fill: Array, intake: Array, low: Array, high: Array
 ) -> Array:
     """Quantities at fill and intake pressure of each member and set point, shape (n, m, c, quantities)."""
-    gas = (tables[:, :, 4] - tables[:, :, 1])[:, None] * ((1.0 - fill) / GAS_SHARE)[..., None]
     span = (high - low)[:, None, None]
-    pressure = (tables[:, :, 5] - tables[:, :, 1])[:, None] * ((intake - low[:, None, None]) / span)[
-        ..., None
-    ]
-    return np.asarray(_mixed(tables, members) + gas + pressure)
+    values = _mixed(tables, members)
+    values += (tables[:, :, 4] - tables[:, :, 1])[:, None] * ((1.0 - fill) / GAS_SHARE)[..., None]
+    values += (tables[:, :, 5] - tables[:, :, 1])[:, None] * ((intake - low[:, None, None]) / span)[..., None]
+    return values
 
 
 def _displacement(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oasis_pipeline.compiled import compiled
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.possible_wells import (
     Z90,
@@ -259,19 +260,38 @@ def _quantiles(values: Array, weight: Array, shares: Sequence[float]) -> list[Ar
     """Weighted quantiles over the members (axis 1) of (n, m, c), each of shape (n, c)."""
     # members last: sorting along memory is several times faster
     turned = np.ascontiguousarray(np.moveaxis(values, 1, 2))
-    order = np.argsort(turned, axis=2)
-    mass = np.cumsum(weight[np.arange(len(weight))[:, None, None], order], axis=2)
-    found = []
-    for share in shares:
-        place = (mass < share * mass[..., -1:]).sum(axis=2, keepdims=True)
-        chosen = np.take_along_axis(order, np.minimum(place, values.shape[1] - 1), axis=2)
-        found.append(np.take_along_axis(turned, chosen, axis=2)[..., 0])
-    return found
+    found = np.empty((len(shares), *turned.shape[:2]))
+    _pick(turned, np.argsort(turned, axis=2), weight, np.asarray(shares), found)
+    return list(found)
+
+
+@compiled
+def _pick(values: Array, order: NDArray[np.intp], weight: Array, shares: Array, found: Array) -> None:
+    """Fill the first of (n, c, m) sorted values at which the weight of the members reaches each share, shape (shares, n, c)."""
+    wells, points, members = values.shape
+    for n in range(wells):
+        for c in range(points):
+            total = 0.0
+            for m in range(members):
+                total += weight[n, order[n, c, m]]
+            for s in range(len(shares)):
+                mass, place = 0.0, 0
+                for m in range(members):
+                    place = order[n, c, m]
+                    mass += weight[n, place]
+                    if mass >= shares[s] * total:
+                        break
+                found[s, n, c] = values[n, c, place]
+
+
+def _weighed(values: Array, weight: Array) -> Array:
+    """Weighted means of (n, m, c) over the members, shape (n, c)."""
+    return np.asarray(np.matmul(weight[:, None], values)[:, 0])
 
 
 def _spread(values: Array, weight: Array, error: Array) -> Interval:
     """Mean and 90 % interval of (n, m, c) over the members, an error of the model (n, c) added in quadrature."""
-    mean = np.einsum("nmc,nm->nc", values, weight)
+    mean = _weighed(values, weight)
     low, high = _quantiles(values, weight, (0.05, 0.95))
     return Interval(
         mean,
@@ -318,7 +338,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     }
     loads, allowed = {}, {}
     for name, shift in shifts.items():
-        centre = np.einsum("nmc,nm->nc", shift, weight)
+        centre = _weighed(shift, weight)
         error = ERROR_SHARES[name] * np.abs(centre) + floor * present[name][:, None]
         loads[name] = _spread(shift, weight, error)
         level = present[name][:, None]
@@ -333,7 +353,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
             )
             allowed[name] = ~judged | inside | calm | (moved == 0.0)
     least = change("mprl_lbf")
-    centre = np.einsum("nmc,nm->nc", least, weight)
+    centre = _weighed(least, weight)
     error = ERROR_SHARES["least"] * np.abs(centre) + floor * points.pprl_lbf[:, None]
     low_load = points.mprl_lbf[:, None] + _spread(least, weight, error).lower
     wanted = FLOAT_SHARE * response.rod_weight_lbf[:, None]
@@ -361,7 +381,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         net = net - economics.overload_failure_pct / 100.0 * over / 10.0 * cost / economics.horizon_days
     gain = net - net[:, :, :1]
     gained_oil = oil - oil[:, :, :1]
-    expected = np.einsum("nmc,nm->nc", gained_oil, weight)
+    expected = _weighed(gained_oil, weight)
     oil_error = ERROR_SHARES["oil"] * np.abs(expected)
     price = economics.oil_price_per_bbl
     value = _spread(gain, weight, oil_error * price)
@@ -414,7 +434,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     )
 
     def mean(values: Array) -> Array:
-        return np.asarray(np.einsum("nmc,nm->nc", values, weight))
+        return _weighed(values, weight)
 
     saved = energy - energy[:, :, :1]
 
