@@ -34,7 +34,6 @@ from oasis_pipeline.cards.codec import decode_hex, pack_bytes
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
-from oasis_pipeline.learning.classifier import TREES, fit, held_out_scores, trainer
 from oasis_pipeline.learning.evaluation import (
     OURS,
     SEED,
@@ -57,11 +56,13 @@ from oasis_pipeline.learning.features import (
     scale_free,
     view_columns,
 )
+from oasis_pipeline.learning.fitting import fit, held_out_scores
 from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.learning.labels import encode_labels, shown_classes
 from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.seed_method import fit_seed_method, train_seed_method
 from oasis_pipeline.learning.splits import Folds, Scorer, Train, number_wells, out_of_fold
+from oasis_pipeline.learning.trainer import TREES, trainer
 from oasis_pipeline.simulation.cards import (
     JUDGED,
     JUDGED_CARDS,

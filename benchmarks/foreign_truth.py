@@ -33,7 +33,7 @@ from benchmarks.foreign import DEVELOPMENT_SEEDS
 from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
 from oasis_pipeline.intake import take_in
-from oasis_pipeline.learning import background, base, classifier, evidence, scores
+from oasis_pipeline.learning import background, base, evidence, fitting, scores, trainer
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.repeats import weigh_repeats
@@ -251,7 +251,7 @@ def _no_class_beside(*texts: Any, also: Any = (), **more: Any) -> Any:
 _ALL_CARDS = partial(weigh_repeats, limit=10**9)
 WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "thinning of repeats": [
-        (classifier, "weigh_repeats", _ALL_CARDS),
+        (fitting, "weigh_repeats", _ALL_CARDS),
         (background, "weigh_repeats", _ALL_CARDS),
     ],
     "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
@@ -259,7 +259,7 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "the network beside what was learned": [(evidence, "SHARE", 0.0)],
     "worlds of their own": [(base, "VARIED", JUDGED)],
     "simulated wells in calibration": [
-        (classifier.Background, "held_out", lambda self, fold, count: np.zeros(len(self), bool))
+        (trainer.Background, "held_out", lambda self, fold, count: np.zeros(len(self), bool))
     ],
 }
 """Parts of the learner and what takes each away: object, attribute, what stands there instead."""

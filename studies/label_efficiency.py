@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.compare_classifiers import read_drop
 from oasis_pipeline.learning import scores
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
-from oasis_pipeline.learning.classifier import NotEnoughLabelsError, fit, fit_out_of_fold
+from oasis_pipeline.learning.fitting import NotEnoughLabelsError, fit, fit_out_of_fold
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.splits import folds_by_well, number_wells

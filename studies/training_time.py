@@ -2,7 +2,7 @@
 
     python -m studies.training_time [--cards 20000] [--seed 79]
 
-Cards are simulated, ten a well, half of the wells with surface cards only, as in the judged sets but of another seed. "Train" is `classifier.fit`: three
+Cards are simulated, ten a well, half of the wells with surface cards only, as in the judged sets but of another seed. "Train" is `fitting.fit`: three
 views, their held-out folds, calibration, thresholds and the weight of the kernel. It is not part of ``python -m benchmarks`` because of its length.
 Processor seconds count all threads of this process, so they hardly depend on what else the machine does.
 """
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from oasis_pipeline.learning.artifact import make_manifest, save_model
 from oasis_pipeline.learning.base import simulated_training_set
-from oasis_pipeline.learning.classifier import fit
+from oasis_pipeline.learning.fitting import fit
 from oasis_pipeline.simulation.cards import JUDGED, simulate_cards
 
 Result = TypeVar("Result")

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning import scores
-from oasis_pipeline.learning.classifier import Background, trainer, usable_rows
 from oasis_pipeline.learning.features import VIEWS, rows_with
+from oasis_pipeline.learning.fitting import usable_rows
 from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.splits import folds_by_well, out_of_fold
+from oasis_pipeline.learning.trainer import Background, trainer
 
 _TRIAL_TREES = 40
 _TRIAL_FOLDS = 3
@@ -103,7 +104,7 @@ def try_background(
     background : Background
         From `background_of`.
     days, signatures : array_like, optional
-        See `classifier.fit`.
+        See `fitting.fit`.
     seed : int
     anyway : Background, optional
         What is learned from without it, beside the labelled cards.

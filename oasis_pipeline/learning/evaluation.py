@@ -18,20 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning import scores
-from oasis_pipeline.learning.classifier import (
-    TREES,
-    Background,
-    ClassifierModel,
-    OutOfFold,
-    calibrate,
-    default_folds,
-    fit_out_of_fold,
-    usable_rows,
-)
+from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.evidence import exclude_rivals
+from oasis_pipeline.learning.fitting import OutOfFold, calibrate, default_folds, fit_out_of_fold, usable_rows
 from oasis_pipeline.learning.labels import Labels, shown_classes
 from oasis_pipeline.learning.seed_method import train_seed_method
 from oasis_pipeline.learning.splits import Folds, Scorer, Train, folds_by_well, number_wells, out_of_fold
+from oasis_pipeline.learning.trainer import TREES, Background
 
 OURS_BESIDE_SIMULATED = "trees and whole cards, simulated cards beside the labelled"
 OURS, SEED, TRIVIAL = "trees and whole cards", "elliptic Fourier + random forest", "most frequent label"
@@ -241,7 +234,7 @@ def train_and_evaluate(
     labels : Labels
     wells : array_like, shape (n,)
     days, signatures : array_like, optional
-        See `classifier.fit`.
+        See `fitting.fit`.
     seed_features : ndarray of float32, optional, shape (n, 23)
         From `seed_method.seed_features`; without them the earlier platform's method is left out. It takes longer to train than all the rest:
         about 10 s of one core a fold for 1,600 cards of twelve classes.
@@ -313,7 +306,7 @@ def compare(
         Every card labelled.
     wells : array_like, shape (n,)
     days, signatures : array_like, optional
-        See `classifier.fit`.
+        See `fitting.fit`.
     seed, count, repeats : int
         Repeat r divides the wells, and trains, with seed + r.
 

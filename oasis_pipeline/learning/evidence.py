@@ -6,7 +6,7 @@ severities (``severities``), models that learn from labels (``forest``, ``kernel
 
 Labels of a dozen wells teach those wells: a class that one or two of them have is looked for in their sizes and controllers. The network was
 taught by thousands of simulated wells, each in a world of its own, so there it is asked beside what was learned and counts as much.
-Labels of many wells (`classifier.FEW_WELLS`) speak for themselves.
+Labels of many wells (`trainer.FEW_WELLS`) speak for themselves.
 """
 
 from __future__ import annotations

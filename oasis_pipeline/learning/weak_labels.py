@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.learning.background import Trial, background_of, try_background
-from oasis_pipeline.learning.classifier import Background
 from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.splits import number_wells
+from oasis_pipeline.learning.trainer import Background
 
 RULE_FILE = "vendor_labels.toml"
 
@@ -237,7 +237,7 @@ def try_weak(
     beside : Background, optional
         What is learned from anyway, simulated cards.
     days, signatures : array_like, optional
-        See `classifier.fit`.
+        See `fitting.fit`.
     seed : int
     without : float, optional
         See `background.try_background`.

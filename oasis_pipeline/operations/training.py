@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.background import Trial, background_of, try_background
-from oasis_pipeline.learning.classifier import FEW_WELLS, Background
 from oasis_pipeline.learning.evaluation import SEED, Candidate, Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
 from oasis_pipeline.learning.labels import Labels, encode_labels
@@ -28,6 +27,7 @@ from oasis_pipeline.learning.promotion import Comparison, compare_models
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, fit_seed_method
 from oasis_pipeline.learning.site_models import SiteModelError, SiteModels, read_site_models, train_of
 from oasis_pipeline.learning.suspects import suspected_labels
+from oasis_pipeline.learning.trainer import FEW_WELLS, Background
 from oasis_pipeline.learning.weak_labels import (
     CARDS_A_WELL,
     RuleFileError,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from oasis_pipeline.learning import artifact
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
-from oasis_pipeline.learning.classifier import fit
 from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.evidence import Evidence, condition_columns, rivals_of
+from oasis_pipeline.learning.fitting import fit
 from oasis_pipeline.learning.seed_method import fit_seed_method
 
 MANIFEST = make_manifest(wells=24, cards=240, first_day="2026-01-01", last_day="2026-01-10", simulated=False)

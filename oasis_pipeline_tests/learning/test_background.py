@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.learning.background import Trial, background_of, try_background
-from oasis_pipeline.learning.classifier import Background, fit_out_of_fold
 from oasis_pipeline.learning.evaluation import OURS_BESIDE_SIMULATED, train_and_evaluate
 from oasis_pipeline.learning.features import feature_names, view_columns
+from oasis_pipeline.learning.fitting import fit_out_of_fold
 from oasis_pipeline.learning.labels import Labels, encode_labels
+from oasis_pipeline.learning.trainer import Background
 from oasis_pipeline.learning.weak_labels import joined
 
 NAMES = feature_names()

@@ -5,15 +5,6 @@ import pytest
 
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.calibration import Calibration, choose_threshold, fit_calibration
-from oasis_pipeline.learning.classifier import (
-    FEW_WELLS,
-    NotEnoughLabelsError,
-    Simulated,
-    calibrate,
-    fit,
-    grow_forest,
-    trainer,
-)
 from oasis_pipeline.learning.evaluation import OURS, SEED, TRIVIAL, Candidate, compare, train_and_evaluate
 from oasis_pipeline.learning.features import (
     CARDS,
@@ -31,11 +22,13 @@ from oasis_pipeline.learning.features import (
     history_names,
     view_columns,
 )
+from oasis_pipeline.learning.fitting import NotEnoughLabelsError, Simulated, calibrate, fit
 from oasis_pipeline.learning.labels import UNKNOWN, encode_labels, shown_classes
 from oasis_pipeline.learning.pump_features import physics_names
 from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.seed_method import fit_seed_method, seed_features
 from oasis_pipeline.learning.splits import folds_by_well
+from oasis_pipeline.learning.trainer import FEW_WELLS, grow_forest, trainer
 
 from .conftest import NAMES, make_shapes
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.learning import kernel as k
-from oasis_pipeline.learning.classifier import fit
 from oasis_pipeline.learning.features import VIEWS, answer_columns, curve_columns, feature_names
+from oasis_pipeline.learning.fitting import fit
 from oasis_pipeline.learning.kernel import fit_kernel
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.reasons import feature_groups, reasons

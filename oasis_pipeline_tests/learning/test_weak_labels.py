@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from oasis_pipeline.learning.background import Trial
-from oasis_pipeline.learning.classifier import Background
 from oasis_pipeline.learning.labels import encode_labels
+from oasis_pipeline.learning.trainer import Background
 from oasis_pipeline.learning.weak_labels import (
     CARDS_A_WELL,
     RULE_FILE,
