@@ -71,8 +71,8 @@ class WarehouseResource(_Installation):
         """
         given = json.dumps(self.given, sort_keys=True)
         opened = _opened(self.home, given, os.getpid())
-        if opened.address.is_socket and self.settings().embedded:
-            address = embedded.running(self.settings().postgres_data)
+        if opened.address.is_socket and (settings := self.settings()).embedded:
+            address = embedded.running(settings.postgres_data)
             if address is None or (address.host, address.port) != (opened.address.host, opened.address.port):
                 _opened.cache_clear()
                 opened = _opened(self.home, given, os.getpid())

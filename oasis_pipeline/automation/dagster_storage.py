@@ -6,20 +6,67 @@ Dagster's own opens a connection for each of the some hundred statements of a ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import dagster as dg
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
+from dagster_postgres.utils import pg_url_from_config
 from sqlalchemy import event, exc
 
 from oasis_pipeline.automation.instance import storage_url
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.storage.server import address_of, as_dagster
 
+_PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _KEPT_S = 3600
 _MOST = 20
 _ASKED_S = 1.0
 """Within this time after it was last taken a connection is taken to be alive: asking each time is a quarter of what statements take."""
+
+
+class _EventLog(PostgresEventLogStorage):
+    """Dagster's event log, which asks once for what stays, and writes the many plans of a range of days together."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._there: set[str] = set()
+        super().__init__(*args, **more)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether there is a table; Dagster asks at each event, a fifth of all its statements."""
+        return self._once(table_name, super().has_table)
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Whether the table of assets has a column."""
+        return self._once(
+            f"asset_keys.{column_name}", lambda _: super(_EventLog, self).has_asset_key_col(column_name)
+        )
+
+    def _once(self, name: str, ask: Callable[[str], bool]) -> bool:
+        """Ask until it is there: tables and columns do not go."""
+        if name not in self._there and ask(name):
+            self._there.add(name)
+        return name in self._there
+
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events; those that plan a materialization, one for each asset and day of a run, in one statement."""
+        planned = [each for each in events if each.dagster_event_type is _PLANNED]
+        others = [each for each in events if each.dagster_event_type is not _PLANNED]
+        if planned:
+            with self._connect() as connection:
+                statement = self.prepare_insert_event_batch(planned).returning(SqlEventLogStorageTable.c.id)
+                numbers = [row[0] for row in connection.execute(statement)]
+            # an asset knows its newest event alone
+            newest = {
+                each.get_dagster_event().asset_key: (each, n)
+                for each, n in zip(planned, numbers, strict=True)
+            }
+            for each, number in newest.values():
+                self.store_asset_event(each, number)
+        if others:
+            super().store_event_batch(others)
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -27,29 +74,28 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        self._event_log_storage = _EventLog(self.postgres_url, should_autocreate_tables=False)
         parts = (self._run_storage, self._event_log_storage, self._schedule_storage)
         for part in parts:
             # what Dagster's own web server does; 0: no time-out of statements
             part.optimize_for_webserver(0, _KEPT_S, _MOST)
             event.listen(part._engine, "checkout", _ask)
-        events = self._event_log_storage
-        for name in ("has_table", "has_asset_key_col"):
-            setattr(events, name, _remembering(getattr(events, name)))
         # an instance disposes of runs and events, and knows nothing of connections that are kept
-        before = events.dispose
+        before = self._event_log_storage.dispose
 
         def dispose() -> None:
             before()
             for part in parts:
                 part._engine.dispose()
 
-        setattr(events, "dispose", dispose)  # noqa: B010 - a method is replaced
+        setattr(self._event_log_storage, "dispose", dispose)  # noqa: B010 - a method is replaced
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> PooledPostgresStorage:
         """Make it from ``dagster.yaml``."""
-        plain = DagsterPostgresStorage.from_config_value(inst_data, config_value)
-        return cls(plain.postgres_url, plain.should_autocreate_tables, inst_data)
+        return cls(
+            pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data
+        )
 
 
 class InstallationStorage(PooledPostgresStorage):
@@ -64,18 +110,6 @@ class InstallationStorage(PooledPostgresStorage):
     def from_config_value(cls, inst_data: Any, config_value: Any) -> InstallationStorage:
         """Make it from the settings."""
         return cls(storage_url(address_of(as_dagster(load_settings()))), True, inst_data)
-
-
-def _remembering(ask: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Ask for a table or column until it is there: Dagster asks at each event, a fifth of all its statements."""
-    there: set[str] = set()
-
-    def asked(name: str) -> bool:
-        if name not in there and ask(name):
-            there.add(name)
-        return name in there
-
-    return asked
 
 
 def _ask(connection: Any, record: Any, _: Any) -> None:

@@ -76,3 +76,39 @@ def test_connections_are_kept_replaced_when_cut_and_closed_at_the_end(
     while warehouse.query(mine)["n"][0].as_py():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.server
+def test_each_planned_day_of_a_range_has_its_event(settings: Settings, warehouse: Warehouse) -> None:
+    days = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-01-06")
+
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
+    def first() -> None: ...
+
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run(), deps=[first])
+    def second() -> None:
+        raise ValueError
+
+    job = dg.Definitions(assets=[first, second]).resolve_implicit_global_asset_job_def()
+    span = {
+        "dagster/asset_partition_range_start": "2025-01-02",
+        "dagster/asset_partition_range_end": "2025-01-04",
+    }
+    with open_instance(settings, warehouse.address) as instance:
+        run = job.execute_in_process(instance=instance, tags=span, raise_on_error=False)
+        assert not run.success
+        planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        told = [(event.asset_key, event.partition) for each in planned if (event := each.dagster_event)]
+        keys = [f"2025-01-0{day}" for day in (2, 3, 4)]
+        assert sorted(told) == sorted((asset, key) for asset in (first.key, second.key) for key in keys)
+        assert {key for key in instance.all_asset_keys() if key in {first.key, second.key}} == {
+            first.key,
+            second.key,
+        }
+        assert instance.get_materialized_partitions(first.key) == set(keys)
+        failed = instance.get_latest_materialization_event(second.key)
+        assert failed is None
+        status = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+            second.key
+        )
+        assert set(status) == set(keys), "Dagster's page shows these days as failed"
