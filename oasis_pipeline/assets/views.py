@@ -11,6 +11,7 @@ from itertools import accumulate
 
 import dagster as dg
 
+from oasis_pipeline.assets.common import report_together
 from oasis_pipeline.assets.factory import Calendar, Reach, View, data_version_tags
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
@@ -88,7 +89,10 @@ def _observe(instance: dg.DagsterInstance, view: View, versions: Mapping[str, in
     last = int((told.tags or {}).get("dagster/data_version", 0)) if told else 0
     news = sorted((version, day) for day, version in versions.items() if version > last)
     # of what was never told of only that it is there: nothing was made from another state
-    for version, day in news if seen else news[-1:]:
-        instance.report_runless_asset_event(
+    report_together(
+        instance,
+        [
             dg.AssetObservation(key, partition=day, tags=data_version_tags(version))
-        )
+            for version, day in (news if seen else news[-1:])
+        ],
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from oasis_pipeline.assets.common import report_together
 from oasis_pipeline.assets.factory import data_version_tags
 from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, evaluate
 from oasis_pipeline.assets.views import observe_views
@@ -37,6 +38,7 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
     for asset, partitions in report.changed.items():
         declared = BY_KEY[asset]
         days = sorted(partition for partition in partitions if partition)
+        events: list[dg.AssetMaterialization] = []
         for partition, rows in sorted(partitions.items()):
             metadata: dict[str, Any] = {"rows_that_changed": rows or 0, "by": "intake"}
             if declared.partitioned and (held := states[asset, partition].rows) is not None:
@@ -47,7 +49,7 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
                     metadata[name] = dg.MetadataValue.md(draw(warehouse, Days(newest, newest)))
             if partition and not declared.partitioned:
                 continue  # failures know their days, which Dagster sees through their daily view
-            instance.report_runless_asset_event(
+            events.append(
                 dg.AssetMaterialization(
                     asset_key=dg.AssetKey(asset.split("/")),
                     partition=partition or None,
@@ -56,6 +58,7 @@ def record_intake(instance: dg.DagsterInstance, warehouse: Warehouse, report: Pa
                     description="rows arrived in the drop folder",
                 )
             )
+        report_together(instance, events)
         if days:
             span = Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
             for evaluation in evaluate(warehouse, asset, span):
