@@ -159,7 +159,7 @@ def settings_markdown() -> str:
         )
         + "\n\n"
         + wrapped(
-            "Where they matter: [live source](live-source.md), [deployment](deployment.md), [damping]"
+            "Where they matter: [live source](live-source.md), [deployment](deployment.md), [many machines](many-machines.md), [damping]"
             "(physics/diagnosis.md#damping). `OASIS_TRACE=1` adds the traceback to a command's error."
         )
         + "\n\n## The data service\n\n"

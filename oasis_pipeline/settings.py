@@ -10,12 +10,13 @@ import hashlib
 import ipaddress
 import math
 import os
+import re
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -89,6 +90,10 @@ class Settings(BaseSettings):
     """Seconds that a drop file has to lie unchanged before it is taken in; three times as long where its end is missing."""
     damping: float | None = Field(default=None, ge=0, le=5)
     """Dimensionless damping that pump cards are given with, such as the vendor's; default 0.01. Earlier days keep theirs until they are made again."""
+    engine: Literal["local", "ray"] = "local"
+    """Where days are computed: `local`, on the cores of this machine, or `ray`, on the nodes of a Ray cluster; needs `oasis-pipeline[ray]`."""
+    ray_address: str | None = Field(default=None, validate_default=True)
+    """`host:port` of the head of the Ray cluster, for `OASIS_ENGINE=ray`; this machine has to be one of its nodes."""
     source_url: SecretStr | None = None
     """Live source: `mssql://` or `postgresql://` with user, password, host and database."""
     remote_drop: SecretStr | None = None
@@ -128,6 +133,17 @@ class Settings(BaseSettings):
     def _is_of_this_machine(cls, value: str | None) -> str | None:
         if value is not None:
             _parse_listen(value)
+        return value
+
+    @field_validator("ray_address")
+    @classmethod
+    def _is_there_for_ray(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("engine") == "ray" and value is None:
+            raise ValueError(
+                "is not set, and OASIS_ENGINE=ray needs it: give host:port of the cluster's head"
+            )
+        if value is not None and not re.fullmatch(r"(\[[^\]]+\]|[^:\s/]+):\d{1,5}", value):
+            raise ValueError("is not a host:port address, such as 10.0.0.5:6379")
         return value
 
     @field_validator("timezone")

@@ -136,7 +136,7 @@ def diagnose_cards(run: Run) -> None:
     """Make ``clean.carddiag`` and ``clean.roddiag``, or the one of them that is wanted."""
     wanted = [each for each in (CARDDIAG, RODDIAG) if each.asset in run.made]
     newest: dict[str, Any] = {}
-    for days_found, found in diagnosed_days(run.warehouse, run.days, run.settings.card_damping):
+    for days_found, found in diagnosed_days(run.warehouse, run.days, run.settings.card_damping, run.engine):
         for diagnosed in wanted:
             rows = found.cards if diagnosed is CARDDIAG else found.rods
             store_days(run.warehouse, diagnosed, rows, days_found)
@@ -175,7 +175,7 @@ def diagnosis_metadata(summary: DiagnosisSummary) -> dict[str, Any]:
 def card_features(run: Run) -> Iterator[tuple[str, pa.Table]]:
     """Make ``clean/card_features``."""
     faults: dict[str, list[str]] = {}
-    for day, rows in feature_tables(run.warehouse, run.days):
+    for day, rows in feature_tables(run.warehouse, run.days, run.engine):
         faults[day] = feature_faults(rows)
         yield day, rows
     run.check(COLUMNS, faults, blocking=True)
@@ -215,7 +215,7 @@ def card_features(run: Run) -> Iterator[tuple[str, pa.Table]]:
 )
 def dynapred(run: Run) -> dict[str, Any]:
     """Make ``clean.dynapred``."""
-    summary = predict_days(run.warehouse, run.store, run.days, run.config.model_version)
+    summary = predict_days(run.warehouse, run.store, run.days, run.config.model_version, run.engine)
     run.rows(summary.rows_by_day)
     for day, counts in summary.by_day.items():
         run.note(day, {"counts": dict(counts), "model_version": summary.model_of[day]})

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ import pyarrow as pa
 from oasis_pipeline.assets.checks import Check, check_definitions
 from oasis_pipeline.assets.common import MEMORY_POOL, ONE_RUN, OWNER, SCIENCE_OWNER, days_of, table_metadata
 from oasis_pipeline.assets.resources import DayFiles, StoreResource, WarehouseResource
+from oasis_pipeline.engine import Engine, open_engine
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.materializations import Materialization, marked_days, record_materialization
 from oasis_pipeline.operations.registry import ModelFileError
@@ -247,6 +249,11 @@ class Run:
         self._days = days
         whole = partitions(self.warehouse) if partitions else [""]
         self.partitions: list[str] = whole if days is None else days.keys
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Where heavy functions of days are executed, as the settings say."""
+        return open_engine(self.settings)
 
     @property
     def days(self) -> Days:
@@ -576,6 +583,10 @@ def _build(
                     elif "note" in said:
                         # what people should know is printed at the end of the pass
                         run.note(run.partitions[-1], {"note": said["note"]})
+        if shares := run.engine.report():
+            context.log.info(
+                f"rows by node: {', '.join(f'{node} {rows:,}' for node, rows in shares.items())}"
+            )
         if first.columns is not None:
             yield from run.checked.values()
         for asset in wanted:

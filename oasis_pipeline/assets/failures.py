@@ -70,7 +70,7 @@ BACKTEST = "clean/alarm_backtest"
 )
 def well_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
     """Make ``clean/well_days``."""
-    return well_day_tables(run.warehouse, run.store, run.days)
+    return well_day_tables(run.warehouse, run.store, run.days, run.engine)
 
 
 @whole_asset(

@@ -69,7 +69,7 @@ source(
 )
 def card_days(run: Run) -> Iterator[tuple[str, pa.Table]]:
     """Make ``clean/card_days``."""
-    return card_day_tables(run.warehouse, run.days)
+    return card_day_tables(run.warehouse, run.days, run.engine)
 
 
 @whole_asset(

@@ -38,6 +38,7 @@ from oasis_pipeline.automation.staleness import (
     next_runs,
     ranges,
 )
+from oasis_pipeline.engine import open_engine
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.operations.dbt_project import VIEWS, views_current
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
@@ -334,6 +335,9 @@ def make_stale(
     summary.notes += take_home_files(warehouse, settings.home)
     plan_of = plan_of or partial(current_plan, warehouse)
     plan = plan_of()
+    if plan:
+        # a cluster that is not there stops the pass, and not one run after the other
+        open_engine(settings)
     sources = (*Calendar.CARDS.value, *Calendar.READINGS.value)
     graph = _Graph(settings, warehouse, days_with_rows(ledger.states(warehouse), sources), profile, instance)
     try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from oasis_pipeline.cards.canonical import shape_form_column
+from oasis_pipeline.engine import LOCAL, Engine
 from oasis_pipeline.learning.card_forecast.history import (
     POINTS,
     STATE_SIZE,
@@ -77,15 +79,24 @@ def states_of(warehouse: Warehouse, span: Days) -> tuple[pa.Table, Float32]:
     states : ndarray of float32, shape (rows, STATE_SIZE)
         NaN where a card can't be brought to shape form.
     """
-    rows = warehouse.query(_CARDS, (span.begin, span.end))
+    return _states(_read_span(warehouse, span))
+
+
+def _read_span(warehouse: Warehouse, span: Days) -> pa.Table:
+    return warehouse.query(_CARDS, (span.begin, span.end))
+
+
+def _states(rows: pa.Table) -> tuple[pa.Table, Float32]:
     keys = rows.select(["NodeID", "Date", "card"])
     if rows.num_rows == 0:
         return keys, np.zeros((0, STATE_SIZE), np.float32)
     return keys, card_states(*shape_form_column(cards_of(rows["position"], rows["load"]), POINTS))
 
 
-def card_day_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.Table]]:
-    """Sum up the cards of some days, a day at a time.
+def card_day_tables(
+    warehouse: Warehouse, days: Days, engine: Engine = LOCAL
+) -> Iterator[tuple[str, pa.Table]]:
+    """Sum up the cards of some days, a day a core at a time.
 
     Parameters
     ----------
@@ -93,20 +104,26 @@ def card_day_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.
         Cards and bounds.
     days : Days
         The days.
+    engine : Engine
+        Where they are computed.
 
     Yields
     ------
     tuple of (str, pyarrow.Table)
         Partition key and rows of `card_days_schema`.
     """
-    day = days.first
-    while day <= days.last:
-        yield day.isoformat(), _rows_of(*states_of(warehouse, Days(day, day)))
-        day += timedelta(days=1)
+    read = partial(_read_day, warehouse)
+    for day, rows in engine.each(days.dates, read, _rows_of, None):
+        yield day.isoformat(), rows
 
 
-def _rows_of(keys: pa.Table, states: Float32) -> pa.Table:
+def _read_day(warehouse: Warehouse, day: date) -> pa.Table:
+    return _read_span(warehouse, Days(day, day))
+
+
+def _rows_of(_shared: None, rows: pa.Table) -> pa.Table:
     schema = card_days_schema()
+    keys, states = _states(rows)
     if keys.num_rows == 0:
         return schema.empty_table()
     names, well = np.unique(keys["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)

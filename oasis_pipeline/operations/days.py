@@ -5,14 +5,8 @@ Not here: what the ledger notes of a materialization (``materializations``), and
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from itertools import islice
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +14,6 @@ import pyarrow.compute as pc
 from oasis_pipeline.schema import Table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse
-
-Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True)
@@ -42,34 +34,14 @@ class Days:
         return datetime.combine(self.last + timedelta(days=1), time())
 
     @property
+    def dates(self) -> list[date]:
+        """Each of the days."""
+        return [self.first + timedelta(days=i) for i in range((self.last - self.first).days + 1)]
+
+    @property
     def keys(self) -> list[str]:
         """Partition keys."""
-        return [
-            (self.first + timedelta(days=i)).isoformat() for i in range((self.last - self.first).days + 1)
-        ]
-
-
-def each_day(compute: Callable[[date], Computed], days: Days) -> Iterator[tuple[date, Computed]]:
-    """Compute days on all cores, in order, only as many ahead as there are cores.
-
-    Parameters
-    ----------
-    compute : callable
-        Of a day; safe to be called from several threads. NumPy and compiled code let other threads run.
-    days : Days
-
-    Yields
-    ------
-    tuple of (date, Computed)
-    """
-    cores = os.cpu_count() or 1
-    wanted = iter(days.first + timedelta(days=i) for i in range((days.last - days.first).days + 1))
-    with ThreadPoolExecutor(cores) as pool:
-        ahead = deque((day, pool.submit(compute, day)) for day in islice(wanted, cores))
-        while ahead:
-            day, future = ahead.popleft()
-            ahead.extend((day, pool.submit(compute, day)) for day in islice(wanted, 1))
-            yield day, future.result()
+        return [day.isoformat() for day in self.dates]
 
 
 def store_days(warehouse: Warehouse, table: Table, rows: pa.Table, days: Days) -> dict[str, int]:

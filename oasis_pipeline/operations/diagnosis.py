@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from oasis_pipeline.cards.canonical import TimeForm, time_form_column
 from oasis_pipeline.cards.column import rows_at
 from oasis_pipeline.cards.quality import MIN_POINTS
-from oasis_pipeline.operations.days import Days, each_day
+from oasis_pipeline.engine import LOCAL, Engine
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import Equipment, EquipmentStates
 from oasis_pipeline.physics.diagnosis import Cards, Diagnosis, diagnose_all
 from oasis_pipeline.schema import arrow_schema, table
@@ -117,7 +119,7 @@ def summaries_by_day(cards: pa.Table) -> dict[str, DiagnosisSummary]:
 
 
 def diagnosed_days(
-    warehouse: Warehouse, days: Days, card_damping: float = math.nan
+    warehouse: Warehouse, days: Days, card_damping: float = math.nan, engine: Engine = LOCAL
 ) -> Iterator[tuple[Days, DiagnosedDay]]:
     """Diagnose the cards of some days, a day a core at a time, so that a year's backfill needs the memory of these.
 
@@ -129,6 +131,8 @@ def diagnosed_days(
         The days.
     card_damping : float
         Dimensionless damping that pump cards are given with; the usual one where NaN.
+    engine : Engine
+        Where the days are computed.
 
     Yields
     ------
@@ -139,7 +143,8 @@ def diagnosed_days(
     first = days.first
     equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
     held: list[DiagnosedDay] = []
-    for day, found in each_day(lambda day: _diagnose_day(warehouse, day, card_damping, equipment), days):
+    read = partial(_read_day, warehouse)
+    for day, found in engine.each(days.dates, read, _diagnose_day, (equipment, card_damping)):
         held.append(found)
         if day == days.last or sum(found.cards.num_rows for found in held) >= ROWS_AT_ONCE:
             yield (
@@ -153,12 +158,14 @@ def diagnosed_days(
             held, first = [], day + timedelta(days=1)
 
 
-def _diagnose_day(
-    warehouse: Warehouse, day: date, card_damping: float, equipment: EquipmentStates
-) -> DiagnosedDay:
-    """Diagnose the cards of a day with the equipment that each well had at the time of the card."""
+def _read_day(warehouse: Warehouse, day: date) -> pa.Table:
     span = Days(day, day)
-    rows = warehouse.query(_CARDS, (span.begin, span.end))
+    return warehouse.query(_CARDS, (span.begin, span.end))
+
+
+def _diagnose_day(shared: tuple[EquipmentStates, float], rows: pa.Table) -> DiagnosedDay:
+    """Diagnose the cards of a day with the equipment that each well had at the time of the card."""
+    equipment, card_damping = shared
     if rows.num_rows == 0:
         return DiagnosedDay(arrow_schema(CARDDIAG).empty_table(), arrow_schema(RODDIAG).empty_table(), [])
     nodes: list[str] = rows["NodeID"].to_pylist()

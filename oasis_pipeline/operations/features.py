@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.cards.canonical import time_form_column
+from oasis_pipeline.engine import LOCAL, Engine
 from oasis_pipeline.learning.features import (
     FEATURE_VERSION,
     HISTORY_COLUMNS,
@@ -26,7 +28,7 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
-from oasis_pipeline.operations.days import Days, each_day
+from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Warehouse
@@ -88,7 +90,9 @@ def features_schema() -> pa.Schema:
     return pa.schema(fields)
 
 
-def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.Table]]:
+def feature_tables(
+    warehouse: Warehouse, days: Days, engine: Engine = LOCAL
+) -> Iterator[tuple[str, pa.Table]]:
     """Compute the features of some days, a day a core at a time, so that a year's backfill needs the memory of these.
 
     Parameters
@@ -97,6 +101,8 @@ def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.T
         Where cards and bounds are read.
     days : Days
         The days.
+    engine : Engine
+        Where they are computed.
 
     Yields
     ------
@@ -104,13 +110,16 @@ def feature_tables(warehouse: Warehouse, days: Days) -> Iterator[tuple[str, pa.T
         Partition key and rows of `features_schema`, one for each card whose surface card or pump card is usable.
     """
     equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
-    for day, rows in each_day(lambda day: _features_of(warehouse, day, equipment), days):
+    for day, rows in engine.each(days.dates, partial(_read_day, warehouse), _features_of, equipment):
         yield day.isoformat(), rows
 
 
-def _features_of(warehouse: Warehouse, day: date, equipment: EquipmentStates) -> pa.Table:
+def _read_day(warehouse: Warehouse, day: date) -> pa.Table:
     span = Days(day, day)
-    rows = warehouse.query(_CARDS, (span.begin, span.end))
+    return warehouse.query(_CARDS, (span.begin, span.end))
+
+
+def _features_of(equipment: EquipmentStates, rows: pa.Table) -> pa.Table:
     if rows.num_rows == 0:
         return features_schema().empty_table()
     inputs = card_inputs(rows, equipment)

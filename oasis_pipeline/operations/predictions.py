@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from oasis_pipeline.engine import LOCAL, Engine
 from oasis_pipeline.learning.artifact import Model, load_model
 from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
@@ -89,7 +90,7 @@ class PredictionSummary:
 
 
 def predict_days(
-    warehouse: Warehouse, store: ObjectStore, days: Days, version: str | None = None
+    warehouse: Warehouse, store: ObjectStore, days: Days, version: str | None = None, engine: Engine = LOCAL
 ) -> PredictionSummary:
     """Predict every card of some days that has features, and make the rows of these days exactly these.
 
@@ -104,6 +105,8 @@ def predict_days(
     version : str, optional
         A model of the registry: the days keep it, whenever they are made again, until another one is asked for. `IN_USE` takes the
         model in use and ends that. By default each day is predicted by what was asked for it last, else by the model in use.
+    engine : Engine
+        Where the days are computed.
 
     Returns
     -------
@@ -124,18 +127,22 @@ def predict_days(
     first = days.first
     while first <= days.last:
         span = Days(first, min(first + timedelta(days=_STORE_DAYS - 1), days.last))
+        versions = {day: asked.get(day, used["version"]) for day in span.keys}
+        models = {
+            version: _model_of(
+                store, used if version == used["version"] else model_row(warehouse, CLASSIFIER, version)
+            )
+            for version in dict.fromkeys(versions.values())
+        }
         tables = []
-        for day in span.keys:
-            row = used if day not in asked else model_row(warehouse, CLASSIFIER, asked[day])
-            assert row is not None
-            rows = _predict_day(store, row, day)
+        for day, rows in engine.each(span.keys, partial(_read_day, store, versions), _predict_day, models):
             if rows.num_rows:
                 summary.by_day[day], summary.model_of[day] = (
                     Counter(rows["Label1"].to_pylist()),
-                    row["version"],
+                    versions[day],
                 )
-                if row["version"] not in summary.model_versions:
-                    summary.model_versions.append(row["version"])
+                if versions[day] not in summary.model_versions:
+                    summary.model_versions.append(versions[day])
             tables.append(rows)
         rows = pa.concat_tables(tables)
         store_days(warehouse, DYNAPRED, rows, span)
@@ -197,12 +204,25 @@ def _taught(store: ObjectStore, version: str) -> pa.Table | None:
     return store.read_table(path, ["NodeID", "Date"]) if store.exists(path) else None
 
 
-def _predict_day(store: ObjectStore, row: dict[str, Any], day: str) -> pa.Table:
-    schema = arrow_schema(DYNAPRED)
+def _model_of(store: ObjectStore, row: dict[str, Any] | None) -> tuple[Model, pa.Table | None]:
+    """A model, and the keys of the cards whose labels it has seen."""
+    assert row is not None
+    return load_classifier(store, row), _taught(store, row["version"])
+
+
+def _read_day(store: ObjectStore, versions: Mapping[str, str], day: str) -> tuple[str, pa.Table]:
     features = read_day(store, FEATURES, date.fromisoformat(day), version=FEATURES_VERSION)
-    if features is None:
+    return versions[day], pa.table({}) if features is None else features
+
+
+def _predict_day(
+    models: Mapping[str, tuple[Model, pa.Table | None]], inputs: tuple[str, pa.Table]
+) -> pa.Table:
+    schema = arrow_schema(DYNAPRED)
+    version, features = inputs
+    if features.num_rows == 0:
         return schema.empty_table()
-    model, known = load_classifier(store, row), _taught(store, row["version"])
+    model, known = models[version]
     columns = {name: features[name].to_numpy() for name in features.column_names[2:]}
     shown = model.predict(matrix_for(model, columns))
     seen = np.zeros(features.num_rows, dtype=bool)
@@ -216,7 +236,7 @@ def _predict_day(store: ObjectStore, row: dict[str, Any], day: str) -> pa.Table:
             "NodeID": features["NodeID"],
             "Date": features["Date"],
             **{name: pa.array(values, from_pandas=True) for name, values in shown.items()},
-            "ModelVersion": pa.repeat(pa.scalar(row["version"]), features.num_rows),
+            "ModelVersion": pa.repeat(pa.scalar(version), features.num_rows),
             "in_training": seen,
         }
     ).cast(schema)

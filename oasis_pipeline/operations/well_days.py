@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from oasis_pipeline.engine import LOCAL, Engine
 from oasis_pipeline.learning.failures.channels import (
     CARD_COLUMNS,
     CHANNELS,
@@ -100,8 +102,10 @@ def well_days_schema() -> pa.Schema:
     return pa.schema(fields)
 
 
-def well_day_tables(warehouse: Warehouse, store: ObjectStore, days: Days) -> Iterator[tuple[str, pa.Table]]:
-    """Sum up the rows of some days, a day at a time.
+def well_day_tables(
+    warehouse: Warehouse, store: ObjectStore, days: Days, engine: Engine = LOCAL
+) -> Iterator[tuple[str, pa.Table]]:
+    """Sum up the rows of some days, a day a core at a time.
 
     Parameters
     ----------
@@ -110,25 +114,34 @@ def well_day_tables(warehouse: Warehouse, store: ObjectStore, days: Days) -> Ite
     store : ObjectStore
         Descriptors of cards.
     days : Days
+    engine : Engine
+        Where they are computed.
 
     Yields
     ------
     tuple of (str, pyarrow.Table)
         Partition key and rows of `well_days_schema`.
     """
-    day = days.first
-    while day <= days.last:
-        yield day.isoformat(), _rows_of(warehouse, store, day)
-        day += timedelta(days=1)
+    read = partial(_read_day, warehouse, store)
+    for day, rows in engine.each(days.dates, read, _rows_of, None):
+        yield day.isoformat(), rows
 
 
-def _rows_of(warehouse: Warehouse, store: ObjectStore, day: date) -> pa.Table:
-    schema = well_days_schema()
+def _read_day(warehouse: Warehouse, store: ObjectStore, day: date) -> tuple[pa.Table, pa.Table | None]:
     span = Days(day, day)
     rows = warehouse.query(_ROWS, (span.begin, span.end))
     if rows.num_rows == 0:
+        return rows, None
+    return rows, read_day(
+        store, FEATURES, day, ["NodeID", "Date", *FEATURE_COLUMNS], version=FEATURES_VERSION
+    )
+
+
+def _rows_of(_shared: None, inputs: tuple[pa.Table, pa.Table | None]) -> pa.Table:
+    schema = well_days_schema()
+    rows, described = inputs
+    if rows.num_rows == 0:
         return schema.empty_table()
-    described = read_day(store, FEATURES, day, ["NodeID", "Date", *FEATURE_COLUMNS], version=FEATURES_VERSION)
     if described is not None:
         described = described.replace_schema_metadata(None)
         rows = rows.join(described.cast(_keys_like(rows, described)), ["NodeID", "Date"])

@@ -96,6 +96,10 @@ class EquipmentStates:
         self.found: list[Equipment] = []
         """Equipment asked for so far; `index` counts these."""
 
+    def __reduce__(self) -> tuple[type[EquipmentStates], tuple[Mapping[str, States]]]:
+        """To another process go the states; what was found from them is found there again."""
+        return EquipmentStates, (self._states,)
+
     @classmethod
     def read(
         cls, source: Warehouse | Transaction, wells: Sequence[str], begin: datetime, end: datetime

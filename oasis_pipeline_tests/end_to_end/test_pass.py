@@ -11,14 +11,14 @@ from contextlib import closing
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import clean, outlook
+from oasis_pipeline.assets import clean, factory, outlook
 from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation import jobs, passes
 from oasis_pipeline.automation.instance import PASS_TAG, URL_VARIABLE, open_instance
@@ -31,6 +31,7 @@ from oasis_pipeline.automation.passes import (
 )
 from oasis_pipeline.automation.staleness import current_plan
 from oasis_pipeline.definitions import build_definitions
+from oasis_pipeline.engine import LocalEngine
 from oasis_pipeline.learning import base, seed_method
 from oasis_pipeline.learning.evaluation import train_and_evaluate
 from oasis_pipeline.operations import registry, training
@@ -77,6 +78,16 @@ def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seed_method, "TREES_PER_CLASS", 4)
 
 
+class _Noting(LocalEngine):
+    """Notes what bodies hand to the engine that the settings choose."""
+
+    handed: ClassVar[set[str]] = set()
+
+    def run(self, compute: Callable[[Any, Any], Any], shared: Any, inputs: Any) -> Any:
+        self.handed.add(compute.__module__.rpartition(".")[2])
+        return super().run(compute, shared, inputs)
+
+
 @pytest.fixture(scope="module")
 def first_pass(
     new_warehouse: Callable[[], Warehouse], field: Path, tmp_path_factory: pytest.TempPathFactory
@@ -89,6 +100,7 @@ def first_pass(
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_environment(monkeypatch)
         small_models(monkeypatch)
+        monkeypatch.setattr(factory, "open_engine", lambda chosen: _Noting())
         summary = run_pass(settings)
     assert list(settings.drop.glob("*")) == []
     return settings, summary
@@ -489,14 +501,18 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     )
 
 
+def test_days_are_computed_by_the_engine_of_the_settings(first_pass: tuple[Settings, PassSummary]) -> None:
+    assert _Noting.handed == {"diagnosis", "features", "predictions", "card_days", "well_days"}
+
+
 def test_one_failure_stops_nothing_but_what_is_made_from_it(
     finished: Settings, copied: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Features are handed on before they are computed: what goes wrong then is known to the ledger all the same."""
     second = (FIRST + timedelta(days=1)).isoformat()
 
-    def broken(house: Warehouse, span: Days) -> Iterator[tuple[str, pa.Table]]:
-        for day, rows in feature_tables(house, span):
+    def broken(house: Warehouse, span: Days, *engine: Any) -> Iterator[tuple[str, pa.Table]]:
+        for day, rows in feature_tables(house, span, *engine):
             if day == second:
                 raise OSError("no space left")
             yield day, rows
@@ -541,8 +557,8 @@ def test_of_days_that_fail_together_only_the_one_at_fault_fails(
     days = [(FIRST + timedelta(days=i)).isoformat() for i in range(DAYS)]
     bad, good = days[2], {*days} - {days[2]}
 
-    def broken(house: Warehouse, span: Days) -> Iterator[tuple[str, pa.Table]]:
-        for day, rows in feature_tables(house, span):
+    def broken(house: Warehouse, span: Days, *engine: Any) -> Iterator[tuple[str, pa.Table]]:
+        for day, rows in feature_tables(house, span, *engine):
             if day == bad:
                 raise OSError("no space left")
             yield day, rows
