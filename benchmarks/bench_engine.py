@@ -139,7 +139,6 @@ class Nodes:
         self._started: list[subprocess.Popen[bytes]] = []
         # taken by the nodes and by this process
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
         self.address = f"127.0.0.2:{PORT}"
 
     def start(self) -> None:
@@ -159,20 +158,22 @@ class Nodes:
         """Start one more node."""
         self._start(f"127.0.0.{len(self._started) + 2}", f"--address={self.address}", "--num-cpus=1")
 
-    def _start(self, host: str, *more: str) -> None:
+    def _start(self, host: str, *more: str, tries: int = 3) -> None:
         log = self._folder / f"node-{host}.log"
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host}",
                    f"--object-store-memory={MEMORY}", *more]  # fmt: skip
         with log.open("wb") as file:
             started = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-        self._started.append(started)
-        # one after the other: a busy machine starts five at once in no useful time
+        # one after the other: a busy machine starts five at once in no useful time, and Ray gives each 30 s
         while "block forever" not in log.read_text(errors="replace"):
             if started.poll() is not None:
+                if tries > 1:
+                    return self._start(host, *more, tries=tries - 1)
                 raise RuntimeError(
                     f"the node {host} did not start: {log.read_text(errors='replace')[-2000:]}"
                 )
             time.sleep(0.2)
+        self._started.append(started)
 
     def kill(self, number: int) -> str:
         """End all processes of a node at once, as a power cut does; 0 is the head. Returns its address."""
