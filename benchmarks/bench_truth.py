@@ -2,7 +2,8 @@
 
 Runs for an hour or more, and only when it is named: ``python -m benchmarks truth --cache DIR [--judged] [--ablation]``. Without
 ``--judged`` the foreign fields are those of the development seeds; judged seeds are for figures that are told. With ``--ablation`` the
-foreign fields are learned again and again instead, each time with one part of the learner taken away.
+foreign fields are learned again and again instead, each time with one part of the platform taken away, and of real cards the part is told
+that they use.
 
 Foreign: the classifier is learned from the labels of twelve wells exactly as ``oasis run`` learns it, and asked about the others
 (`benchmarks.foreign_truth`). Own judged set and real cards: held-out wells, as `benchmarks.compare_classifiers` has it.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks.compare_classifiers import candidates, read_drop
 from benchmarks.diagnosis_accuracy import CONDITIONS, SEED, WELLS, diagnose_field, make_field
@@ -24,14 +26,19 @@ from benchmarks.foreign import DEVELOPMENT_SEEDS, JUDGED_SEEDS
 from benchmarks.foreign.files import DAYS as DAYS_OF_FIELD
 from benchmarks.foreign.files import WELLS as WELLS_OF_FIELD
 from benchmarks.foreign_truth import (
+    ONE_OF_TWO,
     WITHOUT,
+    Answers,
     Score,
     TakenIn,
-    answers_without,
+    ask,
     judge,
+    learn,
     platform_answers,
     quantity_errors,
+    simulated_once,
     taken_in,
+    without,
 )
 from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
 from oasis_pipeline.learning.evaluation import OURS, compare
@@ -66,7 +73,7 @@ def rows(
     seeds : sequence of int
         These seeds instead.
     ablation : bool
-        What each part of the learner gave on foreign fields, and nothing else.
+        What each part of the learner gave on foreign fields and real cards, and nothing else.
     size : tuple of int
         Wells and days of a foreign field.
     """
@@ -76,23 +83,41 @@ def rows(
         return
     cache.mkdir(parents=True, exist_ok=True)
     for seed in seeds or (JUDGED_SEEDS if judged else DEVELOPMENT_SEEDS):
-        field = taken_in(seed, cache, *size)
-        yield from (_ablation if ablation else _foreign)(f"foreign {seed}", field)
-    if ablation:
-        return
-    yield from _own()
+        if ablation:
+            yield from _ablation(f"foreign {seed}", seed, cache, size)
+        else:
+            yield from _foreign(f"foreign {seed}", taken_in(seed, cache, *size))
+    if not ablation:
+        yield from _own()
     if data := os.environ.get("OASIS_SHARED_DATA"):
         yield from _real(Path(data))
+        if ablation:
+            # the other parts are for labels of few wells
+            with without(ONE_OF_TWO):
+                yield from _real(Path(data), "real: without pound or gas")[:2]
 
 
-def _ablation(world: str, field: TakenIn) -> Iterator[dict[str, Any]]:
+def _ablation(world: str, seed: int, cache: Path, size: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    field = taken_in(seed, cache, *size)
     hidden = field.hidden()
     cards = field.cards.take(hidden)
-    for part in (None, *WITHOUT):
-        answers = answers_without(part, field, hidden) if part else platform_answers(field, hidden)
-        name = f"{world}: without {part}" if part else f"{world}: all"
-        yield from _score_rows(name, judge(cards, answers))[:2]
-        yield _row(f"{name}: training", answers.seconds, "s", "processor time")
+
+    def told(name: str, answers: Answers) -> list[dict[str, Any]]:
+        table = _score_rows(f"{world}: {name}", judge(cards, answers))[:2]
+        return [*table, _row(f"{world}: {name}: training", answers.seconds, "s", "processor time")]
+
+    with simulated_once():
+        model, seconds = learn(field)
+        yield from told("all", ask(model, field.features[hidden], seconds))
+        with without(ONE_OF_TWO):
+            yield from told("without pound or gas", ask(model, field.features[hidden], seconds))
+        for part in WITHOUT:
+            if part != "worlds of their own":
+                with without(WITHOUT[part]):
+                    yield from told(f"without {part}", platform_answers(field, hidden))
+    # these need other simulated cards
+    with without(WITHOUT["worlds of their own"]):
+        yield from told("without worlds of their own", platform_answers(field, hidden))
 
 
 def _foreign(world: str, field: TakenIn) -> list[dict[str, Any]]:
@@ -101,6 +126,11 @@ def _foreign(world: str, field: TakenIn) -> list[dict[str, Any]]:
     answers = platform_answers(field, hidden)
     table = _score_rows(world, judge(cards, answers))
     table.append(_row(f"{world}: training", answers.seconds, "s", "processor time"))
+    return table + _quantity_rows(world, cards)
+
+
+def _quantity_rows(world: str, cards: pa.Table) -> list[dict[str, Any]]:
+    table = []
     for name, said, truth, unit in QUANTITIES:
         errors, true, null = quantity_errors(cards, said, truth)
         note = f"bias {np.median(errors):.1f}, null {null:.1%}, truth {np.median(true):.0f}"
@@ -152,8 +182,8 @@ def _own() -> list[dict[str, Any]]:
     return table
 
 
-def _real(data: Path) -> list[dict[str, Any]]:
-    return _held_out("real", read_drop(data / "real-cards", data / "real-cards.groups.csv"))
+def _real(data: Path, world: str = "real") -> list[dict[str, Any]]:
+    return _held_out(world, read_drop(data / "real-cards", data / "real-cards.groups.csv"))
 
 
 def _held_out(world: str, learned: TrainingSet) -> list[dict[str, Any]]:

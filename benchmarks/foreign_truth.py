@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,7 +33,7 @@ from benchmarks.foreign import DEVELOPMENT_SEEDS
 from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
 from oasis_pipeline.intake import take_in
-from oasis_pipeline.learning import background, base, evidence, fitting, scores, trainer
+from oasis_pipeline.learning import background, base, classifier, evidence, fitting, scores, trainer
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.repeats import weigh_repeats
@@ -83,7 +83,11 @@ COMPARED = ("pump_intake_pressure_psi", "inferred_production_bpd", "fillage_pct"
 
 
 def kept_platform(
-    seed: int, cache: Path, wells: int = WELLS, days: int = DAYS, lifelike: bool = False
+    seed: int,
+    cache: Path,
+    wells: int = WELLS,
+    days: int = DAYS,
+    lifelike: bool = False,
 ) -> Path:
     """Return the platform's folder of a field that was kept, or make it, take it in and keep it.
 
@@ -214,19 +218,8 @@ class Answers:
     seconds: float
 
 
-def platform_answers(field: TakenIn, rows: NDArray[np.intp]) -> Answers:
-    """Learn from a field's labels as the platform does, and ask about some cards.
-
-    Parameters
-    ----------
-    field : TakenIn
-    rows : ndarray of int
-        Rows of `field.cards`.
-
-    Returns
-    -------
-    Answers
-    """
+def learn(field: TakenIn) -> tuple[classifier.ClassifierModel, float]:
+    """Learn from a field's labels as the platform does; the model and the processor time it took, s."""
     with warehouse_of(field.folder) as (warehouse, store):
         with warehouse.transaction() as tx:  # a first training, whatever was tried here before
             tx.execute("delete from oasis.model where name = $1", (CLASSIFIER,))
@@ -235,42 +228,81 @@ def platform_answers(field: TakenIn, rows: NDArray[np.intp]) -> Answers:
         seconds = time.process_time() - began
     if trained.training is None:
         raise RuntimeError("the field has too few labels to learn from")
-    model = trained.training.model
-    labels = model.predict(field.features[rows])
-    proba = model.predict_proba(field.features[rows])
+    return trained.training.model, seconds
+
+
+def ask(model: classifier.ClassifierModel, features: NDArray[np.float32], seconds: float) -> Answers:
+    """Ask a model about n cards.
+
+    Parameters
+    ----------
+    model : ClassifierModel
+    features : ndarray of float32, shape (n, features)
+    seconds : float
+        That it took to learn.
+    """
+    labels, proba = model.predict(features), model.predict_proba(features)
     shown = np.stack(
         [(labels["Label1"] == name) | (labels["Label2"] == name) for name in model.classes], axis=1
     )
     return Answers(tuple(model.classes), np.asarray(proba, np.float64), shown, seconds)
 
 
+def platform_answers(field: TakenIn, rows: NDArray[np.intp]) -> Answers:
+    """Learn from a field's labels as the platform does, and ask about some cards.
+
+    Parameters
+    ----------
+    field : TakenIn
+    rows : ndarray of int
+        Rows of `field.cards`.
+    """
+    model, seconds = learn(field)
+    return ask(model, field.features[rows], seconds)
+
+
 def _no_class_beside(*texts: Any, also: Any = (), **more: Any) -> Any:
     return encode_labels(*texts, **more)
 
 
+_Patch = tuple[Any, str, Any]
 _ALL_CARDS = partial(weigh_repeats, limit=10**9)
-WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
+WITHOUT: Mapping[str, Sequence[_Patch]] = {
     "thinning of repeats": [
         (fitting, "weigh_repeats", _ALL_CARDS),
         (background, "weigh_repeats", _ALL_CARDS),
     ],
-    "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
-    "classes that nobody labelled": [(training, "encode_labels", _no_class_beside)],
     "the network beside what was learned": [(evidence, "SHARE", 0.0)],
     "worlds of their own": [(base, "VARIED", JUDGED)],
+    "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
+    "classes that nobody labelled": [(training, "encode_labels", _no_class_beside)],
     "simulated wells in calibration": [
         (trainer.Background, "held_out", lambda self, fold, count: np.zeros(len(self), bool))
     ],
 }
-"""Parts of the learner and what takes each away: object, attribute, what stands there instead."""
+"""Parts of the learner and what takes each away: object, attribute, what stands there instead. It learns again without each."""
+
+ONE_OF_TWO: Sequence[_Patch] = [
+    (classifier, "exclude_rivals", lambda proba, rival: proba),
+    (evidence, "EXCLUSIVE", ()),
+]
+"""Takes away that a stroke has fluid pound or gas interference; a model that has learned can be asked without."""
 
 
-def answers_without(part: str, field: TakenIn, rows: NDArray[np.intp]) -> Answers:
-    """Answer as `platform_answers` with one part of the learner taken away."""
+@contextmanager
+def without(patches: Sequence[_Patch]) -> Iterator[None]:
+    """Take a part of the platform away."""
     with ExitStack() as stack:
-        for place, name, instead in WITHOUT[part]:
+        for place, name, instead in patches:
             stack.enter_context(patch.object(place, name, instead))
-        return platform_answers(field, rows)
+        yield
+
+
+@contextmanager
+def simulated_once() -> Iterator[None]:
+    """Keep simulated cards from one training to the next: the same number of them are the same cards."""
+    with without([(base, "simulated_background_set", cache(base.simulated_background_set))]):
+        yield
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.foreign_truth import Answers, judge, quantity_errors
+from benchmarks.foreign_truth import (
+    ONE_OF_TWO,
+    WITHOUT,
+    Answers,
+    judge,
+    quantity_errors,
+    simulated_once,
+    without,
+)
+from oasis_pipeline.learning import base
 
 CLASSES = ("Fluid Pound", "Full Pump", "Wellbore Friction")
 
@@ -61,3 +70,22 @@ def test_nulls_count_only_where_there_is_a_truth() -> None:
     assert errors.tolist() == [-1.0, -0.5]
     assert true.tolist() == [2.0, 3.5]
     assert null == pytest.approx(1 / 3)
+
+
+def test_a_part_is_taken_away_and_comes_back() -> None:
+    for patches in (*WITHOUT.values(), ONE_OF_TWO):
+        before = [getattr(place, name) for place, name, _ in patches]
+        with without(patches):
+            assert all(getattr(place, name) is instead for place, name, instead in patches)
+        assert all(
+            getattr(place, name) is kept for (place, name, _), kept in zip(patches, before, strict=True)
+        )
+
+
+def test_simulated_cards_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "simulated_background_set", lambda cards: [cards])
+    with simulated_once():
+        first = base.simulated_background_set(800)
+        assert base.simulated_background_set(800) is first
+        assert base.simulated_background_set(900) is not first
+    assert base.simulated_background_set(800) is not first
