@@ -137,8 +137,20 @@ _USER = (
     " ARRAY(SELECT g.name FROM django.auth_user_groups ug JOIN django.auth_group g ON g.id = ug.group_id"
     " WHERE ug.user_id = u.id)::text[] AS groups"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What the database says of a token, and whose it is."""
+
+    digest: str
+    revoked: bool
+    expires_at: datetime | None
+    owner: Principal | None
+
+
 _users: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
-_tokens: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
+_tokens: Remembered[_Token | None] = Remembered(limits.CACHE_SECONDS)
 _sessions: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
 _passwords: Remembered[bool | None] = Remembered(_PASSWORD_SECONDS)
 _password_key = secrets.token_bytes(32)
@@ -173,16 +185,28 @@ def _find_user(who: str | int) -> dict[str, Any] | None:
     )
 
 
-def _find_token(key: str) -> dict[str, Any] | None:
-    return _tokens.get(
-        key,
-        lambda: _one(
+def _find_token(key: str) -> _Token | None:
+    def find() -> _Token | None:
+        row = _one(
             "SELECT t.digest, t.module_num AS token_module, t.requests_per_minute, t.expires_at, t.revoked,"
             f" t.id AS token_id, {_USER} FROM django.service_token t LEFT JOIN django.auth_user u ON u.id = t.user_id"
             " LEFT JOIN django.service_profile p ON p.user_id = u.id WHERE t.key = $1::text",
             key,
-        ),
-    )
+        )
+        if row is None:
+            return None
+        return _Token(row["digest"], row["revoked"], row["expires_at"], _of_token(row))
+
+    return _tokens.get(key, find)
+
+
+def _of_token(row: dict[str, Any]) -> Principal | None:
+    allowance, rate = f"token {row['token_id']}", row["requests_per_minute"]
+    if row["token_module"] is not None:
+        return Principal(
+            f"module {row['token_module']}", frozenset({DEVICE}), None, row["token_module"], allowance, rate
+        )
+    return _of_user(row, allowance, rate) if row["is_active"] else None
 
 
 def _of_user(row: dict[str, Any], allowance: str | None = None, per_minute: int | None = None) -> Principal:
@@ -242,18 +266,13 @@ def principal_of_token(text: str, address: str) -> Principal | None:
 
 
 def _owner_of_token(key: str, secret: str) -> Principal | None:
-    row = _find_token(key)
+    token = _find_token(key)
     given = digest_of(secret)
-    if row is None or not hmac.compare_digest(row["digest"], given):
+    if token is None or not hmac.compare_digest(token.digest, given):
         return None
-    if row["revoked"] or (row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC)):
+    if token.revoked or (token.expires_at is not None and token.expires_at <= datetime.now(UTC)):
         return None
-    allowance, rate = f"token {row['token_id']}", row["requests_per_minute"]
-    if row["token_module"] is not None:
-        return Principal(
-            f"module {row['token_module']}", frozenset({DEVICE}), None, row["token_module"], allowance, rate
-        )
-    return _of_user(row, allowance, rate) if row["is_active"] else None
+    return token.owner
 
 
 def principal_of_password(request: HttpRequest, username: str, password: str) -> Principal | None:

@@ -73,6 +73,7 @@ def make_application() -> Application:
     application = service_application()
     # what no line of the log says need not be found out for each
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # documented: no search for the caller
     # what is there now stays: the collector need not go through all of Django again and again while readings come and go
     gc.collect()
     gc.freeze()

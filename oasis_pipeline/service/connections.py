@@ -24,10 +24,11 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.asgi import GONE, TOLD
+from oasis_pipeline.service.protocol import Scope, TakeAtOnce
 
 _access = logging.getLogger("oasis.access")
 _HEAD, _BODY, _IDLE, _ANSWER = range(4)
@@ -178,15 +179,28 @@ def most_connections() -> int:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: uvicorn's, watched."""
+    """One connection: uvicorn's, watched.
 
-    def __init__(self, *arguments: Any, place: Place, places: Places, **named: Any) -> None:
+    A request whose body has come together with its head is offered to ``take_at_once`` first; a task is made if that does not take it.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        place: Place,
+        places: Places,
+        take_at_once: TakeAtOnce | None = None,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
         self._place = place
         self._places = places
+        self._take_at_once = take_at_once
+        self._receiving = False
+        self._begun: tuple[RequestResponseCycle, Any] | None = None
         self._awaited: int | None = _HEAD
         self._head_bytes = 0
-        self._heads = 0
+        self._moved = False
         self._left = (0.0, 0)
         self._told = False
 
@@ -205,24 +219,22 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of a request."""
-        if self._awaited == _IDLE:
-            self._await(_HEAD)
-        if self._awaited == _HEAD:
-            self._head_bytes += len(data)
-        super().data_received(data)
+        self._receiving = True
+        try:
+            if self._awaited == _IDLE:
+                self._await(_HEAD)
+            if self._awaited == _HEAD:
+                self._head_bytes += len(data)
+            super().data_received(data)
+        finally:
+            self._receiving = False
+            if self._moved:
+                self._settle()
         too_long = self._awaited == _HEAD and self._head_bytes > limits.MAX_HEAD_BYTES
-        if (too_long or self._heads > limits.MAX_HEADERS) and not self.transport.is_closing():
+        if (too_long or len(self.headers or ()) > limits.MAX_HEADERS) and not self.transport.is_closing():
             self._refuse(431, "the head of the request is too long")
-
-    def on_message_begin(self) -> None:
-        """Count headers anew."""
-        self._heads = 0
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
-        self._heads += 1
-        super().on_header(name, value)
+        if self._begun is not None:
+            self._start(*self._begun)
 
     def on_headers_complete(self) -> None:
         """Wait for the body."""
@@ -268,14 +280,60 @@ class Connection(HttpToolsProtocol):
         )
         self._refuse(400, what)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._receiving:
+            # the rest of what has come may be its body
+            self._begun = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
     # ---- what follows from it
+
+    def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a request without a task if that is possible."""
+        self._begun = None
+        whole = not cycle.more_body and cycle.keep_alive and not cycle.waiting_for_100_continue
+        sound = not self._told and not self.transport.is_closing()
+        taken = (
+            whole
+            and sound
+            and self._take_at_once is not None
+            and self._take_at_once(cast(Scope, cycle.scope), bytes(cycle.body), partial(self._answer, cycle))
+        )
+        if not taken:
+            super()._start_asgi_task(cycle, app)
+
+    def _answer(
+        self, cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """Send an answer whole."""
+        cycle.response_started = cycle.response_complete = True
+        if cycle.disconnected:
+            return
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        # asked for by who stops the service meanwhile
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(body)
+        self.transport.write(b"".join(lines))
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def _next(self) -> int | None:
         return _IDLE if self.cycle is None or self.cycle.response_complete else None
 
     def _await(self, what: int | None) -> None:
         self._awaited = what
-        if what is None:
+        # a request that comes whole passes all states at once
+        self._moved = True
+        if not self._receiving:
+            self._settle()
+
+    def _settle(self) -> None:
+        self._moved = False
+        if self._awaited is None:
             self._places.work(self._place)
         else:
             self._places.wait(self._place)
@@ -325,8 +383,11 @@ class Connection(HttpToolsProtocol):
 class HttpServer(uvicorn.Server):
     """Uvicorn with connections that have places."""
 
-    def __init__(self, config: uvicorn.Config, *, count_addresses: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, count_addresses: bool, take_at_once: TakeAtOnce | None = None
+    ) -> None:
         super().__init__(config)
+        self._take_at_once = take_at_once
         most = most_connections()
         self.places = Places(most, limits.CONNECTIONS_PER_ADDRESS if count_addresses else most)
         self._running: set[asyncio.Task[None]] = set()
@@ -379,6 +440,7 @@ class HttpServer(uvicorn.Server):
             _loop=loop,
             place=place,
             places=self.places,
+            take_at_once=self._take_at_once,
         )
         tls: dict[str, Any] = {}
         if self.config.ssl is not None:

@@ -59,6 +59,9 @@ GROUPED_READINGS = 300
 GROUP_READINGS = 2000
 """Of one group."""
 
+GATHER_SECONDS = 0.005
+"""For as many posts as the last group had to come together; one that came alone is stored at once."""
+
 LOG_INS = 4
 """Log-in pages of one process at the same time; others wait."""
 

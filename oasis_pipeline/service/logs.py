@@ -10,9 +10,19 @@ import json
 import logging
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from oasis_pipeline.storage.errors import one_line
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+@lru_cache(maxsize=4)
+def _second(since_1970: int) -> str:
+    return datetime.fromtimestamp(since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class JsonLines(logging.Formatter):
@@ -21,7 +31,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Put a record on one line."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
         }
@@ -32,4 +42,8 @@ class JsonLines(logging.Formatter):
             line |= fields
         if record.exc_info:
             line["trace"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+        try:
+            return _encode(line).decode()
+        except (ValueError, TypeError, OverflowError):
+            # halves of characters, for instance
+            return json.dumps(line, default=str)

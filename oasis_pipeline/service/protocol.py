@@ -13,3 +13,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
+"""Of an answer: status, headers, body."""
+
+TakeAtOnce = Callable[[Scope, bytes, SendWhole], bool]
+"""Takes a request and its body, or leaves them to an `Application`."""

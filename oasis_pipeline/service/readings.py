@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -130,7 +131,7 @@ class Readings:
             received,
             self.modules,
             self.moments,
-            [text.decode() for text in self.measures],
+            self.measures,
             [r.temperature for r in self.items],
             [r.voltage for r in self.items],
             [r.description for r in self.items],
@@ -223,6 +224,11 @@ def body_of(data: bytes, content_type: str, content_encoding: str) -> Body:
         data = _unzip(data)
     elif encoding not in ("", "identity"):
         raise ApiError(415, "a body comes as it is, or with Content-Encoding: gzip")
+    return Body(data, _has_lines(content_type))
+
+
+@lru_cache(maxsize=64)
+def _has_lines(content_type: str) -> bool:
     media, *options = (part.strip().lower() for part in content_type.split(";"))
     if any(
         option.startswith("charset=")
@@ -232,7 +238,7 @@ def body_of(data: bytes, content_type: str, content_encoding: str) -> Body:
         raise ApiError(415, "JSON is in UTF-8")
     if media not in (*_JSON, *_JSON_LINES):
         raise ApiError(415, f"a body is application/json or application/x-ndjson, not {media[:100]}")
-    return Body(data, media in _JSON_LINES)
+    return media in _JSON_LINES
 
 
 def _unzip(data: bytes) -> bytes:
@@ -367,7 +373,7 @@ def _names_in(data: bytes) -> int:
     -1 if that takes a closer look: a name is what stands before ``":``, unless there is white space between the two, or a text begins with a
     colon or has an escaped quote before one, which makes the count too high.
     """
-    if any(data.count(gap) for gap in (b'" :', b'"\t:', b'"\n:', b'"\r:')):
+    if b'" :' in data or b'"\t:' in data or b'"\n:' in data or b'"\r:' in data:
         return -1
     return data.count(b'":')
 

@@ -167,8 +167,12 @@ def _serve(listening: Listening, listener: socket.socket) -> None:
     from oasis_pipeline.service.asgi import make_application
     from oasis_pipeline.service.connections import Connection, HttpServer
 
+    application = make_application()
+    # of Django's, which is configured now
+    from oasis_pipeline.service.posting import take_at_once
+
     config = uvicorn.Config(
-        make_application(),
+        application,
         http=Connection,
         loop="uvloop",
         ws="none",
@@ -183,7 +187,11 @@ def _serve(listening: Listening, listener: socket.socket) -> None:
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
     )
-    server = HttpServer(config, count_addresses=not django_settings.OASIS_EXPOSURE.behind_proxy)
+    server = HttpServer(
+        config,
+        count_addresses=not django_settings.OASIS_EXPOSURE.behind_proxy,
+        take_at_once=take_at_once,
+    )
     server.run([listener])
 
 

@@ -8,8 +8,7 @@ An answer goes out after the commit, which waits for the disk.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,7 +21,7 @@ from oasis_pipeline.schema import quote, table
 from oasis_pipeline.schema.iot_tables import UNKNOWN_MODULE_TYPE
 from oasis_pipeline.service import limits
 from oasis_pipeline.service.errors import ApiError
-from oasis_pipeline.service.group_commit import group_commit
+from oasis_pipeline.service.group_commit import Outcome, group_commit
 from oasis_pipeline.service.query import Query
 from oasis_pipeline.service.readings import Faults, Readings
 from oasis_pipeline.service.warehouse import warehouse, writing
@@ -112,10 +111,37 @@ def store(readings: Readings, received: datetime) -> Stored:
     return store_alone(readings, received)
 
 
-async def store_with_others(readings: Readings, received: datetime) -> Stored | None:
-    """Store a few readings as `store` does, without holding a thread; None if they have to be stored alone."""
-    result = await asyncio.wrap_future(group_commit().submit(readings.post(received)))
-    return None if result.busy else _stored(readings, result)
+def store_with_others(
+    readings: Readings, received: datetime, tell: Callable[[Stored | BaseException | None], None]
+) -> None:
+    """Store a few readings as `store` does, without holding a thread.
+
+    Parameters
+    ----------
+    readings : Readings
+    received : datetime
+        When they came, UTC.
+    tell : callable
+        Called on the loop that runs now: with what became of them, with what `store` would raise, or with None if they have to be stored alone.
+
+    Raises
+    ------
+    ApiError
+        503 if too many wait.
+    """
+
+    def told(outcome: Outcome) -> None:
+        if isinstance(outcome, BaseException):
+            tell(outcome)
+            return
+        try:
+            found = None if outcome.busy else _stored(readings, outcome)
+        except ApiError as error:
+            tell(error)
+            return
+        tell(found)
+
+    group_commit().submit_and_tell(readings.post(received), told)
 
 
 def is_small(readings: Readings) -> bool:

@@ -16,18 +16,24 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 _BUCKET = struct.Struct("<dd")
 _BURST = 6.0
+_KEPT = 100
+"""Longest text of which a result is remembered."""
 _MARK = struct.Struct("<Qd")
 _MINUTE = 60.0
 
 
 def network_of(address: str) -> str:
     """Whose address it is: of IPv6 the /64, in which one machine may take as many as it likes."""
+    return _kept_network(address) if len(address) <= _KEPT else _kept_network.__wrapped__(address)
+
+
+@lru_cache(maxsize=4096)
+def _kept_network(address: str) -> str:
     try:
         found = ipaddress.ip_address(address.strip("[]").partition("%")[0])
     except ValueError:
@@ -40,7 +46,40 @@ def network_of(address: str) -> str:
 
 
 def _number(who: str) -> int:
+    # names come from strangers: long ones are not kept
+    return _kept_number(who) if len(who) <= _KEPT else _kept_number.__wrapped__(who)
+
+
+@lru_cache(maxsize=16_384)
+def _kept_number(who: str) -> int:
     return int.from_bytes(hashlib.blake2b(who.encode(), digest_size=8).digest(), "little")
+
+
+class _Held:
+    """A slot that nobody else has for the length of a block; entered for each request."""
+
+    __slots__ = ("_at", "_file", "_guard", "_size")
+
+    def __init__(self, guard: threading.Lock, file: int, size: int, at: int) -> None:
+        self._guard = guard
+        self._file = file
+        self._size = size
+        self._at = at
+
+    def __enter__(self) -> None:
+        # lockf is the process's, the guard its threads'
+        self._guard.acquire()
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, self._size, self._at)
+        except BaseException:
+            self._guard.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, self._size, self._at)
+        finally:
+            self._guard.release()
 
 
 class _Slots:
@@ -59,16 +98,9 @@ class _Slots:
         """Where somebody's slot begins."""
         return _number(who) % self._count * self._size
 
-    @contextmanager
-    def held(self, at: int) -> Iterator[None]:
+    def held(self, at: int) -> _Held:
         """Keep all others from a slot for the length of a block."""
-        # lockf is the process's, the guard its threads'
-        with self._guard:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, self._size, at)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, self._size, at)
+        return _Held(self._guard, self._file.fileno(), self._size, at)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from oasis_pipeline.storage import embedded, ledger
 from oasis_pipeline.storage.errors import LOST_CONNECTION, StorageError, one_line
 from oasis_pipeline.storage.partitions import ensure_days
@@ -38,35 +40,41 @@ _SESSION = (
 )
 _DAY = "to_char(\"timestamp\" AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 _KEY = 'module_num, "timestamp"'
+_GIVEN = (
+    # one text for all columns: the array of each costs a literal a value to write, and to parse
+    "json_to_recordset({}) AS g(i bigint, m text, t timestamptz, j jsonb, x float8, v float8, d text, r timestamptz, k bigint)"
+)
 _PREPARE = (
-    "PREPARE oasis_posts (text[], text[], timestamptz[], text[], float8[], float8[], text[], timestamptz[], bigint[]) AS"
+    "PREPARE oasis_posts (text[], json) AS"
     # one that is being deleted is waited for by its own sender only
     f" WITH known AS MATERIALIZED (SELECT module_num FROM {MODULE.full_name} WHERE module_num = ANY($1)"
     " ORDER BY module_num FOR KEY SHARE SKIP LOCKED),"
     f" fresh AS (INSERT INTO {RAWDATA.full_name} ({_KEY}, measures, temperature, voltage, description, received_at, received_row)"
-    " SELECT m, t, j::jsonb, x, v, d, r, k FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS g(m, t, j, x, v, d, r, k)"
+    f" SELECT m, t, j, x, v, d, r, k FROM {_GIVEN.format('$2')}"
     # all or none; in order of the key, so that two writers wait for each other in the same order
     f" WHERE (SELECT count(*) FROM known) = cardinality($1) ORDER BY m, t ON CONFLICT DO NOTHING RETURNING {_KEY}),"
     f" locked AS MATERIALIZED (SELECT {ledger.MARKING_SQL} FROM (SELECT FROM fresh LIMIT 1) AS any_new),"
     " drawn AS MATERIALIZED (SELECT nextval('oasis.tick') AS tick FROM locked),"
     f" given AS (SELECT {_DAY} AS p, count(*) AS more FROM fresh GROUP BY 1),"
     " marked AS (" + ledger.changed_by_sql(f"'{RAWDATA.asset}'::text", "tick", "given, drawn") + ")"
-    ' SELECT ARRAY(SELECT module_num FROM known), ARRAY(SELECT module_num FROM fresh), ARRAY(SELECT "timestamp" FROM fresh)'
+    # as a rule all of them, which need not be named
+    " SELECT n = json_array_length($2), ARRAY(SELECT module_num FROM known),"
+    " CASE WHEN n < json_array_length($2) THEN ARRAY(SELECT module_num FROM fresh) END,"
+    ' CASE WHEN n < json_array_length($2) THEN ARRAY(SELECT "timestamp" FROM fresh) END'
+    " FROM (SELECT count(*) AS n FROM fresh) AS counted"
 )
-_INSERT = (
-    "EXECUTE oasis_posts (%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::float8[], %s::float8[], %s::text[],"
-    " %s::timestamptz[], %s::bigint[])"
-)
+_INSERT = "EXECUTE oasis_posts (%s::text[], %s)"
 _COMPARE = (
-    "SELECT g.i, (r.measures, r.temperature, r.voltage, r.description) IS NOT DISTINCT FROM (g.j::jsonb, g.x, g.v, g.d),"
+    "SELECT g.i, (r.measures, r.temperature, r.voltage, r.description) IS NOT DISTINCT FROM (g.j, g.x, g.v, g.d),"
     ' r.module_num, r."timestamp", r.measures::text, r.temperature, r.voltage, r.description'
-    " FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::float8[], %s::float8[], %s::text[])"
-    f' AS g(i, m, t, j, x, v, d) JOIN {RAWDATA.full_name} AS r ON r.module_num = g.m AND r."timestamp" = g.t'
+    f" FROM {_GIVEN.format('%s')} JOIN {RAWDATA.full_name} AS r"
+    ' ON r.module_num = g.m AND r."timestamp" = g.t'
     # spelled out as well, so that only the partitions of these days are looked at
     ' AND r."timestamp" BETWEEN %s::timestamptz AND %s::timestamptz'
 )
 _STANDING = ("module_num", "timestamp", "measures", "temperature", "voltage", "description")
 _NO_PARTITION = "23514"
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class Post:
     modules : list of str
     moments : list of datetime
         UTC.
-    measures : list of str
+    measures : list of bytes
         JSON objects of name to number.
     temperatures, voltages : list of float or None
     descriptions : list of str or None
@@ -89,7 +97,7 @@ class Post:
     received_at: datetime
     modules: Sequence[str]
     moments: Sequence[datetime]
-    measures: Sequence[str]
+    measures: Sequence[bytes]
     temperatures: Sequence[float | None]
     voltages: Sequence[float | None]
     descriptions: Sequence[str | None]
@@ -229,21 +237,18 @@ class PostWriter:
         self, posts: Sequence[Post], rows: Sequence[_Row]
     ) -> tuple[set[str], list[tuple[str, datetime]]]:
         """Insert what is not there, if all modules are known; the known ones, and keys of what was inserted."""
-        columns = (
-            *_columns(posts, rows),
-            [posts[row.post].received_at.isoformat() for row in rows],
-            [row.place for row in rows],
-        )
+        given = _text(posts, rows)
         modules = sorted({row.key[0] for row in rows})
         try:
-            ((known, names, moments),) = self._run(_INSERT, (modules, *columns))
+            ((all_new, known, names, moments),) = self._run(_INSERT, (modules, given))
         except StorageError as error:
             if error.sqlstate != _NO_PARTITION:
                 raise
             with self._warehouse.transaction() as tx:
                 ensure_days(tx, RAWDATA, {row.key[1].astimezone(UTC).date() for row in rows})
-            ((known, names, moments),) = self._run(_INSERT, (modules, *columns))
-        return set(known), list(zip(names, moments, strict=True))
+            ((all_new, known, names, moments),) = self._run(_INSERT, (modules, given))
+        inserted = [row.key for row in rows] if all_new else list(zip(names, moments, strict=True))
+        return set(known), inserted
 
     def _compare(self, posts: Sequence[Post], rows: list[_Row], results: list[PostResult]) -> list[_Row]:
         """Compare readings with what stands under their keys; those under whose key nothing stands any more."""
@@ -251,8 +256,7 @@ class PostWriter:
         found = self._run(
             _COMPARE,
             (
-                list(range(len(rows))),
-                *_columns(posts, rows),
+                _text(posts, rows),
                 min(moments).isoformat(),
                 max(moments).isoformat(),
             ),
@@ -305,12 +309,35 @@ class PostWriter:
         return connection
 
 
-def _columns(posts: Sequence[Post], rows: Sequence[_Row]) -> tuple[list[Any], ...]:
-    return (
-        [row.key[0] for row in rows],
-        [row.key[1].isoformat() for row in rows],
-        [posts[row.post].measures[row.place] for row in rows],
-        [posts[row.post].temperatures[row.place] for row in rows],
-        [posts[row.post].voltages[row.place] for row in rows],
-        [posts[row.post].descriptions[row.place] for row in rows],
-    )
+class _Given(msgspec.Struct, gc=False):
+    """A reading as the statements take it."""
+
+    i: int
+    m: str
+    t: datetime
+    j: msgspec.Raw
+    x: float | None
+    v: float | None
+    d: str | None
+    r: datetime
+    k: int
+
+
+def _text(posts: Sequence[Post], rows: Sequence[_Row]) -> str:
+    """Write readings as the JSON text that `_GIVEN` reads."""
+    given = []
+    for number, row in enumerate(rows):
+        post, place = posts[row.post], row.place
+        given.append(
+            _Given(
+                number,
+                *row.key,
+                msgspec.Raw(post.measures[place]),
+                post.temperatures[place],
+                post.voltages[place],
+                post.descriptions[place],
+                post.received_at,
+                place,
+            )
+        )
+    return _encode(given).decode()

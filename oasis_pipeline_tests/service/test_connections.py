@@ -225,3 +225,114 @@ def test_whom_an_address_is_counted_for() -> None:
     assert owner_of("2001:db8::1%eth0") == owner_of("2001:db8::ffff:2") == "2001:db8::/64"
     assert owner_of("2001:db8:0:1::1") != owner_of("2001:db8::1")
     assert 16 <= most_connections() <= limits.CONNECTIONS
+
+
+class Desk:
+    """Takes posts to /taken at once; answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.waiting: list[tuple[Any, Any]] = []
+
+    def take(self, scope: Any, data: bytes, send: Any) -> bool:
+        if scope["path"] != "/taken":
+            return False
+        self.bodies.append(data)
+        self.waiting.append((asyncio.get_running_loop(), send))
+        return True
+
+    def answer(self, body: bytes = b"taken") -> None:
+        end = time.monotonic() + 20
+        while not self.waiting:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        loop, send = self.waiting.pop(0)
+        loop.call_soon_threadsafe(send, 200, [(b"content-length", b"%d" % len(body))], body)
+
+
+@pytest.fixture
+def desk(front: Front) -> Desk:
+    made = Desk()
+    front.server._take_at_once = made.take
+    return made
+
+
+def post(path: str, body: bytes, head: bytes = b"", version: bytes = b"1.1") -> bytes:
+    return b"POST %b HTTP/%b\r\nHost: localhost\r\nContent-Length: %d\r\n%b\r\n%b" % (
+        path.encode(),
+        version,
+        len(body),
+        head,
+        body,
+    )
+
+
+def test_a_request_that_comes_whole_may_be_taken_at_once(front: Front, desk: Desk) -> None:
+    with closing(front.connect()) as connected:
+        for body in (b"one", b"", b"three"):
+            connected.sendall(post("/taken", body))
+            desk.answer(b"taken " + body)
+            came = connected.recv(65536)
+            assert came.startswith(b"HTTP/1.1 200 ")
+            assert came.endswith(b"\r\n\r\ntaken " + body)
+        connected.sendall(post("/", b"not taken"))
+        assert connected.recv(65536).startswith(b"HTTP/1.1 200 ")
+        # the answer of the application is two pieces
+        connected.sendall(get("/"))
+        assert b" 200 " in connected.recv(65536)
+    assert desk.bodies == [b"one", b"", b"three"]
+    assert front.finished[0] == "/"
+
+
+def test_others_go_to_the_application(front: Front, desk: Desk) -> None:
+    with closing(front.connect()) as connected:
+        whole = post("/taken", b"in pieces")
+        connected.sendall(whole[:-3])
+        time.sleep(0.1)
+        connected.sendall(whole[-3:])
+        assert b" 200 " in connected.recv(65536)
+    for request in (
+        post("/taken", b"x", b"Expect: 100-continue\r\n"),
+        post("/taken", b"x", b"Connection: close\r\n"),
+        post("/taken", b"x", version=b"1.0"),
+    ):
+        with closing(front.connect(request)) as connected:
+            assert b"HTTP/1.1 " in connected.recv(65536)
+    # a chunk that can't be read
+    chunks = b"POST /taken HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"
+    assert b" 400 " in until_closed(front.connect(chunks))
+    # more headers than there may be
+    many = b"".join(b"X-%d: 1\r\n" % i for i in range(limits.MAX_HEADERS + 1))
+    assert b" 431 " in until_closed(front.connect(post("/taken", b"x", many)[:4000]))
+    assert desk.bodies == []
+
+
+def test_requests_behind_one_that_was_taken_wait_for_it(front: Front, desk: Desk) -> None:
+    with closing(front.connect(post("/taken", b"one") + get("/") + post("/taken", b"two"))) as connected:
+        time.sleep(0.2)
+        assert front.finished == []
+        desk.answer(b"first of all")
+        came = b""
+        while came.count(b"HTTP/1.1 200 ") < 3:
+            came += connected.recv(65536)
+        assert came.index(b"first of all") < came.index(bytes(5))
+    assert desk.bodies == [b"one"], "what has waited in line goes to the application"
+    assert front.finished == ["/", "/taken"]
+
+
+def test_who_has_gone_is_not_answered_and_who_waits_is_answered_before_the_end(
+    front: Front, desk: Desk
+) -> None:
+    front.connect(post("/taken", b"gone")).close()
+    time.sleep(0.1)
+    desk.answer()
+    assert front.status() == 200, "and nobody else is harmed"
+    with closing(front.connect(post("/taken", b"waits"))) as connected:
+        while not desk.waiting:
+            time.sleep(0.005)
+        front.server.should_exit = True
+        time.sleep(0.3)
+        desk.answer()
+        came = until_closed(connected)
+    assert came.endswith(b"taken")
+    assert b"connection: close" in came

@@ -28,7 +28,7 @@ def post(*readings: tuple[str, int, float]) -> Post:
         datetime(2026, 2, 1, tzinfo=UTC),
         [module for module, _, _ in readings],
         [START + timedelta(seconds=second) for _, second, _ in readings],
-        [json.dumps({"V": value}) for _, _, value in readings],
+        [json.dumps({"V": value}).encode() for _, _, value in readings],
         [None] * n,
         [3.3] * n,
         ["it's \\ \u00e9"] * n,
