@@ -274,6 +274,7 @@ WITHOUT: Mapping[str, Sequence[_Patch]] = {
     ],
     "the network beside what was learned": [(evidence, "SHARE", 0.0)],
     "worlds of their own": [(base, "VARIED", JUDGED)],
+    "what the well usually shows": [(evidence, "_beside_usual", lambda: np.arange(len(feature_names())))],
     "simulated cards": [(training, "_simulated_beside", lambda cards, seed: (cards, None, None))],
     "classes that nobody labelled": [(training, "encode_labels", _no_class_beside)],
     "simulated wells in calibration": [

@@ -1,6 +1,6 @@
 """Make the models that come with the package: ``python -m models [name ...] [--keep FOLDER]``.
 
-Without a name all are made, the network of severities first, for the classifier rests on it. It takes hours.
+Without a name all are made, the networks first, for the classifier rests on them. It takes hours.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from models import base_classifier, card_forecaster, severity_network
+from models import base_classifier, card_forecaster, change_network, severity_network
 
 MODELS: dict[str, Callable[[Path], None]] = {
     "severities": severity_network.write_network,
+    "changes": change_network.write_network,
     "classifier": base_classifier.write_base,
     "cards": card_forecaster.write_base,
 }

@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from models.provenance import provenance
 from oasis_pipeline.learning.base import simulated_training_set
 from oasis_pipeline.learning.features import (
     CARDS,
+    INPUTS_VERSION,
     VIEWS,
     answer_columns,
     controller_names,
@@ -74,6 +77,38 @@ def lessons(seed: int, keep: Path | None) -> tuple[Float32, Float32]:
     answers : ndarray of float32, shape (n, 2 * conditions)
         Severities, and whether each is named.
     """
+    made = simulated_set(seed, keep)
+    answers = np.concatenate([made["severity"], made["named"]], axis=1).astype(np.float32)
+    sends, lot = made["sends"], np.random.default_rng(seed).random(len(answers))
+    without = sends & (lot < LESS_SHOWN["unknown rods"])
+    surface = ~without & (lot < LESS_SHOWN["unknown rods"] + LESS_SHOWN["surface"])
+    pump = sends & (lot >= 1.0 - LESS_SHOWN["pump"])
+    computed = lot < LESS_SHOWN["computed pump"]
+    shown = [
+        (seen(made["known"], "both"), answers),
+        (seen(made["unknown"][without], "both"), answers[without]),
+        (seen(made["known"][surface], "surface"), answers[surface]),
+        (seen(made["unknown"][pump], "pump"), answers[pump]),
+        (seen(made["known"][computed], "pump"), answers[computed]),
+    ]
+    return np.concatenate([x for x, _ in shown]), np.concatenate([y for _, y in shown])
+
+
+def simulated_set(seed: int, keep: Path | None) -> dict[str, NDArray[np.generic]]:
+    """Simulate a set of cards, ten of each well one after another; read it where it was kept.
+
+    Parameters
+    ----------
+    seed : int
+    keep : Path, optional
+        Folder of simulated sets.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``known`` and ``unknown``, features with the equipment and without; ``severity``, ``named``, and ``sends``, whether the controller
+        sends pump cards.
+    """
     path = None if keep is None else keep / f"{seed}.npz"
     if path is None or not path.is_file():
         world = JUDGED if seed % PLAIN_EVERY == 0 else VARIED
@@ -93,20 +128,7 @@ def lessons(seed: int, keep: Path | None) -> tuple[Float32, Float32]:
     else:
         with np.load(path) as kept:
             made = dict(kept)
-    answers = np.concatenate([made["severity"], made["named"]], axis=1).astype(np.float32)
-    sends, lot = made["sends"], np.random.default_rng(seed).random(len(answers))
-    without = sends & (lot < LESS_SHOWN["unknown rods"])
-    surface = ~without & (lot < LESS_SHOWN["unknown rods"] + LESS_SHOWN["surface"])
-    pump = sends & (lot >= 1.0 - LESS_SHOWN["pump"])
-    computed = lot < LESS_SHOWN["computed pump"]
-    shown = [
-        (seen(made["known"], "both"), answers),
-        (seen(made["unknown"][without], "both"), answers[without]),
-        (seen(made["known"][surface], "surface"), answers[surface]),
-        (seen(made["unknown"][pump], "pump"), answers[pump]),
-        (seen(made["known"][computed], "pump"), answers[computed]),
-    ]
-    return np.concatenate([x for x, _ in shown]), np.concatenate([y for _, y in shown])
+    return made
 
 
 def visible(severity: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,19 +164,7 @@ def taught(x: Float32, y: Float32, seed: int = 0) -> SeverityNetwork:
 
     # every phase ends when its rounds are over
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    names = [feature_names()[column] for column in inputs()]
-    centre = np.nanmedian(x[::7], axis=0)
-    low, high = np.nanpercentile(x[::7], [10, 90], axis=0)
-    telling = [*(curve_names(card)[0] for card in CARDS), controller_names()[0], physics_names()[0]]
-    network = SeverityNetwork(
-        tuple(names),
-        np.array([names.index(name) for name in telling], np.int32),
-        centre.astype(np.float32),
-        # from the tenth to the ninetieth percentile of a normal distribution are two and a half deviations
-        np.maximum((high - low) / 2.5, 1e-4).astype(np.float32),
-        (),
-        (),
-    )
+    network = untaught(x)
     table = network.prepared(x)
     model = MLPRegressor(
         hidden_layer_sizes=HIDDEN,
@@ -164,7 +174,7 @@ def taught(x: Float32, y: Float32, seed: int = 0) -> SeverityNetwork:
         warm_start=True,
         n_iter_no_change=1_000,
     )
-    lot, width = np.random.default_rng(seed), len(names)
+    lot, width = np.random.default_rng(seed), len(network.inputs)
     for step, rounds in PHASES:
         begin = time.perf_counter()
         given = table.copy()
@@ -176,13 +186,40 @@ def taught(x: Float32, y: Float32, seed: int = 0) -> SeverityNetwork:
             f"step {step:g}: loss {model.loss_:.5f} after {time.perf_counter() - begin:.0f} s more",
             flush=True,
         )
+    return with_layers(network, model)
+
+
+def untaught(x: Float32, compares: bool = False) -> SeverityNetwork:
+    """Return a network without layers that knows how its inputs are spread.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n, inputs)
+    compares : bool
+        See `SeverityNetwork`.
+    """
+    names = [feature_names()[column] for column in inputs()]
+    centre = np.nanmedian(x[::7], axis=0)
+    low, high = np.nanpercentile(x[::7], [10, 90], axis=0)
+    telling = [*(curve_names(card)[0] for card in CARDS), controller_names()[0], physics_names()[0]]
     return SeverityNetwork(
-        network.inputs,
-        network.watched,
-        network.centre,
-        network.scale,
-        tuple(np.asarray(weight, np.float32) for weight in model.coefs_),
-        tuple(np.asarray(bias, np.float32) for bias in model.intercepts_),
+        tuple(names),
+        np.array([names.index(name) for name in telling], np.int32),
+        centre.astype(np.float32),
+        # from the tenth to the ninetieth percentile of a normal distribution are two and a half deviations
+        np.maximum((high - low) / 2.5, 1e-4).astype(np.float32),
+        (),
+        (),
+        compares,
+    )
+
+
+def with_layers(network: SeverityNetwork, model: Any) -> SeverityNetwork:
+    """Return a network with the layers that scikit-learn has taught."""
+    return replace(
+        network,
+        weights=tuple(np.asarray(weight, np.float32) for weight in model.coefs_),
+        biases=tuple(np.asarray(bias, np.float32) for bias in model.intercepts_),
     )
 
 
@@ -241,12 +278,18 @@ def write_network(keep: Path | None, sets: int = SETS) -> None:
         "cards": CARDS_A_SET * sets,
         "seeds": [seeds[0], seeds[-1]],
         **provenance(),
+        "feature_version": INPUTS_VERSION,
     }
+    write(NETWORK_FILE, network, manifest)
+
+
+def write(file: Path, network: SeverityNetwork, manifest: dict[str, Any]) -> None:
+    """Write a network and its hash into the package."""
     data, sha256 = pack_network(network, manifest)
     unpack_network(data, sha256)
-    NETWORK_FILE.write_bytes(data)
-    NETWORK_FILE.with_suffix(".sha256").write_text(f"{sha256}\n", encoding="ascii")
-    print(f"{NETWORK_FILE.name}: {len(data) / 1e6:.2f} MB, {len(x)} rows of {manifest['cards']} cards")
+    file.write_bytes(data)
+    file.with_suffix(".sha256").write_text(f"{sha256}\n", encoding="ascii")
+    print(f"{file.name}: {len(data) / 1e6:.2f} MB, taught by {manifest['cards']} cards")
 
 
 if __name__ == "__main__":

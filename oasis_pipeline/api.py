@@ -513,7 +513,12 @@ class Field:
             return tx.query(sql, params)
 
     def _inputs_of(self, node: str, when: datetime) -> CardInputs:
-        from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
+        from oasis_pipeline.operations.features import (
+            CARD_INPUT_COLUMNS,
+            CARD_INPUT_JOINS,
+            card_inputs,
+            usual_rows,
+        )
         from oasis_pipeline.operations.wells import EquipmentStates
 
         rows = self._read(
@@ -521,7 +526,10 @@ class Field:
             'where c."NodeID" = $1 and c."Date" = $2::timestamp',
             (node, when),
         )
-        return card_inputs(rows, EquipmentStates.of_rows(self._warehouse, rows))
+        with self._warehouse.transaction() as tx:
+            tx.execute("set transaction read only")
+            earlier = usual_rows(tx, 'select $1::text as "NodeID", $2::timestamp::date as day', (node, when))
+        return card_inputs(rows, EquipmentStates.of_rows(self._warehouse, rows, earlier), earlier)
 
     def _classify(self, features: Mapping[str, float], version: str | None) -> Classification:
         from oasis_pipeline.learning.classifier import ClassifierModel

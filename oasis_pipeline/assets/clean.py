@@ -31,7 +31,7 @@ from oasis_pipeline.operations.diagnosis import (
     diagnosed_days,
     summaries_by_day,
 )
-from oasis_pipeline.operations.features import FEATURES_VERSION, HISTORY_DAYS, feature_tables, features_schema
+from oasis_pipeline.operations.features import FEATURES_VERSION, REACH_DAYS, feature_tables, features_schema
 from oasis_pipeline.operations.pictures import cards_by_label, diagnosed_examples, label_shares
 from oasis_pipeline.operations.predictions import PREDICTION_VERSION, predict_days
 from oasis_pipeline.operations.wells import EQUIPMENT
@@ -163,12 +163,12 @@ def diagnosis_metadata(summary: DiagnosisSummary) -> dict[str, Any]:
     FEATURES,
     inputs=[
         same_day("xspoc/card", "clean/dynabounds", "clean/carddiag"),
-        days_back(HISTORY_DAYS + 1, "clean/carddiag"),
+        days_back(REACH_DAYS + 1, "xspoc/card", "clean/carddiag"),
         histories(*EQUIPMENT),
     ],
     code_version=FEATURES_VERSION,
     description="Features of each card: descriptors and curves, loads in pounds and relative to the well's bounds, "
-    "rod weight and fluid load lines, the change since the days before. One Parquet file a day in the object store.",
+    "rod weight and fluid load lines, the change since the days before and since what the well usually shows. One Parquet file a day in the object store.",
     columns=features_schema,
     checks=(Check(COLUMNS, "every row has its keys, and no feature is infinite", blocking=True),),
 )

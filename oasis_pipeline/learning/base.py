@@ -23,6 +23,7 @@ from oasis_pipeline.learning.evaluation import Training, train_and_evaluate
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix, scale_free
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.labels import Labels, encode_labels
+from oasis_pipeline.learning.usual import with_usual
 from oasis_pipeline.physics.diagnosis import Cards, diagnose
 from oasis_pipeline.physics.diagnosis.well import columns_of
 from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, VARIED, CardBatch, simulate_cards
@@ -197,11 +198,11 @@ def _of_both_kinds(cards: int, seed: int, progress: Callable[[int, int], None] |
 
 
 def mixed_training_set(batch: CardBatch) -> TrainingSet:
-    """Turn simulated cards into a training set in which the equipment of every second well is unknown, as in fields."""
+    """Turn simulated cards into a training set in which the equipment of every second well is unknown, as in fields, and what is usual known."""
     known, unknown = (simulated_training_set(batch, rods=rods) for rods in (True, False))
     without = batch.well % 2 == 1
     features = np.where(without[:, None], unknown.features, known.features)
-    return replace(known, features=features)
+    return replace(known, features=with_usual(features, known.wells))
 
 
 def simulated_training_set(

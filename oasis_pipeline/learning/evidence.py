@@ -7,18 +7,21 @@ severities (``severities``), models that learn from labels (``forest``, ``kernel
 Labels of a dozen wells teach those wells: a class that one or two of them have is looked for in their sizes and controllers. The network was
 taught by thousands of simulated wells, each in a world of its own, so there it is asked beside what was learned and counts as much.
 Labels of many wells (`trainer.FEW_WELLS`) speak for themselves.
+
+Where it is known what the well usually shows, the network that sees the card beside that is asked instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.calibration import fit_logistic, logit, sigmoid
-from oasis_pipeline.learning.features import answer_columns, feature_names
+from oasis_pipeline.learning.features import VIEWS, answer_columns, change_columns, feature_names
 from oasis_pipeline.learning.severities import CONDITIONS
 
 SHARE = 0.5
@@ -215,7 +218,19 @@ def share_of(columns: NDArray[np.int32]) -> NDArray[np.float64]:
     return np.where(columns[:, 0] >= 0, SHARE, 0.0)
 
 
+@lru_cache(maxsize=1)
+def _beside_usual() -> NDArray[np.intp]:
+    """Return for each feature that is an answer the one that tells the same beside what the well usually shows; for others themselves."""
+    place = np.arange(len(feature_names()))
+    for view in VIEWS:
+        place[answer_columns(view)] = change_columns(view)
+    return place
+
+
 def _design(features: NDArray[np.float32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
     views = len(columns) // 2
-    named, severity = (features[:, part].astype(np.float64) for part in (columns[:views], columns[views:]))
+    answers = features[:, columns]
+    changed = features[:, _beside_usual()[columns]]
+    answers = np.where(np.isfinite(changed).all(axis=1, keepdims=True), changed, answers).astype(np.float64)
+    named, severity = answers[:, :views], answers[:, views:]
     return np.stack([logit(named).mean(axis=1), severity.mean(axis=1), np.ones(len(named))], axis=1)

@@ -11,7 +11,8 @@ computed from the surface card where the rods are known, else the controller's; 
 is a further block.
 
 A last block is what a network that was taught by simulated cards makes of the others (`severities`), once for each view: from that
-view's cards alone, so that a model of one view never learns from a card that it will not see.
+view's cards alone, so that a model of one view never learns from a card that it will not see. After it comes what a second network makes of
+the same beside what the well usually shows (`usual`), NaN where nothing is known of that.
 
 The descriptors are for trees; the curves, samples of load and position in time, of load by position and of loads in ascending order, are
 for models that compare whole cards (`kernel`).
@@ -31,13 +32,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from oasis_pipeline.cards.descriptors import elliptic_fourier
 from oasis_pipeline.learning.pump_features import PumpKnowledge, physics_block, physics_names
-from oasis_pipeline.learning.severities import answer_names, package_network
+from oasis_pipeline.learning.severities import CHANGES_FILE, SeverityNetwork, answer_names, package_network
 
 Float32 = NDArray[np.float32]
 Columns = dict[str, Float32]
 
-FEATURE_VERSION = "card-9"
+FEATURE_VERSION = "card-10"
 """Changes whenever a column is added, removed, reordered or computed differently."""
+
+INPUTS_VERSION = "card-9"
+"""The feature version in which a column that the networks look at was last added, removed or computed differently."""
 
 CARDS = ("surface", "pump")
 VIEWS = ("both", *CARDS)
@@ -192,6 +196,8 @@ class CardContext:
         What the well's days before were like.
     controller : CardShapes or None
         The controller's pump cards, of which bounds are made too, where those are not the pump cards of the rows.
+    usual : mapping of str to ndarray, or None
+        What the row's well usually shows (`usual.usual_columns`).
     """
 
     spm: NDArray[np.floating] | None = None
@@ -200,6 +206,7 @@ class CardContext:
     physics: PumpKnowledge | None = None
     history: History | None = None
     controller: CardShapes | None = None
+    usual: Mapping[str, NDArray[np.floating]] | None = None
 
 
 def block_names(card: str) -> list[str]:
@@ -246,6 +253,11 @@ def history_names() -> list[str]:
     return [f"history_{span}_{name}_change" for span in _SPANS for name in _HISTORY]
 
 
+def change_names(view: str) -> list[str]:
+    """Return the columns of a network's answers for a view beside what the well usually shows, NaN where nothing is known of that."""
+    return [f"history_{name}" for name in answer_names(view)]
+
+
 def feature_names() -> list[str]:
     """Return all columns in the order in which models take them."""
     return list(_all_names())
@@ -264,6 +276,7 @@ def _all_names() -> tuple[str, ...]:
         *history_names(),
         *curves,
         *answers,
+        *(f"history_{name}" for name in answers),
     )
 
 
@@ -281,6 +294,11 @@ def controller_columns(view: str) -> NDArray[np.intp]:
 def answer_columns(view: str) -> NDArray[np.intp]:
     """Return which columns are the network's answers for a view (`severities`)."""
     return _places(answer_names(view))
+
+
+def change_columns(view: str) -> NDArray[np.intp]:
+    """Return which columns are the answers for a view beside what the well usually shows, in the order of `answer_columns`."""
+    return _places(change_names(view))
 
 
 def _seen(view: str) -> NDArray[np.intp]:
@@ -408,6 +426,8 @@ def card_features(
         columns.update(_by_name(curve_names(card), _curves(shapes, rows)))
     for view in VIEWS:
         columns.update(_by_name(answer_names(view), _answers(columns, view, rows)))
+    for view in VIEWS:
+        columns.update(_by_name(change_names(view), _since_usual(columns, context.usual, view, rows)))
     return columns
 
 
@@ -431,19 +451,62 @@ def _answers(columns: Columns, view: str, rows: int) -> Float32:
     needed = np.stack([columns[block_names(card)[0]] for card in _cards_of(view)])
     here = np.flatnonzero(np.isfinite(needed).all(axis=0))
     if here.size:
-        nothing = np.full(here.size, np.nan, np.float32)
-        may = {name for name, allowed in zip(feature_names(), network_inputs(view), strict=True) if allowed}
-        table = [columns[name][here] if name in may else nothing for name in network.inputs]
-        result[here] = network(np.ascontiguousarray(np.array(table).T))
+        result[here] = network(_seen_by(network, columns, view, here))
+    return result
+
+
+def _since_usual(
+    columns: Columns, usual: Mapping[str, NDArray[np.floating]] | None, view: str, rows: int
+) -> Float32:
+    """Ask the network that compares about the rows that have all cards of a view, now and in what is usual; NaN for the others."""
+    result = np.full((rows, len(change_names(view))), np.nan, np.float32)
+    if usual is None:
+        return result
+    here = np.flatnonzero(_has_cards(columns, view) & _has_cards(usual, view))
+    if here.size:
+        network = package_network(CHANGES_FILE)
+        result[here] = network(*(_seen_by(network, each, view, here) for each in (columns, usual)))
+    return result
+
+
+def _has_cards(columns: Mapping[str, NDArray[np.floating]], view: str) -> NDArray[np.bool_]:
+    """Tell which rows have all cards of a view, by an input of the networks that each card has."""
+    first = np.stack([columns[curve_names(card)[0]] for card in _cards_of(view)])
+    return np.asarray(np.isfinite(first).all(axis=0))
+
+
+def _seen_by(
+    network: SeverityNetwork,
+    columns: Mapping[str, NDArray[np.floating]],
+    view: str,
+    rows: NDArray[np.intp],
+) -> Float32:
+    """Lay a network's inputs side by side for some rows, NaN where a view does not see them."""
+    nothing = np.full(rows.size, np.nan, np.float32)
+    may = {name for name, allowed in zip(feature_names(), network_inputs(view), strict=True) if allowed}
+    table = [columns[name][rows] if name in may else nothing for name in network.inputs]
+    return np.ascontiguousarray(np.array(table, np.float32).T)
+
+
+def compared_with(features: Float32, usual: Mapping[str, NDArray[np.floating]]) -> Float32:
+    """Return a feature matrix with what the network that compares says of its rows beside what their wells usually show."""
+    columns = dict(zip(feature_names(), features.T, strict=True))
+    result = features.copy()
+    for view in VIEWS:
+        result[:, change_columns(view)] = _since_usual(columns, usual, view, len(features))
     return result
 
 
 def answered_again(features: Float32) -> Float32:
-    """Return a feature matrix with the network's answers made anew from its other columns: for one in which something was hidden."""
+    """Return a feature matrix with the network's answers made anew from its other columns: for one in which something was hidden.
+
+    What is usual in a well can't be made anew, so nothing is known of a change any more.
+    """
     columns = dict(zip(feature_names(), features.T, strict=True))
     result = features.copy()
     for view in VIEWS:
         result[:, answer_columns(view)] = _answers(columns, view, len(features))
+        result[:, change_columns(view)] = np.nan
     return result
 
 

@@ -85,6 +85,7 @@ class CardInputs:
         bounds: WellBounds | None = None,
         findings: Findings | None = None,
         history: History | None = None,
+        usual: Mapping[str, NDArray[np.floating]] | None = None,
     ) -> CardInputs:
         """Gather them.
 
@@ -96,6 +97,8 @@ class CardInputs:
         bounds : WellBounds, optional
         findings : Findings, optional
         history : History, optional
+        usual : mapping of str to ndarray, optional
+            What the rows' wells usually show (`usual.usual_columns`).
         """
         own, controller = _shapes(surface), _shapes(pump)
         known, computed = None, None
@@ -113,6 +116,7 @@ class CardInputs:
             physics=known,
             history=history,
             controller=_missing(len(spm)) if controller is None and best is not None else controller,
+            usual=usual,
         )
         return cls(own, best, controller, context)
 

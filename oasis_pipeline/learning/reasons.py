@@ -22,6 +22,7 @@ from oasis_pipeline.learning.features import (
     VIEWS,
     answer_columns,
     answered_again,
+    change_columns,
     feature_names,
     rows_with,
 )
@@ -120,6 +121,11 @@ def reasons(
     whole = model.predict_proba(features)
     chosen = np.full(len(whole), model.classes.index(label)) if label is not None else whole.argmax(axis=1)
     groups = feature_groups()
+    # what a network makes of a card beside what is usual can't be asked again without something, so it is one reason, and not in the others
+    compared = np.concatenate([change_columns(name) for name in VIEWS])
+    alone = features.copy()
+    alone[:, compared] = np.nan
+    apart = model.predict_proba(alone)
     fall = np.zeros((len(features), len(groups)))
     answered = np.zeros(len(features), bool)
     for name in VIEWS:
@@ -130,8 +136,8 @@ def reasons(
         if rows.size == 0:
             continue
         view = model.views[name]
-        before = whole[rows, chosen[rows]]
         for place, columns in enumerate(groups.values()):
+            before = (whole if compared[0] in columns else apart)[rows, chosen[rows]]
             without = _without(view, features[rows], columns)
             fall[rows, place] = before - without[np.arange(rows.size), chosen[rows]]
     result = []

@@ -8,6 +8,9 @@ Labels are few and say yes or no; the simulator tells for any number of cards ho
 there is brought to a field by the models that learn from the field's own labels. Its inputs do not change with the size of a
 well, so that a field need not have the simulator's depths and strokes. It never sees a label of a field: its answer for a card stays the
 same whatever is labelled later.
+
+A second network of the kind sees beside a card what its well usually shows (`usual`): what has always looked strange in a well is its sensors,
+its unit or its field, what has come since is a condition.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ CONDITIONS = (
 """What the simulator can do to a well, in the order of its severities."""
 
 NETWORK_FILE = Path(__file__).with_name("severities.model")
+CHANGES_FILE = Path(__file__).with_name("changes.model")
+"""The network that sees what is usual beside the card."""
 
 _KIND = "severity_network"
 _LIMIT = 3.0
@@ -63,6 +68,8 @@ class SeverityNetwork:
     weights : tuple of ndarray of float32
         Of each layer, shape (into, out of it); the first takes inputs and watched ones side by side.
     biases : tuple of ndarray of float32
+    compares : bool
+        Whether it sees, after these, by how far each input differs from what is usual in the well.
     """
 
     inputs: tuple[str, ...]
@@ -71,34 +78,52 @@ class SeverityNetwork:
     scale: Float32
     weights: tuple[Float32, ...]
     biases: tuple[Float32, ...]
+    compares: bool = False
 
-    def prepared(self, table: Float32) -> Float32:
-        """Bring inputs to what the first layer takes, shape (n, inputs + watched).
+    @property
+    def width(self) -> int:
+        """Numbers that the first layer takes."""
+        return len(self.inputs) * (1 + self.compares) + len(self.watched)
+
+    def prepared(self, table: Float32, usual: Float32 | None = None) -> Float32:
+        """Bring inputs to what the first layer takes, shape (n, width).
 
         Parameters
         ----------
         table : ndarray of float32, shape (n, inputs)
             NaN where something is not known.
+        usual : ndarray of float32, optional, shape (n, inputs)
+            What the wells usually show, for a network that compares.
         """
-        width = len(self.inputs)
-        result = np.empty((len(table), width + len(self.watched)), np.float32)
-        steps = result[:, :width]
+        width, watched = len(self.inputs), len(self.watched)
+        result = np.empty((len(table), self.width), np.float32)
+        self._steps(table, result[:, :width])
+        result[:, width : width + watched] = np.isnan(table[:, self.watched])
+        if self.compares:
+            assert usual is not None
+            change = result[:, width + watched :]
+            self._steps(usual, change)
+            np.subtract(result[:, :width], change, out=change)
+            np.copyto(change, np.float32(0.0), where=np.isnan(table) | np.isnan(usual))
+        return result
+
+    def _steps(self, table: Float32, steps: Float32) -> None:
         # in place: this is most of the network's work but for the products
         np.subtract(table, self.centre, out=steps)
         np.divide(steps, self.scale * np.float32(_LIMIT), out=steps)
         np.tanh(steps, out=steps)
         np.multiply(steps, np.float32(_LIMIT), out=steps)
         np.copyto(steps, np.float32(0.0), where=np.isnan(table))
-        result[:, width:] = np.isnan(table[:, self.watched])
-        return result
 
-    def __call__(self, table: Float32) -> Float32:
+    def __call__(self, table: Float32, usual: Float32 | None = None) -> Float32:
         """Answer for many cards.
 
         Parameters
         ----------
         table : ndarray of float32, shape (n, inputs)
             NaN where something is not known.
+        usual : ndarray of float32, optional, shape (n, inputs)
+            What the wells usually show, for a network that compares.
 
         Returns
         -------
@@ -109,7 +134,8 @@ class SeverityNetwork:
         result = np.empty((len(table), 2 * len(CONDITIONS)), np.float32)
         last = len(self.weights) - 1
         for first in range(0, len(table), _CARDS_AT_ONCE):
-            values = self.prepared(table[first : first + _CARDS_AT_ONCE])
+            part = slice(first, first + _CARDS_AT_ONCE)
+            values = self.prepared(table[part], None if usual is None else usual[part])
             for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
                 values = values @ weight + bias
                 if number < last:
@@ -142,6 +168,7 @@ def pack_network(network: SeverityNetwork, manifest: dict[str, Any]) -> tuple[by
         "inputs": list(network.inputs),
         "conditions": list(CONDITIONS),
         "layers": len(network.weights),
+        "compares": network.compares,
     }
     arrays: dict[str, NDArray[Any]] = {
         "watched": network.watched,
@@ -164,17 +191,22 @@ def unpack_network(data: bytes, expected_sha256: str) -> tuple[SeverityNetwork, 
     return unpack(data, expected_sha256, _wanted, _built)
 
 
-@lru_cache(maxsize=1)
-def package_network() -> SeverityNetwork:
-    """Load the network of the package.
+@lru_cache(maxsize=2)
+def package_network(file: Path = NETWORK_FILE) -> SeverityNetwork:
+    """Load a network of the package.
+
+    Parameters
+    ----------
+    file : Path
+        `NETWORK_FILE` or `CHANGES_FILE`.
 
     Raises
     ------
     ArtifactError
         If the package's file is damaged.
     """
-    expected = NETWORK_FILE.with_suffix(".sha256").read_text(encoding="ascii").strip()
-    return unpack_network(NETWORK_FILE.read_bytes(), expected)[0]
+    expected = file.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    return unpack_network(file.read_bytes(), expected)[0]
 
 
 def _wanted(manifest: dict[str, Any]) -> dict[str, str]:
@@ -201,6 +233,7 @@ def _built(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Severit
         arrays["scale"],
         tuple(arrays[f"{number}.weight"].astype(np.float32) for number in layers),
         tuple(arrays[f"{number}.bias"] for number in layers),
+        bool(manifest.get("compares", False)),
     )
     if any(not np.isfinite(values).all() for name, values in arrays.items() if name != "watched"):
         raise ArtifactError("a weight is not a number")
@@ -211,7 +244,7 @@ def _built(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Severit
     watched = network.watched
     if watched.ndim != 1 or np.any(watched < 0) or np.any(watched >= len(inputs)):
         raise ArtifactError("a watched input does not exist")
-    width = len(inputs) + len(watched)
+    width = network.width
     for weight, bias in zip(network.weights, network.biases, strict=True):
         if weight.ndim != 2 or weight.shape[0] != width or bias.shape != weight.shape[1:]:
             raise ArtifactError("the layers do not fit together")

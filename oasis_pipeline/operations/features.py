@@ -3,14 +3,16 @@
 Here: what is read for `learning.inputs` and how the features become a table. Not here: the features themselves.
 
 The physics comes from ``clean.carddiag`` of the same card, and from the equipment of its time for the pump card; the change since earlier
-days from ``clean.carddiag`` of the days before, never of the card's own day.
+days from ``clean.carddiag`` of the days before, never of the card's own day. What a well usually shows is described anew from its cards of
+`learning.usual.USUAL_DAYS` before, so that a day needs no features of other days.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,16 +30,20 @@ from oasis_pipeline.learning.features import (
 from oasis_pipeline.learning.inputs import CardInputs, Findings
 from oasis_pipeline.learning.pump_features import DIAGNOSED
 from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
+from oasis_pipeline.learning.usual import LATE_DAYS, USUAL_DAYS, usual_columns
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
-from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
 FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION}"
 """Code version of the files: that of the features of both methods."""
 
 HISTORY_DAYS = 7
 """Days before a card's day that its change is measured from."""
+
+REACH_DAYS = max(USUAL_DAYS) + LATE_DAYS + HISTORY_DAYS
+"""Days before a card's day that its features look back on."""
 
 _DIAGNOSED = sorted({*DIAGNOSED, *HISTORY_COLUMNS})
 
@@ -65,6 +71,25 @@ left join lateral (
     where h."NodeID" = c."NodeID" and h."Date" < c."Date"::date and h."Date" >= c."Date"::date - {HISTORY_DAYS}
 ) as p on true
 """
+
+_USUAL = f"""
+with asked as ({{asked}}), wanted as (
+    select a."NodeID", a.day, k.place, (
+        select u."Date" from xspoc.card as u
+        where u."NodeID" = a."NodeID" and u."Date" >= a.day - k.days - {LATE_DAYS} and u."Date" < a.day - k.days + 1
+            and (u.surfcard_fault is null or u.pocdowncard_fault is null)
+        order by u."Date" desc limit 1
+    ) as "Date"
+    from asked as a cross join (values {", ".join(f"({k}, {days})" for k, days in enumerate(USUAL_DAYS))}) as k (place, days)
+)
+select w.day::timestamp as asked_day, w.place, {CARD_INPUT_COLUMNS}
+from wanted as w join xspoc.card as c on c."NodeID" = w."NodeID" and c."Date" = w."Date" {CARD_INPUT_JOINS}
+order by c."NodeID", w.day, w.place
+"""
+
+_WELLS_OF_DAYS = (
+    'select distinct "NodeID", "Date"::date as day from xspoc.card where "Date" >= $1 and "Date" < $2'
+)
 
 _CARDS = f"""
 select {CARD_INPUT_COLUMNS}
@@ -109,20 +134,41 @@ def feature_tables(
     tuple of (str, pyarrow.Table)
         Partition key and rows of `features_schema`, one for each card whose surface card or pump card is usable.
     """
-    equipment = EquipmentStates.of_cards(warehouse, days.begin, days.end)
+    equipment = EquipmentStates.of_cards(warehouse, days.begin - timedelta(days=REACH_DAYS), days.end)
     for day, rows in engine.each(days.dates, partial(_read_day, warehouse), _features_of, equipment):
         yield day.isoformat(), rows
 
 
-def _read_day(warehouse: Warehouse, day: date) -> pa.Table:
+def usual_rows(source: Warehouse | Transaction, asked: str, params: tuple[Any, ...] = ()) -> pa.Table:
+    """Read the cards that stand for what is usual in wells on some days.
+
+    Parameters
+    ----------
+    source : Warehouse or Transaction
+    asked : str
+        SQL with the wells, ``"NodeID"``, and the days, ``day``, each pair once.
+    params : tuple
+        Of it.
+
+    Returns
+    -------
+    pyarrow.Table
+        What `card_inputs` takes, with ``asked_day`` and ``place``, the number in `USUAL_DAYS`.
+    """
+    return source.query(_USUAL.format(asked=asked), params)
+
+
+def _read_day(warehouse: Warehouse, day: date) -> tuple[pa.Table, pa.Table]:
     span = Days(day, day)
-    return warehouse.query(_CARDS, (span.begin, span.end))
+    limits = (span.begin, span.end)
+    return warehouse.query(_CARDS, limits), usual_rows(warehouse, _WELLS_OF_DAYS, limits)
 
 
-def _features_of(equipment: EquipmentStates, rows: pa.Table) -> pa.Table:
+def _features_of(equipment: EquipmentStates, read: tuple[pa.Table, pa.Table]) -> pa.Table:
+    rows, earlier = read
     if rows.num_rows == 0:
         return features_schema().empty_table()
-    inputs = card_inputs(rows, equipment)
+    inputs = card_inputs(rows, equipment, earlier)
     columns = inputs.features()
     columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
     keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
@@ -146,7 +192,7 @@ def finite_column(values: np.ndarray) -> pa.Array:
     return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))
 
 
-def card_inputs(rows: pa.Table, equipment: EquipmentStates) -> CardInputs:
+def card_inputs(rows: pa.Table, equipment: EquipmentStates, earlier: pa.Table | None = None) -> CardInputs:
     """Gather what the features of some cards are computed from.
 
     Parameters
@@ -154,7 +200,9 @@ def card_inputs(rows: pa.Table, equipment: EquipmentStates) -> CardInputs:
     rows : pyarrow.Table
         One row or more with the columns of `CARD_INPUT_COLUMNS`.
     equipment : EquipmentStates
-        Of their wells, over their times.
+        Of their wells, over their times and those of the earlier cards.
+    earlier : pyarrow.Table, optional
+        From `usual_rows`; without it what is usual in the wells is not known.
 
     Returns
     -------
@@ -180,7 +228,36 @@ def card_inputs(rows: pa.Table, equipment: EquipmentStates) -> CardInputs:
         bounds,
         _findings(rows, equipment),
         History(now, day, week),
+        None if earlier is None or not earlier.num_rows else _usual(rows, earlier, equipment),
     )
+
+
+def _usual(rows: pa.Table, earlier: pa.Table, equipment: EquipmentStates) -> dict[str, np.ndarray]:
+    """What the wells of some rows usually show, by the inputs of the network that compares."""
+    columns = card_inputs(earlier, equipment).features()
+    place = {
+        (node, day, number): row
+        for row, (node, day, number) in enumerate(
+            zip(
+                earlier["NodeID"].to_pylist(),
+                earlier["asked_day"].to_numpy().astype("datetime64[D]").tolist(),
+                earlier["place"].to_pylist(),
+                strict=True,
+            )
+        )
+    }
+    keys = list(
+        zip(
+            rows["NodeID"].to_pylist(),
+            rows["Date"].to_numpy().astype("datetime64[D]").tolist(),
+            strict=True,
+        )
+    )
+    of_row = [
+        np.array([place.get((*key, number), -1) for key in keys], np.intp)
+        for number in range(len(USUAL_DAYS))
+    ]
+    return usual_columns(columns, of_row)
 
 
 def _findings(rows: pa.Table, equipment: EquipmentStates) -> Findings:

@@ -38,7 +38,7 @@ from oasis_pipeline.learning.weak_labels import (
     weak_background,
 )
 from oasis_pipeline.operations.drift import CLASSIFIER, days_of_cards, keep_reference, reference_path
-from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs
+from oasis_pipeline.operations.features import CARD_INPUT_COLUMNS, CARD_INPUT_JOINS, card_inputs, usual_rows
 from oasis_pipeline.operations.predictions import load_classifier, taught_path
 from oasis_pipeline.operations.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.operations.wells import EquipmentStates
@@ -57,6 +57,7 @@ join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
 where c.surfcard_fault is null or c.pocdowncard_fault is null
 order by c."NodeID", c."Date"
 """
+_LABELLED_DAYS = 'select distinct "NodeID", "Date"::date as day from clean.dynalabel'
 _CARD_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2", "LabeledBy", "LabeledAt")
 
 # The newest days only: a year of a large field is millions of rows, and few of them are taken.
@@ -295,7 +296,8 @@ def _read_cards(
     warehouse: Warehouse, rows: pa.Table, labels: Labels, compare_earlier_method: bool
 ) -> _LabelledCards:
     """Compute what a training takes from labelled rows."""
-    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows))
+    earlier = usual_rows(warehouse, _LABELLED_DAYS)
+    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows, earlier), earlier)
     used = model_row(warehouse, CLASSIFIER)
     if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
         compare_earlier_method = True

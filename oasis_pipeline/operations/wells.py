@@ -123,10 +123,10 @@ class EquipmentStates:
         return cls.read(source, source.query(sql, (begin, end))["NodeID"].to_pylist(), begin, end)
 
     @classmethod
-    def of_rows(cls, source: Warehouse | Transaction, rows: pa.Table) -> EquipmentStates:
-        """Read the states that hold for rows with ``NodeID`` and ``Date``, one or more, as `read` does."""
-        dates = rows["Date"].to_pylist()
-        wells = sorted(set(rows["NodeID"].to_pylist()))
+    def of_rows(cls, source: Warehouse | Transaction, *tables: pa.Table) -> EquipmentStates:
+        """Read the states that hold for rows with ``NodeID`` and ``Date``, one or more in all, as `read` does."""
+        dates = [date for rows in tables for date in rows["Date"].to_pylist()]
+        wells = sorted({node for rows in tables for node in rows["NodeID"].to_pylist()})
         return cls.read(source, wells, min(dates), max(dates) + timedelta(milliseconds=1))
 
     def columns(self) -> WellColumns:

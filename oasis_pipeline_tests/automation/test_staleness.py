@@ -176,7 +176,7 @@ def test_a_late_row_makes_its_day_again_and_the_bounds_of_later_days() -> None:
         "clean/dynabounds": {DAYS[1], DAYS[2]},
         "clean/carddiag": {DAYS[1]},
         "clean/roddiag": {DAYS[1]},
-        "clean/card_features": {DAYS[1]},
+        "clean/card_features": {DAYS[1], DAYS[2]},
         "clean/well_days": {DAYS[1]},
         "clean/card_days": {DAYS[1]},
         "clean/wellsummary": {DAYS[1]},

@@ -13,6 +13,7 @@ from oasis_pipeline.learning.features import (
     answer_columns,
     block_names,
     card_features,
+    change_columns,
     controller_columns,
     controller_names,
     curve_columns,
@@ -317,7 +318,7 @@ def test_every_column_has_one_place():
     names = feature_names()
     assert len(set(names)) == len(names)
     blocks = [name for card in CARDS for name in (*block_names(card), *curve_names(card))]
-    answers = [answer_columns(view) for view in VIEWS]
+    answers = [columns(view) for columns in (answer_columns, change_columns) for view in VIEWS]
     own = len(controller_names()) + len(physics_names()) + len(history_names()) + sum(map(len, answers))
     assert len(names) == 2 + len(blocks) + own
     asked = np.concatenate([view_columns("both"), curve_columns("both"), *answers[1:]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +15,14 @@ from oasis_pipeline.learning import base
 from oasis_pipeline.learning.artifact import load_model
 from oasis_pipeline.learning.base import BASE_FILE
 from oasis_pipeline.learning.card_forecast import model as card_forecast
-from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
-from oasis_pipeline.learning.severities import NETWORK_FILE, unpack_network
+from oasis_pipeline.learning.features import FEATURE_VERSION, INPUTS_VERSION, feature_names
+from oasis_pipeline.learning.severities import CHANGES_FILE, NETWORK_FILE, unpack_network
 from oasis_pipeline.simulation.cards import FIELD_VERSION
 
 
-def severities() -> dict[str, Any]:
-    sha256 = NETWORK_FILE.with_suffix(".sha256").read_text(encoding="ascii").strip()
-    return unpack_network(NETWORK_FILE.read_bytes(), sha256)[1]
+def network(file: Path) -> dict[str, Any]:
+    sha256 = file.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    return unpack_network(file.read_bytes(), sha256)[1]
 
 
 def card_forecasts() -> dict[str, Any]:
@@ -29,8 +30,11 @@ def card_forecasts() -> dict[str, Any]:
     return card_forecast.load_forecaster(data, hashlib.sha256(data).hexdigest())[1]
 
 
-def test_the_network_of_severities_was_taught_by_this_simulator_on_these_features() -> None:
-    manifest = severities()
+@pytest.mark.parametrize("file", [NETWORK_FILE, CHANGES_FILE])
+def test_a_network_was_taught_by_this_simulator_on_these_features(file: Path) -> None:
+    manifest = network(file)
+    assert manifest.get("compares", False) is (file == CHANGES_FILE)
+    assert manifest["feature_version"] == INPUTS_VERSION
     assert manifest["simulated"] is True
     assert manifest["simulator"] == FIELD_VERSION
     assert set(manifest["inputs"]) <= set(feature_names())
@@ -58,7 +62,7 @@ def test_the_base_classifier_is_the_one_that_this_code_would_learn(monkeypatch: 
     assert base.read_base_model() is None
 
 
-@pytest.mark.parametrize("manifest_of", [severities, classifier, card_forecasts])
+@pytest.mark.parametrize("manifest_of", [classifier, card_forecasts])
 def test_what_a_manifest_says_of_its_making_is_what_the_code_has(manifest_of: Any) -> None:
     manifest = manifest_of()
     assert manifest.get("simulator", FIELD_VERSION) == FIELD_VERSION
@@ -82,4 +86,4 @@ def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["trees"]) == 2
-    assert "severities, classifier, cards" in capsys.readouterr().err
+    assert "severities, changes, classifier, cards" in capsys.readouterr().err
