@@ -378,7 +378,10 @@ def rows_with_controller(features: Float32) -> NDArray[np.bool_]:
 
 
 def card_features(
-    surface: CardShapes | None, pump: CardShapes | None, context: CardContext | None = None
+    surface: CardShapes | None,
+    pump: CardShapes | None,
+    context: CardContext | None = None,
+    answered: bool = True,
 ) -> Columns:
     """Compute the features of many cards.
 
@@ -388,6 +391,8 @@ def card_features(
         The two cards of each row; None when no row has that card. At least one is given.
     context : CardContext, optional
         What is known beside the cards.
+    answered : bool
+        Whether the networks are asked; without it their columns are left out.
 
     Returns
     -------
@@ -424,6 +429,8 @@ def card_features(
     columns.update(_by_name(history_names(), _changes(context.history, rows)))
     for card, shapes in zip(CARDS, (surface, pump), strict=True):
         columns.update(_by_name(curve_names(card), _curves(shapes, rows)))
+    if not answered:
+        return columns
     for view in VIEWS:
         columns.update(_by_name(answer_names(view), _answers(columns, view, rows)))
     for view in VIEWS:

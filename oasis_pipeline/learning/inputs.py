@@ -120,9 +120,9 @@ class CardInputs:
         )
         return cls(own, best, controller, context)
 
-    def features(self) -> Columns:
-        """Compute the features of the rows."""
-        return card_features(self.surface, self.pump, self.context)
+    def features(self, answered: bool = True) -> Columns:
+        """Compute the features of the rows, the networks' answers too or not."""
+        return card_features(self.surface, self.pump, self.context, answered)
 
     def signatures(self) -> NDArray[np.float32]:
         """Return one normalised curve a row, by which doubles are found."""

@@ -10,7 +10,6 @@ that a growing condition shows, and three of them stand a bad day.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -93,6 +92,10 @@ def next_of_well(wells: NDArray[np.integer], count: int) -> list[NDArray[np.intp
 def _middle(table: Float32, of_row: Sequence[NDArray[np.intp]]) -> Float32:
     """Return the medians of some rows of a table, shape (n, inputs); what is not known is left out."""
     padded = np.concatenate([table, np.full((1, table.shape[1]), np.nan, np.float32)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nothing known of a row is no fault
-        return np.asarray(np.nanmedian(np.stack([padded[rows] for rows in of_row]), axis=0), np.float32)
+    ordered = np.sort(np.stack([padded[rows] for rows in of_row]), axis=0)  # NaN last
+    known = np.isfinite(ordered).sum(axis=0)[None]
+    low, high = (
+        np.take_along_axis(ordered, np.maximum(place, 0), axis=0)[0]
+        for place in ((known - 1) // 2, known // 2)
+    )
+    return np.asarray((low + high) / np.float32(2), np.float32)

@@ -42,7 +42,7 @@ FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION}"
 HISTORY_DAYS = 7
 """Days before a card's day that its change is measured from."""
 
-REACH_DAYS = max(USUAL_DAYS) + LATE_DAYS + HISTORY_DAYS
+REACH_DAYS = max(HISTORY_DAYS, *USUAL_DAYS) + LATE_DAYS
 """Days before a card's day that its features look back on."""
 
 _DIAGNOSED = sorted({*DIAGNOSED, *HISTORY_COLUMNS})
@@ -62,9 +62,11 @@ _MEDIANS = ", ".join(
     for name in HISTORY_COLUMNS
 )
 
+_DIAGNOSIS = 'left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"'
+
 CARD_INPUT_JOINS = f"""
 left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date
-left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"
+{_DIAGNOSIS}
 left join lateral (
     select {_MEDIANS}
     from clean.carddiag as h
@@ -72,6 +74,9 @@ left join lateral (
 ) as p on true
 """
 
+_NO_PAST = ", ".join(f"null::float8 as {span}_{name}" for span in ("day", "week") for name in HISTORY_COLUMNS)
+
+# the network that compares knows neither bounds nor the days before
 _USUAL = f"""
 with asked as ({{asked}}), wanted as (
     select a."NodeID", a.day, k.place, (
@@ -83,7 +88,11 @@ with asked as ({{asked}}), wanted as (
     from asked as a cross join (values {", ".join(f"({k}, {days})" for k, days in enumerate(USUAL_DAYS))}) as k (place, days)
 )
 select w.day::timestamp as asked_day, w.place, {CARD_INPUT_COLUMNS}
-from wanted as w join xspoc.card as c on c."NodeID" = w."NodeID" and c."Date" = w."Date" {CARD_INPUT_JOINS}
+from wanted as w join xspoc.card as c on c."NodeID" = w."NodeID" and c."Date" = w."Date" {_DIAGNOSIS}
+cross join (
+    select null::text as card, null::float8 as pos_min, null::float8 as pos_max, null::float8 as load_min, null::float8 as load_max
+) as b
+cross join (select {_NO_PAST}) as p
 order by c."NodeID", w.day, w.place
 """
 
@@ -234,7 +243,7 @@ def card_inputs(rows: pa.Table, equipment: EquipmentStates, earlier: pa.Table | 
 
 def _usual(rows: pa.Table, earlier: pa.Table, equipment: EquipmentStates) -> dict[str, np.ndarray]:
     """What the wells of some rows usually show, by the inputs of the network that compares."""
-    columns = card_inputs(earlier, equipment).features()
+    columns = card_inputs(earlier, equipment).features(answered=False)
     place = {
         (node, day, number): row
         for row, (node, day, number) in enumerate(
