@@ -39,7 +39,7 @@ CLASSIFIER = "dyna_classifier"
 REFERENCE_DAYS = 20
 """Days of the reference at most; more say no more about a field."""
 
-CHECKED_DAYS = 31
+CHECKED_DAYS = 7
 """A backfill checks its newest days only: drift is a matter of now."""
 
 
@@ -138,7 +138,7 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
         stored = _features_of(store, day)
         if stored is None or not set(reference.names) <= set(stored.column_names):
             continue  # the reference, or the day, is of another version
-        rows = _few_a_well(stored)
+        rows = _few_a_well(stored.select(["NodeID", "Date", *reference.names]))
         matrix = _matrix(rows, reference.names)
         found.append(DayDrift(day, measure_drift(reference, matrix, rows["NodeID"].to_pylist())))
     return found
@@ -146,12 +146,13 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
 
 def _few_a_well(rows: pa.Table) -> pa.Table:
     """Few cards of each well of a day, in order of time: features of a whole day of a large field fill the memory."""
-    rows = rows.sort_by([("NodeID", "ascending"), ("Date", "ascending")])
+    # the keys alone are sorted: a day is a thousand columns wide
+    order = pc.sort_indices(rows.select(["NodeID", "Date"]), [("NodeID", "ascending"), ("Date", "ascending")])
     if rows.num_rows == 0:
         return rows
-    codes = pc.rank(rows["NodeID"], tiebreaker="min").to_numpy()
+    codes = pc.rank(rows["NodeID"].take(order), tiebreaker="min").to_numpy()
     place = np.arange(rows.num_rows) - (codes.astype(np.int64) - 1)
-    return rows.filter(pa.array(place < CARDS_A_WELL))
+    return rows.take(order.filter(pa.array(place < CARDS_A_WELL)))
 
 
 def _matrix(rows: pa.Table, names: Sequence[str]) -> np.ndarray:

@@ -6,9 +6,7 @@ it, and what they have said about cards (``labels``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +14,7 @@ import pyarrow as pa
 from oasis_pipeline.learning.artifact import Model
 from oasis_pipeline.learning.features import feature_matrix, feature_names
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
-from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
+from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES, days_of_cards
 from oasis_pipeline.operations.features import FEATURES_VERSION
 from oasis_pipeline.operations.predictions import load_classifier, matrix_for
 from oasis_pipeline.operations.registry import model_row
@@ -36,6 +34,7 @@ _DAYS = 31
 _CARDS_A_WELL = 20
 _CANDIDATES = 4000
 _LABELLED = 2000
+_SCALE = 1000
 
 _UNSURE = """
 with newest as (select max("Date") - make_interval(days => $1::int) as first from clean.dynapred),
@@ -93,12 +92,13 @@ def queue_rows(warehouse: Warehouse, store: ObjectStore, length: int = QUEUE_LEN
     if rows.num_rows == 0:
         return arrow_schema(LABEL_QUEUE).empty_table()
     wells = rows["NodeID"].to_numpy(zero_copy_only=False)
+    scale = everything[:: 1 + len(everything) // _SCALE]
     queue = order_to_label(
         model.predict_proba(asked),
-        standardised(features, everything),
+        standardised(features, scale),
         wells,
         rows["well_labels"].to_numpy(),
-        standardised(taught, everything),
+        standardised(taught, scale),
         length,
     )
     distance = np.where(np.isfinite(queue.distance), queue.distance, np.nan)
@@ -118,10 +118,10 @@ def _features_of(
     store: ObjectStore, keys: pa.Table, model: Model
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features of some cards: the rows of `keys` that have any, their matrix, shape (k, features), and what the model takes."""
-    wanted = {key: row for row, key in enumerate(_pairs(keys))}
+    wanted = keys.append_column("place", pa.array(np.arange(keys.num_rows)))
     places: list[np.ndarray] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for day in sorted({moment.date() for moment in keys["Date"].to_pylist()}):
+    for day in days_of_cards(keys):
         part = _of_day(store, day, wanted, model)
         if part is not None:
             places.append(part[0])
@@ -134,19 +134,15 @@ def _features_of(
 
 
 def _of_day(
-    store: ObjectStore, day: date, wanted: dict[tuple[str, Any], int], model: Model
+    store: ObjectStore, day: date, wanted: pa.Table, model: Model
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     rows = read_day(store, FEATURES, day, version=FEATURES_VERSION)
     if rows is None:
         return None
-    kept = [(row, wanted[key]) for row, key in enumerate(_pairs(rows)) if key in wanted]
-    if not kept:
+    own = rows.select(["NodeID", "Date"]).append_column("row", pa.array(np.arange(rows.num_rows)))
+    kept = own.join(wanted, ["NodeID", "Date"], join_type="inner").sort_by("row")
+    if kept.num_rows == 0:
         return None
-    chosen = rows.take(pa.array([row for row, _ in kept]))
+    chosen = rows.take(kept["row"])
     columns = {name: chosen[name].to_numpy() for name in chosen.column_names[2:]}
-    places = np.array([place for _, place in kept], np.int64)
-    return places, feature_matrix(columns), matrix_for(model, columns)
-
-
-def _pairs(rows: pa.Table) -> Iterable[tuple[str, Any]]:
-    return zip(rows["NodeID"].to_pylist(), rows["Date"].to_pylist(), strict=True)
+    return kept["place"].to_numpy(), feature_matrix(columns), matrix_for(model, columns)

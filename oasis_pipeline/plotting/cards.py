@@ -97,9 +97,7 @@ def cards_grid(pictures: Sequence[Picture], columns: int = 4) -> Figure:
         )
         if used
     ]
-    figure.legend(
-        handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=8, labelcolor=MUTED
-    )
+    figure.legend(handles=handles, loc="upper right", ncols=2, frameon=False, fontsize=8, labelcolor=MUTED)
     return figure
 
 

@@ -110,7 +110,5 @@ def forecasts_grid(pictures: Sequence[ForecastPicture], columns: int = 4) -> Fig
     if any(picture.issued is not None for picture in pictures):
         line = first.plot([], [], color=ISSUE_COLOUR, linestyle=(0, (3, 2)), label="newest card at issue")[0]
         handles.append(line)
-    figure.legend(
-        handles=handles, loc="outside upper right", ncols=4, frameon=False, fontsize=8, labelcolor=MUTED
-    )
+    figure.legend(handles=handles, loc="upper right", ncols=4, frameon=False, fontsize=8, labelcolor=MUTED)
     return figure

@@ -21,6 +21,9 @@ GRID = "#e3e8ee"
 SURFACE_COLOUR = "#1f5fa8"
 PUMP_COLOUR = "#b3471d"
 
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.55, 0.12, 0.48, 0.45
+"""Inches around each picture of a `grid`, for its texts."""
+
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """Make an empty figure that belongs to nobody but the caller."""
@@ -74,11 +77,16 @@ def grid(
     """
     columns = min(columns, max(count, 1))
     rows = -(-count // columns)
-    figure = new_figure(width_in * columns, height_in * rows + 0.3)
-    return figure, [
-        (figure.add_subplot(rows, columns, i + 1), i % columns == 0 or i >= count - columns)
-        for i in range(count)
-    ]
+    width, height = width_in * columns, height_in * rows + 0.3
+    figure = Figure(figsize=(width, height), facecolor="white")
+    places = []
+    for i in range(count):
+        row, column = divmod(i, columns)
+        # fixed margins: a layout that measures all texts takes as long as the drawing
+        corner = (column * width_in + _LEFT) / width, ((rows - 1 - row) * height_in + _BOTTOM) / height
+        size = (width_in - _LEFT - _RIGHT) / width, (height_in - _BOTTOM - _TOP) / height
+        places.append((figure.add_axes((*corner, *size)), column == 0 or i >= count - columns))
+    return figure, places
 
 
 def png(figure: Figure, dpi: int = 90) -> bytes:

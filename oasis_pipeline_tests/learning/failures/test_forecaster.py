@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lifelines import WeibullFitter
 
 from oasis_pipeline.learning.container import ArtifactError
 from oasis_pipeline.learning.failures.alarms import (
@@ -276,6 +277,23 @@ def test_lives_are_fitted_with_censoring() -> None:
     assert fit.scale_days == pytest.approx(400.0, rel=0.08)
     assert fit.shape == pytest.approx(2.0, rel=0.1)
     assert fit_weibull(Lives(true[:4], np.ones(4, bool))) is BASE
+
+
+@pytest.mark.parametrize(("shape", "wells"), [(0.4, 30), (1.0, 40), (2.0, 400), (5.0, 30)])
+def test_the_fit_of_lives_is_the_reference_library_s(shape: float, wells: int) -> None:
+    rng = np.random.default_rng(8)
+    true = 300.0 * rng.weibull(shape, wells)
+    seen = rng.uniform(0.0, 600.0, wells)
+    lives = Lives(np.maximum(np.minimum(true, seen), 0.01), true <= seen)
+    reference = WeibullFitter().fit(lives.days, lives.failed)
+    fit = fit_weibull(lives)
+    assert fit.scale_days == pytest.approx(reference.lambda_, rel=1e-4)
+    assert fit.shape == pytest.approx(reference.rho_, rel=1e-4)
+
+
+def test_lives_that_no_shape_fits_best_are_the_base() -> None:
+    same = Lives(np.full(20, 90.0), np.ones(20, bool))
+    assert fit_weibull(same) is BASE
 
 
 def test_lives_of_a_component_end_with_its_own_failures_only() -> None:
