@@ -2,7 +2,7 @@
 
 Here: everything between the drop folder and the tables it feeds. Not here: what is derived from these tables.
 
-``files`` knows names and reads bytes into columns of text, ``values`` turns columns of text into values, ``blobs`` into
+``files`` knows names and has bytes read (``readers``) into columns of text (``chunks``), ``values`` turns columns of text into values, ``blobs`` into
 cards, ``rules`` tells rows that can be used from those that can't, ``nodes`` spells wells, ``load`` (with ``equipment``,
 ``labels`` and ``failures``) is the one transaction of a file, ``drop_folder``, ``archive`` and ``intake`` are its life around it,
 ``reload`` is the way back from the archive.

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oasis_pipeline.intake.files import Chunk
+from oasis_pipeline.intake.chunks import Chunk
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.rules import Rejected, reject_whole
 from oasis_pipeline.schema import DropKind, Table, history_of, quote

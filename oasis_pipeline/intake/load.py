@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oasis_pipeline.intake.blobs import NO_CARD
+from oasis_pipeline.intake.chunks import Chunk
 from oasis_pipeline.intake.equipment import NOT_WHOLE, Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures
-from oasis_pipeline.intake.files import Chunk, DropName
+from oasis_pipeline.intake.files import DropName
 from oasis_pipeline.intake.groups import load_groups
 from oasis_pipeline.intake.labels import give_waiting_labels, load_labels, to_cards
 from oasis_pipeline.intake.marks import Marks

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.cards.column import CardColumn
 from oasis_pipeline.intake import blobs, values
-from oasis_pipeline.intake.files import MAX_NAME, Chunk, DropName, Room
+from oasis_pipeline.intake.chunks import MAX_NAME, Chunk, Room
+from oasis_pipeline.intake.files import DropName
 from oasis_pipeline.schema import CARD_BLOBS, DropKind, Type, arrow_schema
 from oasis_pipeline.schema.xspoc_tables import CARDS_WITH_BOUNDS, CARDS_WITH_FAULT, card_bound_columns
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from oasis_pipeline.intake.files import Chunk, DropName, match_header
+from oasis_pipeline.intake.chunks import Chunk, match_header
+from oasis_pipeline.intake.files import DropName
 from oasis_pipeline.intake.labels import DYNALABEL, load_labels, take_back_label
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oasis_pipeline.cards.codec import CardColumn, encode_blobs, encode_hex
-from oasis_pipeline.intake import files
+from oasis_pipeline.intake import chunks
 from oasis_pipeline.schema import CARD_BLOBS, DROP_KINDS, card_columns
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline_tests.intake.conftest import Field, csv, hex_card
@@ -203,8 +203,8 @@ def test_the_last_row_wins_across_chunks_of_a_long_file(
     picks = rng.integers(0, 40, 600)
     lines = [f"W{pick},2026-01-10,{number}," for number, pick in enumerate(picks)]
     field.take("CardData.E2E.20260111.0000.csv", HEADER, "W0,2026-01-10,-1,")
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1 << 10)
-    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 10)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1 << 10)
     report = field.take("CardData.E2E.20260110.2300.csv", HEADER, *lines)
     expected = {f"W{pick} 2026-01-10 00:00:00": number for number, pick in enumerate(picks)}
     assert spm(field) == {**expected, "W0 2026-01-10 00:00:00": -1}

@@ -23,8 +23,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oasis_pipeline.intake import files, load, reload_days, take_in, unpacking
+from oasis_pipeline.intake import chunks, load, reload_days, take_in, unpacking
 from oasis_pipeline.intake.files import parse_name, read_chunks
+from oasis_pipeline.intake.readers import csv as csv_reader
+from oasis_pipeline.intake.readers import xlsx as xlsx_reader
 from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema import DROP_KINDS, table
@@ -38,7 +40,7 @@ HEADER = "NodeID,TestDate,OilRate"
 NAME = "WellTests.E2E.20260110.1200.csv"
 
 
-def read(data: bytes, suffix: str = ".csv", kind: Any = TESTS) -> list[files.Chunk]:
+def read(data: bytes, suffix: str = ".csv", kind: Any = TESTS) -> list[chunks.Chunk]:
     return list(read_chunks(data, suffix, kind))
 
 
@@ -62,7 +64,7 @@ def test_a_file_of_which_nearly_all_rows_have_another_width_is_refused_whole() -
 
 
 def test_a_hopeless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "HOPELESS_LINES", 1000)
+    monkeypatch.setattr(csv_reader, "HOPELESS_LINES", 1000)
     with pytest.raises(UnreadableFileError, match="1,000 of the first 1,000 rows"):
         read(gzip.compress(csv(HEADER, *["x"] * 1_000_000).encode(), 1), ".csv.gz")
 
@@ -71,8 +73,8 @@ def test_a_hopeless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
 def test_rejects_beyond_a_number_are_counted_and_stay_rejected(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "KEPT_ROWS", 5)
-    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 11)  # many chunks
+    monkeypatch.setattr(chunks, "KEPT_ROWS", 5)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1 << 11)  # many chunks
     lines = [f"A,2026-01-{1 + row % 9:02d},{row}" for row in range(20)]
     lines += [f"B,1999-01-01,{row}" for row in range(20)]  # refused for a setting, not for what they are
     lines += ["C,2026-01-02,x", "D,2026-01-02", *["E,2026-01-02,1,2"] * 30]
@@ -96,8 +98,8 @@ def test_rejects_beyond_a_number_are_counted_and_stay_rejected(
 
 
 def test_what_is_kept_of_rejected_rows_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "KEPT_BYTES", 50_000)
-    monkeypatch.setattr(files, "LONGEST_RAW", 1000)
+    monkeypatch.setattr(chunks, "KEPT_BYTES", 50_000)
+    monkeypatch.setattr(chunks, "LONGEST_RAW", 1000)
     drop = parse_name(NAME)
     assert drop is not None
     rules = Rules(drop, date(2000, 1, 1))
@@ -122,13 +124,13 @@ def test_what_is_kept_of_rejected_rows_is_bounded_in_bytes(monkeypatch: pytest.M
 def test_whatever_is_kept_the_counts_add_up(lines: list[str]) -> None:
     drop = parse_name(NAME)
     assert drop is not None
-    before = files.KEPT_ROWS, files.BLOCK_BYTES
+    before = chunks.KEPT_ROWS, chunks.BLOCK_BYTES
     try:
-        files.KEPT_ROWS, files.BLOCK_BYTES = 3, 64
+        chunks.KEPT_ROWS, chunks.BLOCK_BYTES = 3, 64
         rules = Rules(drop, date(2000, 1, 1))
         checked = [rules.check(chunk) for chunk in read(csv(HEADER, *lines).encode())]
     finally:
-        files.KEPT_ROWS, files.BLOCK_BYTES = before
+        chunks.KEPT_ROWS, chunks.BLOCK_BYTES = before
     assert sum(each.rows.num_rows + each.refused for each in checked) == len(lines)
     good = [number for number, line in enumerate(lines, 1) if line == "A,2026-01-01,1"]
     assert [number for each in checked for number in each.row_numbers.tolist()] == good
@@ -150,10 +152,10 @@ def test_a_header_of_a_million_columns_is_refused_before_it_is_parsed() -> None:
 )
 @pytest.mark.parametrize("before", [b"", b"NodeID,TestDate\n"])
 def test_one_line_without_end(before: bytes, data: bytes) -> None:
-    chunks: list[files.Chunk] = []
+    found: list[chunks.Chunk] = []
     with contextlib.suppress(UnreadableFileError):
-        chunks = read(before + data)
-    assert sum(len(chunk) for chunk in chunks) <= 1
+        found = read(before + data)
+    assert sum(len(chunk) for chunk in found) <= 1
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_json_made_to_harm_is_a_line_that_is_none(line: str, reason: str) -> Non
     (chunk,) = read(f"{good}\n{line}\n{good}".encode(), ".ndjson", DROP_KINDS["Readings"])
     assert chunk.row_numbers.tolist() == [1, 3]
     assert reason in chunk.malformed[0].reason
-    assert len(chunk.malformed[0].text) < files.LONGEST_RAW + 100
+    assert len(chunk.malformed[0].text) < chunks.LONGEST_RAW + 100
 
 
 def test_a_json_line_without_end_and_one_with_too_many_columns_are_refused() -> None:
@@ -186,17 +188,17 @@ def test_a_json_line_without_end_and_one_with_too_many_columns_are_refused() -> 
 def test_rows_of_few_characters_come_in_chunks_of_few_rows(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 20)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1 << 20)
     kind = DROP_KINDS[name]
     measures = [f"{at:03d}{'m' * 90}" for at in range(200)] if kind.open_columns else []
-    chunks = read(
+    found = read(
         csv(",".join([*kind.table.key, *measures]), *["a,b" + "," * len(measures)] * 3000).encode(),
         ".csv",
         kind,
     )
     values = (1 << 20) // (16 * len(kind.columns) + 117 * len(measures))
-    assert max(len(chunk) for chunk in chunks) <= values
-    numbers = np.concatenate([chunk.row_numbers for chunk in chunks])
+    assert max(len(chunk) for chunk in found) <= values
+    numbers = np.concatenate([chunk.row_numbers for chunk in found])
     assert numbers.tolist() == list(range(1, 3001))
 
 
@@ -213,7 +215,7 @@ def test_gzip_that_unfolds_beyond_measure_is_refused(monkeypatch: pytest.MonkeyP
 def test_a_parquet_value_repeated_a_million_times_is_not_unfolded_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "CHUNK_BYTES", 4 << 20)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 4 << 20)
     long = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3000, np.int32)), pa.array(["x" * 100_000]))
     data = parquet({"NodeID": ["A"] * 3000, "TestDate": ["2026-01-01"] * 3000, "Note": long})
     assert len(data) < 300_000
@@ -278,7 +280,7 @@ def test_excel_files_that_unfold_beyond_bounds_are_refused(monkeypatch: pytest.M
     failures = DROP_KINDS["Failures"]
     rows = [["NodeID", "Failure Start Date", "Failures"], ["A", "2026-01-01", "Rod"]]
     assert len(read(excel(rows), ".xlsx", failures)[0]) == 1
-    monkeypatch.setattr(files, "MAX_CELLS", 10_000)
+    monkeypatch.setattr(xlsx_reader, "MAX_CELLS", 10_000)
     with pytest.raises(UnreadableFileError, match="a single cell far off"):
         read(excel(rows, "XFD300"), ".xlsx", failures)
     bomb = io.BytesIO(excel(rows))

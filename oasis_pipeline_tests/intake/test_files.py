@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oasis_pipeline.intake import files, unpacking
+from oasis_pipeline.intake import chunks, unpacking
 from oasis_pipeline.intake.files import parse_name, read_chunks
 from oasis_pipeline.intake.unpacking import TextStream, UnreadableFileError
 from oasis_pipeline.schema import DROP_KINDS
@@ -85,12 +85,12 @@ def test_rows_are_numbered_from_1_after_the_header_and_faulty_lines_keep_their_n
 @given(st.lists(st.integers(1, 5), max_size=40), st.integers(64, 200))
 def test_numbers_hold_across_blocks(widths: list[int], block: int) -> None:
     lines = [",".join([f"n{row}", *["x"] * (width - 1)]) for row, width in enumerate(widths, 1)]
-    before = files.BLOCK_BYTES
+    before = chunks.BLOCK_BYTES
     try:
-        files.BLOCK_BYTES = block
+        chunks.BLOCK_BYTES = block
         rows = read("\n".join([HEADER, *lines]).encode())
     finally:
-        files.BLOCK_BYTES = before
+        chunks.BLOCK_BYTES = before
     assert [number for number, _ in rows] == list(range(1, len(widths) + 1))
     for (number, row), width in zip(rows, widths, strict=True):
         assert (row[0] == f"n{number}") == (width == 3)
@@ -159,14 +159,14 @@ def test_text_is_the_same_in_any_encoding_whatever_the_blocks(text: str, block: 
 
 
 def test_names_of_columns_match_exactly_then_without_regard_to_case() -> None:
-    header = files.match_header(TESTS, ["nodeid", "TestDate", " OILRATE ", "Colour", "testdate"])
+    header = chunks.match_header(TESTS, ["nodeid", "TestDate", " OILRATE ", "Colour", "testdate"])
     assert header.index == {"NodeID": 0, "TestDate": 1, "OilRate": 2}
     assert header.ignored == ("Colour", "testdate")
     assert header.missing == ("Approved", "Duration", "WaterRate", "GasRate", "FluidAbovePump")
 
 
 def test_unknown_columns_may_repeat() -> None:
-    header = files.match_header(TESTS, ["NodeID", "TestDate", "", ""])
+    header = chunks.match_header(TESTS, ["NodeID", "TestDate", "", ""])
     assert header.names == ("NodeID", "TestDate", "", " (4)")
 
 
@@ -210,7 +210,7 @@ def test_damaged_files_say_so(data: bytes, suffix: str) -> None:
 
 
 def test_a_quotation_mark_never_closed_in_a_long_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 1 << 12)
     data = f'{HEADER}\n"A,2026-01-01,1\n'.encode() + b"B,2026-01-01,1\n" * 1000
     with pytest.raises(UnreadableFileError, match="quotation mark"):
         read(data)

@@ -189,10 +189,10 @@ def test_a_second_rejected_file_of_one_name_does_not_overwrite_the_first(field: 
 def test_a_fault_late_in_a_long_file_takes_back_what_was_loaded_before_it(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from oasis_pipeline.intake import files
+    from oasis_pipeline.intake import chunks
 
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1 << 10)
-    monkeypatch.setattr(files, "CHUNK_BYTES", 1 << 10)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1 << 10)
     lines = [f"A{i},2026-01-10,1," for i in range(300)]
     report = field.take(CARD, HEADER, *lines, '"' + "x" * 3000)
     assert "quotation mark" in report.rejected_files[0][1]

@@ -128,7 +128,7 @@ def test_within_a_file_the_last_row_of_a_key_counts_in_whatever_chunk(
         for line in lines
     ]
     for chunk_bytes, stamp in ((1, "1100"), (1 << 20, "1200")):
-        monkeypatch.setattr("oasis_pipeline.intake.files.CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr("oasis_pipeline.intake.chunks.CHUNK_BYTES", chunk_bytes)
         field.put(f"Readings.E2E.20260302.{stamp}.ndjson", csv(*rows))
         report = field.run()
         assert (report.files[0].stored, report.files[0].superseded) == (2, 2)

@@ -1,7 +1,8 @@
 """Live sources: a field's rows straight from where they are kept, into intake.
 
 Here: one interface (``base``); the database behind ``OASIS_SOURCE_URL``: ``mapping`` says which of its columns are which, ``statements`` are all
-that can be asked, ``connection`` asks slowly and again, ``database`` decides what is new; drop folders elsewhere (``OASIS_REMOTE_DROP``): ``remote`` takes
+that can be asked, ``connection`` asks slowly and again, ``database`` decides what is new by what ``watermarks`` knows, ``rows``
+become files, ``check`` says what the source is like; drop folders elsewhere (``OASIS_REMOTE_DROP``): ``remote`` takes
 files, ``bucket`` and ``sftp`` hold them. Not here: what becomes of the rows (`intake.take_in`).
 """
 

@@ -19,8 +19,8 @@ from oasis_pipeline.intake.rules import Rules
 from oasis_pipeline.intake.sources import statements
 from oasis_pipeline.intake.sources.base import SourceError
 from oasis_pipeline.intake.sources.connection import SourceConnection, parse_url
-from oasis_pipeline.intake.sources.database import to_arrow
 from oasis_pipeline.intake.sources.mapping import ColumnMapping, Mapping
+from oasis_pipeline.intake.sources.rows import to_arrow
 from oasis_pipeline.intake.sources.statements import SourceTable
 from oasis_pipeline.schema import DROP_KINDS
 
