@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from oasis_pipeline.assets import factory
+from oasis_pipeline.assets import declaration, factory
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.graph import PARTITIONED
 from oasis_pipeline.assets.resources import build_resources
@@ -60,7 +60,7 @@ def test_a_column_is_added_when_an_installation_is_opened(warehouse: Warehouse) 
 def test_an_asset_is_one_declaration(
     warehouse: Warehouse, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(factory, "_declared", {})
+    monkeypatch.setattr(declaration, "_declared", {})
     table = run_example("asset")["CARDCOUNT"]
     with warehouse.transaction() as tx:
         for statement in create_table_sql(table):
@@ -70,10 +70,10 @@ def test_an_asset_is_one_declaration(
                 'insert into xspoc.card ("NodeID", "Date", file_stamp) values ($1, $2::timestamp, $2::timestamp)',
                 ("A 1", datetime(2025, 3, 1, hour)),
             )
-    (asset,) = factory.declared()
+    (asset,) = declaration.declared()
     days = day_partitions(date(2025, 3, 1), date(2025, 3, 1))
     built = factory.build_assets(
-        [asset], dict.fromkeys(factory.Calendar, days), {**PARTITIONED, asset.key: True}, lambda *_: None
+        [asset], dict.fromkeys(declaration.Calendar, days), {**PARTITIONED, asset.key: True}, lambda *_: None
     )
     result = dg.materialize(built, resources=build_resources(settings), partition_key="2025-03-01")
     assert result.success

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
-from oasis_pipeline.assets.factory import Run, all_days, whole, whole_asset
+from oasis_pipeline.assets.declaration import Run, all_days, whole, whole_asset
 from oasis_pipeline.learning.weak_labels import read_vendor_rules
 from oasis_pipeline.operations.analysis_facts import Scope, find_well, held_days, scope_of
 from oasis_pipeline.operations.analysis_report import (

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from oasis_pipeline.assets.checks import COLUMNS, Check
 from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL
+from oasis_pipeline.assets.declaration import Run, day_asset, days_back, histories, kept, same_day, source
 from oasis_pipeline.assets.drift_check import NAME as DRIFT_CHECK
 from oasis_pipeline.assets.drift_check import check_drift
-from oasis_pipeline.assets.factory import Run, day_asset, days_back, histories, kept, same_day, source
 from oasis_pipeline.assets.vendor_check import NAME as VENDOR_CHECK
 from oasis_pipeline.assets.vendor_check import compare_with_vendor
 from oasis_pipeline.operations.bounds import BOUNDS_VERSION, BOUNDS_WINDOW_DAYS, bounds_rows

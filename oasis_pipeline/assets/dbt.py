@@ -21,9 +21,10 @@ from typing import Any
 import dagster as dg
 
 from oasis_pipeline.assets.common import ONE_RUN, OWNER, WAREHOUSE_POOL, days_of, table_metadata
-from oasis_pipeline.assets.factory import dependencies, freshness_of, note_days
+from oasis_pipeline.assets.factory import note_days
 from oasis_pipeline.assets.graph import BY_KEY, PARTITIONED
 from oasis_pipeline.assets.resources import WarehouseResource
+from oasis_pipeline.assets.specs import dependencies, freshness_of
 from oasis_pipeline.operations.dbt_project import mark_views, project_digest, project_folder
 from oasis_pipeline.operations.materializations import record_materialization
 from oasis_pipeline.schema import TABLES, table

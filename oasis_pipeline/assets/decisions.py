@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.assets.common import WAREHOUSE_POOL
-from oasis_pipeline.assets.factory import (
+from oasis_pipeline.assets.declaration import (
     Run,
     day_asset,
     days_back,

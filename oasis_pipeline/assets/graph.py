@@ -22,18 +22,9 @@ from oasis_pipeline.assets import (
     xspoc,
 )
 from oasis_pipeline.assets.checks import evaluate_checks
-from oasis_pipeline.assets.factory import (
-    Asset,
-    Calendar,
-    View,
-    build_asset_checks,
-    build_assets,
-    build_view,
-    declared,
-    in_order,
-    needed_views,
-    spec_of,
-)
+from oasis_pipeline.assets.declaration import Asset, Calendar, declared, in_order
+from oasis_pipeline.assets.factory import build_asset_checks, build_assets
+from oasis_pipeline.assets.specs import View, build_view, needed_views, spec_of
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.storage.postgres import Warehouse

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 
 from oasis_pipeline.assets.checks import COLUMNS, Check
 from oasis_pipeline.assets.common import OWNER
-from oasis_pipeline.assets.factory import Calendar, Run, day_asset, kept, same_day, source
+from oasis_pipeline.assets.declaration import Calendar, Run, day_asset, kept, same_day, source
 from oasis_pipeline.operations import reading_days as days_of_readings
 from oasis_pipeline.readings.windows import DAY_US, Window, windows_schema
 from oasis_pipeline.schema import table

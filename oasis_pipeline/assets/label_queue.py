@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oasis_pipeline.assets.factory import Run, all_days, kept, whole, whole_asset
+from oasis_pipeline.assets.declaration import Run, all_days, kept, whole, whole_asset
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
 from oasis_pipeline.operations.label_queue import LABEL_QUEUE, queue_rows
 from oasis_pipeline.operations.labels import disagreements

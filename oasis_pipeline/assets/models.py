@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from oasis_pipeline.assets.checks import Check
-from oasis_pipeline.assets.factory import Run, kept, whole, whole_asset
+from oasis_pipeline.assets.declaration import Run, kept, whole, whole_asset
 from oasis_pipeline.operations.features import FEATURES_VERSION
 from oasis_pipeline.operations.training import TrainedClassifier, train_classifier
 from oasis_pipeline.storage import ledger

@@ -13,7 +13,7 @@ import dagster as dg
 import pyarrow as pa
 
 from oasis_pipeline.assets.checks import Check
-from oasis_pipeline.assets.factory import (
+from oasis_pipeline.assets.declaration import (
     Due,
     Run,
     all_days,

@@ -1,6 +1,6 @@
 """Daily views of what has no days: telling Dagster when a rod string, a failure or a model counts otherwise on some days.
 
-Here: which days, and the observations that say so. Not here: what a view is (``factory``), and the changes themselves, which stand in the
+Here: which days, and the observations that say so. Not here: what a view is (``specs``), and the changes themselves, which stand in the
 ledger.
 """
 
@@ -12,7 +12,9 @@ from itertools import accumulate
 import dagster as dg
 
 from oasis_pipeline.assets.common import report_together
-from oasis_pipeline.assets.factory import Calendar, Reach, View, data_version_tags
+from oasis_pipeline.assets.declaration import Calendar, Reach
+from oasis_pipeline.assets.factory import data_version_tags
+from oasis_pipeline.assets.specs import View
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.postgres import Warehouse

@@ -10,7 +10,7 @@ from typing import Any
 
 from oasis_pipeline.assets.checks import Check
 from oasis_pipeline.assets.common import OWNER, WAREHOUSE_POOL
-from oasis_pipeline.assets.factory import Run, source
+from oasis_pipeline.assets.declaration import Run, source
 from oasis_pipeline.intake import reload_days
 from oasis_pipeline.operations.pictures import cards_of_days
 from oasis_pipeline.schema import DROP_KINDS, DropKind, Kind

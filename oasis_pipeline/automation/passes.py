@@ -22,7 +22,8 @@ import psycopg2
 
 from oasis_pipeline.assets.build import build_asset_definitions
 from oasis_pipeline.assets.dbt import prepare
-from oasis_pipeline.assets.factory import Calendar, step_name
+from oasis_pipeline.assets.declaration import Calendar
+from oasis_pipeline.assets.factory import step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAILY_VIEWS, GRAPH
 from oasis_pipeline.assets.views import observe_views
 from oasis_pipeline.automation.alerts import AlertsReport, attend

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from oasis_pipeline.assets.factory import Calendar, step_name
+from oasis_pipeline.assets.declaration import Calendar
+from oasis_pipeline.assets.factory import step_name
 from oasis_pipeline.assets.graph import BY_KEY, DAY_ASSETS_OF_CARDS, MODELS
 from oasis_pipeline.assets.resources import WarehouseResource
 from oasis_pipeline.automation.jobs import Jobs, keys_of

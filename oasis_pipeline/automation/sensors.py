@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from oasis_pipeline.assets.factory import Calendar
+from oasis_pipeline.assets.declaration import Calendar
 from oasis_pipeline.assets.graph import READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.automation.alerts import attend

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate, product
 
-from oasis_pipeline.assets.factory import Asset, Calendar, Due, Reach
+from oasis_pipeline.assets.declaration import Asset, Calendar, Due, Reach
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH, READING_ASSETS
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs

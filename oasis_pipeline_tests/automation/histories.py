@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from oasis_pipeline.assets.factory import Asset, Due, Reach
+from oasis_pipeline.assets.declaration import Asset, Due, Reach
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH
 from oasis_pipeline.automation.staleness import WHOLE, WHOLE_ASSETS, DayRange, next_runs, stale
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date

@@ -7,7 +7,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from oasis_pipeline.assets.factory import Calendar
+from oasis_pipeline.assets.declaration import Calendar
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH
 from oasis_pipeline.automation.instance import open_instance
 from oasis_pipeline.automation.passes import run_pass

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from oasis_pipeline.learning.failures.log import DAY_MS, NEVER, FailureLog
 
@@ -32,6 +31,7 @@ BASE_SCALE_DAYS = 1_400.0
 _QUANTILES = (0.5, 0.95, 0.05)
 _LONGEST_DAYS = 36_525.0
 _SHAPES = 0.05, 100.0
+_HALVINGS = 50
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,8 @@ def fit_weibull(lives: Lives) -> Weibull:
     low, high = _SHAPES
     if not slope(low) < 0.0 < slope(high):
         return BASE
-    shape = float(brentq(slope, low, high))
+    for _ in range(_HALVINGS):
+        shape = 0.5 * (low + high)
+        low, high = (shape, high) if slope(shape) < 0.0 else (low, shape)
     scale = longest * float((share**shape).sum() / lives.failed.sum()) ** (1.0 / shape)
     return Weibull(scale, shape)
