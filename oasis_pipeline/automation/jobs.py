@@ -15,9 +15,11 @@ from oasis_pipeline.assets.common import WAREHOUSE_POOL
 from oasis_pipeline.assets.graph import DAY_ASSETS_OF_CARDS, MODELS, READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.automation.alerts import AlertsReport, attend
-from oasis_pipeline.automation.passes import PassSummary, make_stale, one_pass_at_a_time
+from oasis_pipeline.automation.materialize import make_stale
+from oasis_pipeline.automation.passes import one_pass_at_a_time
 from oasis_pipeline.automation.recording import record_empty_tables, record_intake, record_source
 from oasis_pipeline.automation.staleness import plan_unattended
+from oasis_pipeline.automation.summary import PassSummary
 from oasis_pipeline.intake import PassReport, take_in
 from oasis_pipeline.intake.sources import SourceError, open_sources
 

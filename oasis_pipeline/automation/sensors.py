@@ -20,9 +20,9 @@ from oasis_pipeline.assets.graph import READING_ASSETS
 from oasis_pipeline.assets.resources import StoreResource, WarehouseResource
 from oasis_pipeline.automation.alerts import attend
 from oasis_pipeline.automation.jobs import Jobs, keys_of
+from oasis_pipeline.automation.plan import DayRange
 from oasis_pipeline.automation.staleness import (
     LONGEST_RETRY,
-    DayRange,
     States,
     next_runs,
     plan_unattended,

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate, product
 
 from oasis_pipeline.assets.declaration import Asset, Calendar, Due, Reach
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH, READING_ASSETS
+from oasis_pipeline.automation.plan import WHOLE, DayRange, Plan
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.operations.training import new_labels
@@ -25,9 +26,6 @@ from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
-
-WHOLE = ""
-"""Partition of an asset without partitions."""
 
 States = Mapping[tuple[str, str], State]
 
@@ -44,50 +42,6 @@ MOST_ALONG = 3_000
 """So many rows at most are made again for one run less, which takes a second or two by itself."""
 
 NEW_LABELS = {asset.key: asset.waits_for_labels for asset in GRAPH if asset.waits_for_labels > 1}
-
-
-@dataclass(frozen=True)
-class DayRange:
-    """Days from first to last, both included."""
-
-    first: date
-    last: date
-
-    def keys(self) -> list[str]:
-        """Partition keys of the range."""
-        count = (self.last - self.first).days + 1
-        return [(self.first + timedelta(days=i)).isoformat() for i in range(count)]
-
-
-@dataclass
-class Plan:
-    """What is stale.
-
-    Attributes
-    ----------
-    days : dict of str to set of str
-        Stale partitions of each partitioned asset.
-    whole : set of str
-        Stale assets without partitions.
-    waiting : dict of (str, str) to str
-        Asset and partition that are stale and not due: why.
-    upgraded : set of str
-        Assets of `whole` that another code version made.
-    last : set of str
-        Assets of `whole` that are made after everything else: what reads them goes with what there is.
-    current : dict of str to dict of str to int
-        Partitions of `PURE` that were made and are not stale, with their rows.
-    """
-
-    days: dict[str, set[str]] = field(default_factory=dict)
-    whole: set[str] = field(default_factory=set)
-    waiting: dict[tuple[str, str], str] = field(default_factory=dict)
-    upgraded: set[str] = field(default_factory=set)
-    last: set[str] = field(default_factory=set)
-    current: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.whole) or any(self.days.values())
 
 
 def days_with_rows(states: States, sources: Collection[str] = Calendar.CARDS.value) -> list[str]:

@@ -105,7 +105,7 @@ def repredict(
 
     The days keep a chosen VERSION, also when late rows make them again, until another one is asked for; `in-use` ends that.
     """
-    from oasis_pipeline.automation.passes import predict_again
+    from oasis_pipeline.automation.materialize import predict_again
 
     if first is not None and last is not None and first > last:
         raise click.BadParameter("--from lies after --to")

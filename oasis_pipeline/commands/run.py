@@ -18,8 +18,8 @@ from oasis_pipeline.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from oasis_pipeline.automation.passes import PassSummary
     from oasis_pipeline.automation.profile import Profile
+    from oasis_pipeline.automation.summary import PassSummary
 
 _MOST_ALERTS = 5
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from oasis_pipeline.assets.declaration import Asset, Due, Reach
 from oasis_pipeline.assets.graph import BY_KEY, GRAPH
-from oasis_pipeline.automation.staleness import WHOLE, WHOLE_ASSETS, DayRange, next_runs, stale
+from oasis_pipeline.automation.plan import WHOLE, DayRange
+from oasis_pipeline.automation.staleness import WHOLE_ASSETS, next_runs, stale
 from oasis_pipeline.learning.card_forecast.learn import cutoff_date
 from oasis_pipeline.learning.failures.walk_forward import cutoffs
 from oasis_pipeline.storage.ledger import State

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from oasis_pipeline.assets.graph import READING_ASSETS
+from oasis_pipeline.automation.plan import DayRange
 from oasis_pipeline.automation.sensors import (
     DAYS_A_TICK,
     QUIET_S,
@@ -20,7 +21,7 @@ from oasis_pipeline.automation.sensors import (
     changed_readings,
     due_readings,
 )
-from oasis_pipeline.automation.staleness import DayRange, ranges, stale
+from oasis_pipeline.automation.staleness import ranges, stale
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.ledger import State
 from oasis_pipeline.storage.postgres import Warehouse

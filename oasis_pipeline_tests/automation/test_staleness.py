@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oasis_pipeline.assets.graph import BY_KEY
+from oasis_pipeline.automation.plan import DayRange, Plan
 from oasis_pipeline.automation.sensors import DaysCursor
 from oasis_pipeline.automation.staleness import (
     LONGEST_RETRY,
-    DayRange,
-    Plan,
     days_with_rows,
     next_runs,
     ranges,

@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 from click.testing import CliRunner
 
-from oasis_pipeline.automation.staleness import Plan
+from oasis_pipeline.automation.plan import Plan
 from oasis_pipeline.commands.common import explain
 from oasis_pipeline.commands.demo import DemoError, alarm_lines, claim_home
 from oasis_pipeline.commands.main import SUBCOMMANDS, cli

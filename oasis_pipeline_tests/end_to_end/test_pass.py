@@ -20,16 +20,12 @@ import pytest
 
 from oasis_pipeline.assets import clean, factory, outlook
 from oasis_pipeline.assets.resources import build_resources
-from oasis_pipeline.automation import jobs, passes
+from oasis_pipeline.automation import jobs, materialize
 from oasis_pipeline.automation.instance import PASS_TAG, URL_VARIABLE, open_instance
-from oasis_pipeline.automation.passes import (
-    PassError,
-    PassSummary,
-    one_pass_at_a_time,
-    predict_again,
-    run_pass,
-)
+from oasis_pipeline.automation.materialize import predict_again
+from oasis_pipeline.automation.passes import one_pass_at_a_time, run_pass
 from oasis_pipeline.automation.staleness import current_plan
+from oasis_pipeline.automation.summary import PassError, PassSummary
 from oasis_pipeline.definitions import build_definitions
 from oasis_pipeline.engine import LocalEngine
 from oasis_pipeline.learning import base, seed_method
@@ -596,7 +592,7 @@ def test_of_days_that_fail_together_only_the_one_at_fault_fails(
         assert [state.failures for state in states.values() if state.error] == [2, 2]
 
         # a fault of every day isn't looked for without end
-        patched.setattr(passes, "MOST_HALVES", 2)
+        patched.setattr(materialize, "MOST_HALVES", 2)
         with copied.transaction() as tx:
             tx.execute("update oasis.asset_state set code_version = 'old' where asset = 'clean/trend'")
             ledger.mark_changed(tx, "clean/xspoc", dict.fromkeys(days))

@@ -18,7 +18,8 @@ import pytest
 
 from oasis_pipeline.assets.drift_check import check_drift
 from oasis_pipeline.assets.models import promotion_check
-from oasis_pipeline.automation.staleness import Plan, wait_for_labels
+from oasis_pipeline.automation.plan import Plan
+from oasis_pipeline.automation.staleness import wait_for_labels
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import seed_method
 from oasis_pipeline.learning.evaluation import SEED, TRIVIAL, train_and_evaluate

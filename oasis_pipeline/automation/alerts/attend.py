@@ -13,7 +13,7 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
 if TYPE_CHECKING:
-    from oasis_pipeline.automation.staleness import Plan
+    from oasis_pipeline.automation.plan import Plan
 
 STALE = "stale_partitions"
 """Name in ``oasis.figure`` of the stale partitions of each asset."""
@@ -74,7 +74,6 @@ def attend(
     from oasis_pipeline.automation.alerts.book import settle
     from oasis_pipeline.automation.alerts.sending import send_due
     from oasis_pipeline.automation.alerts.signals import Sight, look, stale_counts
-    from oasis_pipeline.automation.staleness import current_plan
 
     now = now or datetime.now(UTC)
     report = AlertsReport()
@@ -84,7 +83,10 @@ def attend(
     except AlertError as error:
         report.faults.append(str(error))
         rules, usable = Rules(), False
-    plan = plan if plan is not None else current_plan(warehouse)
+    if plan is None:
+        from oasis_pipeline.automation.staleness import current_plan
+
+        plan = current_plan(warehouse)
     looked = look(Sight(settings, warehouse, rules.limits, plan, now))
     report.faults += looked.faults
     with warehouse.transaction() as tx:

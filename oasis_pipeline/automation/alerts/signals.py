@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from oasis_pipeline.automation.alerts.rules import Limits
-from oasis_pipeline.automation.staleness import Plan
+from oasis_pipeline.automation.plan import Plan
 from oasis_pipeline.intake.sources import SourceError, watched_sources
-from oasis_pipeline.operations.home_files import stored_economics
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.errors import one_line
 from oasis_pipeline.storage.postgres import Warehouse
@@ -223,14 +222,14 @@ def wells_down(sight: Sight) -> Iterator[Signal]:
 def first_wells(sight: Sight) -> Iterator[Signal]:
     """Wells in the first places of the newest worklist."""
     rows = sight.warehouse.query(
-        'SELECT "NodeID" AS well, "Date" AS day, rank, score, action, reason FROM clean.worklist'
+        'SELECT "NodeID" AS well, "Date" AS day, rank, score, action, reason,'
+        " settings ->> 'currency' AS currency, (settings ->> 'horizon_days')::float8 AS horizon_days"
+        " FROM clean.worklist LEFT JOIN analysis.economics ON true"
         ' WHERE "Date" = (SELECT max("Date") FROM clean.worklist) AND rank <= $1::bigint ORDER BY rank',
         (sight.limits.worklist_places,),
     ).to_pylist()
-    prices = stored_economics(sight.warehouse)
-    money = {"currency": prices.currency, "horizon_days": prices.horizon_days}
     for row in rows:
-        yield Signal("worklist_first", row["well"], {**row, **money}, row["well"])
+        yield Signal("worklist_first", row["well"], row, row["well"])
 
 
 def open_alarms(sight: Sight) -> Iterator[Signal]:

@@ -16,8 +16,8 @@ from oasis_pipeline.automation.alerts import AlertsReport, attend
 from oasis_pipeline.automation.alerts.book import list_alerts, list_unsent
 from oasis_pipeline.automation.alerts.rules import KINDS
 from oasis_pipeline.automation.jobs import build_jobs
+from oasis_pipeline.automation.plan import Plan
 from oasis_pipeline.automation.sensors import build_sensors
-from oasis_pipeline.automation.staleness import Plan
 from oasis_pipeline.commands.main import cli
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
