@@ -16,7 +16,6 @@ from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
 
 SETTLED_FILE = "settled"
-_HOME_FILES = ("economics.toml", "models.toml")
 _STATES = """
 select concat_ws('/',
     (select md5(string_agg(s::text, '|' order by s.asset, s.partition)) from oasis.asset_state as s),
@@ -50,9 +49,8 @@ def forget_settled(settings: Settings) -> None:
 def _digest(warehouse: Warehouse, settings: Settings) -> str:
     told = hashlib.sha256(warehouse.query(_STATES)["digest"][0].as_py().encode())
     told.update(project_digest().encode())
-    for name in _HOME_FILES:
-        path = settings.home / name
-        told.update(path.read_bytes() if path.exists() else b"-")
+    for path in sorted(settings.home.glob("*.toml")):
+        told.update(path.name.encode() + b"\0" + path.read_bytes())
     root = Path(oasis_pipeline.__file__).parent
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
