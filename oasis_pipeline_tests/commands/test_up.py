@@ -125,7 +125,7 @@ def ask(port: int, query: str) -> Any:
         return json.load(answer)["data"]
 
 
-def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends_all(
+def test_pages_answer_a_second_one_is_refused_and_down_ends_all(
     started: Callable[[int], Up], port: int
 ) -> None:
     up = started(port)
@@ -162,6 +162,20 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     assert "is already running" in refused("up", "--home", str(up.home), "--port", "65000")
     assert up.process.poll() is None
 
+    everything = up.everything()
+    assert down(up) == f"ended the oasis up (process {up.process.pid})\n"
+    assert up.process.wait(60) == 0, up.said()
+    assert_ended(up, everything)
+    assert down(up) == f"nothing is running for {up.home}\n"
+
+
+@pytest.mark.slow
+def test_what_dies_is_started_again_and_a_graph_that_cannot_be_loaded_is_loaded_again(
+    started: Callable[[int], Up], port: int
+) -> None:
+    up = started(port)
+    up.wait_for("Ctrl-C stops all of it.")
+
     # what dies is started again, the database too
     (daemon,) = [process for process in up.everything() if runs(process, "dagster-daemon")]
     daemon.kill()
@@ -194,12 +208,6 @@ def test_pages_answer_a_second_one_is_refused_what_dies_comes_back_and_down_ends
     manifest.write_bytes(whole)
     days = '{ assetNodeOrError(assetKey: {path: ["clean", "dynabounds"]}) { ... on AssetNode { partitionKeys } } }'
     wait(up, lambda: ask(port, days)["assetNodeOrError"].get("partitionKeys"))
-
-    everything = up.everything()
-    assert down(up) == f"ended the oasis up (process {up.process.pid})\n"
-    assert up.process.wait(60) == 0, up.said()
-    assert_ended(up, everything)
-    assert down(up) == f"nothing is running for {up.home}\n"
 
 
 @pytest.mark.slow

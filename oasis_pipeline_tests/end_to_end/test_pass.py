@@ -18,7 +18,7 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from oasis_pipeline.assets import clean, factory, outlook
+from oasis_pipeline.assets import clean, declaration, outlook
 from oasis_pipeline.assets.resources import build_resources
 from oasis_pipeline.automation import jobs, materialize
 from oasis_pipeline.automation.instance import PASS_TAG, URL_VARIABLE, open_instance
@@ -96,7 +96,7 @@ def first_pass(
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_environment(monkeypatch)
         small_models(monkeypatch)
-        monkeypatch.setattr(factory, "open_engine", lambda chosen: _Noting())
+        monkeypatch.setattr(declaration, "open_engine", lambda chosen: _Noting())
         summary = run_pass(settings)
     assert list(settings.drop.glob("*")) == []
     return settings, summary

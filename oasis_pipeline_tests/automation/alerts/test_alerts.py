@@ -19,6 +19,7 @@ from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.plan import Plan
 from oasis_pipeline.automation.sensors import build_sensors
 from oasis_pipeline.commands.main import cli
+from oasis_pipeline.operations.home_files import take_home_files
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
 from oasis_pipeline_tests.automation.alerts.receivers import Mailbox, Posts, mail_server, web_server
@@ -249,6 +250,7 @@ def test_every_kind_is_seen_and_over(warehouse: Warehouse, settings: Settings, h
             " ('c', 'Fine', '2026-03-03', 'Pump', 41, 'fillage falls', 'acknowledged', 30, 'b')",
         ):
             tx.execute(statement)
+    take_home_files(warehouse, home)
     fail(warehouse)
     stale = Plan(days={"clean/wellsummary": {"2026-03-01", "2026-03-02"}})
 
