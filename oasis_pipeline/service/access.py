@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -49,6 +49,8 @@ HOW_TO_LOG_IN = {"WWW-Authenticate": 'Basic realm="OASIS", Bearer realm="OASIS"'
 
 _PASSWORD_SECONDS = 300.0
 _REMEMBERED = 4096
+_IN_USE_SECONDS = 60.0
+_TURN_SECONDS = 0.25
 _T = TypeVar("_T")
 
 
@@ -114,12 +116,29 @@ class Remembered(Generic[_T]):
         # the age counts from before the question
         found = find()
         if found is not None:
-            with self._guard:
-                self._kept[key] = (now, found)
-                self._kept.move_to_end(key)
-                while len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
+            self.keep(now, {key: found})
         return found
+
+    def keep(self, asked: float, found: Mapping[Any, _T]) -> None:
+        """Keep answers to questions that were asked at a moment of the monotonic clock."""
+        with self._guard:
+            for key, answer in found.items():
+                self._kept[key] = (asked, answer)
+                self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+    def older(self, seconds: float) -> list[tuple[Any, _T]]:
+        """What was asked for so long ago: key, answer."""
+        now = time.monotonic()
+        with self._guard:
+            return [(key, answer) for key, (asked, answer) in self._kept.items() if now - asked >= seconds]
+
+    def since(self, key: Any, moment: float) -> _T | None:
+        """Answer to a question that was asked after a moment; None if there is none."""
+        with self._guard:
+            kept = self._kept.get(key)
+        return kept[1] if kept is not None and kept[0] >= moment else None
 
     def knows(self, key: Any) -> bool:
         """Whether `get` would have to find nothing."""
@@ -139,14 +158,15 @@ _USER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Token:
-    """What the database says of a token, and whose it is."""
+    """What the database says of a token, whose it is, and when it was last used (by the monotonic clock)."""
 
     digest: str
     revoked: bool
     expires_at: datetime | None
     owner: Principal | None
+    used: float
 
 
 _users: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
@@ -155,6 +175,7 @@ _sessions: Remembered[dict[str, Any] | None] = Remembered(limits.CACHE_SECONDS)
 _passwords: Remembered[bool | None] = Remembered(_PASSWORD_SECONDS)
 _password_key = secrets.token_bytes(32)
 _never = make_password(None)
+_asking_for_tokens = threading.Lock()
 _turns: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
 _turns_guard = threading.Lock()
 
@@ -185,19 +206,46 @@ def _find_user(who: str | int) -> dict[str, Any] | None:
     )
 
 
-def _find_token(key: str) -> _Token | None:
-    def find() -> _Token | None:
-        row = _one(
-            "SELECT t.digest, t.module_num AS token_module, t.requests_per_minute, t.expires_at, t.revoked,"
-            f" t.id AS token_id, {_USER} FROM django.service_token t LEFT JOIN django.auth_user u ON u.id = t.user_id"
-            " LEFT JOIN django.service_profile p ON p.user_id = u.id WHERE t.key = $1::text",
-            key,
-        )
-        if row is None:
-            return None
-        return _Token(row["digest"], row["revoked"], row["expires_at"], _of_token(row))
+_TOKENS = (
+    "SELECT t.key, t.digest, t.module_num AS token_module, t.requests_per_minute, t.expires_at, t.revoked,"
+    f" t.id AS token_id, {_USER} FROM django.service_token t LEFT JOIN django.auth_user u ON u.id = t.user_id"
+    " LEFT JOIN django.service_profile p ON p.user_id = u.id WHERE t.key = ANY($1::text[])"
+)
 
-    return _tokens.get(key, find)
+
+def _find_token(key: str) -> _Token | None:
+    return _tokens.get(key, lambda: _look_up(key))
+
+
+def _look_up(key: str) -> _Token | None:
+    """Ask for a token, and for all in use that will soon be asked for: of a thousand gateways that post each second, one asks for all."""
+    began = time.monotonic()
+    # who hangs holds up nobody for long
+    mine = _asking_for_tokens.acquire(timeout=_TURN_SECONDS)
+    try:
+        now = time.monotonic()
+        used = {key: now}
+        if mine:
+            asked_meanwhile = _tokens.since(key, began)
+            if asked_meanwhile is not None:
+                return asked_meanwhile
+            used |= {
+                other: token.used
+                for other, token in _tokens.older(limits.CACHE_SECONDS / 2)
+                if token is not None and now - token.used < _IN_USE_SECONDS
+            }
+        rows = warehouse().query(_TOKENS, (list(used),)).to_pylist()
+        found: dict[str, _Token | None] = {
+            row["key"]: _Token(
+                row["digest"], row["revoked"], row["expires_at"], _of_token(row), used[row["key"]]
+            )
+            for row in rows
+        }
+        _tokens.keep(now, found)
+        return found.get(key)
+    finally:
+        if mine:
+            _asking_for_tokens.release()
 
 
 def _of_token(row: dict[str, Any]) -> Principal | None:
@@ -268,6 +316,8 @@ def principal_of_token(text: str, address: str) -> Principal | None:
 def _owner_of_token(key: str, secret: str) -> Principal | None:
     token = _find_token(key)
     given = digest_of(secret)
+    if token is not None:
+        token.used = time.monotonic()
     if token is None or not hmac.compare_digest(token.digest, given):
         return None
     if token.revoked or (token.expires_at is not None and token.expires_at <= datetime.now(UTC)):

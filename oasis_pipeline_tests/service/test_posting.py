@@ -131,9 +131,9 @@ def test_a_revoked_token_a_locked_user_and_one_too_many_are_refused(service: Ser
     User.objects.filter(username="engineer").update(is_active=False)
     time.sleep(limits.CACHE_SECONDS + 0.05)
     other = {**READING, "timestamp": "2018-01-01T00:09:00Z"}
+    # what is known is too old, so it is looked up
+    at_once(service, other, role="module", taken=False)
     for role in ("module", "engineer"):
-        # nothing is known of it any more, so it is looked up
-        at_once(service, other, role=role, taken=False)
         assert service.post("/api/rawdata/", other, role=role).status == 401
         # known again, and still refused
         refused = at_once(service, other, role=role)
@@ -258,3 +258,22 @@ def test_a_failed_group_tells_everybody(queue: tuple[Any, Writer, Callable[[int]
     given_up = made.submit(post(1))
     given_up.cancel()
     assert made.submit(post(2)).result(30).new == 2, "one who has gone harms nobody"
+
+
+def test_one_that_is_looked_up_brings_along_all_in_use(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oasis_pipeline.service import access
+    from oasis_pipeline.service.models import Token
+
+    monkeypatch.setattr(access._tokens, "_seconds", 0.4)
+    monkeypatch.setattr(limits, "CACHE_SECONDS", 0.4)
+    for role in ("module", "engineer", "viewer"):
+        service.get("/api/module/", role=role)
+    Token.objects.filter(name="viewer").update(revoked=True)
+    time.sleep(0.5)
+    service.get("/api/module/", role="module")
+    known = [access.is_remembered(service.tokens[role]) for role in ("module", "engineer", "viewer")]
+    assert known == [True] * 3
+    assert service.get("/api/module/", role="engineer").status == 200
+    assert service.get("/api/module/", role="viewer").status == 401, "as it is now, not as it was"
