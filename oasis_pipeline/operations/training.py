@@ -296,8 +296,10 @@ def _read_cards(
     warehouse: Warehouse, rows: pa.Table, labels: Labels, compare_earlier_method: bool
 ) -> _LabelledCards:
     """Compute what a training takes from labelled rows."""
-    earlier = usual_rows(warehouse, _LABELLED_DAYS)
-    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows, earlier), earlier)
+    # labels of many wells are learned without what is usual in them
+    few = len(set(rows["NodeID"].to_pylist())) < FEW_WELLS
+    earlier = [usual_rows(warehouse, _LABELLED_DAYS)] if few else []
+    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows, *earlier), *earlier)
     used = model_row(warehouse, CLASSIFIER)
     if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
         compare_earlier_method = True
