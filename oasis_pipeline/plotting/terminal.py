@@ -32,6 +32,8 @@ def draw_loop(
     place = []
     for values, most in ((x[good], columns), (y[good], rows)):
         values = values.astype(np.float64)
+        # within 1, where no difference overflows
+        values /= np.abs(values).max() or 1.0
         extent = np.ptp(values)
         share = (values - values.min()) / extent if extent > 0.0 else np.full(len(values), 0.5)
         place.append(np.append(share, share[0]) * most)

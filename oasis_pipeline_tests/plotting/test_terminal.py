@@ -1,7 +1,7 @@
 """Cards drawn with characters."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,6 +18,8 @@ def test_up_is_up() -> None:
     assert len(lines[0].strip("\u2800")) < len(lines[2].strip("\u2800"))
 
 
+@example(np.array([[-1.7e308, 1.7e308, 0.0], [0.0, 1e300, -1e300]]))
+@example(np.array([[5e-324, 0.0, 1e-320], [0.0, 0.0, 0.0]]))
 @given(arrays(np.float64, st.tuples(st.just(2), st.integers(0, 30))))
 def test_any_points_are_drawn_inside_of_the_frame(points: np.ndarray) -> None:
     with np.errstate(all="ignore"):
