@@ -7,7 +7,6 @@ import html
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -199,11 +198,7 @@ def test_a_home_that_is_a_file_is_one_clear_line(
     monkeypatch.setenv("OASIS_HOME", str(home))
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
     arguments += {"simulate": ["--out", str(home)], "createsuperuser": ["--noinput"]}.get(name, [])
-    # `up` takes signals for itself
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     answer = CliRunner().invoke(cli, arguments)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     said = answer.output + (explain(answer.exception) if isinstance(answer.exception, Exception) else "")
     assert answer.exit_code in (1, 2)
     assert str(home) in said
