@@ -19,8 +19,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from oasis_pipeline.home import is_over
 from oasis_pipeline.storage import embedded
-from oasis_pipeline_tests.fixtures.platform import SECONDS, Up, command, environment, free_port
+from oasis_pipeline_tests.fixtures.platform import SECONDS, Up, command, command_line, environment, free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
@@ -32,10 +33,7 @@ def port() -> int:
 
 def runs(process: psutil.Process, program: str) -> bool:
     """Whether a process is that program, started by its script."""
-    try:
-        return any(Path(word).name == program for word in process.cmdline()[:2])
-    except psutil.Error:
-        return False
+    return any(Path(word).name == program for word in command_line(process)[:2])
 
 
 def refused(*arguments: str) -> str:
@@ -76,7 +74,7 @@ def assert_stopped(up: Up, by: signal.Signals) -> None:
 
 def assert_ended(up: Up, everything: list[psutil.Process]) -> None:
     _, left = psutil.wait_procs(everything, timeout=60)
-    assert [process.cmdline() for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert [command_line(process) for process in left if not is_over(process)] == []
     assert embedded.running(up.home / "postgres") is None
 
 
@@ -230,7 +228,7 @@ def test_nothing_outlives_a_killed_one_and_the_next_one_ends_what_does(
     up = started(port)
     wait(up, lambda: any(runs(process, "dagster-daemon") for process in up.tree()))
     everything = up.everything()
-    (guard,) = [process for process in everything if "--left-behind" in process.cmdline()]
+    (guard,) = [process for process in everything if "--left-behind" in command_line(process)]
     # killed with what would clear away after it: then its parts do live on
     guard.kill()
     up.process.kill()

@@ -36,7 +36,7 @@ from oasis_pipeline_tests.faults.compare import difference
 from oasis_pipeline_tests.faults.kinds import kind
 from oasis_pipeline_tests.faults.kinds_passes import choose
 from oasis_pipeline_tests.faults.loads import copy_load
-from oasis_pipeline_tests.fixtures.platform import Up, free_port
+from oasis_pipeline_tests.fixtures.platform import Up, command_line, free_port
 from oasis_pipeline_tests.fixtures.server_faults import server_trial
 
 
@@ -89,7 +89,7 @@ def _processes_in(home: Path) -> list[psutil.Process]:
             if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
                 continue
             inside = process.name().startswith("postgres") and Path(process.cwd()) == home / "postgres"
-            if inside or any(str(home) in word for word in process.cmdline()):
+            if inside or any(str(home) in word for word in command_line(process)):
                 found.append(process)
     return found
 
@@ -124,7 +124,7 @@ def _await_end(home: Path) -> None:
     while left := _processes_in(home):
         if time.monotonic() > end:
             said = "; ".join(
-                " ".join(process.cmdline())[:120] for process in left[:4] if process.is_running()
+                " ".join(command_line(process))[:120] for process in left[:4] if process.is_running()
             )
             raise FailedError(f"{len(left)} processes are left: {said}")
         time.sleep(0.1)
@@ -137,19 +137,14 @@ def _postgres(home: Path, rng: random.Random, which: str) -> bool:
         children = postmaster.children()
     except (OSError, ValueError, IndexError, psutil.Error):
         return False
-    backends = [child for child in children if "postgres: postgres" in _title(child)] or children
+    backends = [
+        child for child in children if "postgres: postgres" in " ".join(command_line(child))
+    ] or children
     victims = {"postmaster": [postmaster], "backend": backends[:1], "server": [postmaster, *children]}[which]
     for victim in victims:
         with suppress(psutil.Error):
             victim.kill()
     return bool(victims)
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def _run_trial(bench: Bench, rng: random.Random, what: str) -> Outcome:
@@ -225,7 +220,7 @@ def _part(platform: Platform, rng: random.Random, what: str) -> bool:
         "service": " serve ",
         "worker": "spawn_main",
     }
-    victims = [process for process in platform.tree()[1:] if words[what] in _title(process)]
+    victims = [process for process in platform.tree()[1:] if words[what] in " ".join(command_line(process))]
     if victims:
         with suppress(psutil.Error):
             victims[0].kill()

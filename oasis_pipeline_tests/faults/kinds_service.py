@@ -25,6 +25,7 @@ from oasis_pipeline.storage import embedded
 from oasis_pipeline_tests.faults.bench import PATIENCE_S, Bench, Outcome
 from oasis_pipeline_tests.faults.history import Gateway, check
 from oasis_pipeline_tests.faults.kinds import kind
+from oasis_pipeline_tests.fixtures.platform import command_line
 from oasis_pipeline_tests.fixtures.service import Served
 
 SERVICE_DATABASE = "oasis_service"
@@ -71,14 +72,7 @@ class Service:
     def workers(self) -> list[psutil.Process]:
         """Processes that answer requests."""
         children = psutil.Process(self.served.process.pid).children(recursive=True)
-        return [child for child in children if "spawn_main" in " ".join(_command(child))]
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
+        return [child for child in children if "spawn_main" in " ".join(command_line(child))]
 
 
 def service_of(bench: Bench) -> Service:

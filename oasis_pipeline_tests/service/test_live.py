@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pytest
 
 from oasis_pipeline.client import Client, ClientError, Posted
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline_tests.fixtures.platform import command_line
 from oasis_pipeline_tests.fixtures.service import Served
 from oasis_pipeline_tests.service.conftest import PASSWORD
 
@@ -380,9 +381,10 @@ def test_every_acknowledged_reading_is_there_once_and_no_refused_one_whatever_is
                 )
                 continue
             # the process that watches over what processes share does no work
-            working = [p for p in workers.children() if "resource_tracker" not in " ".join(p.cmdline())]
+            working = [p for p in workers.children() if "resource_tracker" not in " ".join(command_line(p))]
             if working:
-                rng.choice(working).kill()
+                with suppress(psutil.NoSuchProcess):
+                    rng.choice(working).kill()
         stop.set()
         for thread in threads:
             thread.join(120)

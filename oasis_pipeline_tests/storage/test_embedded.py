@@ -16,9 +16,10 @@ import psutil
 import psycopg2
 import pytest
 
-from oasis_pipeline.home import until
+from oasis_pipeline.home import is_over, until
 from oasis_pipeline.storage import embedded
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline_tests.fixtures.platform import command_line
 from oasis_pipeline_tests.fixtures.server_faults import VICTIMS, server_trial
 
 pytestmark = pytest.mark.server
@@ -200,7 +201,7 @@ def test_a_server_that_hangs_while_it_stops_is_ended_and_started_anew(
     ask(data, "DROP TABLE IF EXISTS kept; CREATE TABLE kept (x int)")
     hung = server_pid(data)
     (checkpointer,) = [
-        child for child in psutil.Process(hung).children() if "checkpointer" in " ".join(child.cmdline())
+        child for child in psutil.Process(hung).children() if "checkpointer" in " ".join(command_line(child))
     ]
     # nobody writes the checkpoint that a fast stop waits for
     checkpointer.suspend()
@@ -215,7 +216,7 @@ def test_a_server_that_hangs_while_it_stops_is_ended_and_started_anew(
     frozen.suspend()
     monkeypatch.setattr(embedded, "_RECOVERY_TIMEOUT_S", 0.5)
     assert embedded.stop(data)
-    assert not frozen.is_running() or frozen.status() == psutil.STATUS_ZOMBIE
+    assert is_over(frozen)
     embedded.start(data)
     assert ask(data, "SELECT count(*) FROM kept") == "0"
 
@@ -239,7 +240,7 @@ with psycopg2.connect({address.uri()!r}) as connection, connection.cursor() as c
     assert until(lambda: backend.cpu_times().user > begun + 0.2, 60)
     os.kill(server_pid(data), signal.SIGKILL)
     assert embedded.stop(data), "there was something to end"
-    assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    assert is_over(backend)
     assert not embedded.stop(data)
     busy.kill()
     busy.communicate()
