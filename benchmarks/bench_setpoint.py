@@ -300,16 +300,22 @@ def follow(truth: Truth, first: State, policy: Policy, rng: np.random.Generator)
 
 
 def _put(state: State, rows: NDArray[np.intp], new: State) -> State:
-    def put(old: Array, values: Array) -> Array:
+    def put(old: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
         made = old.copy()
         made[rows] = values
         return made
 
-    names = ("spm", "duty", "rate", "intake", "fill", "off", "rods_pct")
-    values = {name: put(getattr(state, name), getattr(new, name)) for name in names}
-    truth = {name: put(values_, new.truth[name]) for name, values_ in state.truth.items()}
-    surface = (put(state.surface[0], new.surface[0]), put(state.surface[1], new.surface[1]))
-    return State(**values, truth=truth, surface=surface)  # type: ignore[arg-type]
+    return State(
+        spm=put(state.spm, new.spm),
+        duty=put(state.duty, new.duty),
+        rate=put(state.rate, new.rate),
+        intake=put(state.intake, new.intake),
+        fill=put(state.fill, new.fill),
+        off=put(state.off, new.off),
+        truth={name: put(values, new.truth[name]) for name, values in state.truth.items()},
+        rods_pct=put(state.rods_pct, new.rods_pct),
+        surface=(put(state.surface[0], new.surface[0]), put(state.surface[1], new.surface[1])),
+    )
 
 
 class Advised:

@@ -16,9 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.provenance import provenance
 from models.severity_network import (
-    CARDS_A_SET,
     DROPPED,
     FIRST_SEED,
     HIDDEN,
@@ -30,7 +28,6 @@ from models.severity_network import (
     with_layers,
     write,
 )
-from oasis_pipeline.learning.features import INPUTS_VERSION
 from oasis_pipeline.learning.severities import CHANGES_FILE, SeverityNetwork
 from oasis_pipeline.simulation import conditions as c
 
@@ -145,11 +142,4 @@ def write_network(keep: Path | None) -> None:
     """
     seeds = range(FIRST_SEED, FIRST_SEED + SETS)
     network = taught([way for seed in seeds for way in shown_wells(seed, keep)])
-    manifest = {
-        "simulated": True,
-        "cards": CARDS_A_SET * SETS,
-        "seeds": [seeds[0], seeds[-1]],
-        **provenance(),
-        "feature_version": INPUTS_VERSION,
-    }
-    write(CHANGES_FILE, network, manifest)
+    write(CHANGES_FILE, network, seeds)

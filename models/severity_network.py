@@ -273,18 +273,18 @@ def write_network(keep: Path | None, sets: int = SETS) -> None:
     x, y = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     parts.clear()
     network = taught(x, y)
+    write(NETWORK_FILE, network, seeds)
+
+
+def write(file: Path, network: SeverityNetwork, seeds: range) -> None:
+    """Write a network, from which sets it was taught, and its hash into the package."""
     manifest = {
         "simulated": True,
-        "cards": CARDS_A_SET * sets,
+        "cards": CARDS_A_SET * len(seeds),
         "seeds": [seeds[0], seeds[-1]],
         **provenance(),
         "feature_version": INPUTS_VERSION,
     }
-    write(NETWORK_FILE, network, manifest)
-
-
-def write(file: Path, network: SeverityNetwork, manifest: dict[str, Any]) -> None:
-    """Write a network and its hash into the package."""
     data, sha256 = pack_network(network, manifest)
     unpack_network(data, sha256)
     file.write_bytes(data)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,8 +114,8 @@ def examine(settings: Settings) -> list[Finding]:
         ("disk", look_at_disks),
         ("drop folder", look_at_drop),
     ):
-        found += _try(area, lambda look=look: look(settings))  # type: ignore[misc]
-    found += _try("processes", lambda: look_at_processes(settings))
+        found += _try(area, partial(look, settings))
+    found += _try("processes", partial(look_at_processes, settings))
 
     def with_warehouse() -> Iterator[Finding]:
         with existing_warehouse(settings) as warehouse:
@@ -126,12 +127,12 @@ def examine(settings: Settings) -> list[Finding]:
                 ("source", look_at_source),
                 ("alerts", look_at_alerts),
             ):
-                yield from _try(area, lambda look=look: look(settings, warehouse))  # type: ignore[misc]
+                yield from _try(area, partial(look, settings, warehouse))
 
     found += _try("database", with_warehouse)
     # a store is made by the first thing that is put there
     if settings.s3_bucket is not None or settings.store.is_dir():
-        found += _try("store", lambda: look_at_store(settings))
+        found += _try("store", partial(look_at_store, settings))
     return found
 
 
@@ -479,7 +480,7 @@ def look_at_source(settings: Settings, warehouse: Warehouse) -> Iterator[Finding
 
     limits = watched_sources(settings)
     for source in open_sources(settings, warehouse, open_store(settings)):
-        yield from _try("source", lambda source=source: _look_at(source, warehouse, limits[source.name]))  # type: ignore[misc]
+        yield from _try("source", partial(_look_at, source, warehouse, limits[source.name]))
 
 
 def _look_at(

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -175,7 +176,7 @@ class Supervisor:
         for part in self.parts:
             self._spawn(part)
             if (path := part.socket) is not None:
-                self._wait(part, lambda path=path: _listens(path))  # type: ignore[misc]
+                self._wait(part, partial(_listens, path))
 
     def wait_for(self, name: str, url: str) -> None:
         """Wait until a part answers; an end of any part ends the wait, for at the start something is wrong with it.

@@ -208,7 +208,18 @@ def _fit(
     grid = np.stack(np.meshgrid(damping, drag, indexing="ij"), axis=-1).reshape(-1, 2)
     count = len(points)
     ones = np.ones((count, len(grid)))
-    trial = Members(grid[:, 0] * ones, grid[:, 1] * ones, *([ones] * 8))  # type: ignore[arg-type]
+    trial = Members(
+        damping=grid[:, 0] * ones,
+        drag=grid[:, 1] * ones,
+        floor=ones,
+        reservoir=ones,
+        greatest=ones,
+        gas=ones,
+        efficiency=ones,
+        leak=ones,
+        off=np.ones(ones.shape, dtype=bool),
+        weight=ones,
+    )
     got = member_values(
         tables,
         trial,

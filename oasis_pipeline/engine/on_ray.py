@@ -91,10 +91,11 @@ class RayEngine(Engine):
         if rows == 0:
             return compute(pickle.loads(ray.get(shared)), inputs)  # noqa: S301  pickled by `share`
         task = _TASK.remote(compute, [shared], inputs, fingerprint())
+        found: Computed
         node, found = self._wait(task)
         with self._guard:
             self._rows[node] += rows
-        return found  # type: ignore[no-any-return]
+        return found
 
     def report(self) -> dict[str, int]:
         """Rows by address of the node."""

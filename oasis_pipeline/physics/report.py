@@ -7,6 +7,7 @@ hold, and the class of a card (which is learned, :mod:`oasis_pipeline.learning`)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,7 +225,7 @@ def _doubts(d: dict[str, float], codes: set[str]) -> list[str]:
     return said
 
 
-def reports(columns: Mapping[str, NDArray]) -> NDArray[np.object_]:  # type: ignore[type-arg]
+def reports(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.object_]:
     """Write a few sentences for each card.
 
     Parameters

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,7 +145,7 @@ class PumpingUnit:
         return cls(**columns)
 
 
-def _column(value: object, dtype: type = np.float64) -> NDArray:  # type: ignore[type-arg]
+def _column(value: object, dtype: type = np.float64) -> NDArray[Any]:
     """Give a field of the unit a trailing axis for the crank angles."""
     return np.asarray(value, dtype=dtype)[..., np.newaxis]
 
