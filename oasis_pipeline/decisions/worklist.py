@@ -635,7 +635,7 @@ def _reason(day: WellDay, findings: Sequence[_Finding], worth: bool, mostly_risk
 
 
 def rank_lines(lines: Sequence[Line]) -> list[Line]:
-    """Put lines in order: down wells that lose oil first, then by score, lost oil and name.
+    """Put lines in order: down wells that lose oil first, wells with nothing to do last, each by score, lost oil and name.
 
     Parameters
     ----------
@@ -648,5 +648,12 @@ def rank_lines(lines: Sequence[Line]) -> list[Line]:
         Rank 1 first.
     """
     return sorted(
-        lines, key=lambda line: (not line.first, -line.score, -_known_or(line.lost_oil_bpd, 0.0), line.well)
+        lines,
+        key=lambda line: (
+            not line.first,
+            line.action == "none",
+            -line.score,
+            -_known_or(line.lost_oil_bpd, 0.0),
+            line.well,
+        ),
     )

@@ -130,6 +130,22 @@ def test_a_down_well_comes_before_a_dearer_one_unless_it_loses_little():
     assert write_line(down, MONEY).action == "repair_tubing"
 
 
+def test_wells_with_nothing_to_do_come_last_whatever_may_fail():
+    idle = replace(HEALTHY, well="A 1", failure_prob_15d=20.0)
+    faster = replace(
+        HEALTHY,
+        well="B 1",
+        advice="speed_up",
+        advice_gain=50.0,
+        advice_oil_bpd=1.0,
+        advice_reason="Speed it up",
+    )
+    lines = [write_line(day, MONEY) for day in (idle, faster)]
+    assert [line.action for line in lines] == ["none", "speed_up"]
+    assert lines[0].score > lines[1].score
+    assert [line.well for line in rank_lines(lines)] == ["B 1", "A 1"]
+
+
 def test_a_silent_well_is_on_the_list_with_the_share_of_what_it_may_lose():
     day = replace(HEALTHY, state="silent", since=datetime(2025, 3, 7, 1, 50), silent_down_share=0.75)
     line = write_line(day, MONEY)

@@ -30,7 +30,7 @@ MISSING = {
     "no_survey": ("Directional survey", "friction along the rods of a deviated well"),
     "no_runtime": ("Run time", "production of the day"),
     "runtime_unknown": ("Run time of the card", "production of the day"),
-    "no_test": ("An approved well test", "production corrected by it"),
+    "no_test": ("An approved well test since the last workover", "production corrected by it"),
     "no_water_cut": ("Water cut", "oil"),
 }
 """Code -> what is missing, what it would unlock."""

@@ -42,7 +42,7 @@ def test_a_well_shows_its_state_its_newest_card_and_why_it_stands_in_its_place(f
         "<b>Pull the pump.</b> Leak in Traveling Valve for 3 days (90 %), line 3.",
         "The card is classified as leaking, but the timing of the valves shows no leak.",
         "Full pump. No leak is seen.",
-        "An approved well test: would give production corrected by it.",
+        "An approved well test since the last workover: would give production corrected by it.",
         "Route 3",
         "Surface card",
         "Pump card",
