@@ -386,6 +386,11 @@ def _run(
     return _score(candidate.name, labels, wells, answers, seconds, seed)
 
 
+def _share(part: float, whole: float) -> float:
+    """A share; NaN of nothing."""
+    return float(part / whole) if whole else float("nan")
+
+
 def _score(
     name: str,
     labels: Labels,
@@ -422,8 +427,8 @@ def _score(
         per_class={
             text: {
                 "cards": float(truth[:, k].sum()),
-                "precision": float(tp[k] / max(tp[k] + fp[k], 1)),
-                "recall": float(tp[k] / max(tp[k] + fn[k], 1)),
+                "precision": _share(tp[k], tp[k] + fp[k]),
+                "recall": _share(tp[k], tp[k] + fn[k]),
                 "f1": float(f1[k]),
                 "average_precision": float(ap[k]),
                 **{
