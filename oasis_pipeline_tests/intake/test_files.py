@@ -121,6 +121,8 @@ def test_a_quotation_mark_never_closed_is_a_faulty_row() -> None:
         (1, ("A", "2026-01-01", "1")),
         (2, ("a quotation mark is never closed", "B,2026-01-01,1\nC,2026-01-01,1\n")),
     ]
+    with pytest.raises(UnreadableFileError, match="quotation mark in the first row is never closed"):
+        read(f'"{HEADER}\nA,2026-01-01,1\n'.encode())
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

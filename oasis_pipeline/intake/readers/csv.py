@@ -160,7 +160,7 @@ def _parse_csv(text: TextStream, kind: DropKind, separator: str, faulty: _Faulty
         )
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error):
-            raise UnreadableFileError("the file is empty") from error
+            raise _no_rows(text) from error
         raise
     if len(reader.schema) > chunks.MAX_COLUMNS:
         raise UnreadableFileError(f"has more than {chunks.MAX_COLUMNS} columns, the maximum")
@@ -182,7 +182,7 @@ def _parse_csv(text: TextStream, kind: DropKind, separator: str, faulty: _Faulty
     if text.fault is not None:
         raise text.fault
     if held is None:
-        raise UnreadableFileError("the file is empty")
+        raise _no_rows(text)
     faulty.require_some_rows()
     if text.quotes % 2 == 1 and not len(faulty.numbers()):
         held = _without_open_quote(held)
@@ -194,6 +194,12 @@ def _parse_csv(text: TextStream, kind: DropKind, separator: str, faulty: _Faulty
         [*held.malformed, *lines],
         held.malformed_reasons + reasons,
     )
+
+
+def _no_rows(text: TextStream) -> UnreadableFileError:
+    """Say why a file has not even a header."""
+    open_quote = "a quotation mark in the first row is never closed"
+    return UnreadableFileError(open_quote if text.quotes % 2 == 1 else "the file is empty")
 
 
 @cache
