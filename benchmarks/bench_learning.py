@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from oasis_pipeline.learning.artifact import load_model, make_manifest, save_model
 from oasis_pipeline.learning.base import simulated_training_set
 from oasis_pipeline.learning.evaluation import OURS, SEED, train_and_evaluate
-from oasis_pipeline.learning.features import CardShapes, card_features, feature_matrix, feature_names
+from oasis_pipeline.learning.features import CardShapes, card_features, feature_matrix
 from oasis_pipeline.operations.days import Days
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, STORED_FEATURES, feature_rows
 from oasis_pipeline.operations.predictions import DYNAPRED, predict_days
 from oasis_pipeline.operations.registry import register_model
 from oasis_pipeline.simulation.cards import simulate_cards
@@ -113,11 +113,12 @@ def _stored(
     """Measure stored features to stored probabilities; the day is empty before each repeat, as a new day is."""
     rows = len(features)
     seconds = np.arange(rows) // 1_000 * 3_600
-    keys = {
-        "NodeID": pa.array([f"Smith State {row % 1_000:04d}H" for row in range(rows)]),
-        "Date": pa.array(np.datetime64(datetime(DAY.year, DAY.month, DAY.day), "ms") + seconds * 1_000),
-    }
-    columns = dict(zip(feature_names(), np.ascontiguousarray(features.T), strict=True))
+    keys = (
+        pa.array([f"Smith State {row % 1_000:04d}H" for row in range(rows)]),
+        pa.array(np.datetime64(datetime(DAY.year, DAY.month, DAY.day), "ms") + seconds * 1_000),
+    )
+    stored = np.full((rows, len(STORED_FEATURES)), np.nan, np.float32)
+    stored[:, : features.shape[1]] = features
     with (
         tempfile.TemporaryDirectory(prefix="oasis-bench-") as folder,
         embedded.lease(Path(folder) / "postgres") as server,
@@ -125,7 +126,7 @@ def _stored(
         address = replace(server, db="oasis")
         prepare(address)
         store = LocalStore(Path(folder) / "store")
-        store.write_table(day_path(FEATURES, DAY), stamped(pa.table({**keys, **columns}), FEATURES_VERSION))
+        store.write_table(day_path(FEATURES, DAY), stamped(feature_rows(*keys, stored), FEATURES_VERSION))
         with closing(Warehouse(address)) as warehouse:
             register_model(warehouse, store, CLASSIFIER, data, sha256, manifest, is_base=True)
             taken, own = [], []

@@ -34,7 +34,7 @@ from benchmarks.foreign.conditions import CLASSES
 from benchmarks.foreign.files import DAYS, WELLS, write_field
 from oasis_pipeline.intake import take_in
 from oasis_pipeline.learning import background, base, classifier, evidence, fitting, scores, trainer
-from oasis_pipeline.learning.features import feature_matrix, feature_names
+from oasis_pipeline.learning.features import feature_names
 from oasis_pipeline.learning.labels import encode_labels
 from oasis_pipeline.learning.repeats import weigh_repeats
 from oasis_pipeline.learning.splits import number_wells
@@ -43,7 +43,7 @@ from oasis_pipeline.operations.bounds import BOUNDS_VERSION, bounds_rows
 from oasis_pipeline.operations.days import Days, store_days
 from oasis_pipeline.operations.diagnosis import DIAGNOSIS_VERSION, diagnosed_days
 from oasis_pipeline.operations.drift import CLASSIFIER
-from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
+from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables, features_of
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.simulation.cards import JUDGED
@@ -142,7 +142,7 @@ def taken_in(seed: int, cache: Path, wells: int = WELLS, days: int = DAYS) -> Ta
     for other in (diagnosed, place):
         cards = cards.join(other, ["NodeID", "Date"], join_type="inner")
     cards = cards.sort_by([("NodeID", "ascending"), ("Date", "ascending")])
-    matrix = feature_matrix({name: found[name].to_numpy() for name in feature_names()})
+    matrix = features_of(found)[:, : len(feature_names())]
     return TakenIn(folder, cards.drop_columns(["place"]), matrix[cards["place"].to_numpy()])
 
 

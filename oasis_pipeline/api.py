@@ -541,7 +541,7 @@ class Field:
         if row is None:
             raise ValueError("there is no classifier yet: run `oasis run` first")
         model: Model = load_classifier(self._store, row)
-        matrix = matrix_for(model, {name: np.array([value], np.float32) for name, value in features.items()})
+        matrix = matrix_for(model, np.array([[*features.values()]], np.float32))
         shown = {name: values[0] for name, values in model.predict(matrix).items()}
         chances: dict[str, float] = {}
         if isinstance(model, ClassifierModel):

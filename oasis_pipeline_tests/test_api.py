@@ -20,7 +20,7 @@ import oasis_pipeline
 from oasis_pipeline import Field, decode_card
 from oasis_pipeline.cards.codec import encode_blobs, encode_hex
 from oasis_pipeline.cards.column import CardColumn
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, features_of
 from oasis_pipeline.operations.wells import UnknownWellError
 from oasis_pipeline.schema import table
 from oasis_pipeline.settings import Settings
@@ -177,7 +177,7 @@ def test_a_stored_card_says_what_the_platform_says(field: Field, home: Settings)
         assert classed.Prob1 == pytest.approx(row["Prob1"], abs=1e-3)
         assert max(classed.probabilities.values()) <= 100.0
         features = card.features()
-        assert [*features] == stored.column_names[2:]
+        assert [*features] == json.loads(stored.schema.field("features").metadata[b"names"])
         at = [
             i
             for i, key in enumerate(
@@ -185,7 +185,7 @@ def test_a_stored_card_says_what_the_platform_says(field: Field, home: Settings)
             )
             if key == (name, card.when)
         ]
-        kept = np.array([stored[column][at[0]].as_py() for column in features], np.float64)
+        kept = features_of(stored)[at[0]]
         given = np.array(list(features.values()))
         np.testing.assert_allclose(np.where(np.isfinite(given), given, np.nan), kept, rtol=1e-5)
         assert card.plot().axes

@@ -31,7 +31,14 @@ from oasis_pipeline.operations.diagnosis import (
     diagnosed_days,
     summaries_by_day,
 )
-from oasis_pipeline.operations.features import FEATURES_VERSION, REACH_DAYS, feature_tables, features_schema
+from oasis_pipeline.operations.features import (
+    FEATURES_VERSION,
+    REACH_DAYS,
+    STORED_FEATURES,
+    feature_tables,
+    features_of,
+    features_schema,
+)
 from oasis_pipeline.operations.pictures import cards_by_label, diagnosed_examples, label_shares
 from oasis_pipeline.operations.predictions import PREDICTION_VERSION, predict_days
 from oasis_pipeline.operations.wells import EQUIPMENT
@@ -231,11 +238,11 @@ def feature_faults(rows: pa.Table) -> list[str]:
         for name in ("NodeID", "Date")
         if rows[name].null_count
     ]
-    for name in rows.column_names[2:]:
-        infinite = np.flatnonzero(np.isinf(rows[name].to_numpy()))
-        if infinite.size:
-            card = rows.slice(int(infinite[0]), 1).select(["NodeID", "Date"]).to_pylist()[0]
-            faults.append(
-                f"{name} is infinite in {infinite.size} rows, the first of {card['NodeID']} on {card['Date']}"
-            )
+    infinite = np.isinf(features_of(rows))
+    for column in np.flatnonzero(infinite.any(axis=0)):
+        places = np.flatnonzero(infinite[:, column])
+        card = rows.slice(int(places[0]), 1).select(["NodeID", "Date"]).to_pylist()[0]
+        faults.append(
+            f"{STORED_FEATURES[column]} is infinite in {places.size} rows, the first of {card['NodeID']} on {card['Date']}"
+        )
     return faults

@@ -28,7 +28,7 @@ from oasis_pipeline.learning.drift import (
     measured_features,
 )
 from oasis_pipeline.operations.days import Days
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, STORED_FEATURES, features_of
 from oasis_pipeline.storage.day_files import read_day, stored_days
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.versions import OtherVersionError
@@ -82,7 +82,7 @@ def keep_reference(store: ObjectStore, versions: Sequence[str], labelled_days: S
     if not tables:
         return 0
     rows = pa.concat_tables(tables)
-    names = measured_features(rows.column_names[2:])
+    names = measured_features(STORED_FEATURES)
     reference = make_reference(_matrix(rows, names), names, rows["NodeID"].to_pylist())
     bins = [pa.array(np.ascontiguousarray(column)) for column in reference.bins.T]
     nodes = pa.array([reference.well_names[well] for well in reference.wells], pa.string())
@@ -136,9 +136,9 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
     found = []
     for day in there[-CHECKED_DAYS:]:
         stored = _features_of(store, day)
-        if stored is None or not set(reference.names) <= set(stored.column_names):
+        if stored is None or not set(reference.names) <= set(STORED_FEATURES):
             continue  # the reference, or the day, is of another version
-        rows = _few_a_well(stored.select(["NodeID", "Date", *reference.names]))
+        rows = _few_a_well(stored)
         matrix = _matrix(rows, reference.names)
         found.append(DayDrift(day, measure_drift(reference, matrix, rows["NodeID"].to_pylist())))
     return found
@@ -146,7 +146,6 @@ def drift_of_days(store: ObjectStore, reference: Reference, days: Days) -> list[
 
 def _few_a_well(rows: pa.Table) -> pa.Table:
     """Few cards of each well of a day, in order of time: features of a whole day of a large field fill the memory."""
-    # the keys alone are sorted: a day is a thousand columns wide
     order = pc.sort_indices(rows.select(["NodeID", "Date"]), [("NodeID", "ascending"), ("Date", "ascending")])
     if rows.num_rows == 0:
         return rows
@@ -156,9 +155,7 @@ def _few_a_well(rows: pa.Table) -> pa.Table:
 
 
 def _matrix(rows: pa.Table, names: Sequence[str]) -> np.ndarray:
-    if rows.num_rows == 0:
-        return np.zeros((0, len(names)), np.float32)
-    return np.stack([rows[name].to_numpy().astype(np.float32) for name in names], axis=1)
+    return features_of(rows)[:, [STORED_FEATURES.index(name) for name in names]]
 
 
 def days_of_cards(rows: pa.Table) -> list[date]:

@@ -9,6 +9,7 @@ days from ``clean.carddiag`` of the days before, never of the card's own day. Wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.engine import LOCAL, Engine
@@ -25,6 +27,7 @@ from oasis_pipeline.learning.features import (
     HISTORY_COLUMNS,
     History,
     WellBounds,
+    feature_matrix,
     feature_names,
 )
 from oasis_pipeline.learning.inputs import CardInputs, Findings
@@ -36,8 +39,11 @@ from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Transaction, Warehouse
 
-FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION}"
-"""Code version of the files: that of the features of both methods."""
+STORED_FEATURES = (*feature_names(), *seed_feature_names())
+"""Features in the order in which they are stored, those of the earlier platform's method last."""
+
+FEATURES_VERSION = f"{FEATURE_VERSION} {SEED_FEATURE_VERSION} list"
+"""Code version of the files: that of the features of both methods, and the form in which they are stored."""
 
 HISTORY_DAYS = 7
 """Days before a card's day that its change is measured from."""
@@ -55,20 +61,27 @@ CARD_INPUT_COLUMNS = f"""
 """
 """What `card_inputs` takes, of ``xspoc.card as c`` and the tables of `CARD_INPUT_JOINS`."""
 
-_MEDIANS = ", ".join(
-    f"percentile_cont(0.5) within group (order by h.{name}) "
-    f'filter (where h."Date" >= c."Date"::date - {days}) as {span}_{name}'
-    for span, days in (("day", 1), ("week", HISTORY_DAYS))
-    for name in HISTORY_COLUMNS
-)
+
+def _medians(day: str) -> str:
+    """Columns of the medians of the days before a day, of ``clean.carddiag as h``."""
+    return ", ".join(
+        f"percentile_cont(0.5) within group (order by h.{name}) "
+        f'filter (where h."Date" >= {day} - {days}) as {span}_{name}'
+        for span, days in (("day", 1), ("week", HISTORY_DAYS))
+        for name in HISTORY_COLUMNS
+    )
+
 
 _DIAGNOSIS = 'left join clean.carddiag as d on d."NodeID" = c."NodeID" and d."Date" = c."Date"'
 
-CARD_INPUT_JOINS = f"""
+_OF_CARD = f"""
 left join clean.dynabounds as b on b."NodeID" = c."NodeID" and b."Date" = c."Date"::date
 {_DIAGNOSIS}
+"""
+
+CARD_INPUT_JOINS = f"""{_OF_CARD}
 left join lateral (
-    select {_MEDIANS}
+    select {_medians('c."Date"::date')}
     from clean.carddiag as h
     where h."NodeID" = c."NodeID" and h."Date" < c."Date"::date and h."Date" >= c."Date"::date - {HISTORY_DAYS}
 ) as p on true
@@ -100,9 +113,16 @@ _WELLS_OF_DAYS = (
     'select distinct "NodeID", "Date"::date as day from xspoc.card where "Date" >= $1 and "Date" < $2'
 )
 
+# of one day: the medians of the days before are those of all cards of a well
 _CARDS = f"""
 select {CARD_INPUT_COLUMNS}
-from xspoc.card as c {CARD_INPUT_JOINS}
+from xspoc.card as c {_OF_CARD}
+left join (
+    select h."NodeID", {_medians("$1::date")}
+    from clean.carddiag as h
+    where h."Date" < $1 and h."Date" >= $1::date - {HISTORY_DAYS}
+    group by 1
+) as p on p."NodeID" = c."NodeID"
 where c."Date" >= $1 and c."Date" < $2 and (c.surfcard_fault is null or c.pocdowncard_fault is null)
 order by c."NodeID", c."Date"
 """
@@ -114,14 +134,44 @@ def features_schema() -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        Keys, then one float column a feature, those of the earlier platform's method last.
+        Keys, and a list of `STORED_FEATURES`, whose names are the field's metadata: a column for each takes six times as long to write
+        and nine times as long to read.
     """
-    fields = [
-        pa.field("NodeID", pa.string(), nullable=False),
-        pa.field("Date", pa.timestamp("ms"), nullable=False),
-    ]
-    fields += [pa.field(name, pa.float32()) for name in (*feature_names(), *seed_feature_names())]
-    return pa.schema(fields)
+    return pa.schema(
+        [
+            pa.field("NodeID", pa.string(), nullable=False),
+            pa.field("Date", pa.timestamp("ms"), nullable=False),
+            pa.field(
+                "features",
+                pa.list_(pa.float32(), len(STORED_FEATURES)),
+                nullable=False,
+                metadata={"names": json.dumps(STORED_FEATURES)},
+            ),
+        ]
+    )
+
+
+def feature_rows(node: pa.Array, moment: pa.Array, features: NDArray[np.floating]) -> pa.Table:
+    """Make rows of `features_schema`; what is not a valid number in float32, too large ones among them, is null: one card must not stop its field.
+
+    Parameters
+    ----------
+    node, moment : pyarrow.Array
+        ``NodeID`` and ``Date`` of n cards.
+    features : ndarray, shape (n, STORED_FEATURES)
+    """
+    schema = features_schema()
+    with np.errstate(over="ignore"):
+        narrow = np.asarray(features, np.float32).ravel()
+    values = pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))
+    lists = pa.FixedSizeListArray.from_arrays(values, type=schema.field("features").type)
+    return pa.Table.from_arrays([node, moment, lists], schema=schema)
+
+
+def features_of(rows: pa.Table) -> NDArray[np.float32]:
+    """Read the features out of rows of `features_schema`, shape (n, STORED_FEATURES); NaN where one is not known."""
+    stored: NDArray[np.float32] = rows["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return stored.reshape(rows.num_rows, len(STORED_FEATURES))
 
 
 def feature_tables(
@@ -178,27 +228,8 @@ def _features_of(equipment: EquipmentStates, read: tuple[pa.Table, pa.Table]) ->
     if rows.num_rows == 0:
         return features_schema().empty_table()
     inputs = card_inputs(rows, equipment, earlier)
-    columns = inputs.features()
-    columns.update(zip(seed_feature_names(), inputs.seed_features().T, strict=True))
-    keys = [rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks()]
-    values = [finite_column(values) for values in columns.values()]
-    return pa.Table.from_arrays([*keys, *values], schema=features_schema())
-
-
-def finite_column(values: np.ndarray) -> pa.Array:
-    """Make a column of float32; what is not a valid number there, too large ones among them, is null: one card must not stop its field.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-
-    Returns
-    -------
-    pyarrow.FloatArray
-    """
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow))
+    features = np.concatenate([feature_matrix(inputs.features()), inputs.seed_features()], axis=1)
+    return feature_rows(rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks(), features)
 
 
 def card_inputs(rows: pa.Table, equipment: EquipmentStates, earlier: pa.Table | None = None) -> CardInputs:

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from oasis_pipeline.learning.artifact import Model
-from oasis_pipeline.learning.features import feature_matrix, feature_names
+from oasis_pipeline.learning.features import feature_names
 from oasis_pipeline.learning.label_queue import order_to_label, standardised
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES, days_of_cards
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, features_of
 from oasis_pipeline.operations.predictions import load_classifier, matrix_for
 from oasis_pipeline.operations.registry import model_row
 from oasis_pipeline.schema import arrow_schema, table
@@ -143,6 +143,5 @@ def _of_day(
     kept = own.join(wanted, ["NodeID", "Date"], join_type="inner").sort_by("row")
     if kept.num_rows == 0:
         return None
-    chosen = rows.take(kept["row"])
-    columns = {name: chosen[name].to_numpy() for name in chosen.column_names[2:]}
-    return kept["place"].to_numpy(), feature_matrix(columns), matrix_for(model, columns)
+    chosen = features_of(rows)[kept["row"].to_numpy()]
+    return kept["place"].to_numpy(), chosen[:, : len(feature_names())], matrix_for(model, chosen)

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from oasis_pipeline.engine import LOCAL, Engine
 from oasis_pipeline.learning.artifact import Model, load_model
 from oasis_pipeline.learning.classifier import ClassifierModel
-from oasis_pipeline.learning.features import FEATURE_VERSION, feature_matrix
-from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION, seed_feature_names
+from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
+from oasis_pipeline.learning.seed_method import SEED_FEATURE_VERSION
 from oasis_pipeline.operations.days import Days, rows_by_day, store_days
 from oasis_pipeline.operations.drift import CLASSIFIER, FEATURES
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, features_of
 from oasis_pipeline.operations.registry import load_artifact, model_row
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.day_files import read_day
@@ -56,11 +56,10 @@ def load_classifier(store: ObjectStore, row: dict[str, Any]) -> Model:
     return load_artifact(store, row, load_model, "feature_version", *_COMPUTED)
 
 
-def matrix_for(model: Model, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Lay the stored features side by side as a model takes them: the earlier platform's method has its own."""
-    if isinstance(model, ClassifierModel):
-        return feature_matrix(columns)
-    return np.stack([np.asarray(columns[name], np.float32) for name in seed_feature_names()], axis=1)
+def matrix_for(model: Model, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give of `STORED_FEATURES` those that a model takes: the earlier platform's method has its own."""
+    ours = len(feature_names())
+    return stored[:, :ours] if isinstance(model, ClassifierModel) else stored[:, ours:]
 
 
 @dataclass
@@ -223,8 +222,7 @@ def _predict_day(
     if features.num_rows == 0:
         return schema.empty_table()
     model, known = models[version]
-    columns = {name: features[name].to_numpy() for name in features.column_names[2:]}
-    shown = model.predict(matrix_for(model, columns))
+    shown = model.predict(matrix_for(model, features_of(features)))
     seen = np.zeros(features.num_rows, dtype=bool)
     if known is not None:
         order = features.select(["NodeID", "Date"]).append_column(

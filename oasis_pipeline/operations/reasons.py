@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from oasis_pipeline.learning.classifier import ClassifierModel
-from oasis_pipeline.learning.features import feature_matrix
 from oasis_pipeline.learning.reasons import Reason, reasons
 from oasis_pipeline.operations.drift import FEATURES
-from oasis_pipeline.operations.features import FEATURES_VERSION
-from oasis_pipeline.operations.predictions import load_classifier
+from oasis_pipeline.operations.features import FEATURES_VERSION, features_of
+from oasis_pipeline.operations.predictions import load_classifier, matrix_for
 from oasis_pipeline.operations.registry import model_row
 from oasis_pipeline.storage.day_files import read_day
 from oasis_pipeline.storage.objects import ObjectStore
@@ -73,5 +71,4 @@ def card_reasons(
         table = table.filter(pc.and_(pc.equal(table["NodeID"], node), pc.equal(table["Date"], at)))
     if table is None or table.num_rows == 0:
         raise ValueError(f"there are no features of a card of {node!r} at {when}: materialize its day first")
-    columns = {name: np.asarray(table[name].to_numpy()) for name in table.column_names[2:]}
-    return reasons(model, feature_matrix(columns), label, count)[0]
+    return reasons(model, matrix_for(model, features_of(table)), label, count)[0]

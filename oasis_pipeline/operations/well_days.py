@@ -26,7 +26,7 @@ from oasis_pipeline.learning.failures.channels import (
 from oasis_pipeline.learning.failures.log import NEVER, FailureLog
 from oasis_pipeline.learning.failures.windows import DailyRows, daily_rows
 from oasis_pipeline.operations.days import Days
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, STORED_FEATURES, features_of
 from oasis_pipeline.schema import quote
 from oasis_pipeline.storage.day_files import read_day, read_days
 from oasis_pipeline.storage.objects import ObjectStore
@@ -132,9 +132,7 @@ def _read_day(warehouse: Warehouse, store: ObjectStore, day: date) -> tuple[pa.T
     rows = warehouse.query(_ROWS, (span.begin, span.end))
     if rows.num_rows == 0:
         return rows, None
-    return rows, read_day(
-        store, FEATURES, day, ["NodeID", "Date", *FEATURE_COLUMNS], version=FEATURES_VERSION
-    )
+    return rows, read_day(store, FEATURES, day, version=FEATURES_VERSION)
 
 
 def _rows_of(_shared: None, inputs: tuple[pa.Table, pa.Table | None]) -> pa.Table:
@@ -143,8 +141,10 @@ def _rows_of(_shared: None, inputs: tuple[pa.Table, pa.Table | None]) -> pa.Tabl
     if rows.num_rows == 0:
         return schema.empty_table()
     if described is not None:
-        described = described.replace_schema_metadata(None)
-        rows = rows.join(described.cast(_keys_like(rows, described)), ["NodeID", "Date"])
+        features = features_of(described)
+        keys = {name: described[name].cast(rows.schema.field(name).type) for name in ("NodeID", "Date")}
+        columns = {name: features[:, STORED_FEATURES.index(name)].copy() for name in FEATURE_COLUMNS}
+        rows = rows.join(pa.table(keys | columns), ["NodeID", "Date"])
     names, well = np.unique(rows["NodeID"].to_numpy(zero_copy_only=False), return_inverse=True)
     moment = rows["Date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     found = daily_rows(
@@ -160,18 +160,6 @@ def _rows_of(_shared: None, inputs: tuple[pa.Table, pa.Table | None]) -> pa.Tabl
             *(pa.array(found.values[:, place], from_pandas=True) for place in range(len(CHANNELS))),
         ],
         schema=schema,
-    )
-
-
-def _keys_like(rows: pa.Table, other: pa.Table) -> pa.Schema:
-    return pa.schema(
-        [
-            pa.field(
-                name,
-                rows.schema.field(name).type if name in ("NodeID", "Date") else other.schema.field(name).type,
-            )
-            for name in other.column_names
-        ]
     )
 
 

@@ -37,7 +37,7 @@ _CONFLICTS = 5
 
 
 class _Decoded:
-    """Tables that were decoded last, by the hash of their bytes: steps of one run read the same files, and a thousand columns take longer to decode than to hash."""
+    """Tables that were decoded last, by the hash of their bytes: steps of one run read the same files, which take longer to decode than to hash."""
 
     def __init__(self) -> None:
         self._tables: OrderedDict[Hashable, pa.Table] = OrderedDict()
@@ -172,7 +172,9 @@ class ObjectStore(ABC):
             Bytes written.
         """
         buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd")
+        # numbers of lists seldom repeat, and a dictionary of them takes longer than all the rest
+        flat = [field.name for field in table.schema if not pa.types.is_nested(field.type)]
+        pq.write_table(table, buffer, compression="zstd", use_dictionary=flat)
         data = buffer.getvalue()
         self.put_bytes(path, data)
         return int(data.size)

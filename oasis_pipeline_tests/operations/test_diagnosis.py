@@ -25,7 +25,7 @@ from oasis_pipeline.operations.diagnosis import (
     diagnosed_days,
     summaries_by_day,
 )
-from oasis_pipeline.operations.features import finite_column
+from oasis_pipeline.operations.features import STORED_FEATURES, feature_rows, features_of
 from oasis_pipeline.operations.wells import EquipmentStates, equipment_of
 from oasis_pipeline.physics.diagnosis.quantities import PUMP_COLUMNS, SENSOR_COLUMNS, SURFACE_COLUMNS
 from oasis_pipeline.physics.rods import RodString
@@ -496,5 +496,12 @@ def test_rods_with_a_number_left_out_are_no_string() -> None:
 
 
 def test_a_feature_that_is_no_number_is_null() -> None:
-    made = finite_column(np.array([1.0, np.inf, -np.inf, np.nan, 1e39, -2.5]))
-    assert made.to_pylist() == [1.0, None, None, None, None, -2.5]
+    given = np.zeros((2, len(STORED_FEATURES)))
+    given[1, :6] = [1.0, np.inf, -np.inf, np.nan, 1e39, -2.5]
+    rows = feature_rows(
+        pa.array(["W1", "W2"]), pa.array([datetime(2025, 3, 1)] * 2, pa.timestamp("ms")), given
+    )
+    assert rows["features"].to_pylist()[1][:6] == [1.0, None, None, None, None, -2.5]
+    np.testing.assert_array_equal(features_of(rows)[1, :6], [1.0, np.nan, np.nan, np.nan, np.nan, -2.5])
+    # a part of a table tells its own rows
+    np.testing.assert_array_equal(features_of(rows.slice(1)), features_of(rows)[1:])

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from oasis_pipeline.intake import take_in
-from oasis_pipeline.learning.features import change_columns, feature_matrix, feature_names, rows_with
+from oasis_pipeline.learning.features import change_columns, feature_names, rows_with
 from oasis_pipeline.operations.days import Days
-from oasis_pipeline.operations.features import feature_tables
+from oasis_pipeline.operations.features import feature_tables, features_of
 from oasis_pipeline.settings import load_settings
 from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage.objects import open_store
@@ -21,7 +21,7 @@ FIRST = date(2025, 3, 1)
 def compared(warehouse: Warehouse, day: date) -> tuple[list[str], np.ndarray]:
     """Wells of a day's cards, and what is said of the surface cards beside what is usual."""
     rows = next(iter(feature_tables(warehouse, Days(day, day))))[1]
-    matrix = feature_matrix({name: rows[name].to_numpy() for name in feature_names()})
+    matrix = features_of(rows)[:, : len(feature_names())]
     seen = rows_with(matrix, "surface")
     return np.array(rows["NodeID"].to_pylist())[seen].tolist(), matrix[seen][:, change_columns("surface")]
 

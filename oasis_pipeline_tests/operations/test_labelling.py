@@ -31,7 +31,13 @@ from oasis_pipeline.operations import label_queue, labels, training
 from oasis_pipeline.operations.bounds import bounds_rows
 from oasis_pipeline.operations.days import Days, store_days
 from oasis_pipeline.operations.drift import load_reference, reference_path
-from oasis_pipeline.operations.features import FEATURES_VERSION, feature_tables
+from oasis_pipeline.operations.features import (
+    FEATURES_VERSION,
+    STORED_FEATURES,
+    feature_rows,
+    feature_tables,
+    features_of,
+)
 from oasis_pipeline.operations.predictions import IN_USE, predict_days
 from oasis_pipeline.operations.registry import find_model, model_row, models_of, use_model
 from oasis_pipeline.operations.training import new_labels, train_classifier
@@ -418,12 +424,12 @@ def test_drift_is_measured_against_the_field_at_the_time_of_the_labels(house: Ho
     assert result.metadata["days_measured"].value == 3
     later = SPAN.last + timedelta(days=1)
     rows = house.store.read_table(day_path("clean/card_features", SPAN.last))
-    for name in [
-        name for name in rows.column_names[2:] if name.startswith("surface_") and name.endswith("_lbf")
-    ]:
-        shifted = pa.array(rows[name].to_numpy() * 1.6, pa.float32(), from_pandas=True)
-        rows = rows.set_column(rows.column_names.index(name), name, shifted)
-    house.store.write_table(day_path("clean/card_features", later), rows)
+    features = features_of(rows).copy()
+    for column, name in enumerate(STORED_FEATURES):
+        if name.startswith("surface_") and name.endswith("_lbf"):
+            features[:, column] *= 1.6
+    shifted = feature_rows(rows["NodeID"].combine_chunks(), rows["Date"].combine_chunks(), features)
+    house.store.write_table(day_path("clean/card_features", later), stamped(shifted, FEATURES_VERSION))
     result = check_drift(house.warehouse, house.store, Days(SPAN.first, later))
     assert not result.passed
     assert str(later) in result.description

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,12 @@ def test_tables_are_parquet(store: ObjectStore) -> None:
     store.put_bytes("not.parquet", b"PAR1 no")
     with pytest.raises(StorageError, match="not a Parquet file"):
         store.read_table("not.parquet")
+
+
+def test_numbers_of_lists_have_no_dictionary(local_store: LocalStore) -> None:
+    local_store.write_table("t.parquet", pa.table({"name": ["a", "a"], "points": [[1.5, 2.5], [3.5]]}))
+    group = pq.ParquetFile(pa.BufferReader(local_store.get_bytes("t.parquet"))).metadata.row_group(0)
+    assert [group.column(place).has_dictionary_page for place in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize(

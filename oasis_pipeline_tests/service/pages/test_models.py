@@ -16,7 +16,7 @@ import pytest
 from oasis_pipeline.learning.drift import measured_features
 from oasis_pipeline.learning.features import FEATURE_VERSION, feature_names
 from oasis_pipeline.operations.drift import FEATURES, keep_reference
-from oasis_pipeline.operations.features import FEATURES_VERSION
+from oasis_pipeline.operations.features import FEATURES_VERSION, STORED_FEATURES, feature_rows
 from oasis_pipeline.storage.day_files import day_path, stamped
 from oasis_pipeline.storage.objects import open_store
 from oasis_pipeline_tests.service.conftest import Answer, Service
@@ -158,13 +158,15 @@ def test_drift_is_measured_on_request(registry: Service) -> None:
     rng = np.random.default_rng(0)
     days = [date(2024, 1, 1) + timedelta(days=n) for n in range(10)]
     for number, day in enumerate(days):
-        table = {
-            "NodeID": [f"W{n % 8}" for n in range(24)],
-            "Date": [datetime.combine(day, datetime.min.time())] * 24,
-        }
+        nodes = pa.array([f"W{n % 8}" for n in range(24)])
+        moments = pa.array([datetime.combine(day, datetime.min.time())] * 24, pa.timestamp("ms"))
         # on the last day a load cell of every well reads something else
-        table |= {name: rng.normal(50.0 * (number == 9), 1.0, 24).astype(np.float32) for name in names}
-        store.write_table(day_path(FEATURES, day), stamped(pa.table(table), FEATURES_VERSION))
+        features = np.full((24, len(STORED_FEATURES)), np.nan)
+        features[:, [STORED_FEATURES.index(name) for name in names]] = rng.normal(
+            50.0 * (number == 9), 1.0, (24, len(names))
+        )
+        rows = feature_rows(nodes, moments, features)
+        store.write_table(day_path(FEATURES, day), stamped(rows, FEATURES_VERSION))
     assert keep_reference(store, ["card-used"], days[:8]) == 8
     assert b"Nothing could be measured" in registry.get("/models/drift", role="viewer").body, (
         "nothing is predicted"
