@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from oasis_pipeline.assets.checks import check_definitions
 from oasis_pipeline.assets.common import ONE_RUN, days_of
@@ -74,6 +75,8 @@ def _build(
         )
         wanted = [asset for asset in made if asset.asset_key in context.selected_asset_keys]
         with ExitStack() as stack:
+            # days are computed side by side already: more threads of the linear algebra wait for each other, and burn cores at it
+            stack.enter_context(threadpool_limits(1, user_api="blas"))
             for asset in wanted:
                 entry = (
                     record_materialization(run.warehouse, asset.key, run.partitions, asset.code_version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,9 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from oasis_pipeline.assets import clean
 from oasis_pipeline.assets.common import day_partitions
 from oasis_pipeline.assets.graph import build_graph, evaluate
 from oasis_pipeline.assets.resources import build_resources
@@ -484,6 +486,26 @@ def test_differences_from_the_vendor_are_shown_and_only_warn(
     assert far.severity == dg.AssetCheckSeverity.WARN
     assert "fillage_pct by 30.0 %" in (far.description or "")
     assert "pprl_lbf" not in far.metadata["differences"].value
+
+
+def test_bodies_have_one_thread_of_linear_algebra(
+    settings: Settings, warehouse: Warehouse, simulated: SimulatedCards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(*given: Any) -> Iterator[tuple[Days, DiagnosedDay]]:
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        yield from diagnosed_days(*given)
+
+    monkeypatch.setattr(clean, "diagnosed_days", watched)
+    put_cards(warehouse, card("A 1", NOON, surface_of(simulated)))
+    assets = [a for a in build_graph(day_partitions(DAY, DAY)) if isinstance(a, dg.AssetsDefinition)]
+    chosen = [a for a in assets if dg.AssetKey(["clean", "carddiag"]) in a.keys]
+    with threadpool_limits(2, user_api="blas"):
+        assert dg.materialize(
+            chosen, resources=build_resources(settings), partition_key=DAY.isoformat()
+        ).success
+    assert seen == [{1}]
 
 
 def test_rods_with_a_number_left_out_are_no_string() -> None:
