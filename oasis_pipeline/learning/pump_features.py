@@ -524,12 +524,12 @@ def _ripples(known: PumpKnowledge) -> list[Array]:
         middle = (first + end) / 2.0
         t = np.where(inside, (share - middle) / (end - first), 0.0)
         load = np.where(inside, f / full[:, None], 0.0)
-        basis = np.stack([inside.astype(np.float64), t, t * t], axis=2)
+        basis = np.stack([inside.astype(np.float64), t, t * t], axis=1)
         usable = (count >= 8) & np.isfinite(load).all(axis=1)
-        gram = np.einsum("npi,npj->nij", basis, basis) + 1e-9 * np.eye(3)
-        right = np.einsum("npi,np->ni", basis, np.where(usable[:, None], load, 0.0))
+        gram = basis @ basis.swapaxes(1, 2) + 1e-9 * np.eye(3)
+        right = basis @ np.where(usable[:, None], load, 0.0)[:, :, None]
         gram[~usable] = np.eye(3)
-        fitted = np.einsum("npi,ni->np", basis, np.linalg.solve(gram, right[:, :, None])[:, :, 0])
+        fitted = (np.linalg.solve(gram, right).swapaxes(1, 2) @ basis)[:, 0]
         rest = np.where(inside, load - fitted, 0.0)
         size = np.sqrt((rest**2).sum(axis=1) / np.maximum(count, 1))
         signs = rest > 0.0
