@@ -44,10 +44,10 @@ WELLSTATUS = table("clean", "wellstatus")
 SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 
-DECISIONS_VERSION = "3"
+DECISIONS_VERSION = "4"
 """Raise it when the same inputs come out otherwise."""
 
-WORKLIST_VERSION = "7"
+WORKLIST_VERSION = "8"
 """The same for the list."""
 
 NEWEST_CARD_DAYS = 8

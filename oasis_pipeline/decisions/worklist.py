@@ -45,7 +45,7 @@ LIKELY_PCT = 50.0
 """A class counts from this probability on, percent."""
 
 WORTH_BPD = 0.5
-"""Lost oil below this is noise, bbl/d."""
+"""Lost oil below this may be noise, bbl/d: no action rests on it."""
 
 WORTH_SHARE = 0.12
 """And so is a smaller share of the attainable rate, if nothing in the card explains a loss."""
@@ -301,15 +301,17 @@ def write_line(day: WellDay, economics: Economics) -> Line:
     if day.state == WellState.SILENT:
         lost = day.silent_down_share * _known_or(day.attainable_bpd, 0.0)
     share = EXPLAINED_SHARE if any(_has(day, name) for name in _TAKES_OIL) else WORTH_SHARE
-    worth = lost >= max(WORTH_BPD, share * _known_or(day.attainable_bpd, 0.0))
-    lost_value = lost * price * horizon
+    noise = max(WORTH_BPD, share * _known_or(day.attainable_bpd, 0.0))
+    worth = lost >= noise
+    # what is smaller than the noise may be a loss: the smaller, the less likely
+    lost_value = lost * min(lost / noise, 1.0) * price * horizon
     risk_value, risk_cost = _risk(day, economics)
     over, over_name, over_value = _overload(day, economics)
     findings = _findings(day, economics, lost if worth else 0.0, over, over_name, over_value)
     findings.sort(key=lambda finding: -finding.value)
     best = findings[0] if findings else None
     action = best.action if best else "none"
-    score = (lost_value if worth else 0.0) + risk_value + over_value
+    score = lost_value + risk_value + over_value
     if (
         not findings
         and risk_value > economics.job_cost.visit
@@ -321,7 +323,7 @@ def write_line(day: WellDay, economics: Economics) -> Line:
         gain_oil, gain_value = best.oil, best.oil * price * horizon + best.saves
     parts: dict[str, Any] = {
         "currency": economics.currency,
-        "lost_oil_value": round(lost_value if worth else 0.0),
+        "lost_oil_value": round(lost_value),
         "risk_value": round(risk_value),
         "overload_value": round(over_value),
         "cost_of_failure": round(risk_cost),

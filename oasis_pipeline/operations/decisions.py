@@ -45,6 +45,12 @@ RISK_REACH_DAYS = 15
 
 HORIZONS = (3, 7, 15, 30)
 
+TELLS_CUT = 0.02
+"""A test of less than this share of the pump's displacement says nothing of the water cut: next to nothing came up."""
+
+LIFTS = 0.05
+"""A well lifts if it makes more than this share of its attainable rate."""
+
 _SUMMARY = """
 with cards as (
     select c."NodeID", c."Date"::date as day, c."Date" as moment, c."SPM", c."Runtime", d.fillage_pct,
@@ -313,7 +319,10 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
         run_h=_carried(columns["runtime_h"]),
         failure_start_ms=open_start,
     )
-    cut = _water_cut(grids, warehouse, days, test_cut, as_of)
+    displaced = _carried(columns["gross_displacement_bpd"])
+    with np.errstate(invalid="ignore"):
+        test_cut[test_bpd < TELLS_CUT * displaced] = np.nan
+    cut = _water_cut(grids, warehouse, days, test_cut, void_day, as_of)
     share = 1.0 - np.clip(_or_median(cut), 0.0, 100.0) / 100.0
     pumping = states.state == WellState.PUMPING
     today = np.isfinite(found.bpd) & (first_card != NEVER)
@@ -325,6 +334,10 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     )
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     smooth = losses.smooth_recent(trusted)
+    with np.errstate(invalid="ignore"):
+        lifting = trusted > LIFTS * attainable.bpd
+    # a well that is back has not lost what it lacked while nothing came up
+    smooth = np.where(lifting, losses.smooth_recent(np.where(lifting, trusted, np.nan)), smooth)
     with np.errstate(invalid="ignore", divide="ignore"):
         below, above = smooth * (found.lower_bpd / found.bpd), smooth * (found.upper_bpd / found.bpd)
     none = today & (found.bpd == 0.0)
@@ -483,9 +496,14 @@ def _test_grids(
 
 
 def _water_cut(
-    grids: _Grids, warehouse: Warehouse, days: Days, test_cut: NDArray[np.float64], as_of: NDArray[np.int64]
+    grids: _Grids,
+    warehouse: Warehouse,
+    days: Days,
+    test_cut: NDArray[np.float64],
+    void_day: NDArray[np.int64],
+    as_of: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Water cut by the newest test before the day, else by the well file as it was."""
+    """Water cut by the newest test before the day that is not known to be void, else by the well file as it was."""
     cut = np.full(grids.shape, np.nan)
     seen: set[int] = set()
     for row in warehouse.query(_CUTS, (days.end,)).to_pylist():
@@ -495,9 +513,9 @@ def _water_cut(
         # the first state of a well holds for all earlier times
         cut[well, (as_of >= _ms(row["ValidFrom"])) if well in seen else slice(None)] = row["WaterCut"]
         seen.add(well)
-    before = np.full(grids.shape, np.nan)
-    before[:, 1:] = losses.carry_known(test_cut)[:, :-1]
-    return np.where(np.isfinite(before), before, cut)
+    for well, day in np.argwhere(np.isfinite(test_cut)):
+        cut[well, day + 1 : max(void_day[well, day], day + 1)] = test_cut[well, day]
+    return cut
 
 
 def _risk_grids(

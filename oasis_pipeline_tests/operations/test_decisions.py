@@ -148,6 +148,43 @@ def test_a_day_says_what_was_known_at_its_end(field: Warehouse) -> None:
     assert all(whole[key] == with_failure[key] for key in unchanged)
 
 
+def well_test(day: int, oil: float, water: float) -> dict:
+    moment = datetime(2025, 3, 1, 6) + timedelta(days=day)
+    return {"NodeID": "SOUND 1", "TestDate": moment, "Approved": True, "OilRate": oil, "WaterRate": water}
+
+
+def test_a_test_of_next_to_nothing_or_of_a_down_well_tells_no_water_cut(field: Warehouse) -> None:
+    failure = {
+        "NodeID": "SOUND 1",
+        "Failure Start Date": datetime(2025, 3, 10),
+        "Failure End Date": datetime(2025, 3, 13),
+        "Failures": "Pump - Plunger",
+        "failure_class": "Pump",
+        "known_from": datetime(2025, 3, 16),
+    }
+    put(field, "analysis", "failure_info", [failure])
+    put(field, "xspoc", "welltest", [well_test(8, 0.4, 0.3), well_test(11, 40.0, 10.0)])
+    found = made(field, FIRST, FIRST + timedelta(days=DAYS - 1))
+    cuts = {day: found["SOUND 1", date(2025, 3, day)]["water_cut_pct"] for day in (8, 10, 13, 15, 16, 20)}
+    # the second one is believed until the failure is known
+    assert cuts == pytest.approx({8: 70.0, 10: 70.0, 13: 20.0, 15: 20.0, 16: 70.0, 20: 70.0})
+
+
+def test_a_well_that_is_back_has_lost_nothing(field: Warehouse) -> None:
+    parted = [
+        {"NodeID": "SOUND 1", "Date": datetime(2025, 3, day, hour), **DIAGNOSED, "quality": "parted_rod"}
+        for day in (10, 11, 12)
+        for hour in (3, 11, 19)
+    ]
+    put(field, "clean", "carddiag", parted)
+    found = made(field, FIRST, FIRST + timedelta(days=DAYS - 1))
+    while_parted, back = (found["SOUND 1", date(2025, 3, day)] for day in (12, 13))
+    assert while_parted["production_bpd"] == 0.0
+    assert while_parted["lost_oil_bpd"] == pytest.approx(30.0, abs=2.0)
+    assert back["lost_oil_bpd"] < 1.0
+    assert back["action"] == "none"
+
+
 def test_prices_that_change_are_stored_once_and_mark_the_list(warehouse: Warehouse, tmp_path: Path) -> None:
     def tick() -> int:
         state = ledger.states(warehouse, ["analysis/economics"]).get(("analysis/economics", ""))
