@@ -335,9 +335,9 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     smooth = losses.smooth_recent(trusted)
     with np.errstate(invalid="ignore"):
-        lifting = trusted > LIFTS * attainable.bpd
-    # a well that is back has not lost what it lacked while nothing came up
-    smooth = np.where(lifting, losses.smooth_recent(np.where(lifting, trusted, np.nan)), smooth)
+        lifting, back = (rate > LIFTS * attainable.bpd for rate in (trusted, _carried(trusted)))
+    # a well that is back, by its newest rate, has not lost what it lacked while nothing came up
+    smooth = np.where(back, losses.smooth_recent(np.where(lifting, trusted, np.nan)), smooth)
     with np.errstate(invalid="ignore", divide="ignore"):
         below, above = smooth * (found.lower_bpd / found.bpd), smooth * (found.upper_bpd / found.bpd)
     none = today & (found.bpd == 0.0)

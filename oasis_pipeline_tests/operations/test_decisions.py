@@ -177,12 +177,19 @@ def test_a_well_that_is_back_has_lost_nothing(field: Warehouse) -> None:
         for hour in (3, 11, 19)
     ]
     put(field, "clean", "carddiag", parted)
+    with field.transaction() as tx:
+        # a day without a card goes by the newest rate
+        tx.execute(
+            'delete from xspoc.card where "NodeID" = $1 and "Date"::date = $2::date',
+            ("SOUND 1", date(2025, 3, 14)),
+        )
     found = made(field, FIRST, FIRST + timedelta(days=DAYS - 1))
-    while_parted, back = (found["SOUND 1", date(2025, 3, day)] for day in (12, 13))
+    while_parted, *back = (found["SOUND 1", date(2025, 3, day)] for day in (12, 13, 14, 15))
     assert while_parted["production_bpd"] == 0.0
     assert while_parted["lost_oil_bpd"] == pytest.approx(30.0, abs=2.0)
-    assert back["lost_oil_bpd"] < 1.0
-    assert back["action"] == "none"
+    assert [row["state"] for row in back] == ["pumping"] * 3
+    assert max(row["lost_oil_bpd"] for row in back) < 1.0
+    assert {row["action"] for row in back} == {"none"}
 
 
 def test_prices_that_change_are_stored_once_and_mark_the_list(warehouse: Warehouse, tmp_path: Path) -> None:
