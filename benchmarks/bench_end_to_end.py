@@ -30,7 +30,9 @@ from sklearn.ensemble import RandomForestClassifier
 from benchmarks.bench_storage import decoded_cards
 from oasis_pipeline.cards.descriptors import elliptic_fourier
 from oasis_pipeline.cards.geometry import area_in_lbf
+from oasis_pipeline.commands.simulate import SENSOR_MODULES
 from oasis_pipeline.settings import load_settings
+from oasis_pipeline.simulation.field import simulate_field
 from oasis_pipeline.storage.installation import using_warehouse
 
 ON_REQUEST = True
@@ -112,22 +114,18 @@ def _size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def write_field(cache: Path, wells: int, days: int) -> Path:
+def write_field(cache: Path, wells: int, days: int, cards_per_day: int = 3) -> Path:
     """Write the drop files of a field, once; return their folder."""
-    base = cache / f"end-to-end-{min(wells, BASE_WELLS)}x{days + 1}"
+    often = "" if cards_per_day == 3 else f"x{cards_per_day}"
+    base = cache / f"end-to-end-{min(wells, BASE_WELLS)}x{days + 1}{often}"
     if not base.exists():
-        subprocess.run(
-            [
-                *(_oasis(), "simulate", "--out", str(base), "--seed", str(SEED)),
-                *("--wells", str(min(wells, BASE_WELLS)), "--days", str(days + 1)),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        part = base.with_suffix(".part")
+        simulate_field(part, min(wells, BASE_WELLS), days + 1, SEED, cards_per_day, modules=SENSOR_MODULES)
+        part.rename(base)
     copies = -(-wells // BASE_WELLS)
     if copies == 1:
         return base / "drop"
-    out = cache / f"end-to-end-{wells}x{days + 1}"
+    out = cache / f"end-to-end-{wells}x{days + 1}{often}"
     if not out.exists():
         part = out.with_suffix(".part")
         part.mkdir(parents=True)
