@@ -161,7 +161,7 @@ def _materialize(
     database, settings = warehouse.open(), warehouse.settings()
     with one_pass_at_a_time(database.address, wait=wait) as alone:
         if not alone:
-            context.log.info("another pass is at work, which materializes these days too")
+            context.log.info("another run is at work and materializes these days too")
             return
         summary, told = PassSummary(PassReport()), list[AlertsReport]()
         make_stale(

@@ -243,7 +243,7 @@ def _build(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
         for part in ("slope", "offset"):
             _check_numbers(arrays[f"{name}_{part}"], len(classes), "calibration")
         if not 0 <= float(threshold) <= 1:
-            raise ArtifactError("the artifact's threshold is no probability")
+            raise ArtifactError("the artifact's threshold is not a probability")
         views[name] = View(
             _forest(arrays, f"{name}_", wanted, len(classes)),
             arrays[f"{name}_fill"],
@@ -275,7 +275,7 @@ def _kernel(
         return None, 0.0
     weight = float(manifest["kernel_weight"][view])
     if not 0 < weight <= 1:
-        raise ArtifactError("the artifact's weight of a kernel is no share")
+        raise ArtifactError("the artifact's weight of a kernel is not between 0 and 1")
     kernel = CurveKernel(**{part: arrays[f"{view}_kernel_{part}"] for part in _KERNEL})
     try:
         kernel.check(features)
@@ -294,7 +294,7 @@ def _controller(
         return None, 0.0
     share = float(manifest["controller_share"][view])
     if not 0 < share <= 1:
-        raise ArtifactError("the artifact's share of the controller's card is no share")
+        raise ArtifactError("the artifact's share of the controller's card is not between 0 and 1")
     return _forest(arrays, f"{view}_controller_", features, len(manifest["classes"])), share
 
 

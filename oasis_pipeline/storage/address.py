@@ -26,7 +26,7 @@ def parse_bucket(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?", text)
     prefix = (found[2] or "").strip("/") if found else ""
     if found is None or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-        raise ValueError("is no address of a bucket: write s3://bucket/prefix")
+        raise ValueError("is not the address of a bucket: write s3://bucket/prefix")
     return found[1], prefix
 
 

@@ -256,7 +256,7 @@ def test_a_copy_in_a_bucket_there_and_back(
 
 
 @pytest.mark.parametrize(
-    ("place", "said"), [("s3:/x", "is no address of a bucket"), ("s3://field/a/b", "own store")]
+    ("place", "said"), [("s3:/x", "is not the address of a bucket"), ("s3://field/a/b", "own store")]
 )
 def test_where_a_copy_can_not_lie(tmp_path: Path, place: str, said: str) -> None:
     settings = load_settings(tmp_path / "home", s3_bucket="field", s3_prefix="a")

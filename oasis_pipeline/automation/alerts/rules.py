@@ -246,17 +246,17 @@ def parse_rules(text: str) -> Rules:
             ZoneInfo(rules.timezone)
         except (OSError, ValueError, KeyError):
             raise _wrong(
-                "timezone", f"{rules.timezone!r} is no time zone: America/Chicago, UTC, ..."
+                "timezone", f"{rules.timezone!r} is not a time zone: use one such as America/Chicago or UTC"
             ) from None
     for name, receiver in rules.to.items():
         for span in receiver.quiet:
             if not _SPAN.fullmatch(span) or span[:5] == span[6:]:
-                raise _wrong(f"to.{name}.quiet", f"{span!r} is no span of a day: 22:00-06:00")
+                raise _wrong(f"to.{name}.quiet", f"{span!r} is not a span of a day such as 22:00-06:00")
         for at in receiver.digest:
             if not _TIME.fullmatch(at):
-                raise _wrong(f"to.{name}.digest", f"{at!r} is no time of day: 07:00")
+                raise _wrong(f"to.{name}.digest", f"{at!r} is not a time of day such as 07:00")
         if not receiver.url.startswith("env:") and not re.match(r"[A-Za-z][A-Za-z0-9+]*://", receiver.url):
-            raise _wrong(f"to.{name}.url", "is no address such as mailto://..., slack://..., or env:NAME")
+            raise _wrong(f"to.{name}.url", "is not an address such as mailto://..., slack://..., or env:NAME")
     for number, rule in enumerate(rules.rule, 1):
         for pattern in rule.what:
             if not any(fnmatchcase(kind, pattern) for kind in KINDS):

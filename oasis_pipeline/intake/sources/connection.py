@@ -57,7 +57,7 @@ def parse_url(text: str) -> URL:
         url, server = None, ""
     if url is None or server not in DRIVERS or not url.database:
         raise SourceError(
-            "OASIS_SOURCE_URL is no address of a database: write mssql://user:password@host/XSPOC or"
+            "OASIS_SOURCE_URL is not the address of a database: write mssql://user:password@host/XSPOC or"
             " postgresql://user:password@host/database, with special characters of the password as %40 and so on"
         )
     return url.set(drivername=DRIVERS[server])
@@ -113,7 +113,7 @@ class SourceConnection:
             If the source does not answer, also after some tries, or refuses.
         """
         if not isinstance(statement, sa.Select):
-            raise TypeError(f"a source is only read: {type(statement).__name__} is no SELECT")
+            raise TypeError(f"a source is only read: {type(statement).__name__} is not a SELECT")
         for wait in (*self.waits_s, None):
             begun = time.monotonic()
             try:

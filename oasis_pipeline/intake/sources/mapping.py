@@ -195,7 +195,7 @@ def load_mapping(home: Path) -> Mapping:
     except FileNotFoundError:
         return Mapping()
     except UnicodeDecodeError:
-        raise SourceError(f"{home / MAPPING_FILE} is no text in UTF-8: save it as one") from None
+        raise SourceError(f"{home / MAPPING_FILE} is not UTF-8 text: save it as UTF-8") from None
 
 
 def parse_mapping(text: str) -> Mapping:
@@ -224,7 +224,7 @@ def parse_mapping(text: str) -> Mapping:
             ZoneInfo(mapping.timezone)
         except (OSError, ValueError, KeyError):
             raise _wrong(
-                "timezone", f"{mapping.timezone!r} is no time zone: America/Chicago, UTC, ..."
+                "timezone", f"{mapping.timezone!r} is not a time zone: use one such as America/Chicago or UTC"
             ) from None
     for kind, table in mapping.tables.items():
         if kind not in KINDS:
@@ -237,7 +237,7 @@ def parse_mapping(text: str) -> Mapping:
 def _check_column(kind: DropKind, name: str, given: str | ColumnMapping) -> None:
     place = f"tables.{kind.name}.columns.{name}"
     if name not in kind.columns:
-        raise _wrong(place, f"is no column of {kind.name}; docs/tables.md lists them")
+        raise _wrong(place, f"is not a column of {kind.name}; docs/tables.md lists them")
     if given == "" and name in kind.table.key:
         raise _wrong(place, "is part of the key, so it has to be read")
     if isinstance(given, str):

@@ -312,7 +312,7 @@ class RemoteDrop:
     def _parsed(self, name: str) -> DropName:
         drop = parse_name(name)
         if drop is None:
-            raise SourceError(f"{name!r} is no drop file")
+            raise SourceError(f"{name!r} is not a drop file")
         return drop
 
     def _is_due(self, name: str) -> bool:

@@ -70,7 +70,7 @@ def unpack_forecaster(data: bytes, sha256: str) -> tuple[Forecaster, dict[str, A
 
 def _wanted(manifest: dict[str, Any]) -> dict[str, str]:
     if manifest.get("kind") != KIND or manifest.get("forecast_version") != FORECAST_VERSION:
-        raise ArtifactError(f"the artifact is no {KIND} of version {FORECAST_VERSION}")
+        raise ArtifactError(f"the artifact is not a {KIND} of version {FORECAST_VERSION}")
     return {"rate_per_day": "<f8"}
 
 
@@ -82,5 +82,5 @@ def _build(manifest: dict[str, Any], arrays: dict[str, Any]) -> Forecaster:
     if rate.shape != (1 + len(CAUSES), len(classes)):
         raise ArtifactError("the rates do not fit the causes and classes")
     if not (np.isfinite(rate).all() and (rate >= 0.0).all()):
-        raise ArtifactError("the rates are no rates")
+        raise ArtifactError("a rate is not a finite number from 0 on")
     return Forecaster(CauseHazards(rate, features), classes, features, float(manifest["threshold"]))

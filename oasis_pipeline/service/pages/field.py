@@ -80,6 +80,7 @@ SORTS: Mapping[str, tuple[str, bool]] = {
     "since": ("state_since", True),
     "class": ("Label1", False),
     "lost": ("lost_oil_bpd", True),
+    "gain": ("gain_oil_bpd", True),
     "risk": ("failure_prob_15d", True),
     "load": ("overload_pct", True),
     "score": ("score", True),
@@ -99,7 +100,7 @@ from (select max("Date") as newest, min("Date") as oldest,
 """
 
 _COUNTS = """
-select s.state, s."Label1" as label, w.action, count(*) as wells, sum(w.lost_oil_bpd) as lost,
+select s.state, s."Label1" as label, w.action, count(*) as wells, sum(w.lost_oil_bpd) as lost, sum(w.gain_oil_bpd) as gain,
     count(*) filter (where w.overload_pct > $2) as overloaded, count(*) filter (where s.failure_prob_15d >= $3) as risky,
     max(s.last_card_at) as newest
 from clean.worklist as w join clean.wellstatus as s on s."NodeID" = w."NodeID" and s."Date" = w."Date"
@@ -346,7 +347,7 @@ def _figures(wanted: Wanted, counts: Sequence[Mapping[str, Any]]) -> list[dict[s
         }
         for state in (WellState.PUMPING, WellState.DOWN, WellState.SILENT, WellState.IDLE)
     ]
-    lost = [row["lost"] for row in counts if row["lost"] is not None]
+    lost, gain = ([row[name] for row in counts if row[name] is not None] for name in ("lost", "gain"))
     return [
         {
             "name": "wells",
@@ -361,6 +362,13 @@ def _figures(wanted: Wanted, counts: Sequence[Mapping[str, Any]]) -> list[dict[s
             "unit": "bbl/d",
             "address": wanted.address(sort="lost"),
             "on": wanted.sort == "lost",
+        },
+        {
+            "name": "actions bring",
+            "value": f"{sum(gain):,.0f}" if gain else "?",
+            "unit": "bbl/d",
+            "address": wanted.address(sort="gain"),
+            "on": wanted.sort == "gain",
         },
         {
             "name": "overloaded",
@@ -408,7 +416,7 @@ def _heads(wanted: Wanted) -> list[dict[str, str]]:
         ("lost", "Lost oil, bbl/d", "number"),
         ("risk", "Fails within 15 d", ""),
         ("load", "Worst load", "number"),
-        ("", "Do, and why", ""),
+        ("gain", "Do, and why", ""),
         ("score", "Score", "number"),
         ("age", "Data age", "number"),
     )

@@ -337,7 +337,7 @@ def test_a_file_that_can_not_be_used_is_told_everywhere(
     report = look(warehouse, settings)
     assert report.open == 1
     assert report.faults == [
-        "alerts.toml can't be used: to.a.url: is no address such as mailto://..., slack://..., or env:NAME"
+        "alerts.toml can't be used: to.a.url: is not an address such as mailto://..., slack://..., or env:NAME"
     ]
     (sensor,) = [each for each in build_sensors(build_jobs()) if each.name == "alerts"]
     with dg.DagsterInstance.ephemeral() as instance:

@@ -51,7 +51,7 @@ def test_the_example_of_the_docs_can_be_read() -> None:
         ("batch_rows = 1", ">= 10"),
         ('timezone = "Mars/Olympus"', "timezone"),
         ("[tables.Cards]", "tables.Cards"),
-        ('[tables.CardData.columns]\nSpm = "x"', "no column of CardData"),
+        ('[tables.CardData.columns]\nSpm = "x"', "not a column of CardData"),
         ('[tables.CardData.columns]\nNodeID = ""', "part of the key"),
         ('[tables.CardData.columns]\nStrokeLength = { column = "x", unit = "bar" }', "none of in, ft, m"),
         ('[tables.CardData.columns]\nStrokeLength = { column = "x", load_unit = "kN" }', "is not a card"),

@@ -48,11 +48,16 @@ def test_the_list_says_what_each_action_brings(field: Service) -> None:
         row = re.search(rf"Well 000{line}</a>.*?</tr>", text, re.DOTALL)[0]  # type: ignore[index]
         assert ("bbl/d</span>" in row or "no oil by it" in row) == (said is not None), line
         assert said is None or said in row
+    first = wells_of(field, "/?sort=gain")[0]
+    row = re.search(rf"{first}</a>.*?</tr>", field.get("/?sort=gain", role="viewer").body.decode(), re.DOTALL)
+    brings = [int(number) for number in re.findall(r">\s*\+(\d+) bbl/d</span>", text)]
+    assert row is not None
+    assert f"+{max(brings)} bbl/d</span>" in row[0]
     assert "+3 bbl/d of oil, " in field.get("/well/Well%200003", role="viewer").body.decode()
 
 
 def test_pages_follow_each_other_without_a_gap(field: Service) -> None:
-    for sort in ("", "lost", "-lost", "risk", "class", "age", "well"):
+    for sort in ("", "lost", "-lost", "gain", "risk", "class", "age", "well"):
         path, seen, pages = f"/?sort={sort}" if sort else "/", [], 0
         while path:
             answer = field.get(path, role="viewer")
