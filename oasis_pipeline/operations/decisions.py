@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 
 from oasis_pipeline.decisions import losses
 from oasis_pipeline.decisions.economics import Economics
-from oasis_pipeline.decisions.production import VALID, Evidence, disagreement_codes, reconcile_production
+from oasis_pipeline.decisions.production import (
+    VALID,
+    Evidence,
+    Production,
+    disagreement_codes,
+    reconcile_production,
+)
 from oasis_pipeline.decisions.states import (
     DAY_MS,
     HOUR_MS,
     NEVER,
     KnownFailure,
+    States,
     WellState,
     carry_forward,
     days_in_a_row,
@@ -232,10 +239,6 @@ def _or_median(cut: NDArray[np.float64]) -> NDArray[np.float64]:
     return filled
 
 
-def _carried(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    return losses.carry_known(grid)
-
-
 def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     """Say what is known of each well at the end of each of some days.
 
@@ -250,7 +253,58 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     pyarrow.Table
         Rows of ``clean.wellstatus``.
     """
-    schema = arrow_schema(table("clean", "wellstatus"))
+    known = _read_known(warehouse, days)
+    if known is None:
+        return arrow_schema(table("clean", "wellstatus")).empty_table()
+    states = find_states(
+        as_of_ms=known.as_of,
+        first_card_ms=known.first_card,
+        last_card_ms=known.newest_card,
+        gap_h=known.gap_h,
+        run_h=losses.carry_known(known.columns["runtime_h"]),
+        failure_start_ms=known.open_start,
+    )
+    made = _find_losses(known, states, _reconcile(known))
+    return _status_table(known, states, made, *_risk_grids(known.grids, warehouse, days), days)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the tables tell of a field at the end of each day, as grids of wells and days."""
+
+    grids: _Grids
+    as_of: NDArray[np.int64]
+    """When each day is looked at; the last millisecond of a day without any row."""
+    columns: Mapping[str, NDArray[np.float64]]
+    """Of ``clean.wellsummary``."""
+    label: NDArray[np.object_]
+    second: NDArray[np.object_]
+    label_pct: NDArray[np.float64]
+    missing: NDArray[np.object_]
+    first_card: NDArray[np.int64]
+    newest_card: NDArray[np.int64]
+    """Up to the end of the day."""
+    gap_h: NDArray[np.float64]
+    failures: list[dict[str, Any]]
+    known_failures: list[KnownFailure]
+    run: NDArray[np.int64]
+    open_start: NDArray[np.int64]
+    open_row: NDArray[np.intp]
+    test_bpd: NDArray[np.float64]
+    test_void_day: NDArray[np.int64]
+    water_cut_pct: NDArray[np.float64]
+
+
+_SUMMARY_COLUMNS = (
+    "runtime_h", "fillage_pct", "pump_intake_pressure_psi", "fluid_level_ft", "gross_displacement_bpd",
+    "inferred_production_bpd", "tv_leak_bpd", "sv_leak_bpd", "barrel_leak_bpd", "gearbox_load_pct",
+    "structural_load_pct", "max_rod_load_pct", "vendor_production_bpd", "card_departure", "no_fluid_load",
+    "runtime_unknown",
+)  # fmt: skip
+
+
+def _read_known(warehouse: Warehouse, days: Days) -> _Known | None:
+    """Read the grids of some days and of `REACH_DAYS` before; None where there is no well or no row."""
     first = days.first - timedelta(days=REACH_DAYS)
     count = (days.last - first).days + 1
     begin = datetime.combine(first, time())
@@ -267,75 +321,93 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     }
     nodes = sorted({*summary["NodeID"].to_pylist(), *open_now})
     if not nodes or not as_of_rows:
-        return schema.empty_table()
+        return None
     grids = _Grids(nodes, first, count)
     at = grids.places(summary)
     as_of = np.array([_ms(begin + timedelta(days=day + 1)) - 1 for day in range(count)], dtype=np.int64)
     for row in as_of_rows:
         as_of[(row["Date"] - first).days] = _ms(row["moment"])
+    columns = {name: grids.numbers(summary, at, name) for name in _SUMMARY_COLUMNS}
+    run, open_start, open_row, known_failures = _failure_grids(grids, failures, as_of)
+    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, known_failures)
+    displaced = losses.carry_known(columns["gross_displacement_bpd"])
+    with np.errstate(invalid="ignore"):
+        test_cut[test_bpd < TELLS_CUT * displaced] = np.nan
+    first_card = grids.times(summary, at, "first_card_at")
+    last_card = grids.times(summary, at, "last_card_at")
+    return _Known(
+        grids=grids,
+        as_of=as_of,
+        columns=columns,
+        label=grids.objects(summary, at, "Label1"),
+        second=grids.objects(summary, at, "Label2"),
+        label_pct=grids.numbers(summary, at, "Prob1"),
+        missing=grids.objects(summary, at, "missing"),
+        first_card=first_card,
+        newest_card=carry_forward(last_card),
+        gap_h=ordinary_gaps_h(first_card, last_card),
+        failures=failures,
+        known_failures=known_failures,
+        run=run,
+        open_start=open_start,
+        open_row=open_row,
+        test_bpd=test_bpd,
+        test_void_day=void_day,
+        water_cut_pct=_water_cut(grids, warehouse, days, test_cut, void_day, as_of),
+    )
 
-    run, open_start, open_row, known = _failure_grids(grids, failures, as_of)
-    label = grids.objects(summary, at, "Label1")
-    label_pct = grids.numbers(summary, at, "Prob1")
-    columns = {
-        name: grids.numbers(summary, at, name)
-        for name in (
-            "runtime_h", "fillage_pct", "pump_intake_pressure_psi", "fluid_level_ft", "gross_displacement_bpd",
-            "inferred_production_bpd", "tv_leak_bpd", "sv_leak_bpd", "barrel_leak_bpd", "gearbox_load_pct",
-            "structural_load_pct", "max_rod_load_pct", "vendor_production_bpd", "card_departure", "no_fluid_load",
-            "runtime_unknown",
-        )
-    }  # fmt: skip
-    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, known)
-    leak = np.fmax.reduce([columns["tv_leak_bpd"], columns["sv_leak_bpd"], columns["barrel_leak_bpd"]])
-    no_fluid = columns["no_fluid_load"] == 1.0
-    found = reconcile_production(
+
+def _reconcile(known: _Known) -> Production:
+    """Make one rate out of card, tests and vendor."""
+    columns = known.columns
+    leaks = [columns["tv_leak_bpd"], columns["sv_leak_bpd"], columns["barrel_leak_bpd"]]
+    return reconcile_production(
         Evidence(
             inferred_bpd=columns["inferred_production_bpd"],
-            leak_seen_bpd=leak,
+            leak_seen_bpd=np.fmax.reduce(leaks),
             displacement_bpd=columns["gross_displacement_bpd"],
             fillage_pct=columns["fillage_pct"],
             runtime_assumed=columns["runtime_unknown"] == 1.0,
-            no_fluid_load=no_fluid,
-            label=label,
-            label_pct=label_pct,
-            test_bpd=test_bpd,
-            test_void_day=void_day,
+            no_fluid_load=columns["no_fluid_load"] == 1.0,
+            label=known.label,
+            label_pct=known.label_pct,
+            test_bpd=known.test_bpd,
+            test_void_day=known.test_void_day,
             vendor_bpd=columns["vendor_production_bpd"],
-            run=run,
+            run=known.run,
         )
     )
-    first_card, last_card = (
-        grids.times(summary, at, "first_card_at"),
-        grids.times(summary, at, "last_card_at"),
-    )
-    newest = carry_forward(last_card)
-    gap = ordinary_gaps_h(first_card, last_card)
-    states = find_states(
-        as_of_ms=as_of,
-        first_card_ms=first_card,
-        last_card_ms=newest,
-        gap_h=gap,
-        run_h=_carried(columns["runtime_h"]),
-        failure_start_ms=open_start,
-    )
-    displaced = _carried(columns["gross_displacement_bpd"])
-    with np.errstate(invalid="ignore"):
-        test_cut[test_bpd < TELLS_CUT * displaced] = np.nan
-    cut = _water_cut(grids, warehouse, days, test_cut, void_day, as_of)
-    share = 1.0 - np.clip(_or_median(cut), 0.0, 100.0) / 100.0
+
+
+@dataclass(frozen=True)
+class _Losses:
+    """Rates of liquid, and what of the oil is lost."""
+
+    liquid: Production
+    stopped: NDArray[np.bool_]
+    attainable_oil_bpd: NDArray[np.float64]
+    attainable_basis: NDArray[np.str_]
+    oil_bpd: NDArray[np.float64]
+    lost_bpd: tuple[NDArray[np.float64], ...]
+    """Lost oil, and its interval."""
+
+
+def _find_losses(known: _Known, states: States, found: Production) -> _Losses:
+    """Hold what each well makes against what it could make."""
+    columns = known.columns
+    share = 1.0 - np.clip(_or_median(known.water_cut_pct), 0.0, 100.0) / 100.0
     pumping = states.state == WellState.PUMPING
-    today = np.isfinite(found.bpd) & (first_card != NEVER)
+    stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
+    today = np.isfinite(found.bpd) & (known.first_card != NEVER)
     trusted = np.where(pumping & today, found.bpd, np.nan)
     with np.errstate(invalid="ignore"):
-        sound = pumping & (label == "Full Pump") & (columns["fillage_pct"] > 90.0)
+        sound = pumping & (known.label == "Full Pump") & (columns["fillage_pct"] > 90.0)
     attainable = losses.attainable_rate(
-        trusted, run, columns["gross_displacement_bpd"], sound, found.adjustment
+        trusted, known.run, columns["gross_displacement_bpd"], sound, found.adjustment
     )
-    stopped = (states.state == WellState.DOWN) | (states.state == WellState.IDLE)
     smooth = losses.smooth_recent(trusted)
     with np.errstate(invalid="ignore"):
-        lifting, back = (rate > LIFTS * attainable.bpd for rate in (trusted, _carried(trusted)))
+        lifting, back = (rate > LIFTS * attainable.bpd for rate in (trusted, losses.carry_known(trusted)))
     # a well that is back, by its newest rate, has not lost what it lacked while nothing came up
     smooth = np.where(back, losses.smooth_recent(np.where(lifting, trusted, np.nan)), smooth)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -343,100 +415,128 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
     none = today & (found.bpd == 0.0)
     made = np.where(none, 0.0, smooth)
     low, high = np.where(none, 0.0, below), np.where(none, found.upper_bpd, above)
-    oil = np.where(stopped, 0.0, made * share)
-    lost, lost_low, lost_high = (
-        liquid * share for liquid in losses.lost_rate(attainable, made, low, high, stopped)
+    return _Losses(
+        found,
+        stopped,
+        attainable.bpd * share,
+        attainable.basis,
+        np.where(stopped, 0.0, made * share),
+        tuple(liquid * share for liquid in losses.lost_rate(attainable, made, low, high, stopped)),
     )
-    silent_share = silence_outcomes(states.state, as_of, known)
-    probabilities, likely = _risk_grids(grids, warehouse, days)
-
-    carried = {name: _carried(grid) for name, grid in columns.items()}
-    newest_label, newest_pct = _carry_objects(label), _carried(label_pct)
-    second = _carry_objects(grids.objects(summary, at, "Label2"), where=first_card != NEVER)
-    lacking = _carry_objects(grids.objects(summary, at, "missing"), where=first_card != NEVER)
-    row_days = days_in_a_row(label)
-    out: dict[str, list[Any]] = {name: [] for name in schema.names}
-    known_age = np.where(newest != NEVER, (as_of[None, :] - newest) / HOUR_MS, np.nan)
-    for day in range((days.first - first).days, count):
-        if as_of[day] % DAY_MS == DAY_MS - 1:
-            continue  # no row of any well: not a day of this field
-        for well, node in enumerate(nodes):
-            if not states.state[well, day] or (
-                open_start[well, day] == NEVER and known_age[well, day] > 24.0 * REACH_DAYS
-            ):
-                continue
-            down = states.state[well, day] == WellState.DOWN
-            failure = failures[open_row[well, day]] if down else None
-
-            def value(grid: Any, well: int = well, day: int = day) -> float | None:
-                number = float(grid[well, day])
-                return number if np.isfinite(number) else None
-
-            missing = list(lacking[well, day] or [])
-            if not np.isfinite(found.test_age_d[well, day]):
-                missing.append("no_test")
-            if not np.isfinite(cut[well, day]):
-                missing.append("no_water_cut")
-            row = {
-                "NodeID": node,
-                "Date": first + timedelta(days=day),
-                "state": str(states.state[well, day]),
-                "state_since": _moment(int(states.since_ms[well, day])),
-                "failure": failure["text"] if failure else None,
-                "failure_class": failure["failure_class"] if failure else None,
-                "last_card_at": _moment(int(newest[well, day])),
-                "data_age_h": value(known_age),
-                "ordinary_gap_h": value(gap),
-                "runtime_h": value(carried["runtime_h"]),
-                "Label1": newest_label[well, day],
-                "Prob1": value(newest_pct),
-                "Label2": second[well, day],
-                "label_days": int(row_days[well, day]) or None,
-                "fillage_pct": value(carried["fillage_pct"]),
-                "pump_intake_pressure_psi": value(carried["pump_intake_pressure_psi"]),
-                "fluid_level_ft": value(carried["fluid_level_ft"]),
-                "gearbox_load_pct": value(carried["gearbox_load_pct"]),
-                "structural_load_pct": value(carried["structural_load_pct"]),
-                "max_rod_load_pct": value(carried["max_rod_load_pct"]),
-                "production_bpd": 0.0 if stopped[well, day] else value(found.bpd),
-                "production_lower_bpd": 0.0 if stopped[well, day] else value(found.lower_bpd),
-                "production_upper_bpd": 0.0 if stopped[well, day] else value(found.upper_bpd),
-                "production_source": str(states.state[well, day])
-                if stopped[well, day]
-                else str(found.source[well, day]) or None,
-                "inferred_production_bpd": value(columns["inferred_production_bpd"]),
-                "test_production_bpd": value(found.test_bpd),
-                "test_age_d": value(found.test_age_d),
-                "vendor_production_bpd": value(columns["vendor_production_bpd"]),
-                "water_cut_pct": value(cut),
-                "oil_bpd": value(oil),
-                "attainable_oil_bpd": value(attainable.bpd * share),
-                "attainable_basis": str(attainable.basis[well, day]) or None,
-                "lost_oil_bpd": value(lost),
-                "lost_oil_lower_bpd": value(lost_low),
-                "lost_oil_upper_bpd": value(lost_high),
-                **{
-                    f"failure_prob_{horizon}d": value(probabilities[place])
-                    for place, horizon in enumerate(HORIZONS)
-                },
-                "failure_prob_change_7d": _change(probabilities[2], well, day, 7),
-                "failure_prob_change_14d": _change(probabilities[2], well, day, 14),
-                "likely_failure": likely[well, day],
-                "card_departure": value(columns["card_departure"]),
-                "silent_down_share_pct": float(100.0 * silent_share[day]),
-                "disagreements": disagreement_codes(int(found.disagreements[well, day])),
-                "missing": missing,
-            }
-            for name, entry in row.items():
-                out[name].append(entry)
-    return pa.table([pa.array(out[name], schema.field(name).type) for name in schema.names], schema=schema)
 
 
-def _change(grid: NDArray[np.float64], well: int, day: int, back: int) -> float | None:
-    if day < back:
-        return None
-    change = float(grid[well, day] - grid[well, day - back])
-    return change if np.isfinite(change) else None
+def _status_table(
+    known: _Known,
+    states: States,
+    made: _Losses,
+    probabilities: list[NDArray[np.float64]],
+    likely: NDArray[np.object_],
+    days: Days,
+) -> pa.Table:
+    """Put the grids of some days into rows, day by day, for wells that are on the list."""
+    schema = arrow_schema(table("clean", "wellstatus"))
+    age_h = np.where(known.newest_card != NEVER, (known.as_of - known.newest_card) / HOUR_MS, np.nan)
+    listed = (states.state != "") & ~((known.open_start == NEVER) & (age_h > 24.0 * REACH_DAYS))
+    # a day without a row of any well is no day of this field
+    listed[:, known.as_of % DAY_MS == DAY_MS - 1] = False
+    listed[:, : (days.first - known.grids.first).days] = False
+    day, well = np.nonzero(listed.T)
+    stopped = made.stopped[well, day]
+    state = states.state[well, day]
+
+    def numbers(grid: NDArray[np.float64], carry: bool = False) -> pa.Array:
+        values = (losses.carry_known(grid) if carry else grid)[well, day].astype(np.float64)
+        return pa.array(np.where(np.isfinite(values), values, np.nan), from_pandas=True)
+
+    def texts(values: NDArray[Any]) -> pa.Array:
+        return pa.array([str(value) or None for value in values], pa.string())
+
+    def times(grid: NDArray[np.int64]) -> pa.Array:
+        values = grid[well, day]
+        return pa.array(values, mask=values == NEVER).cast(pa.timestamp("ms"))
+
+    def liquid(grid: NDArray[np.float64]) -> pa.Array:
+        return numbers(np.where(made.stopped, 0.0, grid))
+
+    here = known.first_card != NEVER
+    failures = [
+        known.failures[row] if yes else {}
+        for row, yes in zip(known.open_row[well, day], state == WellState.DOWN, strict=True)
+    ]
+    missing = [
+        [*(codes or ()), *(["no_test"] if untested else ()), *(["no_water_cut"] if uncut else ())]
+        for codes, untested, uncut in zip(
+            _carry_objects(known.missing, where=here)[well, day],
+            ~np.isfinite(made.liquid.test_age_d[well, day]),
+            ~np.isfinite(known.water_cut_pct[well, day]),
+            strict=True,
+        )
+    ]
+    risks = dict(zip(HORIZONS, probabilities, strict=True))
+    label_days = days_in_a_row(known.label)[well, day]
+    columns: dict[str, Any] = {
+        "NodeID": [known.grids.nodes[place] for place in well],
+        "Date": np.datetime64(known.grids.first, "D") + day,
+        "state": texts(state),
+        "state_since": times(states.since_ms),
+        "failure": [row.get("text") for row in failures],
+        "failure_class": [row.get("failure_class") for row in failures],
+        "last_card_at": times(known.newest_card),
+        "data_age_h": numbers(age_h),
+        "ordinary_gap_h": numbers(known.gap_h),
+        "Label1": _carry_objects(known.label)[well, day],
+        "Prob1": numbers(known.label_pct, carry=True),
+        "Label2": _carry_objects(known.second, where=here)[well, day],
+        "label_days": pa.array(label_days, mask=label_days == 0),
+        **{name: numbers(known.columns[name], carry=True) for name in _CARRIED},
+        "production_bpd": liquid(made.liquid.bpd),
+        "production_lower_bpd": liquid(made.liquid.lower_bpd),
+        "production_upper_bpd": liquid(made.liquid.upper_bpd),
+        "production_source": texts(np.where(stopped, state, made.liquid.source[well, day])),
+        **{name: numbers(known.columns[name]) for name in _OF_THE_DAY},
+        "test_production_bpd": numbers(made.liquid.test_bpd),
+        "test_age_d": numbers(made.liquid.test_age_d),
+        "water_cut_pct": numbers(known.water_cut_pct),
+        "oil_bpd": numbers(made.oil_bpd),
+        "attainable_oil_bpd": numbers(made.attainable_oil_bpd),
+        "attainable_basis": texts(made.attainable_basis[well, day]),
+        **{
+            name: numbers(grid)
+            for name, grid in zip(
+                ("lost_oil_bpd", "lost_oil_lower_bpd", "lost_oil_upper_bpd"), made.lost_bpd, strict=True
+            )
+        },
+        **{f"failure_prob_{horizon}d": numbers(grid) for horizon, grid in risks.items()},
+        **{f"failure_prob_change_{back}d": numbers(_change(risks[15], back)) for back in (7, 14)},
+        "likely_failure": likely[well, day],
+        "silent_down_share_pct": 100.0
+        * silence_outcomes(states.state, known.as_of, known.known_failures)[day],
+        "disagreements": [disagreement_codes(int(flags)) for flags in made.liquid.disagreements[well, day]],
+        "missing": missing,
+    }
+    arrays = [
+        value.cast(field.type)
+        if isinstance(value := columns[field.name], pa.Array)
+        else pa.array(value, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+_CARRIED = (
+    "runtime_h", "fillage_pct", "pump_intake_pressure_psi", "fluid_level_ft", "gearbox_load_pct", "structural_load_pct",
+    "max_rod_load_pct",
+)  # fmt: skip
+"""Columns of the newest card, which hold on days without one."""
+
+_OF_THE_DAY = ("inferred_production_bpd", "vendor_production_bpd", "card_departure")
+
+
+def _change(grid: NDArray[np.float64], back: int) -> NDArray[np.float64]:
+    """Subtract the value of some days before; NaN where either is not known."""
+    before = np.full(grid.shape, np.nan)
+    before[:, back:] = grid[:, :-back]
+    return np.asarray(grid - before)
 
 
 def _carry_objects(grid: NDArray[np.object_], where: NDArray[np.bool_] | None = None) -> NDArray[np.object_]:
