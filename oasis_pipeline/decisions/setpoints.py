@@ -9,7 +9,7 @@ Changes are those of the possible wells added to what was measured, so that what
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -300,15 +300,43 @@ def _spread(values: Array, weight: Array, error: Array) -> Interval:
     )
 
 
-def _advise(points: Points, response: Response, past: Past, economics: Economics) -> Setpoints:
-    count = len(points)
-    missing = np.array([bool(codes) for codes in lacks(points)], dtype=np.bool_)
-    given = points
-    # wells that lack something run along with numbers that can't hurt, and get nothing
-    points = _filled(points, missing)
-    tables_now = response.at(points.spm[:, None])
-    members = draw_members(points, tables_now, response, past)
-    weight = members.weight
+@dataclass(frozen=True)
+class _Trial:
+    """What the members (possible wells) do at each set point that is tried: n wells, m members, c set points, the present one first."""
+
+    points: Points
+    response: Response
+    weight: Array
+    """Shape (n, m), as `off`."""
+    off: NDArray[np.bool_]
+    spm: Array
+    """Shape (n, c), as `duty` and `moved`."""
+    duty: Array
+    moved: Array
+    """1 where a set point is not the present one."""
+    place: NDArray[np.intp]
+    """For each candidate the set point that was tried for it."""
+    rate: Array
+    """Liquid, bbl/d, shape (n, m, c), as `intake` and `fill`."""
+    intake: Array
+    fill: Array
+    column: Mapping[str, Array]
+
+    def change(self, name: str) -> Array:
+        return np.asarray(self.column[name] - self.column[name][:, :, :1])
+
+    @property
+    def strokes(self) -> Array:
+        """Strokes a day, shape (n, c)."""
+        return self.spm * self.duty * MINUTES_PER_DAY
+
+    def mean(self, values: Array) -> Array:
+        return _weighed(values, self.weight)
+
+
+def _try_set_points(points: Points, response: Response, past: Past) -> _Trial:
+    """Draw possible wells, and let each pump at every candidate."""
+    members = draw_members(points, response.at(points.spm[:, None]), response, past)
     stroke = np.where(points.stroke_in > 0.0, points.stroke_in, 100.0)
     spm, duty = _candidates(points, stroke)
     # what repeats the present point for all these wells need not be asked
@@ -320,105 +348,165 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     tables = response.at(spm)
     rate, intake, fill = balance_members(members, tables, response, spm, duty)
     got = member_values(tables, members, fill, intake, response.low_intake_psi, response.high_intake_psi)
-    column = {name: got[..., k] for k, name in enumerate(QUANTITIES)}
+    moved = np.abs(spm / spm[:, :1] - 1.0) + np.abs(duty / duty[:, :1] - 1.0) > 1e-9
+    return _Trial(
+        points,
+        response,
+        members.weight,
+        members.off,
+        spm,
+        duty,
+        moved.astype(np.float64),
+        place,
+        rate,
+        intake,
+        fill,
+        {name: got[..., k] for k, name in enumerate(QUANTITIES)},
+    )
 
-    def change(name: str) -> Array:
-        return np.asarray(column[name] - column[name][:, :, :1])
 
-    moved = (np.abs(spm / spm[:, :1] - 1.0) + np.abs(duty / duty[:, :1] - 1.0) > 1e-9).astype(np.float64)
-    floor = ERROR_FLOOR * moved + ERROR_BY_SPEED * np.maximum(np.log(spm / spm[:, :1]), 0.0)
+@dataclass(frozen=True)
+class _Loads:
+    """Loads in percent of their ratings, and which set points each limit allows."""
+
+    present: Mapping[str, Array]
+    """Shape (n,)."""
+    shifts: Mapping[str, Array]
+    """Changes of each member, shape (n, m, c)."""
+    changes: Mapping[str, Interval]
+    """Shape (n, c)."""
+    allowed: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        return np.asarray(np.logical_and.reduce(list(self.allowed.values())))
+
+
+def _judge_loads(trial: _Trial) -> _Loads:
+    """Hold loads against their limits at the upper edge of what the model may err."""
+    points, moved = trial.points, trial.moved
+    floor = ERROR_FLOOR * moved + ERROR_BY_SPEED * np.maximum(np.log(trial.spm / trial.spm[:, :1]), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_torque = np.where(points.torque_in_lbf > 0.0, points.gearbox_pct / points.torque_in_lbf, np.nan)
         per_load = np.where(points.pprl_lbf > 0.0, points.structure_pct / points.pprl_lbf, np.nan)
     present = {"gearbox": points.gearbox_pct, "structure": points.structure_pct, "rods": points.rods_pct}
     shifts = {
-        "gearbox": change("torque_in_lbf") * per_torque[:, None, None],
-        "structure": change("pprl_lbf") * per_load[:, None, None],
-        "rods": change("rods_pct"),
+        "gearbox": trial.change("torque_in_lbf") * per_torque[:, None, None],
+        "structure": trial.change("pprl_lbf") * per_load[:, None, None],
+        "rods": trial.change("rods_pct"),
     }
-    loads, allowed = {}, {}
+    changes, allowed = {}, {}
     for name, shift in shifts.items():
-        centre = _weighed(shift, weight)
-        error = ERROR_SHARES[name] * np.abs(centre) + floor * present[name][:, None]
-        loads[name] = _spread(shift, weight, error)
         level = present[name][:, None]
-        judged = np.isfinite(level + loads[name].upper)
+        error = ERROR_SHARES[name] * np.abs(trial.mean(shift)) + floor * level
+        found = changes[name] = _spread(shift, trial.weight, error)
+        judged = np.isfinite(level + found.upper)
         # An overload may stay where it is or fall, never grow.
-        calm = (loads[name].upper <= 0.5) | (
-            (loads[name].mean <= 0.0) & (level + loads[name].upper <= LIMIT_PCT)
-        )
+        calm = (found.upper <= 0.5) | ((found.mean <= 0.0) & (level + found.upper <= LIMIT_PCT))
         with np.errstate(invalid="ignore"):
-            inside = (level + loads[name].upper <= LIMIT_PCT) & (
-                level + loads[name].mean <= EXPECTED_LIMIT_PCT
-            )
-            allowed[name] = ~judged | inside | calm | (moved == 0.0)
-    least = change("mprl_lbf")
-    centre = _weighed(least, weight)
+            inside = (level + found.upper <= LIMIT_PCT) & (level + found.mean <= EXPECTED_LIMIT_PCT)
+        allowed[name] = ~judged | inside | calm | (moved == 0.0)
+    least = trial.change("mprl_lbf")
+    centre = trial.mean(least)
     error = ERROR_SHARES["least"] * np.abs(centre) + floor * points.pprl_lbf[:, None]
-    low_load = points.mprl_lbf[:, None] + _spread(least, weight, error).lower
-    wanted = FLOAT_SHARE * response.rod_weight_lbf[:, None]
+    low_load = points.mprl_lbf[:, None] + _spread(least, trial.weight, error).lower
+    wanted = FLOAT_SHARE * trial.response.rod_weight_lbf[:, None]
     allowed["polished_rod_float"] = (low_load >= wanted) | (centre >= 0.0) | (moved == 0.0)
-    feasible = np.logical_and.reduce(list(allowed.values()))
-    strokes = spm * duty * MINUTES_PER_DAY
-    may = points.may_rise[:, None] | (strokes <= strokes[:, :1])
+    return _Loads(present, shifts, changes, allowed)
 
-    share = 1.0 - np.clip(points.water_cut_pct, 0.0, 100.0)[:, None, None] / 100.0
-    oil = rate * share
-    work = np.maximum(column["work_in_lbf"], 1.0)
+
+@dataclass(frozen=True)
+class _Money:
+    """What each set point changes: oil (bbl/d) and energy (kWh/d) of each member, and the money of it a day."""
+
+    oil: Array
+    """Shape (n, m, c), as `energy` and `gain`."""
+    energy: Array
+    gain: Array
+    oil_error: Array
+    """Of the model, bbl/d, shape (n, c)."""
+    value_error: Array
+    value: Interval
+    cost: Array
+    """Of the change itself, a day of the horizon."""
+
+
+def _count_money(trial: _Trial, loads: _Loads, economics: Economics) -> _Money:
+    """Count oil less energy, wear and overload."""
+    points, spm, price = trial.points, trial.spm, economics.oil_price_per_bbl
+    oil = trial.rate * (1.0 - np.clip(points.water_cut_pct, 0.0, 100.0)[:, None, None] / 100.0)
+    work = np.maximum(trial.column["work_in_lbf"], 1.0)
     power = points.power_hp[:, None, None] * work / work[:, :, :1] * (spm / spm[:, :1])[:, None]
-    energy = power * KW_PER_HP / EFFICIENCY * 24.0 * duty[:, None]
+    energy = power * KW_PER_HP / EFFICIENCY * 24.0 * trial.duty[:, None]
     net = (
-        oil * economics.oil_price_per_bbl
+        oil * price
         - energy * economics.energy_price_per_kwh
-        - strokes[:, None] / 1000.0 * economics.wear_per_1000_strokes
+        - trial.strokes[:, None] / 1000.0 * economics.wear_per_1000_strokes
     )
     for name, cost in (
         ("gearbox", economics.job_cost.gearbox),
         ("structure", economics.job_cost.gearbox),
         ("rods", economics.job_cost.rod),
     ):
-        over = np.nan_to_num(np.maximum(present[name][:, None, None] + shifts[name] - 100.0, 0.0))
+        load = loads.present[name][:, None, None] + loads.shifts[name]
+        over = np.nan_to_num(np.maximum(load - 100.0, 0.0))
         net = net - economics.overload_failure_pct / 100.0 * over / 10.0 * cost / economics.horizon_days
     gain = net - net[:, :, :1]
-    gained_oil = oil - oil[:, :, :1]
-    expected = _weighed(gained_oil, weight)
-    oil_error = ERROR_SHARES["oil"] * np.abs(expected)
-    price = economics.oil_price_per_bbl
-    value = _spread(gain, weight, oil_error * price)
+    oil_error = ERROR_SHARES["oil"] * np.abs(trial.mean(oil - oil[:, :, :1]))
     visit = economics.job_cost.visit / economics.horizon_days
-    cost_of_change = np.where(np.abs(spm / spm[:, :1] - 1.0) > 1e-9, visit, 0.25 * visit) * moved
-    # half way to the lower edge: of two points that earn alike the surer one
-    worth = 0.5 * (value.mean + value.lower) - cost_of_change
-    size = np.maximum(np.abs(spm / spm[:, :1] - 1.0), np.abs(duty / duty[:, :1] - 1.0))
-    good = may & (size >= SMALLEST_CHANGE) & (worth > 0.0)
-    (tenth,) = _quantiles(gain, weight, (SURE_SHARE,))
-    doubt = np.hypot(np.maximum(value.mean - tenth, 0.0), Z80 * oil_error * price)
-    sure = good & (value.mean > doubt)
-    best = np.where(sure & feasible, worth, -np.inf).argmax(axis=1)
-    advised = (sure & feasible).any(axis=1) & ~missing
-    best = np.where(advised, best, 0)
-    dreamt = np.where(sure, worth, -np.inf).argmax(axis=1)
-    row = np.arange(count)
-    binding = np.full(count, "", dtype="<U20")
-    kept_out = ~missing & sure.any(axis=1) & ~feasible[row, dreamt]
-    for name in reversed(LIMITS):
-        binding = np.where(kept_out & ~allowed[name][row, dreamt], name, binding)
-    reason = np.where(
-        advised,
-        "",
-        np.where(missing, "missing", np.where((good & feasible).any(axis=1), "too_unsure", "best_already")),
+    # idle time alone costs a quarter of a visit
+    of_change = np.where(np.abs(spm / spm[:, :1] - 1.0) > 1e-9, visit, 0.25 * visit) * trial.moved
+    return _Money(
+        oil,
+        energy,
+        gain,
+        oil_error,
+        oil_error * price,
+        _spread(gain, trial.weight, oil_error * price),
+        of_change,
     )
 
-    def at(values: Array) -> Array:
-        return np.asarray(np.where(missing, np.nan, values[row, best]))
 
-    def interval(found: Interval) -> Interval:
-        return Interval(at(found.mean), at(found.lower), at(found.upper))
+@dataclass(frozen=True)
+class _Choice:
+    """The set point of each well that is advised, or the present one and why."""
 
-    chosen_spm, chosen_duty = spm[row, best], duty[row, best]
-    faster = chosen_spm > points.spm * (1.0 + 1e-9)
-    slower = chosen_spm < points.spm * (1.0 - 1e-9)
-    share_of_strokes = chosen_spm * chosen_duty / (points.spm * duty[:, 0])
+    best: NDArray[np.intp]
+    advised: NDArray[np.bool_]
+    why_none: NDArray[np.str_]
+    binding: NDArray[np.str_]
+    """Limit that keeps a well from a better point."""
+
+
+def _choose(trial: _Trial, loads: _Loads, money: _Money, missing: NDArray[np.bool_]) -> _Choice:
+    """Choose what earns most among the set points that surely gain and keep within the limits."""
+    spm, duty, feasible = trial.spm, trial.duty, loads.feasible
+    may = trial.points.may_rise[:, None] | (trial.strokes <= trial.strokes[:, :1])
+    # half way to the lower edge: of two points that earn alike the surer one
+    worth = 0.5 * (money.value.mean + money.value.lower) - money.cost
+    size = np.maximum(np.abs(spm / spm[:, :1] - 1.0), np.abs(duty / duty[:, :1] - 1.0))
+    good = may & (size >= SMALLEST_CHANGE) & (worth > 0.0)
+    (tenth,) = _quantiles(money.gain, trial.weight, (SURE_SHARE,))
+    doubt = np.hypot(np.maximum(money.value.mean - tenth, 0.0), Z80 * money.value_error)
+    sure = good & (money.value.mean > doubt)
+    advised = (sure & feasible).any(axis=1) & ~missing
+    best = np.where(advised, np.where(sure & feasible, worth, -np.inf).argmax(axis=1), 0)
+    row, dreamt = np.arange(len(best)), np.where(sure, worth, -np.inf).argmax(axis=1)
+    binding = np.full(len(best), "", dtype="<U20")
+    kept_out = ~missing & sure.any(axis=1) & ~feasible[row, dreamt]
+    for name in reversed(LIMITS):
+        binding = np.where(kept_out & ~loads.allowed[name][row, dreamt], name, binding)
+    unsure = np.where((good & feasible).any(axis=1), "too_unsure", "best_already")
+    why_none = np.where(advised, "", np.where(missing, "missing", unsure))
+    return _Choice(best, advised, why_none.astype("<U12"), binding)
+
+
+def _name_actions(trial: _Trial, choice: _Choice) -> NDArray[np.str_]:
+    """Name what is to be done, by speed and by strokes a day."""
+    row, now = np.arange(len(choice.best)), trial.points.spm
+    spm = trial.spm[row, choice.best]
+    faster, slower = spm > now * (1.0 + 1e-9), spm < now * (1.0 - 1e-9)
+    share_of_strokes = spm * trial.duty[row, choice.best] / (now * trial.duty[:, 0])
     # slower all day long instead of faster part of it is a slower unit, not less rest
     rises = np.where(slower, share_of_strokes > 1.1, share_of_strokes > 1.0)
     more_or_fewer = np.where(
@@ -426,60 +514,71 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         np.where(faster, "speed_up", "shorten_idle_time"),
         np.where(slower, "slow_down", "lengthen_idle_time"),
     )
-    action = np.where(advised, more_or_fewer, "none")
-    per_barrel = energy / np.maximum(rate, 0.01)
-    absolute = response.discharge_psi[:, None, None] + STANDARD_PRESSURE_PSI
-    opening = valve_opening_position(
-        fill, (intake + STANDARD_PRESSURE_PSI) / absolute, points.gas_exponent[:, None, None]
-    )
+    return np.where(choice.advised, more_or_fewer, "none")
 
-    def mean(values: Array) -> Array:
-        return _weighed(values, weight)
 
-    saved = energy - energy[:, :, :1]
+def _advise(points: Points, response: Response, past: Past, economics: Economics) -> Setpoints:
+    missing = np.array([bool(codes) for codes in lacks(points)], dtype=np.bool_)
+    # wells that lack something run along with numbers that can't hurt, and get nothing
+    trial = _try_set_points(_filled(points, missing), response, past)
+    loads = _judge_loads(trial)
+    money = _count_money(trial, loads, economics)
+    choice = _choose(trial, loads, money, missing)
+    row, best, hidden = np.arange(len(points)), choice.best, missing[:, None]
 
-    def chosen(values: Array, error: Array) -> Interval:
-        """Spread at the best point only."""
-        found = _spread(values[row, :, best][:, :, None], weight, error[row, best][:, None])
-        return Interval(
-            *(np.where(missing, np.nan, part[:, 0]) for part in (found.mean, found.lower, found.upper))
-        )
+    def at(values: Array) -> Array:
+        """Of the advised point."""
+        return np.asarray(np.where(missing, np.nan, values[row, best]))
 
-    won = mean((gain > 0.0).astype(np.float64))
-    oil_doubt = oil_error + 0.3 * ERROR_FLOOR * moved * mean(oil)
-    hidden = missing[:, None]
-    oil_change = _spread(gained_oil, weight, oil_doubt)
+    def interval(found: Interval) -> Interval:
+        return Interval(at(found.mean), at(found.lower), at(found.upper))
 
     def told(values: Array) -> Array:
-        return np.asarray(np.where(hidden, np.nan, values[:, place]))
+        """Of all candidates."""
+        return np.asarray(np.where(hidden, np.nan, values[:, trial.place]))
 
+    saved = money.energy - money.energy[:, :, :1]
+    energy_error = ERROR_SHARES["energy"] * np.abs(trial.mean(saved))
+    energy = _spread(saved[row, :, best][:, :, None], trial.weight, energy_error[row, best][:, None])
+    oil_doubt = money.oil_error + 0.3 * ERROR_FLOOR * trial.moved * trial.mean(money.oil)
+    oil_change = _spread(money.oil - money.oil[:, :, :1], trial.weight, oil_doubt)
+    per_barrel = trial.mean(money.energy / np.maximum(trial.rate, 0.01))
+    absolute = response.discharge_psi[:, None, None] + STANDARD_PRESSURE_PSI
+    exponent = trial.points.gas_exponent[:, None, None]
+    opening = valve_opening_position(trial.fill, (trial.intake + STANDARD_PRESSURE_PSI) / absolute, exponent)
+    won = trial.mean((money.gain > 0.0).astype(np.float64))
     curve = Curve(
-        spm=told(spm),
-        run_h=told(24.0 * duty),
+        spm=told(trial.spm),
+        run_h=told(24.0 * trial.duty),
         oil_change_bpd=Interval(told(oil_change.mean), told(oil_change.lower), told(oil_change.upper)),
-        load_pct={name: told(present[name][:, None] + loads[name].mean) for name in present},
-        allowed=feasible[:, place] & ~hidden,
+        load_pct={
+            name: told(loads.present[name][:, None] + loads.changes[name].mean) for name in loads.present
+        },
+        allowed=loads.feasible[:, trial.place] & ~hidden,
     )
     return Setpoints(
-        action=action,
-        why_none=reason.astype("<U12"),
-        spm=np.where(advised, chosen_spm, given.spm),
-        run_h=np.where(advised, 24.0 * chosen_duty, given.run_h),
+        action=_name_actions(trial, choice),
+        why_none=choice.why_none,
+        spm=np.where(choice.advised, trial.spm[row, best], points.spm),
+        run_h=np.where(choice.advised, 24.0 * trial.duty[row, best], points.run_h),
         oil_bpd=interval(oil_change),
-        energy_kwh_d=chosen(saved, ERROR_SHARES["energy"] * np.abs(mean(saved))),
-        gearbox_pct=interval(loads["gearbox"]),
-        structure_pct=interval(loads["structure"]),
-        rods_pct=interval(loads["rods"]),
-        gain_per_day=interval(value),
-        fillage_pct=at(100.0 * mean(opening)),
-        intake_psi=at(mean(intake)),
-        energy_kwh_per_bbl=np.where(missing, np.nan, mean(per_barrel)[:, 0]),
-        advised_energy_kwh_per_bbl=at(mean(per_barrel)),
-        confidence_pct=np.where(advised, 100.0 * won[row, best], np.nan),
-        off_pct=np.where(missing, np.nan, 100.0 * (weight * members.off).sum(axis=1)),
-        binding=binding,
+        energy_kwh_d=Interval(
+            *(np.where(missing, np.nan, part[:, 0]) for part in (energy.mean, energy.lower, energy.upper))
+        ),
+        gearbox_pct=interval(loads.changes["gearbox"]),
+        structure_pct=interval(loads.changes["structure"]),
+        rods_pct=interval(loads.changes["rods"]),
+        gain_per_day=interval(money.value),
+        fillage_pct=at(100.0 * trial.mean(opening)),
+        intake_psi=at(trial.mean(trial.intake)),
+        energy_kwh_per_bbl=np.where(missing, np.nan, per_barrel[:, 0]),
+        advised_energy_kwh_per_bbl=at(per_barrel),
+        confidence_pct=np.where(choice.advised, 100.0 * won[row, best], np.nan),
+        off_pct=np.where(missing, np.nan, 100.0 * (trial.weight * trial.off).sum(axis=1)),
+        binding=choice.binding,
         not_judged=[
-            tuple(name for name in present if not np.isfinite(present[name][i])) for i in range(count)
+            tuple(name for name in loads.present if not np.isfinite(loads.present[name][well]))
+            for well in row
         ],
         curve=curve,
     )
