@@ -86,9 +86,7 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
         wells = set(warehouse.query('select "NodeID" from xspoc.welldetails')["NodeID"].to_pylist())
         # a well that is down already is told of already
         wells -= set(warehouse.query(_DOWN)["NodeID"].to_pylist())
-        # one a minute: files of a kind are told apart by theirs
-        minutes = {card["Date"][:16]: card for node, card in of_newest.items() if node in wells}
-        chosen = [minutes[minute] for minute in sorted(minutes)][:arrivals]
+        chosen = _one_a_minute([of_newest[node] for node in sorted(wells & set(of_newest))])[:arrivals]
         waits: list[dict[str, float]] = []
         memory: list[float] = []
         for number, card in enumerate(chosen):
@@ -117,6 +115,17 @@ def measure(settings: Settings, late: Path, arrivals: int) -> tuple[list[dict[st
                 file=sys.stderr,
             )
     return waits, memory
+
+
+def _one_a_minute(cards: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Put cards into order, each later than the one before by a minute at least: files of a kind are told apart by theirs."""
+    spread: list[dict[str, str]] = []
+    for card in sorted(cards, key=lambda card: card["Date"]):
+        at = datetime.fromisoformat(card["Date"])
+        if spread and at < (soonest := datetime.fromisoformat(spread[-1]["Date"]) + timedelta(minutes=1)):
+            card = {**card, "Date": str(soonest)}
+        spread.append(card)
+    return spread
 
 
 def _wait(
