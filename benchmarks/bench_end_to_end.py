@@ -120,7 +120,9 @@ def write_field(cache: Path, wells: int, days: int, cards_per_day: int = 3) -> P
     base = cache / f"end-to-end-{min(wells, BASE_WELLS)}x{days + 1}{often}"
     if not base.exists():
         part = base.with_suffix(".part")
-        simulate_field(part, min(wells, BASE_WELLS), days + 1, SEED, cards_per_day, modules=SENSOR_MODULES)
+        simulate_field(
+            part, min(wells, BASE_WELLS), days + 1, SEED, cards_per_day=cards_per_day, modules=SENSOR_MODULES
+        )
         part.rename(base)
     copies = -(-wells // BASE_WELLS)
     if copies == 1:

@@ -163,7 +163,7 @@ def make_home(seed: int, home: Path) -> None:
     from oasis_pipeline.simulation.field import simulate_field
 
     kind = FieldKind.DEMONSTRATION if seed % 2 else FieldKind.DECOYS
-    simulate_field(home, WELLS, DAYS, seed, CARDS_PER_DAY, start=FIRST_DAY, kind=kind)
+    simulate_field(home, WELLS, DAYS, seed, cards_per_day=CARDS_PER_DAY, start=FIRST_DAY, kind=kind)
     disturb(home, np.random.default_rng([seed, 5]))
     shutil.copytree(home / "drop", home / "drop_kept")
     run_pass(load_settings(home)).raise_failures()

@@ -75,7 +75,7 @@ def field_tables(
     -------
     FieldTables
     """
-    field = make_field(wells, days, seed, per_day, kind=kind)
+    field = make_field(wells, days, seed, cards_per_day=per_day, kind=kind)
     return FieldTables(_card_table(field, np.random.default_rng([seed, 5])), _failure_table(field))
 
 

@@ -85,7 +85,7 @@ def card_field(kind: FieldKind, seed: int, cache: Path) -> CardField:
     path = cache / f"{kind}_{seed}_{WELLS}x{DAYS}x{CARDS_PER_DAY}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        field = make_field(WELLS, DAYS, seed, CARDS_PER_DAY, kind=kind)
+        field = make_field(WELLS, DAYS, seed, cards_per_day=CARDS_PER_DAY, kind=kind)
         batch, times = field.batch, field.times
         order = np.lexsort((times.day, times.well))
         position, load = shape_form(batch.pump_position_in[order], batch.pump_load_lbf[order])

@@ -178,7 +178,7 @@ def vendor(batch: CardBatch, seed: int, trees: int) -> list[dict[str, Any]]:
             "taken": trial.helps,
         }
         for name, background in (("without", None), ("with", weak.background)):
-            model = fit_out_of_fold(*own, None, curves, seed, trees, background=background)[0]
+            model = fit_out_of_fold(*own, signatures=curves, seed=seed, trees=trees, background=background)[0]
             row[name] = field.score(model)
         found.append(row)
     return found

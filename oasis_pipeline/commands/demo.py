@@ -85,7 +85,7 @@ def demo(home: Path | None, wells: int, days: int, seed: int, as_json: bool) -> 
             wells,
             days,
             seed,
-            CARDS_PER_DAY,
+            cards_per_day=CARDS_PER_DAY,
             start=start,
             modules=SENSOR_MODULES,
             labelled=LABELLED,

@@ -87,10 +87,10 @@ def try_background(
     labels: Labels,
     wells: ArrayLike,
     background: Background,
+    *,
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
-    *,
     anyway: Background | None = None,
     without: float | None = None,
 ) -> Trial:

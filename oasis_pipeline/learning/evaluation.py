@@ -214,6 +214,7 @@ def train_and_evaluate(
     features: NDArray[np.float32],
     labels: Labels,
     wells: ArrayLike,
+    *,
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed_features: NDArray[np.float32] | None = None,
@@ -264,7 +265,16 @@ def train_and_evaluate(
     curves = None if signatures is None else signatures[rows]
     began = time.perf_counter()
     model, held_out = fit_out_of_fold(
-        features[rows], mine, own_wells, own_days, curves, seed, trees, count, allowed, background
+        features[rows],
+        mine,
+        own_wells,
+        days=own_days,
+        signatures=curves,
+        seed=seed,
+        trees=trees,
+        count=count,
+        allowed=allowed,
+        background=background,
     )
     seconds = time.perf_counter() - began
     proba, shown = judged(held_out)(mine.multi_hot)
@@ -291,6 +301,7 @@ def compare(
     candidates: Sequence[Candidate],
     labels: Labels,
     wells: ArrayLike,
+    *,
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,

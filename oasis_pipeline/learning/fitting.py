@@ -109,6 +109,7 @@ def fit(
     features: NDArray[np.float32],
     labels: Labels,
     wells: ArrayLike,
+    *,
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,
@@ -146,10 +147,10 @@ def fit(
         features[rows],
         labels.take(rows),
         np.asarray(wells)[rows],
-        None if days is None else np.asarray(days)[rows],
-        None if signatures is None else signatures[rows],
-        seed,
-        trees,
+        days=None if days is None else np.asarray(days)[rows],
+        signatures=None if signatures is None else signatures[rows],
+        seed=seed,
+        trees=trees,
     )[0]
 
 
@@ -157,6 +158,7 @@ def fit_out_of_fold(
     features: NDArray[np.float32],
     labels: Labels,
     wells: ArrayLike,
+    *,
     days: ArrayLike | None = None,
     signatures: NDArray[np.float32] | None = None,
     seed: int = 0,

@@ -82,6 +82,7 @@ class CardInputs:
         pump: TimeForm,
         spm: NDArray[np.floating],
         fillage_pct: NDArray[np.floating],
+        *,
         bounds: WellBounds | None = None,
         findings: Findings | None = None,
         history: History | None = None,

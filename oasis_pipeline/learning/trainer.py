@@ -150,7 +150,14 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
         features, multi_hot, weight = self._beside(features, multi_hot, weight)
         share = self._share_beside(features)
         return grow_forest(
-            features, multi_hot, self.view, seed, self.trees, self.allowed, weight, share=share
+            features,
+            multi_hot,
+            self.view,
+            seed=seed,
+            trees=self.trees,
+            allowed=self.allowed,
+            weight=weight,
+            share=share,
         )
 
     def asks_controller(self, features: NDArray[np.float32]) -> bool:
@@ -178,8 +185,8 @@ class trainer:  # noqa: N801 - called like a function, see `splits.Train`
             features[rows],
             multi_hot[rows],
             self.view,
-            seed,
-            trees,
+            seed=seed,
+            trees=trees,
             weight=weight[rows],
             columns=columns,
             share=share,
@@ -302,6 +309,7 @@ def grow_forest(
     features: NDArray[np.float32],
     multi_hot: NDArray[np.bool_],
     view: str,
+    *,
     seed: int = 0,
     trees: int = TREES,
     allowed: NDArray[np.bool_] | None = None,

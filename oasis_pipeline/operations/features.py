@@ -265,10 +265,10 @@ def card_inputs(rows: pa.Table, equipment: EquipmentStates, earlier: pa.Table | 
         pump,
         _floats(rows["SPM"]),
         _floats(rows["Fillage"]),
-        bounds,
-        _findings(rows, equipment),
-        History(now, day, week),
-        None if earlier is None or not earlier.num_rows else _usual(rows, earlier, equipment),
+        bounds=bounds,
+        findings=_findings(rows, equipment),
+        history=History(now, day, week),
+        usual=None if earlier is None or not earlier.num_rows else _usual(rows, earlier, equipment),
     )
 
 

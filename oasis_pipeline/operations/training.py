@@ -537,7 +537,13 @@ def _simulated_beside(
     more = replace(cards, labels=encode_labels(first, second, also=simulated.labels.classes))
     background = background_of(simulated.features, simulated.labels, more.labels.classes, simulated.wells)
     trial = try_background(
-        more.features, more.labels, more.wells, background, more.days, more.signatures, seed
+        more.features,
+        more.labels,
+        more.wells,
+        background,
+        days=more.days,
+        signatures=more.signatures,
+        seed=seed,
     )
     return (more, background, trial) if trial.helps else (cards, None, trial)
 
@@ -574,11 +580,11 @@ def _weak_beside(
         cards.labels,
         cards.wells,
         weak.background,
-        background,
-        cards.days,
-        cards.signatures,
-        seed,
-        without,
+        beside=background,
+        days=cards.days,
+        signatures=cards.signatures,
+        seed=seed,
+        without=without,
     )
     tried = WeakTrial(len(weak.background), weak.wells, trial)
     return (joined(background, weak.background) if trial.helps else background), tried

@@ -93,6 +93,7 @@ def make_field(
     wells: int,
     days: int,
     seed: int,
+    *,
     cards_per_day: int = 3,
     start: date = date(2025, 1, 1),
     progress: Callable[[int, int], None] | None = None,
@@ -174,6 +175,7 @@ def simulate_field(
     wells: int,
     days: int,
     seed: int,
+    *,
     cards_per_day: int = 3,
     start: date = date(2025, 1, 1),
     progress: Callable[[int, int], None] | None = None,
@@ -213,7 +215,9 @@ def simulate_field(
     ValueError
         If a size is not positive.
     """
-    field = make_field(wells, days, seed, cards_per_day, start, progress, kind)
+    field = make_field(
+        wells, days, seed, cards_per_day=cards_per_day, start=start, progress=progress, kind=kind
+    )
     rng = np.random.default_rng(np.random.SeedSequence([seed, 77]))
     runtime = np.round(runtimes_h(field.batch.severity, rng), 1)
     field = _in_run_time(field, runtime)

@@ -40,9 +40,9 @@ def training(field):
         field.features,
         field.labels,
         field.wells,
-        None,
-        field.signatures,
-        field.seed_features,
+        days=None,
+        signatures=field.signatures,
+        seed_features=field.seed_features,
         trees=40,
         count=3,
     )
@@ -69,7 +69,7 @@ def test_the_result_can_be_stored_and_read(training):
 
 def test_fit_gives_the_same_model_and_the_same_answers(field, training):
     again = train_and_evaluate(
-        field.features, field.labels, field.wells, None, field.signatures, trees=40, count=3
+        field.features, field.labels, field.wells, days=None, signatures=field.signatures, trees=40, count=3
     )
     np.testing.assert_array_equal(
         again.model.predict_proba(field.features), training.model.predict_proba(field.features)

@@ -43,7 +43,7 @@ def features_of(batch: CardBatch) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def simulated() -> SimulatedField:
-    return make_field(16, DAYS, 21, 2)
+    return make_field(16, DAYS, 21, cards_per_day=2)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,7 @@ def raise_alarms(
     probability: Float64,
     life: Int64,
     threshold: Float64 | float,
+    *,
     confirming_rows: int = CONFIRMING_ROWS,
     calm_rows: int = CALM_ROWS,
     lower_share: float = LOWER_SHARE,
@@ -260,6 +261,7 @@ def choose_threshold(
     life: Int64,
     log: FailureLog,
     end_ms: int,
+    *,
     budget: float = FALSE_ALARMS_PER_WELL_MONTH,
 ) -> float:
     """Find the lowest threshold whose alarms stay within a budget of false ones.

@@ -235,7 +235,7 @@ def test_the_threshold_stays_within_its_budget() -> None:
     chance = rng.random(len(well))
     nothing = FailureLog.of([], [], [], [], [], CLASSES)
     life = np.zeros(len(well), np.int64)
-    threshold = choose_threshold(well, time_ms, chance, chance * 0, life, nothing, ms(1000), 0.1)
+    threshold = choose_threshold(well, time_ms, chance, chance * 0, life, nothing, ms(1000), budget=0.1)
     alarms = raise_alarms(well, time_ms, chance, life, threshold)
     assert 0 < len(alarms) <= 0.1 * len(well) / 30.4
     assert (
