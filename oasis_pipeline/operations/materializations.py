@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,21 +29,18 @@ class Materialization:
         Partitions whose files came out otherwise than they were.
     versions : dict of str to int
         Data version of each partition, once the materialization has ended.
-    error : Exception or None
-        What went wrong after the body had handed on its rows.
+    note_failure : callable
+        Enters into the ledger what went wrong while rows were computed or written that the body had handed on already. To be called where that
+        happens: when a generator that waits is closed, is up to the interpreter.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     versions: dict[str, int] = field(default_factory=dict)
-    error: Exception | None = None
     began: int = 0
     before: dict[str, int] = field(default_factory=dict)
-
-    def note_failure(self, error: Exception) -> None:
-        """Keep what went wrong while rows were computed or written that the body has handed on already."""
-        self.error = error
+    note_failure: Callable[[Exception], None] = lambda _error: None
 
     def versions_to_come(self, partitions: Iterable[str]) -> dict[str, int]:
         """Tell the data versions that the ledger will give at the end of this materialization."""
@@ -78,6 +75,11 @@ def record_materialization(
     with warehouse.transaction() as tx:
         began = ledger.begin_making(tx)
     states = ledger.states(warehouse, [asset])
+
+    def failed(error: Exception) -> None:
+        with warehouse.transaction() as tx:
+            ledger.mark_failed(tx, asset, partitions, f"{type(error).__name__}: {error}"[:500], began)
+
     done = Materialization(
         began=began,
         before={
@@ -85,19 +87,10 @@ def record_materialization(
             for (_, partition), state in states.items()
             if state.data_version is not None
         },
+        note_failure=failed,
     )
-
-    def failed(error: Exception) -> None:
-        with warehouse.transaction() as tx:
-            ledger.mark_failed(tx, asset, partitions, f"{type(error).__name__}: {error}"[:500], began)
-
     try:
         yield done
-    except GeneratorExit:
-        # the rows that the body has handed on could not be computed or written: this is where it is known
-        if done.error is not None:
-            failed(done.error)
-        raise
     except Exception as error:
         failed(error)
         raise
