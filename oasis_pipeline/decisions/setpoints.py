@@ -8,6 +8,7 @@ Changes are those of the possible wells added to what was measured, so that what
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -284,6 +285,17 @@ def _pick(values: Array, order: NDArray[np.intp], weight: Array, shares: Array, 
                 found[s, n, c] = values[n, c, place]
 
 
+@compiled
+def _chances(gain: Array, weight: Array, error: Array) -> Array:
+    """Probability that the members' (n, m) gain is above zero, a normal error of the model (n,) added to each."""
+    found = np.zeros(len(gain))
+    for n in range(len(gain)):
+        scale = math.sqrt(2.0) * max(error[n], 1e-9)
+        for m in range(gain.shape[1]):
+            found[n] += weight[n, m] * 0.5 * (1.0 + math.erf(gain[n, m] / scale))
+    return found
+
+
 def _weighed(values: Array, weight: Array) -> Array:
     """Weighted means of (n, m, c) over the members, shape (n, c)."""
     return np.asarray(np.matmul(weight[:, None], values)[:, 0])
@@ -546,7 +558,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
     absolute = response.discharge_psi[:, None, None] + STANDARD_PRESSURE_PSI
     exponent = trial.points.gas_exponent[:, None, None]
     opening = valve_opening_position(trial.fill, (trial.intake + STANDARD_PRESSURE_PSI) / absolute, exponent)
-    won = trial.mean((money.gain > 0.0).astype(np.float64))
+    won = _chances(money.gain[row, :, best], trial.weight, money.value_error[row, best])
     curve = Curve(
         spm=told(trial.spm),
         run_h=told(24.0 * trial.duty),
@@ -573,7 +585,7 @@ def _advise(points: Points, response: Response, past: Past, economics: Economics
         intake_psi=at(trial.mean(trial.intake)),
         energy_kwh_per_bbl=np.where(missing, np.nan, per_barrel[:, 0]),
         advised_energy_kwh_per_bbl=at(per_barrel),
-        confidence_pct=np.where(choice.advised, 100.0 * won[row, best], np.nan),
+        confidence_pct=np.where(choice.advised, 100.0 * won, np.nan),
         off_pct=np.where(missing, np.nan, 100.0 * (trial.weight * trial.off).sum(axis=1)),
         binding=choice.binding,
         not_judged=[

@@ -38,7 +38,7 @@ from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
-SETPOINT_VERSION = "4"
+SETPOINT_VERSION = "5"
 """Raise it when the same inputs come out otherwise, also when the predictive model changes."""
 
 CARD_DAYS, NEWEST_DAYS = 8, 5

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oasis_pipeline.decisions import setpoints
 from oasis_pipeline.decisions.economics import Economics
 from oasis_pipeline.decisions.inflow import Course
 from oasis_pipeline.decisions.possible_wells import Past, Points
@@ -184,6 +185,17 @@ def test_a_full_pump_with_liquid_over_it_is_advised_faster_until_a_limit_binds()
     assert "the gearbox would not allow" in say_setpoint(bound, tight, 0, "USD")
     some = advise(points(gearbox_pct=85.0))
     assert SPM <= some.spm[0] <= free.spm[0]
+
+
+def test_the_probability_of_a_gain_counts_what_the_model_may_err(monkeypatch: pytest.MonkeyPatch) -> None:
+    sure = advise(points())
+    assert sure.gain_per_day.lower[0] > 0.0
+    assert sure.confidence_pct[0] > 95.0
+    monkeypatch.setitem(setpoints.ERROR_SHARES, "oil", 0.7)
+    found = advise(points())
+    assert found.action[0] == "speed_up"
+    assert found.gain_per_day.lower[0] < 0.0, "one in twenty is below the interval"
+    assert 85.0 < found.confidence_pct[0] < 95.0
 
 
 def test_gas_is_not_answered_by_fewer_strokes() -> None:
