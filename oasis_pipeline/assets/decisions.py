@@ -47,7 +47,7 @@ WORKLIST = table("clean", "worklist")
 DECISIONS_VERSION = "4"
 """Raise it when the same inputs come out otherwise."""
 
-WORKLIST_VERSION = "8"
+WORKLIST_VERSION = "9"
 """The same for the list."""
 
 NEWEST_CARD_DAYS = 8

@@ -11,7 +11,10 @@ from typing import Annotated
 
 import msgspec
 
-Amount = Annotated[float, msgspec.Meta(ge=0.0)]
+MOST = 1e12
+"""Greatest amount of money: sums over wells and days stay finite."""
+
+Amount = Annotated[float, msgspec.Meta(ge=0.0, le=MOST)]
 Percent = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
 
 

@@ -120,6 +120,8 @@ class WellDay:
         told as facts.
     half_stroke : bool
         Whether the newest card holds half a stroke only.
+    unusable : str
+        Why no card of the newest day with cards can be used; empty where one can.
     failure_prob_3d, failure_prob_15d, failure_prob_change_7d : float
         Probabilities of a failure, percent, and the change of the latter over a week, percentage points.
     likely_failure : str or None
@@ -180,6 +182,7 @@ class WellDay:
     no_fluid_load: bool = False
     sensor_doubt: str = ""
     half_stroke: bool = False
+    unusable: str = ""
     failure_prob_3d: float = float("nan")
     failure_prob_15d: float = float("nan")
     failure_prob_change_7d: float = float("nan")
@@ -337,9 +340,11 @@ def write_line(day: WellDay, economics: Economics) -> Line:
         "production_source": day.source,
         "disagreements": list(day.disagreements),
     }
-    if best and best.job and worth and lost > 0.0:
+    if best and best.job:
         parts["job_cost"] = round(best.job)
-        parts["payback_days"] = round(best.job / (lost * price), 1)
+        # what only looks, or mends nothing that earns, never pays for itself
+        if gain_value > 0.0:
+            parts["payback_days"] = round(best.job * horizon / gain_value, 1)
     return Line(
         day.well,
         score,
@@ -401,6 +406,9 @@ def _findings(
         ]
     if day.state == WellState.IDLE:
         return [_Finding("restart", least, f"Idle since {_moment(day)}", "", jobs.visit, _back(day, lost))]
+    if day.unusable:
+        text = f"None of its newest cards can be used: {day.unusable}"
+        return [_Finding("check_sensor", least, text, "", jobs.visit)]
     if day.half_stroke:
         text = "Its newest card holds half a stroke only: class and figures of such a card mean nothing"
         return [_Finding("check_sensor", least, text, "", jobs.visit)]

@@ -58,7 +58,7 @@ def read_rules(home: Path) -> list[tuple[str, str]]:
     """
     own = home / RULE_FILE
     try:
-        return _rules(own.read_text("utf-8")) if own.is_file() else package_rules()
+        return _rules(own.read_text("utf-8-sig")) if own.is_file() else package_rules()
     except (
         OSError,
         UnicodeDecodeError,

@@ -124,6 +124,7 @@ select "NodeID", "TestDate" as moment, coalesce("OilRate", 0) + coalesce("WaterR
         then 100 * coalesce("WaterRate", 0) / (coalesce("OilRate", 0) + coalesce("WaterRate", 0)) end as cut
 from xspoc.welltest
 where "Approved" and "TestDate" >= $1 and "TestDate" < $2 and ("OilRate" is not null or "WaterRate" is not null)
+    and coalesce("OilRate", 0) >= 0 and coalesce("WaterRate", 0) >= 0
 order by 1, 2
 """
 
@@ -133,7 +134,8 @@ from analysis.failure_info where "Failure Start Date" < $1 order by 1, 2
 """
 
 _CUTS = """
-select "NodeID", "ValidFrom", "WaterCut" from xspoc.welldetails_history where "ValidFrom" < $1 order by 1, 2
+select "NodeID", "ValidFrom", "WaterCut" from xspoc.welldetails_history
+where "ValidFrom" < $1 and ("WaterCut" is null or "WaterCut" between 0 and 100) order by 1, 2
 """
 
 _AS_OF = """
@@ -149,7 +151,7 @@ select s.*, d.best_gearbox_torque_in_lbf / nullif(d.peak_gearbox_torque_in_lbf, 
     d.best_counterbalance_lbf, d.parted_depth_ft, d.tv_leak_bpd, d.sv_leak_bpd, d.barrel_leak_bpd, d.friction_lbf,
     d.tubing_movement_in, d.gross_displacement_bpd, d.quality, r."RodNum" as worst_taper, w."PumpDepth" as pump_depth_ft,
     p.action as advice, p.reason as advice_reason, p.gain_per_day as advice_gain,
-    p.oil_change_bpd as advice_oil_bpd
+    p.oil_change_bpd as advice_oil_bpd, u.unusable
 from clean.wellstatus as s
 left join clean.setpoint as p on p."NodeID" = s."NodeID" and p."Date" = s."Date"
 left join clean.carddiag as d on d."NodeID" = s."NodeID" and d."Date" = s.last_card_at
@@ -161,6 +163,11 @@ left join lateral (
     select "PumpDepth" from xspoc.welldetails_history as h where h."NodeID" = s."NodeID"
     order by h."ValidFrom" >= s."Date" + interval '1 day', abs(extract(epoch from h."ValidFrom" - s."Date")) limit 1
 ) as w on true
+left join lateral (
+    select (array_agg(c.surfcard_fault order by c."Date" desc))[1] as unusable from xspoc.card as c
+    where c."NodeID" = s."NodeID" and c."Date" >= date_trunc('day', s.last_card_at) and c."Date" <= s.last_card_at
+    having bool_and(c.surfcard_fault is not null and c.pocdowncard_fault is not null)
+) as u on true
 where s."Date" >= $1::date and s."Date" <= $2::date
 order by s."Date", s."NodeID"
 """
@@ -738,6 +745,7 @@ def well_day(row: Mapping[str, Any]) -> WellDay:
         and bool(codes & {"parted_rod", "no_fluid_load"}),
         sensor_doubt=next((words for code, words in _SENSOR_DOUBTS.items() if code in codes), ""),
         half_stroke="open_card" in codes,
+        unusable=row["unusable"] or "",
         likely_failure=row["likely_failure"],
         advice=row["advice"] or "none",
         advice_gain=row["advice_gain"] or 0.0,

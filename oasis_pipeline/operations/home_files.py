@@ -53,7 +53,9 @@ def take_home_files(warehouse: Warehouse, home: Path) -> list[str]:
     path = home / ECONOMICS_FILE
     try:
         _keep(
-            warehouse, ECONOMICS, parse_economics(path.read_text("utf-8")) if path.exists() else Economics()
+            warehouse,
+            ECONOMICS,
+            parse_economics(path.read_text("utf-8-sig")) if path.exists() else Economics(),
         )
     except (EconomicsError, OSError, UnicodeDecodeError) as error:
         wrong.append(f"{path}: {error}; the lists keep the prices they had")

@@ -311,6 +311,30 @@ def test_any_well_gets_a_documented_action_and_one_clean_sentence(data):
     assert not line.lost_oil_bpd < 0.0
 
 
+def test_only_what_earns_pays_for_itself():
+    emptied = replace(HEALTHY, label="Fluid Pound", run_h=23.5, oil_bpd=10.0, lost_bpd=10.0)
+    looked_at = write_line(emptied, MONEY)
+    assert looked_at.action == "test_well"
+    assert looked_at.parts["job_cost"] == MONEY.job_cost.visit
+    assert "payback_days" not in looked_at.parts
+    faster = replace(
+        HEALTHY, advice="speed_up", advice_gain=10.0, advice_oil_bpd=0.2, advice_reason="Speed it up; x."
+    )
+    assert write_line(faster, MONEY).parts["payback_days"] == pytest.approx(150.0 / 10.0)
+    leaks = replace(emptied, label="Worn Pump Barrel")
+    free = write_line(leaks, parse_economics("oil_price_per_bbl = 0"))
+    assert free.action == "pull_pump"
+    assert "payback_days" not in free.parts
+
+
+def test_a_well_without_a_usable_card_is_looked_at():
+    line = write_line(
+        replace(HEALTHY, label=None, label_pct=float("nan"), unusable="all values are zero"), MONEY
+    )
+    assert line.action == "check_sensor"
+    assert line.reason == "None of its newest cards can be used: all values are zero."
+
+
 def test_prices_are_read_and_wrong_ones_named():
     found = parse_economics("oil_price_per_bbl = 40\n[job_cost]\npump = 9000\n")
     assert found.oil_price_per_bbl == 40.0
@@ -323,6 +347,8 @@ def test_prices_are_read_and_wrong_ones_named():
         ("oil_price_per_bbl = -1", "oil_price_per_bbl"),
         ("oil_price_per_bbl = 'much'", "oil_price_per_bbl"),
         ("[job_cost]\npump = nan", "pump"),
+        ("[job_cost]\npump = inf", "pump"),
+        ("oil_price_per_bbl = 1e300", "oil_price_per_bbl"),
         ("not toml", "economics.toml"),
     ):
         with pytest.raises(EconomicsError, match=said):

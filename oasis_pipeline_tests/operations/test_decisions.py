@@ -170,6 +170,35 @@ def test_a_test_of_next_to_nothing_or_of_a_down_well_tells_no_water_cut(field: W
     assert cuts == pytest.approx({8: 70.0, 10: 70.0, 13: 20.0, 15: 20.0, 16: 70.0, 20: 70.0})
 
 
+def test_a_rate_or_water_cut_that_can_not_be_tells_nothing(field: Warehouse) -> None:
+    put(field, "xspoc", "welltest", [well_test(9, -5.0, 30.0)])
+    put(
+        field,
+        "xspoc",
+        "welldetails_history",
+        [
+            {"NodeID": "SILENT 1", "ValidFrom": datetime(2025, 3, 1), "WaterCut": 60.0},
+            {"NodeID": "SILENT 1", "ValidFrom": datetime(2025, 3, 5), "WaterCut": 160.0},
+        ],
+    )
+    found = made(field, FIRST, FIRST + timedelta(days=DAYS - 1))
+    assert found["SOUND 1", date(2025, 3, 12)]["water_cut_pct"] == pytest.approx(70.0)
+    assert found["SOUND 1", date(2025, 3, 12)]["test_production_bpd"] == pytest.approx(100.0)
+    assert found["SILENT 1", date(2025, 3, 12)]["water_cut_pct"] == pytest.approx(60.0)
+
+
+def test_a_well_of_which_no_card_can_be_used_is_told_so(field: Warehouse) -> None:
+    dead = {"surfcard_fault": "all values are zero", "pocdowncard_fault": "no card", "SPM": 8.0}
+    moments = [datetime(2025, 3, 20, hour) for hour in (3, 11, 19)]
+    with field.transaction() as tx:
+        for name in ("clean.carddiag", "clean.dynapred"):
+            tx.execute(f'delete from {name} where "NodeID" = $1 and "Date" >= $2', ("SOUND 1", moments[0]))
+    put(field, "xspoc", "card", [{"NodeID": "SOUND 1", "Date": moment, **dead} for moment in moments])
+    found = made(field, FIRST, date(2025, 3, 20))["SOUND 1", date(2025, 3, 20)]
+    assert found["action"] == "check_sensor"
+    assert "can be used: all values are zero" in found["reason"]
+
+
 def test_a_well_that_is_back_has_lost_nothing(field: Warehouse) -> None:
     parted = [
         {"NodeID": "SOUND 1", "Date": datetime(2025, 3, day, hour), **DIAGNOSED, "quality": "parted_rod"}
@@ -207,7 +236,10 @@ def test_prices_that_change_are_stored_once_and_mark_the_list(warehouse: Warehou
     assert take_home_files(warehouse, tmp_path) == []
     assert tick() > first
     assert stored_economics(warehouse).oil_price_per_bbl == 45.0
+    file.write_text("\ufeffoil_price_per_bbl = 46\n", encoding="utf-8")
+    assert take_home_files(warehouse, tmp_path) == []
+    assert stored_economics(warehouse).oil_price_per_bbl == 46.0
     file.write_text("oil_price = 45\n")
     (wrong,) = take_home_files(warehouse, tmp_path)
     assert "oil_price" in wrong
-    assert stored_economics(warehouse).oil_price_per_bbl == 45.0
+    assert stored_economics(warehouse).oil_price_per_bbl == 46.0

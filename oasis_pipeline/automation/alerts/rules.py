@@ -212,7 +212,7 @@ def load_rules(home: Path) -> Rules:
         If it can't be used.
     """
     try:
-        text = (home / ALERTS_FILE).read_text(encoding="utf-8")
+        text = (home / ALERTS_FILE).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return Rules()
     except (OSError, UnicodeDecodeError) as error:

@@ -191,7 +191,7 @@ def load_mapping(home: Path) -> Mapping:
         If it can't be used; the message names the key and what is wrong.
     """
     try:
-        return parse_mapping((home / MAPPING_FILE).read_text(encoding="utf-8"))
+        return parse_mapping((home / MAPPING_FILE).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return Mapping()
     except UnicodeDecodeError:
