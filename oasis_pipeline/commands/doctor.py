@@ -539,7 +539,8 @@ def look_at_alerts(settings: Settings, warehouse: Warehouse) -> Iterator[Finding
             f"{len(own)} message{'s' * (len(own) != 1)} to {name} could not be sent: {own[0]['error']}",
             f"oasis alerts --test {name} tries it at once",
         )
-    says = f"{count_alerts(warehouse)} are open, {len(rules.to)} receivers"
+    count, receivers = count_alerts(warehouse), len(rules.to)
+    says = f"{count} {'is' if count == 1 else 'are'} open, {receivers} receiver{'s' * (receivers != 1)}"
     if rules.rule:
         yield Finding("alerts", OK, says)
     else:

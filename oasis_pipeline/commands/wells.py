@@ -288,33 +288,41 @@ def _gives(status: dict[str, Any]) -> str:
 
 
 def _lines(status: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]]:
+    from oasis_pipeline.decisions.findings import BASES, contradictions_of, missing_of
+
     def number(value: float | None, unit: str, digits: int = 0) -> str:
         return "" if value is None else f"{value:,.{digits}f} {unit}"
 
     label = status["Label1"]
-    days = status["label_days"]
+    row = f", {days} days in a row" if (days := status["label_days"] or 0) > 1 else ""
     second = f", and {status['Label2']}" if status["Label2"] else ""
     interval = (
         f" ({status['production_lower_bpd']:,.0f} to {status['production_upper_bpd']:,.0f})"
         if status["production_lower_bpd"] is not None
         else ""
     )
-    change = status["failure_prob_change_7d"]
-    moved = f", {change:+.0f} points in 7 days" if change is not None else ""
+    change = status["failure_prob_change_7d"] or 0.0
+    moved = f", {change:+.0f} points in 7 days" if abs(change) >= 1.0 else ""
+    water, tested = status["water_cut_pct"], status["test_age_d"]
+    cut = f" at {water:.0f} % water" if water is not None else ""
+    age = f", {tested:.0f} {'day' if round(tested) == 1 else 'days'} old" if tested is not None else ""
+    source = (status["production_source"] or "").replace("_", " ")
+    basis = status["attainable_basis"]
+    missing = "; ".join(what[0].lower() + what[1:] for what, _ in missing_of(status["missing"] or []))
     return [
         ("newest card", f"{status['last_card_at']:%Y-%m-%d %H:%M}" if status["last_card_at"] else ""),
-        ("class", f"{label} ({status['Prob1']:.0f} %), {days} days in a row{second}" if label else ""),
-        ("production", number(status["production_bpd"], f"bbl/d{interval}, {status['production_source']}")),
+        ("class", f"{label} ({status['Prob1']:.0f} %){row}{second}" if label else ""),
+        ("production", number(status["production_bpd"], f"bbl/d{interval}, {source}")),
         ("inferred from the card", number(status["inferred_production_bpd"], "bbl/d")),
         (
             "newest approved test",
-            number(status["test_production_bpd"], f"bbl/d, {status['test_age_d'] or 0:.0f} days old"),
+            number(status["test_production_bpd"], f"bbl/d{age}"),
         ),
         ("vendor", number(status["vendor_production_bpd"], "bbl/d")),
-        ("oil", number(status["oil_bpd"], f"bbl/d at {status['water_cut_pct'] or 0:.0f} % water", 1)),
+        ("oil, three days", number(status["oil_bpd"], f"bbl/d{cut}", 1)),
         (
             "attainable oil",
-            number(status["attainable_oil_bpd"], f"bbl/d, by {status['attainable_basis']}", 1),
+            number(status["attainable_oil_bpd"], f"bbl/d, by {BASES.get(basis, basis)}", 1),
         ),
         ("lost oil", number(status["lost_oil_bpd"], "bbl/d", 1)),
         ("run time", number(status["runtime_h"], "h/d", 1)),
@@ -325,7 +333,10 @@ def _lines(status: dict[str, Any], card: dict[str, Any]) -> list[tuple[str, str]
         ("rod load, worst taper", number(status["max_rod_load_pct"], "%")),
         ("failure within 3 d", number(status["failure_prob_3d"], "%")),
         ("failure within 15 d", number(status["failure_prob_15d"], f"%{moved}")),
-        ("contradictions", ", ".join(status["disagreements"] or [])),
-        ("not known", ", ".join(status["missing"] or [])),
+        (
+            "contradictions",
+            " ".join(contradictions_of(status["disagreements"] or [], status["reason"] or "")),
+        ),
+        ("not known", missing),
         ("model", card.get("ModelVersion") or ""),
     ]

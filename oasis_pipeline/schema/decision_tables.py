@@ -96,7 +96,12 @@ WELLSTATUS = Table(
         Column("test_age_d", Type.FLOAT, "d", "Age of that test"),
         Column("vendor_production_bpd", Type.FLOAT, "bbl/d", "The vendor's rate of the day"),
         Column("water_cut_pct", Type.FLOAT, "%", "Water cut by the newest test, else by the well file"),
-        Column("oil_bpd", Type.FLOAT, "bbl/d", "Oil of production_bpd; 0 of a well that is down or idle"),
+        Column(
+            "oil_bpd",
+            Type.FLOAT,
+            "bbl/d",
+            "Oil, by the median of production_bpd of three days; 0 of a well that is down or idle, or lifts nothing",
+        ),
         Column("attainable_oil_bpd", Type.FLOAT, "bbl/d", "Oil that the well could make"),
         Column(
             "attainable_basis",

@@ -13,7 +13,7 @@ import pyarrow as pa
 _EVENTS = """
 select moment, ended, kind, what from (
     select "Failure Start Date" as moment, "Failure End Date" as ended, 'failure' as kind, 'failure: ' || coalesce("Failures", 'unknown')
-        || case when "Failure End Date" is null then ', open' else ', ended ' || to_char("Failure End Date", 'YYYY-MM-DD') end as what
+        || case when "Failure End Date" is null then ', open' || case when known_from::date > "Failure Start Date"::date then ', reported ' || to_char(known_from, 'YYYY-MM-DD') else '' end else ', ended ' || to_char("Failure End Date", 'YYYY-MM-DD') end as what
     from analysis.failure_info where "NodeID" = $1 and known_from < $2
     union all
     select "RaisedAt", "ClosedAt", 'alarm', 'alarm (' || "State" || '): ' || "Reason" from clean.alarm

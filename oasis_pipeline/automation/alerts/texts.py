@@ -11,6 +11,8 @@ from typing import Any
 
 import jinja2
 
+from oasis_pipeline.decisions import ACTIONS
+
 LONGEST_TITLE, LONGEST_BODY = 200, 4000
 LISTED = 50
 """So many alerts are named in one message; the rest is counted."""
@@ -18,13 +20,15 @@ LISTED = 50
 
 @lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("oasis_pipeline.automation.alerts"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - plain text; pages escape it where they show it
     )
+    made.globals["actions"] = dict(ACTIONS)
+    return made
 
 
 def write(kind: str, subject: str, facts: Mapping[str, Any]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import numpy as np
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, QueryDict
 
-from oasis_pipeline.decisions import ACTIONS
+from oasis_pipeline.decisions import ACTIONS, findings
 from oasis_pipeline.intake.values import clean_node, node_key
 from oasis_pipeline.physics.well_path import Survey
 from oasis_pipeline.plotting.svg import path_svg, setpoint_svg, strip_svg
@@ -25,7 +25,6 @@ from oasis_pipeline.schema import TABLES, Table
 from oasis_pipeline.schema.model import Column
 from oasis_pipeline.service.access import asking
 from oasis_pipeline.service.models import Note
-from oasis_pipeline.service.pages import findings
 from oasis_pipeline.service.pages.cards import colours_of_classes
 from oasis_pipeline.service.pages.shared import PageError, page, render_page
 from oasis_pipeline.service.pages.tags import well_url

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from oasis_pipeline.decisions import findings
 from oasis_pipeline.plotting.card_picture import PIN_COLOURS, Band, CardPicture, Pin, picture_svg
 from oasis_pipeline.plotting.svg import Card
-from oasis_pipeline.service.pages import findings
 from oasis_pipeline.service.pages.pump_cards import pump_cards_by_rods
 from oasis_pipeline.storage.card_points import USABLE_POINTS, cards_of
 from oasis_pipeline.storage.postgres import Transaction

@@ -19,6 +19,7 @@ from oasis_pipeline.automation.jobs import build_jobs
 from oasis_pipeline.automation.plan import Plan
 from oasis_pipeline.automation.sensors import build_sensors
 from oasis_pipeline.commands.main import cli
+from oasis_pipeline.decisions import ACTIONS
 from oasis_pipeline.operations.home_files import take_home_files
 from oasis_pipeline.settings import Settings
 from oasis_pipeline.storage.postgres import Warehouse
@@ -243,7 +244,7 @@ def test_every_kind_is_seen_and_over(warehouse: Warehouse, settings: Settings, h
             " ('Old', '2026-03-03', 'down', '2026-01-01', 'Rod'), ('New', '2026-03-03', 'down', '2026-03-02 05:00', 'Pump'),"
             " ('Fine', '2026-03-03', 'pumping', '2026-01-01', NULL), ('Past', '2026-03-02', 'down', '2026-03-02', NULL)",
             'INSERT INTO clean.worklist ("NodeID", "Date", rank, score, action, reason, parts) VALUES'
-            " ('New', '2026-03-03', 1, 12000, 'repair', 'It is down.', '{}'), ('Fine', '2026-03-03', 2, 1, 'none', '', '{}')",
+            " ('New', '2026-03-03', 1, 12000, 'pull_pump', 'It is down.', '{}'), ('Fine', '2026-03-03', 2, 1, 'none', '', '{}')",
             'INSERT INTO clean.alarm ("AlarmID", "NodeID", "RaisedAt", "Class", "Prob", "Reason", "State", threshold, "ModelVersion") VALUES'
             " ('a', 'Fine', '2026-03-03', 'Pump', 41, 'fillage falls', 'open', 30, 'b'),"
             " ('o', 'Fine', '2026-01-03', 'Pump', 41, 'fillage falls', 'open', 30, 'b'),"
@@ -269,6 +270,7 @@ def test_every_kind_is_seen_and_over(warehouse: Warehouse, settings: Settings, h
     assert first["worklist_first"] == ["New is first on the worklist"]
     (body,) = [row["body"] for row in list_alerts(warehouse) if row["kind"] == "worklist_first"]
     assert body.endswith(" USD over 30 days.")
+    assert f"Action: {ACTIONS['pull_pump']}. Worth" in body, "as the worklist says it"
     assert first["rejected_share"] == ["10.0 % of the rows of CardData were rejected"]
     assert first["failure_alarm"] == ["Fine: failure of class Pump within 15 days, 41 %"]
     assert first["model_not_promoted"] == ["dyna_classifier card-2 was not promoted"]

@@ -57,7 +57,7 @@ def test_a_well_shows_its_state_its_newest_card_and_why_it_stands_in_its_place(f
 
 
 def test_what_the_reason_has_said_is_not_said_again() -> None:
-    from oasis_pipeline.service.pages.findings import contradictions_of
+    from oasis_pipeline.decisions.findings import contradictions_of
 
     both = ["test_above_inferred", "vendor_above_inferred"]
     test, vendor = contradictions_of(both)

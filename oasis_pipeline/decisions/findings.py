@@ -1,4 +1,4 @@
-"""Codes of diagnosis and decisions in words, for pages.
+"""Codes of diagnosis and decisions in words, for pages and the terminal.
 
 Here: what was assumed, what is doubtful and what is missing, each with what it would unlock. Not here: when a code is given (``physics.diagnosis``,
 ``decisions``).
@@ -43,6 +43,9 @@ ASSUMED = {
     "friction_assumed": "The friction at the pump is an ordinary one.",
     "rods_incomplete": "The rod string that is known ends far above the pump.",
 }
+
+BASES = {"own_past": "its own past", "pump_capacity": "what its pump could lift"}
+"""What an attainable rate rests on."""
 
 DOUBTS = {
     "load_offset": "The zero of the loads is off.",
