@@ -113,6 +113,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("secrets", look_at_secrets),
         ("disk", look_at_disks),
         ("drop folder", look_at_drop),
+        ("settings files", look_at_home_files),
     ):
         found += _try(area, partial(look, settings))
     found += _try("processes", partial(look_at_processes, settings))
@@ -227,6 +228,29 @@ def look_at_drop(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield Finding("drop folder", OK, f"{folder} can be read and written to")
+
+
+def look_at_home_files(settings: Settings) -> Iterator[Finding]:
+    """Prices, models and classes of failures that the home folder sets can be read; `oasis up` goes on without them."""
+    from oasis_pipeline.decisions import EconomicsError
+    from oasis_pipeline.intake.failures import RULE_FILE, RuleFileError, read_rules
+    from oasis_pipeline.learning.site_models import MODELS_FILE, SiteModelError, read_site_models
+    from oasis_pipeline.operations.home_files import ECONOMICS_FILE, read_economics
+
+    for name, state, read, refusal in (
+        (ECONOMICS_FILE, WARN, read_economics, EconomicsError),
+        (MODELS_FILE, WARN, read_site_models, SiteModelError),
+        (RULE_FILE, FAIL, read_rules, RuleFileError),
+    ):
+        if not (settings.home / name).exists():
+            continue
+        try:
+            read(settings.home)
+        except refusal as error:
+            todo = "correct it" if state == FAIL else "correct it; until then what was in force stays"
+            yield Finding("settings files", state, str(error), todo)
+        else:
+            yield Finding("settings files", OK, f"{name} can be used")
 
 
 def look_at_processes(settings: Settings) -> Iterator[Finding]:

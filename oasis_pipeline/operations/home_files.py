@@ -35,6 +35,29 @@ def stored_forecaster(warehouse: Warehouse) -> TrendChoice:
     return _stored(warehouse, FORECASTER, TrendChoice) or TrendChoice()
 
 
+def read_economics(home: Path) -> Economics:
+    """Read ``economics.toml`` of a home folder; the defaults if there is none.
+
+    Parameters
+    ----------
+    home : Path
+
+    Returns
+    -------
+    Economics
+
+    Raises
+    ------
+    EconomicsError
+        If the file can't be used. The message names it.
+    """
+    path = home / ECONOMICS_FILE
+    try:
+        return parse_economics(path.read_text("utf-8-sig")) if path.exists() else Economics()
+    except (EconomicsError, OSError, UnicodeDecodeError) as error:
+        raise EconomicsError(f"{path}: {error}") from error
+
+
 def take_home_files(warehouse: Warehouse, home: Path) -> list[str]:
     """Store what the files of the home folder say where that has changed, so that what rests on it is made again.
 
@@ -50,15 +73,10 @@ def take_home_files(warehouse: Warehouse, home: Path) -> list[str]:
         What is wrong with the files; what was in force stays so.
     """
     wrong = []
-    path = home / ECONOMICS_FILE
     try:
-        _keep(
-            warehouse,
-            ECONOMICS,
-            parse_economics(path.read_text("utf-8-sig")) if path.exists() else Economics(),
-        )
-    except (EconomicsError, OSError, UnicodeDecodeError) as error:
-        wrong.append(f"{path}: {error}; the lists keep the prices they had")
+        _keep(warehouse, ECONOMICS, read_economics(home))
+    except EconomicsError as error:
+        wrong.append(f"{error}; the lists keep the prices they had")
     try:
         chosen = read_site_models(home).trend
         # a table without a row says the same as the default

@@ -190,6 +190,20 @@ def test_a_drop_folder_elsewhere_is_looked_at(
     assert "there is no bucket nothing: make it, or correct OASIS_REMOTE_DROP" in finding.says
 
 
+def test_settings_files_of_the_home_folder_are_read(settings: Settings, home: Path) -> None:
+    assert list(doctor.look_at_home_files(settings)) == []
+    (home / "economics.toml").write_text("oil_price_per_bbl = 50\n")
+    assert [each.state for each in doctor.look_at_home_files(settings)] == [OK]
+    (home / "economics.toml").write_text("oil_price = 50\n")
+    (home / "models.toml").write_text("[trend\n")
+    (home / "failure_classes.toml").write_text("[[rule]]\nclass = 1\n")
+    prices, models, classes = doctor.look_at_home_files(settings)
+    assert [each.state for each in (prices, models, classes)] == [WARN, WARN, FAIL]
+    assert "oil_price" in prices.says
+    assert "models.toml" in models.says
+    assert "failure_classes.toml" in classes.says
+
+
 @pytest.mark.server
 def test_daemons_that_fell_silent(
     settings: Settings, home: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
