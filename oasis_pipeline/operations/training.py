@@ -57,8 +57,11 @@ join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
 where c.surfcard_fault is null or c.pocdowncard_fault is null
 order by c."NodeID", c."Date"
 """
-_LABELLED_DAYS = 'select distinct "NodeID", "Date"::date as day from clean.dynalabel'
+_DAYS_OF_ROWS = 'select distinct "NodeID", day from unnest($1::text[], $2::date[]) as rows ("NodeID", day)'
 _CARD_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2", "LabeledBy", "LabeledAt")
+
+AT_ONCE = 4_000
+"""Labelled cards whose features are computed together."""
 
 # The newest days only: a year of a large field is millions of rows, and few of them are taken.
 _WEAK_DAYS = 90
@@ -295,23 +298,33 @@ class _Beside:
 def _read_cards(
     warehouse: Warehouse, rows: pa.Table, labels: Labels, compare_earlier_method: bool
 ) -> _LabelledCards:
-    """Compute what a training takes from labelled rows."""
+    """Compute what a training takes from labelled rows, some at a time: features of a year of labels take gigabytes on their way."""
     # labels of many wells are learned without what is usual in them
     few = len(set(rows["NodeID"].to_pylist())) < FEW_WELLS
-    earlier = [usual_rows(warehouse, _LABELLED_DAYS)] if few else []
-    inputs = card_inputs(rows, EquipmentStates.of_rows(warehouse, rows, *earlier), *earlier)
     used = model_row(warehouse, CLASSIFIER)
     if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
         compare_earlier_method = True
+    features, signatures, of_seed, curves = [], [], [], []
+    for places in np.array_split(np.arange(rows.num_rows), -(-rows.num_rows // AT_ONCE)):
+        part = rows.slice(places[0], len(places))
+        days = part["Date"].cast(pa.date32()).to_pylist()
+        asked = (part["NodeID"].to_pylist(), days)
+        earlier = [usual_rows(warehouse, _DAYS_OF_ROWS, asked)] if few else []
+        inputs = card_inputs(part, EquipmentStates.of_rows(warehouse, part, *earlier), *earlier)
+        features.append(feature_matrix(inputs.features()))
+        signatures.append(inputs.signatures())
+        curves.append(inputs.load_curves())
+        if compare_earlier_method:
+            of_seed.append(inputs.seed_features())
     return _LabelledCards(
-        feature_matrix(inputs.features()),
+        np.concatenate(features),
         labels,
         rows["NodeID"].to_numpy(zero_copy_only=False),
         rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        inputs.signatures(),
+        np.concatenate(signatures),
         rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
-        inputs.seed_features() if compare_earlier_method else None,
-        inputs.load_curves(),
+        np.concatenate(of_seed) if of_seed else None,
+        np.concatenate(curves),
     )
 
 
