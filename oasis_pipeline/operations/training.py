@@ -43,22 +43,29 @@ from oasis_pipeline.operations.predictions import load_classifier, taught_path
 from oasis_pipeline.operations.registry import ModelFileError, model_row, models_of, register_model
 from oasis_pipeline.operations.wells import EquipmentStates
 from oasis_pipeline.schema import arrow_schema, table
+from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import ObjectStore
 from oasis_pipeline.storage.postgres import Warehouse
 
 LABEL_SUSPECT = table("clean", "label_suspect")
 
 # Spellings of labels in the order in which they first came: the first one is shown.
-_LABELLED = f"""
-select {CARD_INPUT_COLUMNS}, l."TrueLabel1", l."TrueLabel2", l."LabeledBy", l."LabeledAt"
+_LABELLED = """
+select c."NodeID", c."Date", l."TrueLabel1", l."TrueLabel2", l."LabeledBy", l."LabeledAt"
 from clean.dynalabel as l
+join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
+where c.surfcard_fault is null or c.pocdowncard_fault is null
+order by c."NodeID", c."Date"
+"""
+_CARDS = f"""
+select {CARD_INPUT_COLUMNS}
+from unnest($1::text[], $2::timestamp[]) as l ("NodeID", "Date")
 join xspoc.card as c on c."NodeID" = l."NodeID" and c."Date" = l."Date"
 {CARD_INPUT_JOINS}
 where c.surfcard_fault is null or c.pocdowncard_fault is null
 order by c."NodeID", c."Date"
 """
 _DAYS_OF_ROWS = 'select distinct "NodeID", day from unnest($1::text[], $2::date[]) as rows ("NodeID", day)'
-_CARD_COLUMNS = ("NodeID", "Date", "TrueLabel1", "TrueLabel2", "LabeledBy", "LabeledAt")
 
 AT_ONCE = 4_000
 """Labelled cards whose features are computed together."""
@@ -306,9 +313,12 @@ def _read_cards(
         compare_earlier_method = True
     features, signatures, of_seed, curves = [], [], [], []
     for places in np.array_split(np.arange(rows.num_rows), -(-rows.num_rows // AT_ONCE)):
-        part = rows.slice(places[0], len(places))
-        days = part["Date"].cast(pa.date32()).to_pylist()
-        asked = (part["NodeID"].to_pylist(), days)
+        keys = rows.slice(places[0], len(places))
+        wells = keys["NodeID"].to_pylist()
+        part = warehouse.query(_CARDS, (wells, keys["Date"].to_pylist()))
+        if part.num_rows != len(places):
+            raise StorageError("labelled cards changed while they were read: train again")
+        asked = (wells, keys["Date"].cast(pa.date32()).to_pylist())
         earlier = [usual_rows(warehouse, _DAYS_OF_ROWS, asked)] if few else []
         inputs = card_inputs(part, EquipmentStates.of_rows(warehouse, part, *earlier), *earlier)
         features.append(feature_matrix(inputs.features()))
@@ -322,7 +332,7 @@ def _read_cards(
         rows["NodeID"].to_numpy(zero_copy_only=False),
         rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
         np.concatenate(signatures),
-        rows.drop_columns([name for name in rows.column_names if name not in _CARD_COLUMNS]),
+        rows,
         np.concatenate(of_seed) if of_seed else None,
         np.concatenate(curves),
     )
@@ -518,7 +528,9 @@ def new_labels(warehouse: Warehouse, store: ObjectStore) -> int | None:
     if newest is None or not store.exists(taught_path(newest["version"])):
         return None
     taught = store.read_table(taught_path(newest["version"]))
-    if not set(_CARD_COLUMNS) <= set(taught.column_names):
+    if not {"NodeID", "Date", "TrueLabel1", "TrueLabel2", "LabeledBy", "LabeledAt"} <= set(
+        taught.column_names
+    ):
         return None
     now = warehouse.query(
         'select l."NodeID", l."Date", l."TrueLabel1", l."TrueLabel2" from clean.dynalabel l '

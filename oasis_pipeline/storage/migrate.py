@@ -334,13 +334,16 @@ def _open(address: Address) -> Connection:
     try:
         return _connect(address)
     except psycopg2.OperationalError as error:
-        first = one_line(error, secret=address.password)
-    if not _make_database(address):
-        raise StorageError(
-            f"PostgreSQL at {address.public()} does not answer: {first}. Check that it runs and OASIS_HOST, OASIS_PORT,"
-            " OASIS_USER, OASIS_PASS, OASIS_DB"
-        )
-    return _connect(address)
+        refused = error
+    if _make_database(address):
+        try:
+            return _connect(address)
+        except psycopg2.OperationalError as error:
+            refused = error
+    raise StorageError(
+        f"PostgreSQL at {address.public()} does not answer: {one_line(refused, secret=address.password)}. Check that it runs and"
+        " OASIS_HOST, OASIS_PORT, OASIS_USER, OASIS_PASS, OASIS_DB"
+    )
 
 
 def _connect(address: Address, db: str | None = None) -> Connection:
@@ -357,7 +360,7 @@ def _connect(address: Address, db: str | None = None) -> Connection:
 
 
 def _make_database(address: Address) -> bool:
-    """Make the database; False if it is there already or the server can't be reached at all."""
+    """Make the database unless another process has by now; False if the server can't be reached."""
     for maintenance in ("postgres", "template1"):
         try:
             connection = _connect(address, maintenance)
@@ -367,7 +370,7 @@ def _make_database(address: Address) -> bool:
             connection.autocommit = True
             cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", (address.db,))
             if _one(cursor):
-                return False
+                return True
             try:
                 cursor.execute(f"CREATE DATABASE {quote(address.db)} TEMPLATE template0 ENCODING 'UTF8'")
             except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):

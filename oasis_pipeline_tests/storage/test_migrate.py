@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from oasis_pipeline.schema import TABLES, Column, Kind, Table, Type
+from oasis_pipeline.storage import migrate
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.migrate import STEPS, Step, prepare
@@ -195,6 +196,24 @@ def test_many_at_once_make_it_once(address: Address) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: prepare(address), range(4)))
+    assert versions(address) == [STEPS[-1].version]
+
+
+def test_a_database_that_another_process_made_meanwhile_is_taken(
+    address: Address, embedded_server: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, made = migrate._connect, []
+
+    def late(at: Address, db: str | None = None) -> object:
+        if not made:
+            made.append(
+                ask(embedded_server, f"CREATE DATABASE \"{address.db}\" TEMPLATE template0 ENCODING 'UTF8'")
+            )
+            raise psycopg2.OperationalError(f'database "{address.db}" does not exist')
+        return connect(at, db)
+
+    monkeypatch.setattr(migrate, "_connect", late)
+    prepare(address)
     assert versions(address) == [STEPS[-1].version]
 
 
