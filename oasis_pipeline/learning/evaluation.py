@@ -263,9 +263,11 @@ def train_and_evaluate(
     own_wells = np.asarray(wells)[rows]
     own_days = None if days is None else np.asarray(days)[rows]
     curves = None if signatures is None else signatures[rows]
+    # a year of labels is hundreds of megabytes: no copy where all rows teach
+    taught = features if len(rows) == len(features) else features[rows]
     began = time.perf_counter()
     model, held_out = fit_out_of_fold(
-        features[rows],
+        taught,
         mine,
         own_wells,
         days=own_days,
