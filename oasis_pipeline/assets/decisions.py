@@ -44,7 +44,7 @@ WELLSTATUS = table("clean", "wellstatus")
 SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 
-DECISIONS_VERSION = "4"
+DECISIONS_VERSION = "5"
 """Raise it when the same inputs come out otherwise."""
 
 WORKLIST_VERSION = "9"

@@ -47,8 +47,11 @@ from oasis_pipeline.storage.postgres import Warehouse
 REACH_DAYS = 120
 """How far back a status looks; a well without a card for longer has left the list, unless a failure of it is open."""
 
-RISK_REACH_DAYS = 15
-"""How far back probabilities of failure are read: a fortnight's change, and a day for a well that misses one."""
+RISK_HOLDS_DAYS = 3
+"""So many days without a card the newest probability of a failure holds."""
+
+RISK_REACH_DAYS = 14 + RISK_HOLDS_DAYS
+"""How far back probabilities of failure are read: a fortnight's change, from one that held then."""
 
 HORIZONS = (3, 7, 15, 30)
 
@@ -272,7 +275,8 @@ def status_rows(warehouse: Warehouse, days: Days) -> pa.Table:
         failure_start_ms=known.open_start,
     )
     made = _find_losses(known, states, _reconcile(known))
-    return _status_table(known, states, made, *_risk_grids(known.grids, warehouse, days), days)
+    risks, likely = _carry_risks(known, states, *_risk_grids(known.grids, warehouse, days))
+    return _status_table(known, states, made, risks, likely, days)
 
 
 @dataclass(frozen=True)
@@ -652,6 +656,30 @@ def _risk_grids(
             ]
         found.append(grid)
     return found, likely
+
+
+def _carry_risks(
+    known: _Known, states: States, risks: list[NDArray[np.float64]], likely: NDArray[np.object_]
+) -> tuple[list[NDArray[np.float64]], NDArray[np.object_]]:
+    """Let the newest probabilities hold on days without a card (`RISK_HOLDS_DAYS`) while the well pumps or is idle, until a workover.
+
+    Of a silent well they are not carried, its silence says more; a well that is down has failed already.
+    """
+    days = np.arange(known.run.shape[1])
+    place = np.maximum.accumulate(np.where(np.isfinite(risks[HORIZONS.index(15)]), days, -1), axis=1)
+    source = np.maximum(place, 0)
+    same_run = np.take_along_axis(known.run, source, axis=1) == known.run
+    holds = (
+        (place >= 0)
+        & (days - place <= RISK_HOLDS_DAYS)
+        & same_run
+        & np.isin(states.state, [WellState.PUMPING, WellState.IDLE])
+    )
+    holds |= (place == days) & (states.state != WellState.DOWN)
+    carried = [np.where(holds, np.take_along_axis(grid, source, axis=1), np.nan) for grid in risks]
+    named = np.take_along_axis(likely, source, axis=1)
+    named[~holds] = None
+    return carried, named
 
 
 def worklist_rows(warehouse: Warehouse, days: Days, economics: Economics) -> pa.Table:

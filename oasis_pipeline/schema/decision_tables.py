@@ -89,7 +89,7 @@ WELLSTATUS = Table(
             "production_source",
             Type.TEXT,
             description="inferred (card alone), inferred_calibrated (card, corrected by this well's tests), test, vendor, or none_lifted "
-            "(no fluid is lifted); null where nothing tells the rate",
+            "(no fluid is lifted); down or idle of such a well; null where nothing tells the rate",
         ),
         Column("inferred_production_bpd", Type.FLOAT, "bbl/d", "Rate inferred from the day's cards"),
         Column("test_production_bpd", Type.FLOAT, "bbl/d", "Liquid rate of the newest approved test"),
@@ -113,7 +113,12 @@ WELLSTATUS = Table(
         Column("lost_oil_upper_bpd", Type.FLOAT, "bbl/d", "Upper edge of its 90 % interval"),
         Column("failure_prob_3d", Type.FLOAT, "%", "Probability of a failure within 3 days"),
         Column("failure_prob_7d", Type.FLOAT, "%", "Probability of a failure within 7 days"),
-        Column("failure_prob_15d", Type.FLOAT, "%", "Probability of a failure within 15 days"),
+        Column(
+            "failure_prob_15d",
+            Type.FLOAT,
+            "%",
+            "Probability of a failure within 15 days, as the others: the newest of three days; null while down",
+        ),
         Column("failure_prob_30d", Type.FLOAT, "%", "Probability of a failure within 30 days"),
         Column("failure_prob_change_7d", Type.FLOAT, "%", "Change of failure_prob_15d over 7 days"),
         Column("failure_prob_change_14d", Type.FLOAT, "%", "Change of failure_prob_15d over 14 days"),

@@ -187,6 +187,51 @@ def test_a_rate_or_water_cut_that_can_not_be_tells_nothing(field: Warehouse) -> 
     assert found["SILENT 1", date(2025, 3, 12)]["water_cut_pct"] == pytest.approx(60.0)
 
 
+def test_a_probability_of_failure_holds_on_a_day_without_a_card(field: Warehouse) -> None:
+    rows = [
+        {
+            "NodeID": well,
+            "Date": moment,
+            "HorizonDays": horizon,
+            "FailureProb": 40.0,
+            "Prob Normal": 60.0,
+            "Prob Rod": 40.0,
+        }
+        for well in ("SOUND 1", "SILENT 1")
+        for horizon in (3, 7, 15, 30)
+        for moment in [datetime(2025, 3, day, 19) for day in range(10, 20)]
+        if well == "SOUND 1" or moment < datetime(2025, 3, 16)
+    ]
+    put(field, "clean", "xpred", rows)
+    with field.transaction() as tx:
+        tx.execute('alter table clean.xpred add column if not exists "Prob Rod" double precision')
+        tx.execute('update clean.xpred set "Prob Rod" = 40')
+    with field.transaction() as tx:
+        # its cards of the newest day are still to come
+        tx.execute(
+            'delete from xspoc.card where "NodeID" = $1 and "Date" >= $2', ("SOUND 1", datetime(2025, 3, 20))
+        )
+    found = made(field, FIRST, date(2025, 3, 20))
+    # a day made alone is the same as in a range
+    alone = status_rows(field, Days(date(2025, 3, 20), date(2025, 3, 20))).to_pylist()
+    assert {row["NodeID"]: row["failure_prob_15d"] for row in alone}["SOUND 1"] == 40.0
+    waits = found["SOUND 1", date(2025, 3, 20)]
+    assert (waits["state"], waits["failure_prob_15d"], waits["likely_failure"]) == ("pumping", 40.0, "Rod")
+    assert found["SOUND 1", date(2025, 3, 9)]["failure_prob_15d"] is None
+    failure = {
+        "NodeID": "SOUND 1",
+        "Failure Start Date": datetime(2025, 3, 18),
+        "Failures": "Rod",
+        "failure_class": "Rod",
+        "known_from": datetime(2025, 3, 18),
+    }
+    put(field, "analysis", "failure_info", [failure])
+    down = made(field, FIRST, date(2025, 3, 20))["SOUND 1", date(2025, 3, 19)]
+    assert (down["state"], down["failure_prob_15d"]) == ("down", None)
+    silent = found["SILENT 1", date(2025, 3, 20)]
+    assert (silent["state"], silent["failure_prob_15d"]) == ("silent", None)
+
+
 def test_a_well_of_which_no_card_can_be_used_is_told_so(field: Warehouse) -> None:
     dead = {"surfcard_fault": "all values are zero", "pocdowncard_fault": "no card", "SPM": 8.0}
     moments = [datetime(2025, 3, 20, hour) for hour in (3, 11, 19)]
