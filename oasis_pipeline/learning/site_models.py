@@ -93,7 +93,7 @@ def read_site_models(home: Path) -> SiteModels:
     """
     path = home / MODELS_FILE
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
         return parse_site_models(text)
     except (OSError, UnicodeDecodeError, SiteModelError) as error:
         raise SiteModelError(f"{path}: {error}") from error

@@ -42,7 +42,8 @@ def test_a_file_names_a_forecaster_and_a_classifier(tmp_path: Path) -> None:
     assert read_site_models(tmp_path) == SiteModels()
     (tmp_path / "models.toml").write_text(
         f'[trend]\nforecaster = "{NAIVE}"\nparameters = {{ strategy = "drift" }}\n'
-        f'[comparison]\nclassifier = "{NEIGHBOURS}"\n'
+        f'[comparison]\nclassifier = "{NEIGHBOURS}"\n',
+        encoding="utf-8-sig",  # as editors of Windows write it
     )
     found = read_site_models(tmp_path)
     assert found.trend == TrendChoice(NAIVE, {"strategy": "drift"})
