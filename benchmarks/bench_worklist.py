@@ -108,7 +108,8 @@ def list_again(home: Path) -> None:
     """Make status and list of all days from the summaries of the days as they are."""
     from oasis_pipeline.decisions import Economics
     from oasis_pipeline.operations.days import Days, store_days
-    from oasis_pipeline.operations.decisions import status_rows, worklist_rows
+    from oasis_pipeline.operations.well_status import status_rows
+    from oasis_pipeline.operations.worklist import worklist_rows
     from oasis_pipeline.schema import table
     from oasis_pipeline.settings import load_settings
     from oasis_pipeline.storage.installation import using_warehouse

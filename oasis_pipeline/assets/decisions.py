@@ -21,13 +21,6 @@ from oasis_pipeline.assets.declaration import (
     whole,
 )
 from oasis_pipeline.operations.days import rows_by_day, store_days
-from oasis_pipeline.operations.decisions import (
-    REACH_DAYS,
-    RISK_REACH_DAYS,
-    status_rows,
-    summary_rows,
-    worklist_rows,
-)
 from oasis_pipeline.operations.home_files import ECONOMICS, ECONOMICS_FILE, stored_economics
 from oasis_pipeline.operations.setpoints import (
     CARD_DAYS,
@@ -37,6 +30,8 @@ from oasis_pipeline.operations.setpoints import (
     setpoint_rows,
     write_responses,
 )
+from oasis_pipeline.operations.well_status import REACH_DAYS, RISK_REACH_DAYS, status_rows, summary_rows
+from oasis_pipeline.operations.worklist import worklist_rows
 from oasis_pipeline.schema import table
 
 WELLSUMMARY = table("clean", "wellsummary")

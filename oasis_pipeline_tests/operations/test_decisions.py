@@ -10,8 +10,9 @@ import pytest
 
 from oasis_pipeline.decisions import Economics
 from oasis_pipeline.operations.days import Days, store_days
-from oasis_pipeline.operations.decisions import status_rows, summary_rows, worklist_rows
 from oasis_pipeline.operations.home_files import stored_economics, take_home_files
+from oasis_pipeline.operations.well_status import status_rows, summary_rows
+from oasis_pipeline.operations.worklist import worklist_rows
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage import ledger
 from oasis_pipeline.storage.postgres import Warehouse

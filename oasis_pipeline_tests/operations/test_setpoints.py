@@ -12,13 +12,13 @@ import pytest
 from oasis_pipeline.decisions import ACTIONS, Economics, well_response
 from oasis_pipeline.operations import setpoints
 from oasis_pipeline.operations.days import Days, store_days
-from oasis_pipeline.operations.decisions import worklist_rows
 from oasis_pipeline.operations.setpoints import (
     RESPONSES_PATH,
     read_responses,
     setpoint_rows,
     write_responses,
 )
+from oasis_pipeline.operations.worklist import worklist_rows
 from oasis_pipeline.schema import arrow_schema, table
 from oasis_pipeline.storage.objects import LocalStore
 from oasis_pipeline.storage.postgres import Warehouse
