@@ -11,8 +11,6 @@ from typing import Any
 
 import jinja2
 
-from oasis_pipeline.decisions import ACTIONS
-
 LONGEST_TITLE, LONGEST_BODY = 200, 4000
 LISTED = 50
 """So many alerts are named in one message; the rest is counted."""
@@ -20,6 +18,9 @@ LISTED = 50
 
 @lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
+    # a run that has nothing to tell loads no science
+    from oasis_pipeline.decisions import ACTIONS
+
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("oasis_pipeline.automation.alerts"),
         undefined=jinja2.StrictUndefined,
