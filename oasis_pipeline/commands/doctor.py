@@ -431,7 +431,11 @@ def look_at_automation(settings: Settings, warehouse: Warehouse) -> Iterator[Fin
     with open_instance(settings, warehouse.address) as instance:
         beats = {name: beat.timestamp for name, beat in instance.get_daemon_heartbeats().items()}
         now = datetime.now(UTC).timestamp()
-        for name in ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR"):
+        daemons = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
+        if not beats and not runs_here:
+            yield Finding("automation", WARN, "Dagster's daemons have never run here", "start oasis up")
+            daemons = ()
+        for name in daemons:
             age = now - beats[name] if name in beats else None
             if age is None or age > HEARTBEAT_S:
                 says = f"daemon {name} " + (
@@ -441,7 +445,7 @@ def look_at_automation(settings: Settings, warehouse: Warehouse) -> Iterator[Fin
                     "automation",
                     FAIL if runs_here else WARN,
                     says,
-                    "restart oasis up, and look into its logs",
+                    f"{'re' if runs_here else ''}start oasis up, and look into its logs",
                 )
         states = {state.instigator_name: state for state in instance.all_instigator_state()}
         for name in wanted:

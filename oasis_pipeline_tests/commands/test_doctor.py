@@ -214,6 +214,10 @@ def test_daemons_that_fell_silent(
     with open_instance(settings, warehouse.address) as instance:
         from dagster._daemon.types import DaemonHeartbeat
 
+        never = [each for each in doctor.look_at_automation(settings, warehouse) if each.state != OK]
+        assert [(each.says, each.todo) for each in never] == [
+            ("Dagster's daemons have never run here", "start oasis up")
+        ]
         for name, age_s in (("SENSOR", 3600), ("SCHEDULER", 10), ("QUEUED_RUN_COORDINATOR", 10)):
             instance.add_daemon_heartbeat(
                 DaemonHeartbeat(datetime.now(UTC).timestamp() - age_s, name, None, [])

@@ -199,6 +199,7 @@ def test_twenty_cards_are_labelled_and_alarms_answered_by_keyboard_alone(served:
             ("Gas Interference", None),
         ]
         page.get_by_text("20 labels since this page was opened").wait_for()
+        assert [page.locator(f"#{name}").text_content() for name in ("queue", "mine")] == ["40", "20"]
         assert warehouse.query("select count(*) as n from analysis.opinion_request")["n"][0].as_py() == 1
 
         page.goto(f"{url}/label?view=twelve")

@@ -133,6 +133,9 @@
   }
 
   function store(item, own) {
+    const more = (own.length > 0) - (item.dataset.own1 !== "");
+    for (const id of ["mine", "today"]) change(id, more);
+    if (mode === "queue" && !single) change("queue", -more);
     item.dataset.own1 = own[0] ?? "";
     item.dataset.own2 = own[1] ?? "";
     tell(item);
@@ -153,20 +156,21 @@
     store(item, own);
     labels += 1;
     began ||= Date.now();
-    count(1);
+    count();
     go(1);
     if (single) show();
   }
 
-  function count(step) {
+  function change(id, step) {
+    const place = find(id);
+    place.textContent = (Number(place.textContent.replaceAll(",", "")) + step).toLocaleString("en");
+  }
+
+  function count() {
     const pace = find("pace");
     const hours = (Date.now() - began) / 3600000;
     const rate = labels >= 5 && hours > 0 ? `, ${Math.round((labels - 1) / hours).toLocaleString("en")} an hour` : "";
     pace.textContent = labels > 0 ? `${labels} label${labels === 1 ? "" : "s"} since this page was opened${rate}` : "";
-    for (const id of ["mine", "today"]) {
-      const place = find(id);
-      place.textContent = (Number(place.textContent.replaceAll(",", "")) + step).toLocaleString("en");
-    }
   }
 
   function choose(label, isFirst) {
@@ -187,7 +191,7 @@
       if (!last) return;
       store(last.item, last.before);
       labels -= 1;
-      count(-1);
+      count();
       first = null;
       at = items.indexOf(last.item);
       show();
