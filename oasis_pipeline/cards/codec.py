@@ -215,10 +215,12 @@ def _keep(
     data: NDArray[np.uint8], offsets: IntArray, keep: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], IntArray]:
     """Drop the bytes of some items; they stay as empty items."""
-    lengths = np.where(keep, np.diff(offsets), 0)
     ends = np.zeros(offsets.size, np.int64)
-    np.cumsum(lengths, out=ends[1:])
-    return data[point_indices(offsets[:-1], lengths)], ends
+    np.cumsum(np.where(keep, np.diff(offsets), 0), out=ends[1:])
+    # runs of items that stay are copied whole: an index for each byte would take eight times the memory
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], keep.astype(np.int8), [0]]))).reshape(-1, 2)
+    runs = [data[offsets[first] : offsets[last]] for first, last in edges.tolist()]
+    return np.concatenate([data[:0], *runs]), ends
 
 
 def _decode(

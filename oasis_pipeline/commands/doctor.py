@@ -431,7 +431,7 @@ def look_at_automation(settings: Settings, warehouse: Warehouse) -> Iterator[Fin
     with open_instance(settings, warehouse.address) as instance:
         beats = {name: beat.timestamp for name, beat in instance.get_daemon_heartbeats().items()}
         now = datetime.now(UTC).timestamp()
-        daemons = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
+        daemons: tuple[str, ...] = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
         if not beats and not runs_here:
             yield Finding("automation", WARN, "Dagster's daemons have never run here", "start oasis up")
             daemons = ()

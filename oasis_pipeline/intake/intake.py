@@ -25,16 +25,19 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from oasis_pipeline.intake.archive import ArchiveError, archive_file, archive_name
+from oasis_pipeline.intake.chunks import CHUNK_BYTES, Chunk
 from oasis_pipeline.intake.drop_folder import (
     Claim,
     DropFile,
@@ -53,6 +56,7 @@ from oasis_pipeline.intake.failures import RuleFileError, read_rules, reduce_aga
 from oasis_pipeline.intake.files import archive_path, read_chunks
 from oasis_pipeline.intake.load import Context, FileReport, load_file
 from oasis_pipeline.intake.marks import Marks
+from oasis_pipeline.intake.rules import Checked, CheckedFile, Rules
 from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema.system_tables import FILE, LEFT_FILE
 from oasis_pipeline.settings import Settings
@@ -82,6 +86,8 @@ WATCH_SECONDS = 0.5
 """Between two looks at files that are waited for."""
 
 _SLACK_SECONDS = 0.05
+
+_Item = TypeVar("_Item")
 
 OnStep = Callable[[str, str], None]
 Progress = Callable[[int, int, str], None]
@@ -188,11 +194,15 @@ def take_in(
     done, known = 0, len(files)
     for _ in range(ROUNDS):
         again: list[DropFile] = []
-        with closing(_claimed(files, report, again)) as claims:
-            for mine in claims:
+        with (
+            closing(_claimed(files, report, again)) as claims,
+            ThreadPoolExecutor(1, thread_name_prefix="intake-reader") as reader,
+            closing(_read_ahead(claims, context, reader)) as read,
+        ):
+            for mine, checked in read:
                 tell(done, known, mine.file.drop.name)
                 done += 1
-                again += _live_or_leave(mine, life)
+                again += _live_or_leave(mine, checked, life)
         # what has settled while the others were taken in, what came in the meantime into a file that was read included
         later = judge([*waiting, *again], settings)
         for file, why, _ in later.waiting:
@@ -306,6 +316,52 @@ def _claimed(files: list[DropFile], report: PassReport, again: list[DropFile]) -
                 each.put_back()
 
 
+def _read_ahead(
+    claims: Iterable[Claim], context: Context, reader: ThreadPoolExecutor
+) -> Generator[tuple[Claim, CheckedFile]]:
+    """Hand on claimed files with their rows; the next file is read and checked in a thread while the one before is stored."""
+    held: deque[tuple[Claim, CheckedFile]] = deque()
+    try:
+        for mine in claims:
+            drop = mine.file.drop
+            rules = Rules(drop, context.earliest_day, context.zone)
+            chunks = _checked(mine, rules)
+            # how much comes out of a packed file is not known before, and a large one has a next chunk of its own
+            small = drop.suffix in (".csv", ".ndjson") and mine.file.size <= CHUNK_BYTES
+            ahead = _begun(chunks, reader) if small else _one_ahead(chunks, reader)
+            held.append((mine, CheckedFile(drop, rules, ahead)))
+            if len(held) > 1:
+                yield held.popleft()
+        while held:
+            yield held.popleft()
+    finally:
+        for mine, _ in held:
+            mine.put_back()
+
+
+def _checked(mine: Claim, rules: Rules) -> Iterator[tuple[Chunk, Checked]]:
+    for chunk in read_chunks(mine.path, mine.file.drop.suffix, mine.file.drop.kind):
+        yield chunk, rules.check(chunk)
+
+
+def _begun(items: Iterator[_Item], reader: ThreadPoolExecutor) -> Iterator[_Item]:
+    """Hand on items that a thread gets from now on, all of them."""
+    future = reader.submit(list, items)
+
+    def hand_on() -> Iterator[_Item]:
+        yield from future.result()
+
+    return hand_on()
+
+
+def _one_ahead(items: Iterator[_Item], reader: ThreadPoolExecutor) -> Iterator[_Item]:
+    """Hand on items, each while a thread gets the next one."""
+    future = reader.submit(next, items, None)
+    while (item := future.result()) is not None:
+        future = reader.submit(next, items, None)
+        yield item
+
+
 def _put_back(mine: Claim) -> list[DropFile]:
     """Put a file back, and answer with it under its own name; with nothing if a new file has that."""
     own = replace(mine.file, path=mine.path.with_name(mine.file.drop.name), token=None)
@@ -395,14 +451,14 @@ class _Life:
     step: OnStep
 
 
-def _live_or_leave(mine: Claim, life: _Life) -> list[DropFile]:
+def _live_or_leave(mine: Claim, checked: CheckedFile, life: _Life) -> list[DropFile]:
     """Go through a file's life; whatever stands in the way leaves the file in the folder, under its own name.
 
     Answers with the file if it may be tried again in this pass.
     """
     name, report = mine.file.drop.name, life.report
     try:
-        _live(mine, life)
+        _live(mine, checked, life)
         return []
     except UnsettledError:
         report.left[name] = "is still being written; it waits for the next pass"
@@ -428,14 +484,14 @@ def _live_or_leave(mine: Claim, life: _Life) -> list[DropFile]:
     return []
 
 
-def _live(mine: Claim, life: _Life) -> None:
+def _live(mine: Claim, checked: CheckedFile, life: _Life) -> None:
     """Go through the life of a file, from wherever an earlier pass left it."""
     began = time.monotonic()
     report, step = life.report, life.step
     step("claimed", mine.file.drop.name)
     sha256 = _digest(mine)
     try:
-        done, archived = _load(mine, sha256, life)
+        done, archived = _load(mine, checked, sha256, life)
     except UnreadableFileError as error:
         if not mine.unchanged():
             raise UnsettledError from error
@@ -477,7 +533,7 @@ def _digest(mine: Claim) -> str:
     return sha256
 
 
-def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
+def _load(mine: Claim, checked: CheckedFile, sha256: str, life: _Life) -> tuple[FileReport, bool]:
     """Load a file, unless it is known; also tells whether it is archived."""
     drop, report = mine.file.drop, life.report
     with life.warehouse.transaction() as tx:
@@ -494,8 +550,7 @@ def _load(mine: Claim, sha256: str, life: _Life) -> tuple[FileReport, bool]:
                 f"SELECT 1 AS n FROM {FILE.full_name} WHERE source_file = $1", (drop.name,)
             ).num_rows
             source_file = archive_name(drop.name, drop.suffix, sha256) if taken else drop.name
-        chunks = read_chunks(mine.path, drop.suffix, drop.kind)
-        done, changed, warnings = load_file(tx, drop, chunks, source_file, sha256, life.context)
+        done, changed, warnings = load_file(tx, checked, source_file, sha256, life.context)
         tx.execute(
             f"UPDATE {FILE.full_name} SET claim = $2 WHERE source_file = $1", (source_file, mine.file.token)
         )

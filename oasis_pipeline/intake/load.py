@@ -8,7 +8,6 @@ transaction (``intake``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 
@@ -18,7 +17,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oasis_pipeline.intake.blobs import NO_CARD
-from oasis_pipeline.intake.chunks import Chunk
 from oasis_pipeline.intake.equipment import NOT_WHOLE, Held, load_equipment, refuse_broken
 from oasis_pipeline.intake.failures import load_failures
 from oasis_pipeline.intake.files import DropName
@@ -27,7 +25,7 @@ from oasis_pipeline.intake.labels import give_waiting_labels, load_labels, to_ca
 from oasis_pipeline.intake.marks import Marks
 from oasis_pipeline.intake.nodes import Spellings
 from oasis_pipeline.intake.readings import ReadingsOfFile
-from oasis_pipeline.intake.rules import Checked, Rejected, Rules, last_of_each, time_column
+from oasis_pipeline.intake.rules import Checked, CheckedFile, Rejected, last_of_each, time_column
 from oasis_pipeline.intake.unpacking import UnreadableFileError
 from oasis_pipeline.schema import DropKind, Kind, quote, table
 from oasis_pipeline.schema.system_tables import FILE
@@ -109,7 +107,7 @@ class _Counts:
 
 
 def load_file(
-    tx: Transaction, drop: DropName, chunks: Iterable[Chunk], source_file: str, sha256: str, context: Context
+    tx: Transaction, file: CheckedFile, source_file: str, sha256: str, context: Context
 ) -> tuple[FileReport, dict[str, dict[str, int]], list[str]]:
     """Load one file: rows, rejects, spellings, history, the file's own row, marks.
 
@@ -117,9 +115,7 @@ def load_file(
     ----------
     tx : Transaction
         Holding the intake lock.
-    drop : DropName
-    chunks : iterable of Chunk
-        The file, as `files.read_chunks` gives it.
+    file : CheckedFile
     source_file : str
         Name in the archive.
     sha256 : str
@@ -138,18 +134,17 @@ def load_file(
     UnreadableFileError
         If the file can't be read, or names more wells than a field can have, or holds more rows than a file that is taken whole may.
     """
+    drop, rules = file.drop, file.rules
     report = FileReport(source_file, drop.kind.name)
     counts, marks, spellings = _Counts(), Marks(), Spellings(tx)
-    rules = Rules(drop, context.earliest_day, context.zone)
     series = _Series(tx, drop, counts, marks) if drop.kind.table.kind is Kind.SERIES else None
     readings = ReadingsOfFile(tx, drop.stamp, source_file, marks) if drop.kind.open_columns else None
     held: list[Held] = []
     broken: set[str] = set()
     unusable: list[pa.Table] = []
-    for chunk in chunks:
+    for chunk, checked in file.chunks:
         report.ignored_columns = list(dict.fromkeys([*report.ignored_columns, *chunk.header.ignored]))
         report.missing_columns = list(chunk.header.missing)
-        checked = rules.check(chunk)
         _note(checked, drop.kind, counts)
         broken |= checked.broken
         if drop.kind.whole_state and chunk.malformed_rows > len(chunk.malformed):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
@@ -90,6 +90,24 @@ class Checked:
     rejected: Rejected
     refused: int
     broken: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A drop file as its rules leave it.
+
+    Attributes
+    ----------
+    drop : DropName
+    rules : Rules
+        Which were applied, with what they counted so far.
+    chunks : iterator of (Chunk, Checked)
+        At least one; getting one reads it from the file.
+    """
+
+    drop: DropName
+    rules: Rules
+    chunks: Iterator[tuple[Chunk, Checked]]
 
 
 def time_column(kind: DropKind) -> str | None:

@@ -196,7 +196,9 @@ def fit_out_of_fold(
         known = condition_columns(labels.classes, name)
         train = trainer(name, n_trees, allowed, background, known)
         curves = None if signatures is None else signatures[rows]
-        mine, hot, counted = features[rows], truth[rows], repeats.take(rows)
+        # a year of labels is hundreds of megabytes: no copy where all rows have the view's cards
+        mine = features if len(rows) == len(features) else features[rows]
+        hot, counted = truth[rows], repeats.take(rows)
         held_out, shares, simulated = held_out_scores(train, mine, hot, own, counted, curves, seed)
         judged = np.flatnonzero(np.isfinite(held_out).all(axis=1))
         view = train.learn(mine, hot, counted, shares, seed)

@@ -35,6 +35,7 @@ MIN_VIEW_CARDS = 20
 FEW_WELLS = 100
 """With labels of this many wells a field tells by itself what helps, and simulated cards are not asked any more."""
 _UNTUNED_THRESHOLD = 0.35
+_COLUMNS_AT_ONCE = 64
 _COLUMNS_A_SPLIT, _COLUMNS_A_SPLIT_LARGE = 0.3, 0.1
 _MANY = 5_000
 """Share of the columns that a split may choose from; among hundreds of related ones the usual square root finds the telling ones too
@@ -350,20 +351,11 @@ def grow_forest(
     columns = view_columns(view) if columns is None else columns
     if allowed is not None:
         columns = columns[allowed[columns]]
-    known = columns[np.isfinite(features[:, columns]).any(axis=0)]
-    fill = np.zeros(features.shape[1], np.float32)
-    fill[known] = _medians(features[:, known])
-    table = _filled(features, fill)
-    # Columns that say nothing would crowd out the others when trees draw columns.
-    speaks = known[np.ptp(table[:, known], axis=0) > 0]
-    if speaks.size == 0:
-        speaks = columns[:1]
+    table, speaks, fill = _filled(features, columns)
     sets, of_card = np.unique(multi_hot, axis=0, return_inverse=True)
     if share is None:
         share = _COLUMNS_A_SPLIT if len(table) < _MANY else _COLUMNS_A_SPLIT_LARGE
-    grown = _extra_trees(
-        np.ascontiguousarray(table[:, speaks]), of_card.reshape(-1), trees, share, seed, weight
-    )
+    grown = _extra_trees(table, of_card.reshape(-1), trees, share, seed, weight)
     leaves = [tree.value[:, 0, :] @ sets.astype(np.float64) for tree in grown]
     return forest_from_trees(grown, leaves, len(feature_names()), speaks), fill
 
@@ -403,8 +395,35 @@ def _extra_trees(
         return list(pool.map(grow, seeds))
 
 
-def _filled(features: NDArray[np.float32], fill: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(np.isnan(features), fill, features)
+def _filled(
+    features: NDArray[np.float32], columns: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
+    """Return the columns that trees ask for without gaps, which these are, and the medians that stand in for missing values.
+
+    Columns that say nothing are left out: they would crowd out the others when trees draw columns. Some columns at a time, for a year
+    of labels is hundreds of megabytes.
+    """
+    fill = np.zeros(features.shape[1], np.float32)
+    speaks = [columns[:0]]
+    for part in _some_at_once(columns):
+        values = features[:, part]
+        known = np.isfinite(values).any(axis=0)
+        fill[part[known]] = _medians(values[:, known])
+        spread = np.ptp(np.where(np.isnan(values), fill[part], values), axis=0)
+        speaks.append(part[known & (spread > 0)])
+    chosen = np.concatenate(speaks)
+    if not chosen.size:
+        chosen = columns[:1]
+    table = np.empty((len(features), len(chosen)), np.float32)
+    for first, part in enumerate(_some_at_once(chosen)):
+        values = features[:, part]
+        begin = first * _COLUMNS_AT_ONCE
+        table[:, begin : begin + len(part)] = np.where(np.isnan(values), fill[part], values)
+    return table, chosen, fill
+
+
+def _some_at_once(columns: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    return [columns[first : first + _COLUMNS_AT_ONCE] for first in range(0, len(columns), _COLUMNS_AT_ONCE)]
 
 
 def _leaf_size(cards: int) -> int:

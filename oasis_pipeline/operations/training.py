@@ -311,7 +311,7 @@ def _read_cards(
     used = model_row(warehouse, CLASSIFIER)
     if used is not None and json.loads(used["manifest"])["feature_version"] == SEED_FEATURE_VERSION:
         compare_earlier_method = True
-    features, signatures, of_seed, curves = [], [], [], []
+    whole: list[NDArray[Any]] = []
     for places in np.array_split(np.arange(rows.num_rows), -(-rows.num_rows // AT_ONCE)):
         keys = rows.slice(places[0], len(places))
         wells = keys["NodeID"].to_pylist()
@@ -321,20 +321,23 @@ def _read_cards(
         asked = (wells, keys["Date"].cast(pa.date32()).to_pylist())
         earlier = [usual_rows(warehouse, _DAYS_OF_ROWS, asked)] if few else []
         inputs = card_inputs(part, EquipmentStates.of_rows(warehouse, part, *earlier), *earlier)
-        features.append(feature_matrix(inputs.features()))
-        signatures.append(inputs.signatures())
-        curves.append(inputs.load_curves())
+        taken = [feature_matrix(inputs.features()), inputs.signatures(), inputs.load_curves()]
         if compare_earlier_method:
-            of_seed.append(inputs.seed_features())
+            taken.append(inputs.seed_features())
+        # put in their place at once: a list of parts and the whole of them would be there together
+        whole = whole or [np.empty((rows.num_rows, *each.shape[1:]), each.dtype) for each in taken]
+        for each, values in zip(whole, taken, strict=True):
+            each[places] = values
+    features, signatures, curves, *of_seed = whole
     return _LabelledCards(
-        np.concatenate(features),
+        features,
         labels,
         rows["NodeID"].to_numpy(zero_copy_only=False),
         rows["Date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        np.concatenate(signatures),
+        signatures,
         rows,
-        np.concatenate(of_seed) if of_seed else None,
-        np.concatenate(curves),
+        of_seed[0] if of_seed else None,
+        curves,
     )
 
 

@@ -300,7 +300,7 @@ class Transaction:
         )
 
     def upsert(self, table: Table, rows: pa.Table, *, newest_by: str | None = None) -> Upserted:
-        """Write rows by key: one COPY into a staging table, one upsert.
+        """Write rows by key: one COPY into a staging table, one upsert; COPY alone where the table holds nothing of their days.
 
         Parameters
         ----------
@@ -373,14 +373,14 @@ class Transaction:
             self.execute(f"ALTER TABLE {table.full_name} {parts}")
         return replace(table, columns=(*table.columns, *new))
 
-    def ingest(self, name: str, rows: pa.Table) -> None:
-        """COPY rows into an existing temporary table whose columns have the same names."""
+    def ingest(self, name: str, rows: pa.Table, *, schema: str | None = None) -> None:
+        """COPY rows into an existing table that has columns of the same names; into a temporary one where no schema is named."""
         with (
             _translated(self._address, self._connection),
             closing(self._connection.cursor()) as cursor,
             _timed(),
         ):
-            cursor.adbc_ingest(name, rows, mode="append", temporary=True)
+            cursor.adbc_ingest(name, rows, mode="append", temporary=schema is None, db_schema_name=schema)
 
     def stage_name(self) -> str:
         """Name for a temporary table, new at each call."""

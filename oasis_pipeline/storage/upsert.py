@@ -1,4 +1,4 @@
-"""Many rows into a table at once: COPY into a staging table, then one upsert.
+"""Many rows into a table at once: COPY into a staging table, then one upsert; COPY alone where the table holds none of their days.
 
 Here: the statements and the counting. Not here: connections and transactions (``postgres``).
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oasis_pipeline.schema import Table, Type, quote
+from oasis_pipeline.schema import Kind, Table, Type, quote
 from oasis_pipeline.storage.errors import StorageError, one_line
 
 if TYPE_CHECKING:
@@ -78,11 +78,13 @@ def upsert_rows(tx: Transaction, table: Table, rows: pa.Table, newest_by: str | 
         return Upserted()
     unique = without_repeats(table, rows, newest_by)
     tx.lock(f"write {table.asset}")
+    lost = Upserted(superseded=rows.num_rows - unique.num_rows)
+    if _copies(table) and not _holds_any(tx, table, *_span(table, unique)):
+        return _copy(tx, table, unique) + lost
     stage = _stage(tx, table, unique)
     done = _merge(tx, table, unique, stage, newest_by)
     tx.execute(f"DROP TABLE pg_temp.{stage}")
-    lost = rows.num_rows - unique.num_rows
-    return done + Upserted(superseded=lost)
+    return done + lost
 
 
 def replace_rows(
@@ -95,15 +97,13 @@ def replace_rows(
     _inside(table, rows, first_day, last_day)
     unique = without_repeats(table, rows, None)
     tx.lock(f"write {table.asset}")
+    lost = Upserted(superseded=rows.num_rows - unique.num_rows)
+    if _copies(table) and not _holds_any(tx, table, first_day, last_day):
+        return _copy(tx, table, unique) + lost if unique.num_rows else lost
     stage = _stage(tx, table, unique)
-    bounds, params = ["true"], []
-    time = f"t.{quote(table.time_column)}" if table.time_column else ""
-    for day, condition in ((first_day, f"{time} >= $#::date"), (last_day, f"{time} < $#::date + 1")):
-        if day is not None:
-            params.append(day)
-            bounds.append(condition.replace("#", str(len(params))))
+    within, params = _within(table, first_day, last_day)
     gone = tx.query(
-        f"WITH gone AS (DELETE FROM {table.full_name} AS t WHERE {' AND '.join(bounds)}"
+        f"WITH gone AS (DELETE FROM {table.full_name} AS t WHERE {within}"
         f" AND NOT EXISTS (SELECT FROM pg_temp.{stage} AS s WHERE {_same_key(table)})"
         f" RETURNING {_day(table, 't')} AS day)"
         " SELECT day, count(*) AS rows FROM gone GROUP BY day",
@@ -114,7 +114,7 @@ def replace_rows(
     if unique.num_rows:
         done = _merge(tx, table, unique, stage, None) + done
     tx.execute(f"DROP TABLE pg_temp.{stage}")
-    return done + Upserted(superseded=rows.num_rows - unique.num_rows)
+    return done + lost
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
@@ -199,6 +199,54 @@ def without_repeats(table: Table, rows: pa.Table, newest_by: str | None) -> pa.T
     else:
         chosen = last.column(" row_max")
     return rows.take(chosen.combine_chunks().sort())
+
+
+def _copies(table: Table) -> bool:
+    """Tell whether rows may go into the table by COPY alone; text does not become ``jsonb`` by it."""
+    return table.kind is Kind.SERIES and not any(column.type.is_json for column in table.columns)
+
+
+def _holds_any(tx: Transaction, table: Table, low: date | None, high: date | None) -> bool:
+    """Tell whether a table holds rows of a range of times or days, both included; None is open."""
+    within, params = _within(table, low, high)
+    # the order makes the planner take the index on time also of a table that was never analyzed
+    order = f"ORDER BY t.{quote(table.time_column)}" if table.time_column else ""
+    return bool(
+        tx.query(f"SELECT 1 AS n FROM {table.full_name} AS t WHERE {within} {order} LIMIT 1", params).num_rows
+    )
+
+
+def _within(table: Table, low: date | None, high: date | None) -> tuple[str, list[date]]:
+    """Condition on rows ``t`` of a range of times or days, and its parameters."""
+    time = f"t.{quote(table.time_column)}" if table.time_column else ""
+    conditions, params = ["true"], []
+    for bound, sign in ((low, ">="), (high, "<=")):
+        if bound is None:
+            continue
+        params.append(bound)
+        kind = table.by_name[str(table.time_column)].type.sql if isinstance(bound, datetime) else "date"
+        whole = sign == "<=" and kind == "date"
+        conditions.append(f"{time} {'<' if whole else sign} ${len(params)}::{kind}{' + 1' if whole else ''}")
+    return " AND ".join(conditions), params
+
+
+def _span(table: Table, rows: pa.Table) -> tuple[date, date]:
+    """First and last time of rows."""
+    bounds = pc.min_max(rows.column(table.time_column)).as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _copy(tx: Transaction, table: Table, rows: pa.Table) -> Upserted:
+    """COPY rows into a table that holds none of their days: nothing is compared, and each row is written once."""
+    tx.ingest(table.name, rows, schema=table.schema)
+    days = pc.value_counts(pc.cast(rows.column(table.time_column), pa.date32(), safe=False))
+    counts = {each["values"]: each["counts"] for each in days.to_pylist()}
+    return Upserted(
+        stored=rows.num_rows,
+        inserted=rows.num_rows,
+        changed=rows.num_rows,
+        changed_days=dict(sorted(counts.items())),
+    )
 
 
 def _stage(tx: Transaction, table: Table, rows: pa.Table) -> str:

@@ -269,6 +269,39 @@ def test_a_store_that_refuses_leaves_the_file_and_the_next_pass_goes_on(
     assert not list(field.settings.drop.iterdir())
 
 
+def test_a_pass_that_ends_early_gives_back_the_file_that_it_has_read_ahead(field: Field) -> None:
+    names = [f"CardData.E2E.20260110.{hour:02d}00.csv" for hour in range(3)]
+    for hour, name in enumerate(names):
+        field.put(name, csv(HEADER, f"A,2026-01-09 {hour:02d}:00,{hour},"))
+
+    def stop(step: str, name: str) -> None:
+        if (step, name) == ("loaded", names[0]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        field.run(on_step=stop)
+    assert sorted(path.name for path in field.settings.drop.iterdir()) == names
+    field.run()
+    assert field.values('SELECT "SPM" FROM xspoc.card ORDER BY "Date"') == [0, 1, 2]
+
+
+def test_each_file_goes_by_its_own_kind_and_stamp_though_the_next_one_is_read_beside_it(field: Field) -> None:
+    for hour in range(6):
+        # a row an hour after the stamp of its own file, but not of the next one
+        field.put(
+            f"CardData.E2E.20260110.{hour:02d}00.csv", csv(HEADER, f"A,2026-01-10 {hour + 1:02d}:00,1,")
+        )
+        field.put(
+            f"WellTests.E2E.20260110.{hour:02d}01.csv",
+            csv("NodeID,TestDate,Approved,OilRate", f"A,2026-01-10 {hour:02d}:00,1,{hour}"),
+        )
+    report = field.run()
+    assert [(file.kind, file.stored, file.rejected) for file in report.files] == [
+        ("CardData", 0, 1),
+        ("WellTests", 1, 0),
+    ] * 6
+
+
 def test_several_passes_at_once_take_each_file_once(field: Field) -> None:
     for hour in range(8):
         field.put(
