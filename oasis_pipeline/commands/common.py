@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 home_option = click.option(
     "--home",
-    type=click.Path(path_type=Path, file_okay=False),
+    # whether it can be read shows later, with whose it is and what to do
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=None,
     help="Home folder of the installation; overrides $OASIS_HOME.",
 )
@@ -113,7 +114,7 @@ _FROM_OUTSIDE = {
 """What is no fault of the program, by the names of the errors' classes so that nothing has to be imported to know them."""
 
 _LITTLE_BYTES = 16 << 20
-_OTHER_FOLDER = "or use --home with a folder elsewhere"
+_OTHER_FOLDER = "or choose another folder (--home, --out)"
 
 
 def _of_system(error: OSError) -> str:

@@ -65,9 +65,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command; every expected error becomes one line on stderr and exit status 1."""
     try:
-        cli.main(prog_name="oasis", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # without standalone mode click answers with the status of an `Exit`, and raises nothing
+        status = cli.main(prog_name="oasis", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -28,6 +28,7 @@ from oasis_pipeline.simulation.cards import simulate_cards
 from oasis_pipeline.storage import embedded, ledger
 from oasis_pipeline.storage.address import Address
 from oasis_pipeline.storage.errors import StorageError
+from oasis_pipeline_tests.fixtures.platform import free_port
 
 FIELD = {"wells": 3, "days": 3, "seed": 5}
 
@@ -53,6 +54,13 @@ def test_an_unknown_command_is_an_error_of_the_caller() -> None:
     answer = oasis("fly")
     assert answer.returncode == 2
     assert "No such command" in answer.stderr
+
+
+def test_a_command_that_ends_with_a_status_of_its_own_is_a_process_that_does(tmp_path: Path) -> None:
+    done = oasis("doctor", "--home", str(tmp_path / "nowhere"))
+    assert done.returncode == 1, done
+    assert "there is no installation" in done.stdout
+    assert oasis("--version").returncode == oasis("doctor", "--help").returncode == 0
 
 
 def test_errors_of_the_platform_are_one_line_and_faults_of_the_program_say_so() -> None:
@@ -180,6 +188,19 @@ def test_what_the_machine_refuses_is_no_fault_of_the_program(error: Exception, w
         assert bare not in text
 
 
+def test_a_home_of_somebody_else_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".env"))
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr("oasis_pipeline.commands.common.load_settings", refuse)
+    answer = CliRunner().invoke(cli, ["status", "--home", str(tmp_path)])
+    assert isinstance(answer.exception, PermissionError), answer.output
+    assert "run as its owner" in explain(answer.exception)
+
+
 @pytest.mark.parametrize("name", [*SUBCOMMANDS])
 def test_a_home_that_is_a_file_is_one_clear_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -193,6 +214,7 @@ def test_a_home_that_is_a_file_is_one_clear_line(
         "source": ["run"],
         "backup": ["copy"],
         "restore": ["copy"],
+        "serve": ["--port", str(free_port())],
     }
     arguments = [name, *more.get(name, [])]
     monkeypatch.setenv("OASIS_HOME", str(home))
@@ -214,6 +236,7 @@ def test_a_simulation_looks_at_its_folder_first(tmp_path: Path, monkeypatch: pyt
     answer = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path / "file" / "below")])
     assert isinstance(answer.exception, OSError)
     assert "a file of that name exists" in explain(answer.exception)
+    assert "--out" in explain(answer.exception)
 
 
 def test_an_administrator_is_made_or_it_is_said_that_none_was(tmp_path: Path) -> None:
