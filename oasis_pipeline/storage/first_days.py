@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oasis_pipeline.home import make_home
+from oasis_pipeline.home import make_home, open_lock
 from oasis_pipeline.schema import quote, table
 from oasis_pipeline.storage import ledger
 
@@ -181,7 +181,7 @@ def note_first_days(warehouse: Warehouse, settings: Settings) -> tuple[list[Firs
         Whether other days stay out than before.
     """
     make_home(settings.home)
-    with (settings.home / "first_day.lock").open("a") as lock:
+    with open_lock(settings.home / "first_day.lock") as lock:
         # a process that asked the ledger earlier must not write after one that asked later; on a file system without locks it may,
         # and the next pass notes anew
         with suppress(OSError):

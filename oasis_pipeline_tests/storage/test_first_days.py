@@ -82,6 +82,7 @@ def test_each_calendar_has_a_first_day_and_the_graph_follows(
     put(warehouse, "analysis/failure_info", {"2001-05-01": 1})
     note_first_days(warehouse, settings)
     assert notes(settings) == ("None", "2018-01-01")
+    assert (settings.home / "first_day.lock").stat().st_mode & 0o077 == 0, "who can open it can hold it"
     put(warehouse, "xspoc/card", {"2003-05-01": 1})
     note_first_days(warehouse, settings)
     assert notes(settings) == ("2003-05-01", "2018-01-01")

@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from django.core.cache.backends.filebased import FileBasedCache
 
+from oasis_pipeline.home import open_lock
+
 _T = TypeVar("_T")
 
 
@@ -86,7 +88,7 @@ class MadeReports(Generic[_T]):
 
     def _make(self, key: str, make: Callable[[], _T]) -> _T:
         # one at a time on this machine, and none twice; a process that dies lets go of the lock
-        with self._lock.open("w") as lock:
+        with open_lock(self._lock) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             found: _T | None = self._kept.get(key)
             if found is None:

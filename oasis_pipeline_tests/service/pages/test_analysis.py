@@ -153,6 +153,8 @@ def test_a_report_is_remembered_until_something_changes(field: Service, asked: A
     finally:
         with field.warehouse.transaction() as tx:
             tx.execute("delete from oasis.asset_state where asset = 'of/a_test'")
+    lock = field.settings.home / "service" / "reports.lock"
+    assert lock.stat().st_mode & 0o077 == 0, "who can open it can hold it"
 
 
 def test_a_report_that_takes_long_is_waited_for_by_the_page(
