@@ -36,6 +36,8 @@ def main() -> int:
     chosen, skipped = _kinds(arguments.kinds)
     for name, tools in skipped.items():
         print(f"skipped: {name}: this machine lacks {', '.join(tools)}", flush=True)
+    if not chosen:
+        sys.exit("no kind of trial is left")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     folder.chmod(0o755)
@@ -149,10 +151,7 @@ def _kinds(wanted: str) -> tuple[list[Kind], dict[str, list[str]]]:
     words = [word.strip() for word in wanted.split(",") if word.strip()]
     chosen = [kind for kind in KINDS.values() if not words or any(word in kind.name for word in words)]
     skipped = {kind.name: kind.lacking() for kind in chosen if kind.lacking()}
-    left = [kind for kind in chosen if kind.name not in skipped]
-    if not left:
-        sys.exit("no kind of trial is left")
-    return left, skipped
+    return [kind for kind in chosen if kind.name not in skipped], skipped
 
 
 def _arguments() -> argparse.Namespace:

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from contextlib import closing, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -250,26 +251,15 @@ def tiny_files(bench: Bench, rng: random.Random) -> Outcome:
     return outcome
 
 
+LARGEST_MB = 1000
+"""Of memory, for a pass of intake over any file."""
+
+
 @kind("intake: a file of 5 GB", 1, "hours")
 def large_file(bench: Bench, rng: random.Random) -> Outcome:
-    """5 GB of readings, and a kill on the way; memory of the pass is bounded."""
+    """5 GB of readings, each of its own time, and a kill on the way; all are there, and memory of the pass is bounded."""
     place, outcome = _place(bench), Outcome()
-    path: Path = place.drop / "Readings.E2E.20250120.0000.csv"
-    rows = 0
-    with path.open("w", buffering=1 << 24) as file:
-        file.write("module_num,timestamp,V\n")
-        padding = "1" * 200
-        size = 0
-        while size < 5 << 30:
-            block = "".join(
-                f"M,2025-01-{1 + (rows + i) // 5_000_000:02d}T00:00:00.{(rows + i) % 1_000_000:06d}Z,0.{padding}\n"
-                for i in range(100_000)
-            )
-            file.write(block)
-            size += len(block)
-            rows += 100_000
-    old = time.time() - 60
-    os.utime(path, (old, old))
+    rows = write_large(place.drop / "Readings.E2E.20250120.0000.csv", 5 << 30)
     job = bench.warm.start("intake", environment=place.environment)
     time.sleep(rng.uniform(10, 120))
     job.kill()
@@ -278,5 +268,31 @@ def large_file(bench: Bench, rng: random.Random) -> Outcome:
     if answer is None or "error" in answer:
         outcome.stuck += 1
         outcome.say(str(answer))
-    outcome.where = f"{rows} rows"
+        return outcome
+    outcome.where = f"{rows} rows, {answer['memory_mb']:.0f} MB of memory"
+    if answer["memory_mb"] > LARGEST_MB:
+        outcome.stuck += 1
+        outcome.say(f"the pass took more than {LARGEST_MB} MB of memory")
+    with closing(psycopg2.connect(place.address.uri())) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM iot.rawdata")
+        ((stored,),) = cursor.fetchall()
+    outcome.lost += max(0, rows - stored)
+    outcome.doubled += max(0, stored - rows)
     return outcome
+
+
+def write_large(path: Path, size: int) -> int:
+    """Write readings of one module, a reading each 50 ms, until the file has a size; how many there are."""
+    begin, rows = datetime(2025, 1, 1), 0
+    padding = "1" * 200
+    with path.open("w", buffering=1 << 24) as file:
+        written = file.write("module_num,timestamp,V\n")
+        while written < size:
+            times = (begin + timedelta(milliseconds=50 * (rows + i)) for i in range(10_000))
+            written += file.write(
+                "".join(f"M,{moment.isoformat(timespec='milliseconds')}Z,0.{padding}\n" for moment in times)
+            )
+            rows += 10_000
+    old = time.time() - 60
+    os.utime(path, (old, old))
+    return rows

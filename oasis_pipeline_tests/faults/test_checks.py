@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import stat
+import sys
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,8 +14,10 @@ import pytest
 from oasis_pipeline.storage.errors import StorageError
 from oasis_pipeline.storage.objects import S3Store
 from oasis_pipeline.storage.postgres import Warehouse
+from oasis_pipeline_tests.faults.__main__ import main
 from oasis_pipeline_tests.faults.compare import difference, tables_of
 from oasis_pipeline_tests.faults.history import ACKNOWLEDGED, REFUSED, UNKNOWN, History, check
+from oasis_pipeline_tests.faults.kinds_files import write_large
 from oasis_pipeline_tests.faults.s3_proxy import FAULTS, FaultyProxy
 from oasis_pipeline_tests.faults.unsynced import Node, cut
 
@@ -153,3 +156,19 @@ def test_a_store_behind_a_stumbling_server_gives_the_bytes_or_an_error(
         assert written + read > 0
     finally:
         proxy.close()
+
+
+def test_a_large_file_is_of_readings_each_of_its_own_time(tmp_path: Path) -> None:
+    rows = write_large(tmp_path / "large.csv", 1 << 20)
+    lines = (tmp_path / "large.csv").read_text().splitlines()
+    assert len({tuple(line.split(",")[:2]) for line in lines[1:]}) == len(lines) - 1 == rows
+
+
+def test_kinds_whose_tools_are_missing_are_named_though_none_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", ["faults", "--kinds", "clock jumps"])
+    with pytest.raises(SystemExit, match="no kind of trial is left"):
+        main()
+    assert "skipped: intake: clock jumps: this machine lacks faketime" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ def intake(environment: Mapping[str, str], **faults: Any) -> dict[str, Any]:
         "warnings": report.warnings,
         "points": points.passed(),
         "processor_s": time.process_time(),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
