@@ -39,7 +39,7 @@ WELLSTATUS = table("clean", "wellstatus")
 SETPOINT = table("clean", "setpoint")
 WORKLIST = table("clean", "worklist")
 
-DECISIONS_VERSION = "5"
+DECISIONS_VERSION = "6"
 """Raise it when the same inputs come out otherwise."""
 
 WORKLIST_VERSION = "9"

@@ -119,9 +119,7 @@ order by 1, 2
 """
 
 _TESTS = """
-select "NodeID", "TestDate" as moment, coalesce("OilRate", 0) + coalesce("WaterRate", 0) as liquid,
-    case when coalesce("OilRate", 0) + coalesce("WaterRate", 0) > 0
-        then 100 * coalesce("WaterRate", 0) / (coalesce("OilRate", 0) + coalesce("WaterRate", 0)) end as cut
+select "NodeID", "TestDate" as moment, "OilRate" as oil, "WaterRate" as water
 from xspoc.welltest
 where "Approved" and "TestDate" >= $1 and "TestDate" < $2 and ("OilRate" is not null or "WaterRate" is not null)
     and coalesce("OilRate", 0) >= 0 and coalesce("WaterRate", 0) >= 0
@@ -311,7 +309,8 @@ def _read_known(warehouse: Warehouse, days: Days) -> _Known | None:
         as_of[(row["Date"] - first).days] = _ms(row["moment"])
     columns = {name: grids.numbers(summary, at, name) for name in _SUMMARY_COLUMNS}
     run, open_start, open_row, known_failures = _failure_grids(grids, failures, as_of)
-    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, known_failures)
+    file_cut = _file_cut(grids, warehouse, days, as_of)
+    test_bpd, test_cut, void_day = _test_grids(grids, warehouse, days, first, known_failures, file_cut)
     displaced = losses.carry_known(columns["gross_displacement_bpd"])
     with np.errstate(invalid="ignore"):
         test_cut[test_bpd < TELLS_CUT * displaced] = np.nan
@@ -335,7 +334,7 @@ def _read_known(warehouse: Warehouse, days: Days) -> _Known | None:
         open_row=open_row,
         test_bpd=test_bpd,
         test_void_day=void_day,
-        water_cut_pct=_water_cut(grids, warehouse, days, test_cut, void_day, as_of),
+        water_cut_pct=_water_cut(file_cut, test_cut, void_day),
     )
 
 
@@ -555,20 +554,37 @@ def _failure_grids(
 
 
 def _test_grids(
-    grids: _Grids, warehouse: Warehouse, days: Days, first: date, failures: list[KnownFailure]
+    grids: _Grids,
+    warehouse: Warehouse,
+    days: Days,
+    first: date,
+    failures: list[KnownFailure],
+    file_cut: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Approved tests by day (the last one of a day), their water cut, and from which day on a test is void."""
+    """Approved tests by day (the last one of a day), their water cut, and from which day on a test is void.
+
+    A test of oil or water alone tells no water cut; its liquid follows from the cut that was known, of the test before or the well file.
+    """
     liquid, cut = np.full(grids.shape, np.nan), np.full(grids.shape, np.nan)
     void_day = np.full(grids.shape, VALID, dtype=np.int64)
     by_well: dict[int, list[KnownFailure]] = {}
     for failure in failures:
         by_well.setdefault(failure.well, []).append(failure)
+    last_cut: dict[int, float] = {}
     for row in warehouse.query(_TESTS, (datetime.combine(first, time()), days.end)).to_pylist():
         if row["NodeID"] not in grids.row:
             continue
         well, day = grids.row[row["NodeID"]], (row["moment"].date() - first).days
-        liquid[well, day] = row["liquid"]
-        cut[well, day] = np.nan if row["cut"] is None else row["cut"]
+        oil, water = row["oil"], row["water"]
+        if oil is None or water is None:
+            known = last_cut.get(well, file_cut[well, day])
+            share = (100.0 - known if water is None else known) / 100.0
+            rate = oil if water is None else water
+            liquid[well, day], cut[well, day] = rate / share if share > 0.0 else rate, np.nan
+        else:
+            liquid[well, day] = oil + water
+            cut[well, day] = 100.0 * water / (oil + water) if oil + water > 0.0 else np.nan
+            last_cut[well] = cut[well, day]
         void_day[well, day] = VALID
         moment = _ms(row["moment"])
         for failure in by_well.get(well, []):
@@ -577,15 +593,10 @@ def _test_grids(
     return liquid, cut, void_day
 
 
-def _water_cut(
-    grids: _Grids,
-    warehouse: Warehouse,
-    days: Days,
-    test_cut: NDArray[np.float64],
-    void_day: NDArray[np.int64],
-    as_of: NDArray[np.int64],
+def _file_cut(
+    grids: _Grids, warehouse: Warehouse, days: Days, as_of: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Water cut by the newest test before the day that is not known to be void, else by the well file as it was."""
+    """Water cut by the well file as it was."""
     cut = np.full(grids.shape, np.nan)
     seen: set[int] = set()
     for row in warehouse.query(_CUTS, (days.end,)).to_pylist():
@@ -595,6 +606,14 @@ def _water_cut(
         # the first state of a well holds for all earlier times
         cut[well, (as_of >= _ms(row["ValidFrom"])) if well in seen else slice(None)] = row["WaterCut"]
         seen.add(well)
+    return cut
+
+
+def _water_cut(
+    file_cut: NDArray[np.float64], test_cut: NDArray[np.float64], void_day: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Water cut by the newest test before the day that is not known to be void, else by the well file as it was."""
+    cut = file_cut.copy()
     for well, day in np.argwhere(np.isfinite(test_cut)):
         cut[well, day + 1 : max(void_day[well, day], day + 1)] = test_cut[well, day]
     return cut

@@ -20,7 +20,8 @@ select moment, ended, kind, what from (
     where "NodeID" = $1 and "RaisedAt" < $2
     union all
     select "TestDate", null, 'test', 'well test' || case when "Approved" then '' else ', not approved' end || ': '
-        || round(coalesce("OilRate", 0)::numeric) || ' oil, ' || round(coalesce("WaterRate", 0)::numeric) || ' water, bbl/d'
+        || coalesce(round("OilRate"::numeric)::text || ' oil', 'oil not measured') || ', '
+        || coalesce(round("WaterRate"::numeric)::text || ' water', 'water not measured') || ', bbl/d'
     from xspoc.welltest where "NodeID" = $1 and "TestDate" < $2
     union all
     select "ValidFrom", null, 'equipment', 'equipment ' || case when "ValidFrom" > min("ValidFrom") over () then 'changed' else 'known from here on' end

@@ -149,7 +149,7 @@ def test_a_day_says_what_was_known_at_its_end(field: Warehouse) -> None:
     assert all(whole[key] == with_failure[key] for key in unchanged)
 
 
-def well_test(day: int, oil: float, water: float) -> dict:
+def well_test(day: int, oil: float | None, water: float | None) -> dict:
     moment = datetime(2025, 3, 1, 6) + timedelta(days=day)
     return {"NodeID": "SOUND 1", "TestDate": moment, "Approved": True, "OilRate": oil, "WaterRate": water}
 
@@ -169,6 +169,16 @@ def test_a_test_of_next_to_nothing_or_of_a_down_well_tells_no_water_cut(field: W
     cuts = {day: found["SOUND 1", date(2025, 3, day)]["water_cut_pct"] for day in (8, 10, 13, 15, 16, 20)}
     # the second one is believed until the failure is known
     assert cuts == pytest.approx({8: 70.0, 10: 70.0, 13: 20.0, 15: 20.0, 16: 70.0, 20: 70.0})
+
+
+@pytest.mark.parametrize(("oil", "water"), [(12.0, None), (None, 28.0)])
+def test_a_test_of_oil_or_water_alone_keeps_the_water_cut_that_was_known(
+    field: Warehouse, oil: float | None, water: float | None
+) -> None:
+    put(field, "xspoc", "welltest", [well_test(9, oil, water)])
+    found = made(field, FIRST, FIRST + timedelta(days=DAYS - 1))["SOUND 1", date(2025, 3, 12)]
+    assert found["test_production_bpd"] == pytest.approx(40.0)
+    assert found["water_cut_pct"] == pytest.approx(70.0)
 
 
 def test_a_rate_or_water_cut_that_can_not_be_tells_nothing(field: Warehouse) -> None:
