@@ -278,8 +278,9 @@ def parity_table(wells: int, seed: int) -> str:
 def table(wells: int = WELLS, seed: int = SEED) -> str:
     """Run everything and write it as Markdown."""
     lines = [
-        f"Simulator version {SIMULATOR_VERSION}, seed {seed}, {wells} wells for each condition. Median / 95th percentile of the",
-        "absolute error; PIP twice: with true load gain and gravity, and with the gain wrong by 1.2 % and the gravity by 0.02.",
+        f"Simulator version {SIMULATOR_VERSION}, seed {seed}, {wells} wells for each condition. Median / 95th percentile of",
+        "the absolute error; PIP twice: with true load gain and gravity, and with the gain wrong by 1.2 % and",
+        "the gravity by 0.02.",
         "",
         "| condition | wells | fillage, % | net stroke, in | PIP, psi | PIP (gain, gravity wrong), psi | fluid load, lbf | friction, lbf "
         "| tubing movement, in | TV and barrel leak, bbl/d | SV leak, bbl/d | production, bbl/d | spread covers fillage error |",
@@ -325,11 +326,11 @@ def table(wells: int = WELLS, seed: int = SEED) -> str:
     medians = [np.nanmedian(part) for part in whole]
     lines += [
         "",
-        f"All conditions pooled, medians: fillage {medians[0]:.2f} %, PIP {medians[1]:.1f} psi, PIP with gain and gravity wrong "
-        f"{medians[2]:.1f} psi.",
+        f"All conditions pooled, medians: fillage {medians[0]:.2f} %, PIP {medians[1]:.1f} psi, PIP with",
+        f"gain and gravity wrong {medians[2]:.1f} psi.",
         "",
-        "Pump loads of the solvers against the true pump card, everything known but that damping differs up and down (its mean is",
-        "used): rms error in % of the load range, median / p95.",
+        "Pump loads of the solvers against the true pump card, everything known but that damping differs up and down",
+        "(its mean is used): rms error in % of the load range, median / p95.",
         "",
         "| condition | solver | rms, % |",
         "|---|---|---|",
