@@ -232,6 +232,7 @@ def train_classifier(
             f"the new model predicts although {promotion.against} was better on held-out wells ({promotion.reason}); label cards of "
             f"more wells (`oasis labels queue`), or take the other one back by `oasis models use {promotion.against}`"
         )
+    cards = _without_inputs(cards)
     version = _register_training(warehouse, store, cards, beside, training, promotion, seed)
     return TrainedClassifier(
         version,
@@ -281,6 +282,12 @@ class _LabelledCards:
     """Features of the earlier platform's method, where it is trained too."""
     curves: NDArray[np.float32]
     """Loads of both cards, shape (n, 2, points), which a classifier that the site has named gets."""
+
+
+def _without_inputs(cards: _LabelledCards) -> _LabelledCards:
+    """Let go of what was learned from: a year of labels is hundreds of megabytes, and the reference of its field comes beside it."""
+    nothing = np.empty((0, 0), np.float32)
+    return replace(cards, features=nothing, signatures=nothing, curves=nothing)
 
 
 @dataclass(frozen=True)
