@@ -30,6 +30,12 @@ SHARE = 0.5
 EXCLUSIVE = (("fluid_pound", "gas_interference"),)
 """Conditions of which a stroke has one at most: the load passes to the standing column at once, or gradually over gas."""
 
+PARTED_STROKES = 0.65
+"""Share of the mean load beyond which no friction of rods that hang free lets upstroke and downstroke differ, of strings above `PARTED_LOAD_LBF`."""
+
+PARTED_LOAD_LBF = 3000.0
+"""Mean polished-rod load below which little is left of a string, so that friction at the stuffing box can be most of it."""
+
 SELDOM = 0.1
 """Share of the rarer class's cards that have both labels, up to which these are slips."""
 
@@ -133,6 +139,37 @@ def exclude_rivals(proba: NDArray[np.float32], rival: NDArray[np.int32]) -> NDAr
     return result
 
 
+def exclude_full_height(
+    proba: NDArray[np.float32], features: NDArray[np.float32], classes: Sequence[str]
+) -> NDArray[np.float32]:
+    """Take the class of parted rods from surface cards of full height: rods that carry no fluid have only friction between the strokes.
+
+    A model knows shapes; one that it has never met, such as a rectangle, may look like a parted string's whatever its height.
+
+    Parameters
+    ----------
+    proba : ndarray of float32, shape (n, classes)
+        Calibrated.
+    features : ndarray of float32, shape (n, features)
+    classes : sequence of str
+        Matched without regard to case and punctuation.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, classes)
+    """
+    parted = [k for k, name in enumerate(classes) if _condition(name) == "parted_rod"]
+    if not parted:
+        return proba
+    names = feature_names()
+    between, mean = (
+        features[:, names.index(f"surface_{name}")] for name in ("up_minus_down_lbf", "mean_load_lbf")
+    )
+    result = proba.copy()
+    result[np.ix_((mean > PARTED_LOAD_LBF) & (between > PARTED_STROKES * mean), parted)] = 0.0
+    return result
+
+
 def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
     """Find each class among the conditions that the network knows, shape (classes, 2 * views); -1 where it does not.
 
@@ -147,7 +184,7 @@ def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
     place = {name: k for k, name in enumerate(CONDITIONS)}
     result = np.full((len(classes), 2 * len(asked)), -1, np.int32)
     for number, text in enumerate(classes):
-        k = place.get("_".join("".join(c if c.isalnum() else " " for c in text.casefold()).split()))
+        k = place.get(_condition(text))
         if k is not None:
             result[number] = [columns[at] for at in (len(CONDITIONS) + k, k) for columns in asked]
     return result
@@ -216,6 +253,11 @@ def fit_evidence(
 def share_of(columns: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return the network's share in the answer for each class: half of it for those that it knows."""
     return np.where(columns[:, 0] >= 0, SHARE, 0.0)
+
+
+def _condition(text: str) -> str:
+    """Return a class's name as conditions are written."""
+    return "_".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
 
 
 @lru_cache(maxsize=1)

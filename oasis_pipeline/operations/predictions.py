@@ -39,7 +39,7 @@ DYNAPRED = table("clean", "dynapred")
 _COMPUTED = (FEATURE_VERSION, SEED_FEATURE_VERSION)
 """Feature versions that this release stores."""
 
-PREDICTION_VERSION = "1"
+PREDICTION_VERSION = "2"
 """Raise it when a model says something else of the same features."""
 
 _STORE_DAYS = 31

@@ -319,15 +319,20 @@ def setpoint_svg(
         f'<circle cx="{spot.split()[0]}" cy="{spot.split()[1]}" r="2" fill="var(--{"surface" if fits else "risk"})"/>'
         for spot, fits in zip(place(x, mean), good.tolist(), strict=True)
     ]
-    for value, text in ((present, "now"), (advised, "advised")):
+    lines, words = [], []
+    for value, text, other in ((present, "now", advised), (advised, "advised", present)):
         if value is not None and x[0] <= value <= x[-1] and not (text == "advised" and value == present):
             spot = left + (value - x[0]) * across
-            leftward = text == "now" and advised is not None and advised > present
-            anchor = "end" if spot > right - 40.0 or (leftward and spot > left + 30.0) else "start"
-            parts.append(
+            # away from the other line, so that neither word is crossed
+            leftward = other is not None and other > value
+            anchor = "end" if spot > right - 45.0 or (leftward and spot > left + 45.0) else "start"
+            lines.append(
                 f'<path d="M{spot:.1f} {ceiling}V{floor}" stroke="var(--ink)" stroke-dasharray="{"2 3" if text == "now" else "none"}"/>'
+            )
+            words.append(
                 f'<text x="{spot + (-3 if anchor == "end" else 3):.1f}" y="{ceiling if text == "now" else ceiling + 12:.0f}" class="tick" text-anchor="{anchor}">{text}</text>'
             )
+    parts += [*lines, *words]
     ticks = [
         (floor + 4 - (value - bottom) * down, f"{value:+.0f}")
         for value in dict.fromkeys((top, bottom))

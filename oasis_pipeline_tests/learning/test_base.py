@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
+from oasis_pipeline.cards.canonical import time_form_column
 from oasis_pipeline.learning import base
-from oasis_pipeline.learning.features import block_names, feature_names, scale_free
+from oasis_pipeline.learning.artifact import load_model
+from oasis_pipeline.learning.base import read_base_model
+from oasis_pipeline.learning.features import block_names, feature_matrix, feature_names, scale_free
+from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.simulation.cards import simulate_cards
 
 
@@ -30,9 +34,8 @@ def test_the_base_model_does_not_look_at_size(monkeypatch, batch):
     learned = base.mixed_training_set(batch)
     sized = learned.features.copy()
     sized[:, ~scale_free()] *= 3
-    np.testing.assert_array_equal(
-        training.model.predict_proba(sized), training.model.predict_proba(learned.features)
-    )
+    for view in training.model.views.values():
+        np.testing.assert_array_equal(view.predict_proba(sized), view.predict_proba(learned.features))
     used = np.concatenate([view.forest.feature for view in training.model.views.values()])
     assert scale_free()[used[used >= 0]].all()
 
@@ -54,3 +57,19 @@ def test_scale_free_features_do_not_change_with_the_unit_of_load(batch):
 def test_another_set_has_another_name():
     assert base.base_version(10, 1) != base.base_version(10, 2) != base.base_version(20, 2)
     assert base.base_version().startswith("base-")
+
+
+def test_a_rectangle_by_hand_is_not_called_parted_rods():
+    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    position, load = 50 * (1 - np.cos(turn)), np.where(np.sin(turn) >= 0, 8200.0, 3900.0)
+    column = base.laid_out(position[None], load[None], np.ones(1, bool))
+    nothing = base.laid_out(position[None], load[None], np.zeros(1, bool))
+    inputs = CardInputs.of(
+        time_form_column(column), time_form_column(nothing), np.array([9.1]), np.array([np.nan])
+    )
+    found = read_base_model()
+    assert found is not None
+    features = feature_matrix(inputs.features())
+    model, _ = load_model(*found)
+    assert model.views["surface"].predict_proba(features)[0, model.classes.index("Parted Rod")] > 0.5
+    assert model.predict(features)["Label1"].tolist() == ["Unknown"]

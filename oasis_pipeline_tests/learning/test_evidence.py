@@ -6,6 +6,7 @@ import pytest
 from oasis_pipeline.learning.evidence import (
     Evidence,
     condition_columns,
+    exclude_full_height,
     exclude_rivals,
     fit_evidence,
     rivals_of,
@@ -101,6 +102,21 @@ def test_gas_interference_and_fluid_pound_share_one_stroke():
     expected = [[0.9, 0.1, 0.8], [0.3, 0.5, 0.8], [0.05, 0.95, 0.1]]
     np.testing.assert_allclose(exclude_rivals(proba, rival), expected, atol=1e-6)
     np.testing.assert_array_equal(exclude_rivals(proba, NO_RIVALS), proba)
+
+
+def test_a_surface_card_of_full_height_is_none_of_parted_rods():
+    classes = ("Fluid Pound", "PARTED rod")
+    features = np.full((5, len(feature_names())), np.nan, np.float32)
+    for name, values in (
+        ("up_minus_down_lbf", [4300, 900, 1500, 4300, np.nan]),
+        ("mean_load_lbf", [6050, 6050, 2000, 7000, np.nan]),
+    ):
+        features[:, feature_names().index(f"surface_{name}")] = values
+    proba = np.tile(np.float32([0.02, 0.98]), (5, 1))
+    found = exclude_full_height(proba, features, classes)
+    assert found[:, 1].tolist() == pytest.approx([0.0, 0.98, 0.98, 0.98, 0.98])
+    np.testing.assert_array_equal(found[:, 0], proba[:, 0])
+    assert exclude_full_height(proba, features, ("Fluid Pound", "Heavy Oil")) is proba
 
 
 def test_unsound_arrays_are_told():
