@@ -158,16 +158,15 @@ def exclude_full_height(
     -------
     ndarray of float32, shape (n, classes)
     """
-    parted = [k for k, name in enumerate(classes) if _condition(name) == "parted_rod"]
-    if not parted:
+    parted = np.array([_condition(name) == "parted_rod" for name in classes], bool)
+    if not parted.any():
         return proba
     names = feature_names()
     between, mean = (
         features[:, names.index(f"surface_{name}")] for name in ("up_minus_down_lbf", "mean_load_lbf")
     )
-    result = proba.copy()
-    result[np.ix_((mean > PARTED_LOAD_LBF) & (between > PARTED_STROKES * mean), parted)] = 0.0
-    return result
+    high = (mean > PARTED_LOAD_LBF) & (between > PARTED_STROKES * mean)
+    return np.where(high[:, None] & parted, np.float32(0.0), proba)
 
 
 def condition_columns(classes: Sequence[str], view: str) -> NDArray[np.int32]:
