@@ -3,8 +3,9 @@
 Not here: declarations (``declaration``), and what Dagster knows of an asset before it is made (``specs``).
 """
 
+import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import dagster as dg
@@ -100,6 +101,7 @@ def _build(
             context.log.info(
                 f"rows by node: {', '.join(f'{node} {rows:,}' for node, rows in shares.items())}"
             )
+        _return_memory()
         if first.columns is not None:
             yield from run.checked.values()
         for asset in wanted:
@@ -260,6 +262,13 @@ def main_version(versions: Mapping[str, int]) -> int:
 def data_version_tags(version: int) -> dict[str, str]:
     """Tags of an event that tell Dagster a data version."""
     return {"dagster/data_version": str(version), "dagster/data_version_is_user_provided": "true"}
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system: allocators keep it, and the next asset's would come on top."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _PROVENANCE = ("dagster/code_version", "dagster/input_", "dagster/data_version")

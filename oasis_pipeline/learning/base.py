@@ -7,7 +7,7 @@ class name (they come with its cards).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,25 @@ from oasis_pipeline.learning.labels import Labels, encode_labels
 from oasis_pipeline.learning.usual import with_usual
 from oasis_pipeline.physics.diagnosis import Cards, diagnose
 from oasis_pipeline.physics.diagnosis.well import columns_of
-from oasis_pipeline.simulation.cards import FIELD_VERSION, JUDGED, VARIED, CardBatch, simulate_cards
+from oasis_pipeline.simulation.cards import (
+    FIELD_VERSION,
+    JUDGED,
+    VARIED,
+    CardBatch,
+    Circumstances,
+    simulate_cards,
+)
 from oasis_pipeline.simulation.recorded import recorded_wells
 
 BASE_FILE = Path(__file__).with_name("base.model")
 """The base model as it comes with the package, made by ``make models MODELS=classifier``."""
 
-BASE_CARDS = 3_000
+BASE_CARDS = 9_000
 BASE_SEED = 20_260_101
 LEAST_BACKGROUND, MOST_BACKGROUND = 800, 6_000
 BACKGROUND_SEED = 20_260_102
-_WIDE = 7
+_WIDE, _SHALLOW = 7, 11
+_OWN_WORLDS = replace(VARIED, one_habit=True)
 _FOLDS = 3
 _TREES = 100
 
@@ -105,9 +113,18 @@ def fit_base_model(
     Notes
     -----
     No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both, with the equipment or
-    without. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
+    without. A third of the cards is of plain wells, a third of wells in worlds of their own, a third of such wells that are shallow and
+    slow, as of the real cards at hand many are. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
     """
-    learned = _of_both_kinds(cards, seed, progress)
+    third = cards // 30 * 10
+    learned = _simulated_set(
+        [
+            (cards - 2 * third, seed, JUDGED),
+            (third, seed + _WIDE, _OWN_WORLDS),
+            (third, seed + _SHALLOW, replace(_OWN_WORLDS, shallow=True)),
+        ],
+        progress,
+    )
     return train_and_evaluate(
         learned.features,
         learned.labels,
@@ -170,30 +187,29 @@ def simulated_background_set(cards: int, seed: int = BACKGROUND_SEED) -> Trainin
     -------
     TrainingSet
     """
-    return _of_both_kinds(cards, seed)
-
-
-def _of_both_kinds(cards: int, seed: int, progress: Callable[[int, int], None] | None = None) -> TrainingSet:
-    """Simulate plain wells and as many that stand in worlds of their own: the one kind is as clear as cards get, the other as wide.
-
-    What a score means rests on both: worlds of their own alone are harder than a field is.
-    """
     half = cards // 20 * 10
+    return _simulated_set([(cards - half, seed, JUDGED), (half, seed + _WIDE, _OWN_WORLDS)])
+
+
+def _simulated_set(
+    kinds: Sequence[tuple[int, int, Circumstances]], progress: Callable[[int, int], None] | None = None
+) -> TrainingSet:
+    """Simulate cards of several kinds of wells, each given by count, seed and circumstances.
+
+    What a score means rests on all of them: plain wells are as clear as cards get, worlds of their own alone are harder than a field is.
+    """
     batches = [
-        simulate_cards(count, number, circumstances=kind, progress=progress)
-        for count, number, kind in (
-            (cards - half, seed, JUDGED),
-            (half, seed + _WIDE, replace(VARIED, one_habit=True)),
-        )
+        simulate_cards(count, seed, circumstances=kind, progress=progress) for count, seed, kind in kinds
     ]
     parts = [mixed_training_set(batch) for batch in batches]
     texts = np.concatenate([batch.labels for batch in batches])
+    before = np.cumsum([0, *(len(batch) for batch in batches)])
     return TrainingSet(
         features=np.concatenate([part.features for part in parts]),
         seed_features=np.concatenate([part.seed_features for part in parts]),
         signatures=np.concatenate([part.signatures for part in parts]),
         labels=encode_labels(texts[:, 0].tolist(), texts[:, 1].tolist()),
-        wells=np.concatenate([parts[0].wells, parts[1].wells + len(batches[0])]),
+        wells=np.concatenate([part.wells + first for part, first in zip(parts, before, strict=False)]),
     )
 
 

@@ -64,6 +64,8 @@ class Circumstances:
         Whether each well stands in a world of its own (`variety`).
     one_habit : bool
         Whether there all people write Full Pump beside a lone fault that leaves the pump full, as plain labels have it.
+    shallow : bool
+        Whether the wells are shallow and pump slowly (`equipment.make_wells`).
     """
 
     surface_only_share: float = 0.0
@@ -74,6 +76,7 @@ class Circumstances:
     rod_data_error: float = 0.0
     varied: bool = False
     one_habit: bool = False
+    shallow: bool = False
 
 
 PLAIN = Circumstances()
@@ -276,7 +279,7 @@ def simulate_cards(
         raise ValueError("count and cards_per_well must be positive")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
     well = np.arange(count, dtype=np.int64) // cards_per_well
-    catalogue = make_wells(int(well[-1]) + 1, streams[0])
+    catalogue = make_wells(int(well[-1]) + 1, streams[0], shallow=circumstances.shallow)
     controllers = make_controllers(catalogue, streams[1])
     wells, known, controllers, has_pump_card = _changed(catalogue, controllers, circumstances, streams[4])
     variety = None
@@ -316,7 +319,8 @@ def _changed(
     """Apply circumstances: wells as they are, as their files have them, their controllers, and who sends pump cards."""
     count = len(wells)
     if asked.varied:
-        wells, controllers = varied_wells(wells, rng), varied_controllers(controllers, rng)
+        wells = varied_wells(wells, rng, slowest_spm=1.2 if asked.shallow else 2.5)
+        controllers = varied_controllers(controllers, rng)
     sends = rng.random(count) >= asked.surface_only_share
     change = 1.0 + asked.linkage_change * rng.uniform(-1.0, 1.0, (6, count))
     names = ("a_in", "c_in", "i_in", "k_in", "p_in", "r_in")

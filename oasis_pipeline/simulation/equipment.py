@@ -165,7 +165,7 @@ def survey(
     return measured, inclination, azimuth, vertical
 
 
-def make_wells(count: int, rng: np.random.Generator) -> Wells:
+def make_wells(count: int, rng: np.random.Generator, *, shallow: bool = False) -> Wells:
     """Make wells with equipment that fits together.
 
     Parameters
@@ -174,11 +174,13 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
         Number of wells.
     rng : numpy.random.Generator
         Source of all randomness; the same state gives the same wells.
+    shallow : bool
+        Shallow wells that pump slowly: their rods hardly stretch and swing many times a stroke.
 
     Returns
     -------
     Wells
-        Depths 3,200 to 9,500 ft, strokes 74 to 216 in, speeds 4 to 11 strokes a minute.
+        Depths 3,200 to 9,500 ft (shallow: 1,600 to 5,500), strokes 74 to 216 in, speeds 3.8 to 11 strokes a minute (shallow: from 1.5).
     """
     strings: list[RodString] = []
     units: list[PumpingUnit] = []
@@ -186,15 +188,18 @@ def make_wells(count: int, rng: np.random.Generator) -> Wells:
     rows: dict[str, list[float]] = {
         f.name: [] for f in fields(Wells) if f.name not in ("rods", "unit", "grade")
     }
+    depths_ft, share_of_limit, slowest = (
+        ((1600.0, 5500.0), (0.03, 0.16), 1.5) if shallow else ((3200.0, 9500.0), (0.11, 0.23), 3.8)
+    )
     for _ in range(count):
-        depth = float(np.round(rng.uniform(3200.0, 9500.0), -1))
-        deep = (depth - 3200.0) / 6300.0
+        depth = float(np.round(rng.uniform(*depths_ft), -1))
+        deep = rng.random() if shallow else (depth - 3200.0) / 6300.0
         stroke = float(_STROKES_IN[int(np.clip(np.round(1.2 + 4.8 * deep + rng.normal(0.0, 0.8)), 0, 7))])
         # Shallow wells move much liquid with large plungers, deep ones cannot carry the fluid load.
         plunger = float(_PLUNGERS_IN[int(np.clip(np.round(3.4 - 3.0 * deep + rng.normal(0.0, 0.6)), 0, 4))])
-        spm_by_rods = 245_000.0 / depth * rng.uniform(0.11, 0.23)
+        spm_by_rods = 245_000.0 / depth * rng.uniform(*share_of_limit)
         spm_by_acceleration = np.sqrt(0.22 * 70_500.0 / stroke)
-        spm = float(np.round(np.clip(min(spm_by_rods, spm_by_acceleration), 3.8, 11.0), 1))
+        spm = float(np.round(np.clip(min(spm_by_rods, spm_by_acceleration), slowest, 11.0), 1))
         number = "76" if depth < 4600.0 else ("86" if depth > 6800.0 or rng.random() < 0.5 else "87")
         grade = "D" if depth < 7000.0 or rng.random() < 0.5 else "HS"
         diameters, shares = api_tapers(number, plunger)

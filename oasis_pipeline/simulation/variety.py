@@ -195,13 +195,15 @@ def make_variety(count: int, rng: np.random.Generator) -> Variety:
     )
 
 
-def varied_wells(wells: Wells, rng: np.random.Generator) -> Wells:
+def varied_wells(wells: Wells, rng: np.random.Generator, *, slowest_spm: float) -> Wells:
     """Spread what the wells of the packaged field have in common: how soft the rods are for the pump, speed, damping, intake pressures.
 
     Parameters
     ----------
     wells : Wells
     rng : numpy.random.Generator
+    slowest_spm : float
+        No speed lies below it, 1/min.
     """
     count = len(wells)
     longer = rng.uniform(0.7, 1.5, count)
@@ -221,7 +223,7 @@ def varied_wells(wells: Wells, rng: np.random.Generator) -> Wells:
         unit=unit,
         stroke_in=wells.stroke_in * longer,
         plunger_diameter_in=plunger,
-        spm=np.asarray(np.round(np.clip(speed, 2.5, 12.0), 1), np.float64),
+        spm=np.asarray(np.round(np.clip(speed, slowest_spm, 12.0), 1), np.float64),
         damping_up=damping,
         damping_down=damping * np.exp(rng.uniform(np.log(0.7), np.log(2.0), count)),
         flowing_psi=flowing,
