@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from benchmarks.compare_classifiers import candidates, read_drop
 from benchmarks.diagnosis_accuracy import CONDITIONS, SEED, WELLS, diagnose_field, make_field
@@ -40,13 +41,18 @@ from benchmarks.foreign_truth import (
     taken_in,
     without,
 )
-from oasis_pipeline.learning.base import TrainingSet, simulated_training_set
+from oasis_pipeline.learning.artifact import load_model
+from oasis_pipeline.learning.base import TrainingSet, read_base_model, simulated_training_set
+from oasis_pipeline.learning.classifier import ClassifierModel
 from oasis_pipeline.learning.evaluation import OURS, compare
 from oasis_pipeline.learning.features import VIEWS, rows_with
+from oasis_pipeline.learning.labels import UNKNOWN, Labels, encode_labels
 from oasis_pipeline.simulation.cards import JUDGED, JUDGED_CARDS, JUDGED_SEED, simulate_cards
 
 ON_REQUEST = True
 """Not run where no room is named."""
+
+_SURE_PCT = 70.0
 
 QUANTITIES = (
     ("intake pressure", "pump_intake_pressure_psi", "pump_intake_pressure_psi", "psi"),
@@ -126,7 +132,47 @@ def _foreign(world: str, field: TakenIn) -> list[dict[str, Any]]:
     answers = platform_answers(field, hidden)
     table = _score_rows(world, judge(cards, answers))
     table.append(_row(f"{world}: training", answers.seconds, "s", "processor time"))
+    first, second = (cards[name].to_pylist() for name in ("condition1", "condition2"))
+    optional = cards["full_pump_optional"].to_numpy(zero_copy_only=False)
+    labels = encode_labels(first, second, also=("Full Pump",))
+    labels.multi_hot[:, labels.classes.index("Full Pump")] |= optional
+    table += _score_rows(f"{world}: base model", judge(cards, ask(_base(), field.features[hidden], 0.0)))[:2]
+    table += _base_rows(world, field.features[hidden], labels)
     return table + _quantity_rows(world, cards)
+
+
+def _base() -> ClassifierModel:
+    found = read_base_model()
+    if found is None:
+        raise RuntimeError("the base model is of another version: make models MODELS=classifier")
+    model, _ = load_model(*found)
+    if not isinstance(model, ClassifierModel):
+        raise RuntimeError("the base model is not a classifier of the default kind")
+    return model
+
+
+def _base_rows(world: str, features: NDArray[np.float32], labels: Labels) -> list[dict[str, Any]]:
+    """How often the model of a field without labels is right, and how often where it is sure."""
+    said = _base().predict(features)
+    place = {name: column for column, name in enumerate(labels.classes)}
+    column = np.array([place.get(str(name), -1) for name in said["Label1"]])
+    right = (column >= 0) & labels.multi_hot[np.arange(len(column)), column]
+    sure = np.asarray(said["Prob1"], np.float64) > _SURE_PCT
+    answered = said["Label1"] != UNKNOWN
+    return [
+        _row(
+            f"{world}: base model, Label1 right",
+            float(right.mean()),
+            "",
+            f"Unknown {1 - answered.mean():.2f} of {len(right)} cards",
+        ),
+        _row(
+            f"{world}: base model, right where Prob1 > {_SURE_PCT:.0f}",
+            float(right[sure].mean()) if sure.any() else np.nan,
+            "",
+            f"{sure.mean():.2f} of the cards",
+        ),
+    ]
 
 
 def _quantity_rows(world: str, cards: pa.Table) -> list[dict[str, Any]]:
@@ -183,7 +229,8 @@ def _own() -> list[dict[str, Any]]:
 
 
 def _real(data: Path, world: str = "real") -> list[dict[str, Any]]:
-    return _held_out(world, read_drop(data / "real-cards", data / "real-cards.groups.csv"))
+    learned = read_drop(data / "real-cards", data / "real-cards.groups.csv")
+    return _held_out(world, learned) + _base_rows(world, learned.features, learned.labels)
 
 
 def _held_out(world: str, learned: TrainingSet) -> list[dict[str, Any]]:

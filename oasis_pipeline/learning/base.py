@@ -113,8 +113,9 @@ def fit_base_model(
     Notes
     -----
     No bounds are given, so the model does not ask for any; it takes a surface card, a pump card, or both, with the equipment or
-    without. A third of the cards is of plain wells, a third of wells in worlds of their own, a third of such wells that are shallow and
-    slow, as of the real cards at hand many are. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not have the size of the field's.
+    without. A third of the cards is of plain wells, a third of wells in worlds of their own, and a third of shallow, slow ones of these,
+    whose rods ring many times a stroke. It looks at shapes and at physical shares alone (`features.scale_free`): simulated wells need not
+    have the size of the field's.
     """
     third = cards // 30 * 10
     learned = _simulated_set(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oasis_pipeline.learning.calibration import Calibration
-from oasis_pipeline.learning.evidence import Evidence, exclude_full_height, exclude_rivals
+from oasis_pipeline.learning.evidence import Evidence, exclude_rivals, rule_out_parted
 from oasis_pipeline.learning.features import FEATURE_VERSION, VIEWS, rows_with, rows_with_controller
 from oasis_pipeline.learning.forest import Forest
 from oasis_pipeline.learning.kernel import CurveKernel
@@ -129,7 +129,7 @@ class ClassifierModel:
                 elif rows.any():
                     proba[rows] = view.predict_proba(features[rows])
                 threshold[rows] = view.abstain_threshold
-        return exclude_full_height(proba, features, self.classes), threshold
+        return rule_out_parted(proba, features, self.classes), threshold
 
 
 def blend_scores(

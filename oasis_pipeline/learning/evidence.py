@@ -31,7 +31,8 @@ EXCLUSIVE = (("fluid_pound", "gas_interference"),)
 """Conditions of which a stroke has one at most: the load passes to the standing column at once, or gradually over gas."""
 
 PARTED_STROKES = 0.65
-"""Share of the mean load beyond which no friction of rods that hang free lets upstroke and downstroke differ, of strings above `PARTED_LOAD_LBF`."""
+"""Share of the mean load by which upstroke and downstroke of parted rods hardly ever differ, where the mean is above `PARTED_LOAD_LBF`: of
+1,463 simulated and foreign cards of parted rods 10 do, 9 of them of one well."""
 
 PARTED_LOAD_LBF = 3000.0
 """Mean polished-rod load below which little is left of a string, so that friction at the stuffing box can be most of it."""
@@ -139,12 +140,12 @@ def exclude_rivals(proba: NDArray[np.float32], rival: NDArray[np.int32]) -> NDAr
     return result
 
 
-def exclude_full_height(
+def rule_out_parted(
     proba: NDArray[np.float32], features: NDArray[np.float32], classes: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Take the class of parted rods from surface cards of full height: rods that carry no fluid have only friction between the strokes.
+    """Rule out parted rods for surface cards of full height: without fluid, only friction separates the strokes.
 
-    A model knows shapes; one that it has never met, such as a rectangle, may look like a parted string's whatever its height.
+    A model that looks at shapes alone takes an unusual one, such as a rectangle, for parted rods whatever its height.
 
     Parameters
     ----------

@@ -1,13 +1,19 @@
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from oasis_pipeline.cards.canonical import time_form_column
+from oasis_pipeline.cards.codec import decode_blobs, pack_bytes
 from oasis_pipeline.learning import base
 from oasis_pipeline.learning.artifact import load_model
 from oasis_pipeline.learning.base import read_base_model
 from oasis_pipeline.learning.features import block_names, feature_matrix, feature_names, scale_free
 from oasis_pipeline.learning.inputs import CardInputs
 from oasis_pipeline.simulation.cards import simulate_cards
+
+CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +65,17 @@ def test_another_set_has_another_name():
     assert base.base_version().startswith("base-")
 
 
-def test_a_rectangle_by_hand_is_not_called_parted_rods():
-    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-    position, load = 50 * (1 - np.cos(turn)), np.where(np.sin(turn) >= 0, 8200.0, 3900.0)
-    column = base.laid_out(position[None], load[None], np.ones(1, bool))
-    nothing = base.laid_out(position[None], load[None], np.zeros(1, bool))
-    inputs = CardInputs.of(
-        time_form_column(column), time_form_column(nothing), np.array([9.1]), np.array([np.nan])
-    )
+def test_a_card_drawn_by_hand_gets_no_class():
+    with next((CASES / "pump-card-load-equals-position").glob("CardData*")).open() as file:
+        blobs = [bytes.fromhex(row["SurfaceCardB"]) for row in csv.DictReader(file)]
+    cards, _ = decode_blobs(*pack_bytes(blobs))
+    none, _ = decode_blobs(*pack_bytes([b""] * len(blobs)))
+    unknown = np.full(len(blobs), np.nan)
+    inputs = CardInputs.of(time_form_column(cards), time_form_column(none), unknown + 9.1, unknown)
     found = read_base_model()
     assert found is not None
     features = feature_matrix(inputs.features())
     model, _ = load_model(*found)
-    assert model.predict(features)["Label1"].tolist() == ["Unknown"]
+    parted = model.classes.index("Parted Rod")
+    assert model.views["surface"].predict_proba(features)[:, parted].min() > 0.5, "by shape alone"
+    assert set(model.predict(features)["Label1"]) == {"Unknown"}

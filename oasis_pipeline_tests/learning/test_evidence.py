@@ -6,10 +6,10 @@ import pytest
 from oasis_pipeline.learning.evidence import (
     Evidence,
     condition_columns,
-    exclude_full_height,
     exclude_rivals,
     fit_evidence,
     rivals_of,
+    rule_out_parted,
     share_of,
 )
 from oasis_pipeline.learning.features import answer_columns, feature_names
@@ -104,7 +104,7 @@ def test_gas_interference_and_fluid_pound_share_one_stroke():
     np.testing.assert_array_equal(exclude_rivals(proba, NO_RIVALS), proba)
 
 
-def test_a_surface_card_of_full_height_is_none_of_parted_rods():
+def test_parted_rods_are_ruled_out_for_cards_of_full_height():
     classes = ("Fluid Pound", "PARTED rod")
     features = np.full((5, len(feature_names())), np.nan, np.float32)
     for name, values in (
@@ -113,10 +113,10 @@ def test_a_surface_card_of_full_height_is_none_of_parted_rods():
     ):
         features[:, feature_names().index(f"surface_{name}")] = values
     proba = np.tile(np.float32([0.02, 0.98]), (5, 1))
-    found = exclude_full_height(proba, features, classes)
+    found = rule_out_parted(proba, features, classes)
     assert found[:, 1].tolist() == pytest.approx([0.0, 0.98, 0.98, 0.98, 0.98])
     np.testing.assert_array_equal(found[:, 0], proba[:, 0])
-    assert exclude_full_height(proba, features, ("Fluid Pound", "Heavy Oil")) is proba
+    assert rule_out_parted(proba, features, ("Fluid Pound", "Heavy Oil")) is proba
 
 
 def test_unsound_arrays_are_told():

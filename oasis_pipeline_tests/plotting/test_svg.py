@@ -85,4 +85,5 @@ def test_the_curve_of_a_set_point_marks_limits_and_the_advice() -> None:
     fills = [spot.attrib["fill"] for spot in root.iter() if spot.tag.endswith("circle")]
     assert fills == ["var(--surface)", "var(--surface)", "var(--risk)"]
     assert drawn.count(">now<") == drawn.count(">advised<") == 1
+    assert drawn.rindex('stroke="var(--ink)"') < drawn.index(">now<"), "words lie over the lines"
     assert setpoint_svg([8.0], [0.0], [0.0], [0.0], [True], name="Speed", unit="1/min", present=8.0) == ""
